@@ -1,0 +1,149 @@
+"""What a result carries with it: where it comes from, and the numbers that the prose cites."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from exe_core.config import ROOT, Study
+
+PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "mediapipe")
+
+
+def digest(*paths: Path) -> str:
+    """Compute the SHA-256 of files, or of all files below folders, names included.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path is not there: a digest of nothing would look like one of something.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"no file or folder to digest at {path}")
+        members = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for member in members:
+            if member.is_file():
+                name = member.relative_to(path) if path.is_dir() else member.name
+                total.update(str(name).encode())
+                with member.open("rb") as stream:
+                    total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()
+
+
+def digest_of(content: object) -> str:
+    """Compute the SHA-256 of plain data, by its canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def commit() -> str | None:
+    """Say which git commit this code is, with "+" if tracked files differ; None outside git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def provenance(
+    study: Study, *, inputs: Iterable[Path] = (), device: str = "cpu", seed: int | None = None
+) -> dict[str, object]:
+    """Gather what one needs to make a result again.
+
+    Parameters
+    ----------
+    study
+        Its merged settings are kept whole.
+    inputs
+        Files or folders that the result was computed from; kept as digests under names relative
+        to the project, never as paths of a machine.
+    device
+        What it was computed on.
+    seed
+        The study's, unless another was used.
+
+    Returns
+    -------
+    dict
+        commit, study, settings, inputs, packages, python, device, seed.
+    """
+    return {
+        "commit": commit(),
+        "study": study.name,
+        "kind": study.kind,
+        "settings": study.model_dump(mode="json"),
+        "inputs": {_name(path): digest(path) for path in inputs},
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "python": platform.python_version(),
+        "device": device,
+        "seed": study.seed if seed is None else seed,
+    }
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def write_json(content: object, path: Path) -> Path:
+    """Write plain data as JSON, whole or not at all; NaN becomes null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _plain(content: object) -> object:
+    if isinstance(content, Mapping):
+        return {str(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    if hasattr(content, "item"):
+        content = content.item()
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if content is None or isinstance(content, str | int | float | bool):
+        return content
+    return str(content)
+
+
+def write_values(study: Study, stage: str, *, values: Mapping[str, object]) -> Path:
+    """Write the numbers of a stage that the prose cites as ``{val}`stage.key```.
+
+    Parameters
+    ----------
+    study, stage
+        They name the file: `results/<study>/values/<stage>.json`.
+    values
+        key -> a number or text, or an estimate as {"value": .., "low": .., "high": ..}.
+    """
+    entries = {
+        f"{stage}.{key}": value if isinstance(value, Mapping) else {"value": value}
+        for key, value in values.items()
+    }
+    return write_json(entries, study.results / "values" / f"{stage}.json")
