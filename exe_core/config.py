@@ -200,6 +200,9 @@ class Study(Part):
     sets: dict[str, Set] = Field(min_length=1)
     runs: dict[str, Run] = Field(min_length=1)
     ensembles: dict[str, tuple[str, ...]] = {}
+    published: str | None = Field(
+        None, description="published predictions of films, below the data folder"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -257,6 +260,30 @@ class Study(Part):
         if not Path(given).is_dir():
             raise ConfigError(f"DATA is {given!r}, which is not a folder")
         return Path(given).resolve()
+
+    def missing(self) -> list[str]:
+        """List what a study reads from outside and does not find.
+
+        Raises
+        ------
+        ConfigError
+            If a real study was given no data folder.
+        """
+        if self.kind == "world":
+            return []
+        lacking = [
+            f"{name}: {self.data_dir / entry.path}"
+            for name, entry in self.sets.items()
+            if entry.path and not (self.data_dir / entry.path).exists()
+        ]
+        for name, path in (("films", self.films.path), ("published", self.published)):
+            if path and not (self.data_dir / path).exists():
+                lacking.append(f"{name}: {self.data_dir / path}")
+        sources = {entry.source for entry in self.sets.values() if entry.kind == "photos"}
+        for source in sorted(sources):
+            if not os.environ.get(f"{source.upper()}_API_KEY"):
+                lacking.append(f"{source}: its API key in the variable {source.upper()}_API_KEY")
+        return lacking
 
     @property
     def _base(self) -> Path:

@@ -1,0 +1,57 @@
+# make book   computes the paper on this machine and builds it
+# make test   runs the tests
+SHELL  := /bin/bash
+STUDY  ?= demo
+DATA   ?=
+JOBS   ?= 2
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN    := .venv/bin
+export EXE_DATA := $(if $(DATA),$(abspath $(DATA)),$(EXE_DATA))
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lint lock clean
+
+help:  ## list the tasks
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@echo "STUDY=$(STUDY) (of $(basename $(notdir $(wildcard configs/*.yml)))), DATA=<folder>, JOBS=$(JOBS)"
+
+setup: $(BIN)/.complete  ## make the environment in .venv from the hashed lock
+
+$(BIN)/.complete: requirements.lock pyproject.toml
+	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 is needed and no python3 was found: install it, or say PYTHON=<path>"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"Python 3.11 is needed and {sys.executable} is {v[0]}.{v[1]}: install 3.11, or say PYTHON=<path>")'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian: apt-get install python3.11-venv)"; exit 1; }
+	@rm -f $@
+	@if command -v uv >/dev/null; then \
+	  echo "installing with uv"; \
+	  uv venv --quiet --allow-existing --seed --python "$(PYTHON)" .venv && \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+	  echo "installing with pip, about 3 minutes"; \
+	  "$(PYTHON)" -m venv .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+book: setup  ## compute a study and build its book: STUDY=demo|smoke|real|exe|rafdb DATA=<folder> JOBS=n
+	@exe check $(STUDY)
+	@snakemake --config study=$(STUDY) --cores $(JOBS) --rerun-incomplete \
+	  --max-checksum-file-size 10000000000 --quiet all
+	@echo "the book: file://$(CURDIR)/_build/html/index.html"
+
+test: setup  ## run the quick tests; SLOW=1 runs all
+	@pytest $(if $(SLOW),,-m "not slow")
+
+lint: setup  ## check style and types
+	@ruff check . && ruff format --check . && mypy
+
+lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv"; exit 1; }
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra test \
+	  --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements.lock pyproject.toml
+
+clean:  ## remove what was computed; .venv stays
+	rm -rf _build book/executed data/raw data/processed data/results .snakemake

@@ -1,0 +1,230 @@
+"""The study as stages, one rule a notebook: pull -> crop -> train -> predict -> benchmarks, films -> claims.
+
+snakemake --cores 2 --config study=demo all
+
+What is unchanged is not run again; the judge is the content of what a stage reads: its notebook,
+the modules that the notebook imports, the settings, and the ledgers of the stages before it. A
+ledger holds the digests of the tables that a stage wrote. The tables themselves are no outputs of
+a rule, because Snakemake deletes outputs before it runs a rule again, and a stage that was stopped
+goes on from what it has.
+"""
+
+import ast
+import json
+from pathlib import Path
+
+from exe_core.config import load_study
+from exe_core.record import digest_of
+
+study = load_study(config.get("study", "demo"))
+RUNS = list(study.runs)
+PULLS = any(entry.kind == "photos" for entry in study.sets.values())
+HAS_FILMS = study.kind == "world" or study.films.path is not None
+EXECUTED = study.results / "notebooks"
+LEDGERS = study.results / "ledgers"
+IN_DATA = [study.data_dir / entry.path for entry in study.sets.values() if entry.path] if study.kind == "real" else []
+
+
+wildcard_constraints:
+    run="|".join(RUNS),
+
+
+def code(notebook):
+    """List a notebook and the modules of exe_core that it imports, directly or not."""
+    path = Path("notebooks") / f"{notebook}.ipynb"
+    cells = json.loads(path.read_text())["cells"]
+    found, todo = [], _imports("".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code"))
+    while todo:
+        part = todo.pop()
+        found.append(part)
+        todo |= _imports(part.read_text()) - set(found)
+    return [str(path), *sorted(map(str, found))]
+
+
+def _imports(text):
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("exe_core"):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.startswith("exe_core")}
+    paths = (Path(*name.split(".")).with_suffix(".py") for name in names)
+    return {path for path in paths if path.is_file()}
+
+
+def settings(*parts):
+    """Digest the parts of the settings that a stage reads: a change there makes it stale."""
+    merged = study.model_dump(mode="json")
+    return digest_of({part: merged[part] for part in ("name", "kind", "labels", "seed", *parts)})
+
+
+def writes(*paths):
+    """Name the files that a stage must leave."""
+    return " ".join(f"--writes {path}" for path in paths)
+
+
+def pages():
+    """List the executed notebooks that the study's book shows, in the order of the paper."""
+    names = ["00-world"] if study.kind == "world" else []
+    names += ["01-pull"] if PULLS else []
+    names += ["02-crop", *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in RUNS), "05-benchmarks"]
+    names += ["06-films"] if HAS_FILMS else []
+    return [EXECUTED / f"{name}.ipynb" for name in [*names, "07-claims", "08-frozen"]]
+
+
+STAGE = (
+    "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page} "
+    "--ledger {output.ledger} {params.writes}"
+)
+
+
+rule all:
+    input:
+        "_build/html/index.html",
+
+
+if study.kind == "world":
+
+    rule world:
+        message: "world: benchmark sets and films"
+        input: code("00-world")
+        output: page=EXECUTED / "00-world.ipynb", ledger=LEDGERS / "world.json"
+        params:
+            notebook="00-world",
+            settings=settings("world", "sets"),
+            writes=writes(study.table("films"), study.table("events"), study.raw / "benchmarks"),
+        threads: 2
+        shell: STAGE
+
+
+if PULLS:
+
+    rule pull:
+        message: "pull: photos by keyword"
+        input:
+            code("01-pull"),
+            # the site renders on both cores, so the films come first
+            [LEDGERS / "world.json"] if study.kind == "world" else [],
+        output: page=EXECUTED / "01-pull.ipynb", ledger=LEDGERS / "pull.json"
+        params:
+            notebook="01-pull",
+            settings=settings("pull", "world"),
+            writes=writes(study.table("hits"), study.table("photos")),
+        threads: 2
+        shell: STAGE
+
+
+rule crop:
+    message: "crop: find faces, split by group"
+    input:
+        code("02-crop"),
+        [LEDGERS / "pull.json"] if PULLS else [],
+        [LEDGERS / "world.json"] if study.kind == "world" else IN_DATA,
+    output: page=EXECUTED / "02-crop.ipynb", ledger=LEDGERS / "crop.json"
+    params:
+        notebook="02-crop",
+        settings=settings("crop", "sets", "train"),
+        writes=writes(study.table("images"), study.table("faces"), study.table("splits")),
+    threads: 2
+    shell: STAGE
+
+
+rule train:
+    message: "train: {wildcards.run}"
+    input: code("03-train"), LEDGERS / "crop.json"
+    output: page=EXECUTED / "03-train-{run}.ipynb", ledger=LEDGERS / "train-{run}.json"
+    params:
+        notebook="03-train",
+        settings=lambda wildcards: digest_of(
+            [settings("sets"), study.recipe(wildcards.run).model_dump(), study.runs[wildcards.run].model_dump()]
+        ),
+        writes=lambda wildcards: writes(
+            study.model(wildcards.run) / "model.safetensors",
+            study.model(wildcards.run) / "card.json",
+            study.table("history", run=wildcards.run),
+        ),
+    threads: max(1, workflow.cores // len(RUNS))
+    shell: STAGE + " -p run={wildcards.run}"
+
+
+rule predict:
+    message: "predict: {wildcards.run}"
+    input: code("04-predict"), LEDGERS / "crop.json", LEDGERS / "train-{run}.json"
+    output: page=EXECUTED / "04-predict-{run}.ipynb", ledger=LEDGERS / "predict-{run}.json"
+    params:
+        notebook="04-predict",
+        settings=settings("sets", "runs"),
+        writes=lambda wildcards: writes(study.table("predictions", run=wildcards.run)),
+    threads: 1
+    shell: STAGE + " -p run={wildcards.run}"
+
+
+rule benchmarks:
+    message: "benchmarks: scores with intervals"
+    input: code("05-benchmarks"), [LEDGERS / f"predict-{run}.json" for run in RUNS]
+    output: page=EXECUTED / "05-benchmarks.ipynb", ledger=LEDGERS / "benchmarks.json"
+    params:
+        notebook="05-benchmarks",
+        settings=settings("statistics", "ensembles"),
+        writes=writes(*map(study.table, ("metrics", "comparisons", "reliability", "confusion"))),
+    threads: 1
+    shell: STAGE
+
+
+if HAS_FILMS:
+
+    rule films:
+        message: "films: frames, faces, predictions"
+        input:
+            code("06-films"),
+            [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
+            [LEDGERS / f"train-{run}.json" for run in RUNS],
+        output: page=EXECUTED / "06-films.ipynb", ledger=LEDGERS / "films.json"
+        params:
+            notebook="06-films",
+            settings=settings("films", "crop", "ensembles", "statistics"),
+            writes=writes(study.table("frames"), study.table("film_summary")),
+        threads: 2
+        shell: STAGE
+
+
+rule claims:
+    message: "claims: questions put to a test"
+    input:
+        code("07-claims"),
+        LEDGERS / "benchmarks.json",
+        [LEDGERS / "films.json"] if HAS_FILMS else [],
+        [study.data_dir / study.published] if study.published else [],
+    output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
+    params:
+        notebook="07-claims",
+        settings=settings("statistics", "films", "ensembles"),
+        writes=writes(study.table("claims")),
+    threads: 1
+    shell: STAGE
+
+
+rule frozen:
+    message: "frozen: real results that are kept with the paper"
+    input: code("08-frozen"), [path for path in Path("data/frozen").rglob("*") if path.is_file()]
+    output: page=EXECUTED / "08-frozen.ipynb", ledger=LEDGERS / "frozen.json"
+    params: notebook="08-frozen", settings=settings(), writes=""
+    threads: 1
+    shell: STAGE
+
+
+rule book:
+    message: "book: Jupyter Book, warnings are errors"
+    input:
+        pages(),
+        ["_config.yml", "_toc.yml"],
+        [path for path in Path("book").rglob("*") if path.is_file() and "executed" not in path.parts and "__pycache__" not in path.parts],
+    output:
+        "_build/html/index.html",
+    params:
+        study=study.name,
+        pages=[str(page) for page in pages()],
+    threads: 1
+    shell:
+        "exe assemble {params.study} {params.pages} && "
+        "EXE_STUDY={params.study} jupyter-book build . --warningiserror --keep-going --quiet && touch {output}"

@@ -1,0 +1,148 @@
+"""`exe`: the command line that the Makefile and the Snakefile call."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+import yaml
+
+from exe_core.config import ROOT, ConfigError, Study, load_study
+from exe_core.record import digest, write_json
+
+app = typer.Typer(
+    help="Expressions Ensemble, re-examined: run the stages of a study.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+NOTEBOOKS = ROOT / "notebooks"
+EXECUTED = ROOT / "book" / "executed"
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def fail(message: str) -> NoReturn:
+    """End with one clear message and exit status 1."""
+    typer.echo(f"exe: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def _study(name: str) -> Study:
+    try:
+        return load_study(name)
+    except ConfigError as fault:
+        fail(str(fault))
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(help="the study, configs/<name>.yml")]) -> None:
+    """Say whether everything that a study reads is there."""
+    study = _study(name)
+    try:
+        missing = study.missing()
+    except ConfigError as fault:
+        fail(str(fault))
+    if missing:
+        lines = "\n".join(f"  {what}" for what in missing)
+        fail(f"study {name} lacks\n{lines}\ndata/README.md says what each is and who has it")
+
+
+@app.command()
+def stage(
+    notebook: Annotated[str, typer.Argument(help="its name in notebooks/, e.g. 03-train")],
+    study: Annotated[str, typer.Option(help="configs/<study>.yml")],
+    out: Annotated[Path | None, typer.Option(help="where the executed notebook goes")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="where the digests of what it wrote are kept")
+    ] = None,
+    writes: Annotated[
+        list[Path] | None, typer.Option(help="a file that the stage must leave")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="name=value, as YAML")
+    ] = None,
+) -> None:
+    """Execute a notebook of a study; a failed one is kept, to be read."""
+    _study(study)
+    source = NOTEBOOKS / f"{notebook}.ipynb"
+    if not source.is_file():
+        known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
+        fail(f"no notebook {notebook!r}; there are {known}")
+    given = {"study": study} | dict(_parameter(text) for text in parameter or [])
+    target = out or ROOT / "data" / "results" / study / "notebooks" / source.name
+    _execute(source, target, parameters=given)
+    absent = [str(path) for path in writes or [] if not path.exists()]
+    if absent:
+        fail(f"{source.name} ended well and left no {', '.join(absent)}")
+    if ledger:
+        write_json({path.name: digest(path) for path in writes or []}, ledger)
+
+
+def _parameter(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        fail(f"-p {text!r}: write name=value")
+    return name, yaml.safe_load(value)
+
+
+def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> None:
+    """Run a notebook by papermill into `target`; while it runs and if it fails, `*.failed.ipynb`.
+
+    Parameters that the notebook does not have are refused, where papermill would only warn.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    unknown = set(parameters) - set(papermill.inspect_notebook(str(source)))
+    if unknown:
+        fail(f"{source.name} has no parameter {', '.join(sorted(unknown))}: see `papermill "
+             f"--help-notebook notebooks/{source.name}`")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = target.with_suffix(".failed.ipynb")
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(working),
+            parameters=parameters,
+            cwd=str(ROOT),
+            kernel_name="python3",
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as fault:
+        cause = _ESCAPES.sub("", f"{fault.ename}: {fault.evalue}").strip()
+        fail(
+            f"{source.name} failed in its cell {fault.exec_count} ({_named(parameters)})\n"
+            f"  {cause}\n  read it: {working}\n  the same command again resumes at this stage"
+        )
+    except DeadKernelError:
+        fail(f"{source.name}: its kernel died ({_named(parameters)}), often for lack of memory")
+    working.replace(target)
+
+
+def _named(parameters: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+@app.command()
+def assemble(
+    study: Annotated[str, typer.Argument(help="the study whose notebooks become the pages")],
+    notebooks: Annotated[list[Path], typer.Argument(help="executed notebooks")],
+) -> None:
+    """Make the executed notebooks of a study, and no other, the pages of the book."""
+    _study(study)
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in notebooks}
+    for stale in EXECUTED.glob("*.ipynb"):
+        if stale.name not in names:
+            stale.unlink()
+    for path in notebooks:
+        page = EXECUTED / path.name
+        if not page.exists() or page.read_bytes() != path.read_bytes():
+            shutil.copyfile(path, page)
+
+
+if __name__ == "__main__":
+    app()
