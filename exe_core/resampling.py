@@ -1,0 +1,293 @@
+"""Intervals and p-values by resampling whole groups: persons, photos, films.
+
+Rows of one group are not independent, so groups are what is drawn, swapped and shuffled. Whatever
+can be computed from sums over groups (accuracy, F1, a calibration error, a share) is resampled
+without a loop: a bootstrap sample is a vector of group weights, and weights times sums are the
+sums of the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Sums of many samples (n, k) -> their statistics (n,) or (n, m)."""
+
+METHOD = "group bootstrap, expanded percentile"
+MAX_UNDEFINED = 0.1
+"""Share of samples in which a statistic may be undefined before its interval is too."""
+
+_CHUNK = 2_000_000  # weights held at once
+
+
+class Interval(NamedTuple):
+    """An estimate with its interval; arrays where the statistic has several values."""
+
+    value: np.ndarray | float
+    low: np.ndarray | float
+    high: np.ndarray | float
+
+
+class Test(NamedTuple):
+    """An observed statistic, its two-sided p-value, and the statistic under the null."""
+
+    value: float
+    p_value: float
+    null: np.ndarray
+
+
+Test.__test__ = False  # pytest would take the name for a class of tests
+
+
+def sum_by_group(rows: np.ndarray, groups: Sequence[object]) -> np.ndarray:
+    """Add up rows by group.
+
+    Parameters
+    ----------
+    rows
+        (n, k) numbers.
+    groups
+        (n,) group of each row.
+
+    Returns
+    -------
+    np.ndarray
+        (n_groups, k), groups in sorted order.
+    """
+    names, index = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    sums = np.zeros((len(names), rows.shape[1]))
+    np.add.at(sums, index, rows)
+    return sums
+
+
+def bootstrap(
+    groups: np.ndarray,
+    statistic: Statistic,
+    *,
+    n: int,
+    level: float,
+    rng: np.random.Generator,
+    strata: Sequence[object] | None = None,
+) -> Interval:
+    """Estimate a statistic of group sums, with a bootstrap interval over groups.
+
+    The interval is the percentile interval, its quantiles moved outward for few groups
+    (Hesterberg 2015, What Teachers Should Know About the Bootstrap, section 3.3): the plain
+    percentile interval is too narrow by about the ratio of the normal to the t distribution. In
+    simulation it covers better at 5 to 30 groups than BCa, which corrects skew but not this.
+
+    Parameters
+    ----------
+    groups
+        (n_groups, k) sums, a row a group.
+    statistic
+        Takes sums of samples (n, k), gives (n,) or (n, m).
+    n
+        Bootstrap samples.
+    level
+        Of the interval, e.g. 0.95.
+    rng
+        Source of randomness.
+    strata
+        (n_groups,) as many groups are drawn from each as it has; all groups are one by default.
+
+    Returns
+    -------
+    Interval
+        Bounds are NaN with one group, and where the statistic is undefined in more than
+        `MAX_UNDEFINED` of the samples.
+    """
+    groups = np.asarray(groups, dtype=float)
+    if groups.ndim != 2:
+        raise ValueError(f"groups must be (n_groups, k) sums, got shape {groups.shape}")
+    value = statistic(groups.sum(axis=0, keepdims=True))[0]
+    members = _members(strata, len(groups))
+    if min(map(len, members), default=0) < 2:
+        return Interval(value, np.full_like(value, np.nan)[()], np.full_like(value, np.nan)[()])
+    samples = statistic(_resampled_sums(groups, members, n=n, rng=rng))
+    tail = _expanded_tail(min(map(len, members)), level=level)
+    low, high = _quantiles(samples, (tail, 1 - tail))
+    return Interval(value, low, high)
+
+
+def _members(strata: Sequence[object] | None, n_groups: int) -> list[np.ndarray]:
+    if strata is None:
+        return [np.arange(n_groups)]
+    names = np.asarray(strata).astype(str)
+    if len(names) != n_groups:
+        raise ValueError(f"{len(names)} strata for {n_groups} groups")
+    return [np.flatnonzero(names == name) for name in np.unique(names)]
+
+
+def _resampled_sums(
+    groups: np.ndarray, members: list[np.ndarray], *, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    sums = np.zeros((n, groups.shape[1]))
+    for index in members:
+        size = len(index)
+        step = max(1, _CHUNK // size)
+        for start in range(0, n, step):
+            count = min(step, n - start)
+            weights = rng.multinomial(size, np.full(size, 1 / size), size=count)
+            sums[start : start + count] += weights.astype(float) @ groups[index]
+    return sums
+
+
+def _expanded_tail(n_groups: int, *, level: float) -> float:
+    t = stats.t.ppf((1 + level) / 2, df=n_groups - 1)
+    return float(stats.norm.cdf(-np.sqrt(n_groups / (n_groups - 1)) * t))
+
+
+def _quantiles(samples: np.ndarray, at: tuple[float, float]) -> np.ndarray:
+    undefined = np.isnan(samples).mean(axis=0)
+    filled = np.where(undefined > MAX_UNDEFINED, 0.0, samples)  # an all-NaN column would warn
+    return np.where(undefined > MAX_UNDEFINED, np.nan, np.nanquantile(filled, at, axis=0))
+
+
+def paired_permutation(
+    first: np.ndarray,
+    second: np.ndarray,
+    statistic: Statistic,
+    *,
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Test a difference of paired groups by swapping the two sides of random groups.
+
+    With means as the statistic this is the sign-flip test.
+
+    Parameters
+    ----------
+    first, second
+        (n_groups, k) sums of the two sides, groups in one order.
+    statistic
+        As for `bootstrap`.
+
+    Returns
+    -------
+    differences, p_values
+        statistic(first) - statistic(second) and its two-sided p, never 0; NaN with one group.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"sides must pair up, got shapes {first.shape} and {second.shape}")
+    total = first.sum(axis=0) + second.sum(axis=0)
+    observed = statistic(first.sum(axis=0)[None])[0] - statistic(second.sum(axis=0)[None])[0]
+    if len(first) < 2:
+        return observed, np.full_like(observed, np.nan)[()]
+    swapped = rng.integers(0, 2, size=(n, len(first))).astype(float)
+    sums = first.sum(axis=0) + swapped @ (second - first)
+    null = statistic(sums) - statistic(total - sums)
+    return observed, p_value(observed, null)
+
+
+def permutation_test(
+    labels: Sequence[object],
+    statistic: Callable[[np.ndarray], float],
+    *,
+    n: int,
+    rng: np.random.Generator,
+) -> Test:
+    """Test whether a statistic depends on how labels lie over groups, by shuffling the labels.
+
+    Parameters
+    ----------
+    labels
+        (n_groups,) label of each group, e.g. the genre of each film.
+    statistic
+        Takes labels in the order of the groups, gives a number; 0 or small under the null.
+    """
+    given = np.asarray(labels)
+    value = float(statistic(given))
+    null = np.array([statistic(rng.permutation(given)) for _ in range(n)], dtype=float)
+    return Test(value, float(p_value(value, null)), null)
+
+
+def p_value(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:
+    """Compute the two-sided p of a statistic that is 0 or least under the null: (b + 1) / (n + 1).
+
+    The observed arrangement counts as one of the null's, so p is never 0 (Phipson & Smyth 2010).
+    NaN where the observed statistic, or a tenth of the null, is undefined.
+
+    Examples
+    --------
+    >>> float(p_value(2.0, np.array([-3.0, 0.0, 1.0])))
+    0.5
+    """
+    defined = ~np.isnan(null)
+    # equal arrangements must count as equal, whatever the order in which they were summed
+    as_extreme = np.abs(null) >= np.abs(observed) * (1 - 1e-9) - 1e-12
+    p = ((as_extreme & defined).sum(axis=0) + 1) / (defined.sum(axis=0) + 1)
+    return np.where(np.isnan(observed) | (defined.mean(axis=0) < 1 - MAX_UNDEFINED), np.nan, p)
+
+
+def rotations(series: np.ndarray) -> np.ndarray:
+    """Stack all circular shifts of a series, the series itself first.
+
+    A shift keeps the autocorrelation and breaks only the tie to the clock.
+
+    Parameters
+    ----------
+    series
+        (t,) numbers.
+
+    Returns
+    -------
+    np.ndarray
+        (t, t); row k is the series moved k steps later.
+
+    Examples
+    --------
+    >>> rotations(np.array([1, 2, 3])).tolist()
+    [[1, 2, 3], [3, 1, 2], [2, 3, 1]]
+    """
+    steps = np.arange(len(series))
+    return np.asarray(series)[(steps[None, :] - steps[:, None]) % len(series)]
+
+
+def circular_shift_test(
+    series: Sequence[np.ndarray],
+    statistics: Sequence[Statistic],
+    *,
+    n: int,
+    rng: np.random.Generator,
+) -> Test:
+    """Test the mean of one statistic a series against circular shifts of each series.
+
+    With one series all of its shifts are tried, else `n` random combinations of shifts.
+
+    Parameters
+    ----------
+    series
+        Each (t_i,), in time steps; NaN where nothing was seen.
+    statistics
+        One a series: takes shifted series (s, t_i), gives (s,); 0 on average under the null.
+    """
+    by_series = [np.asarray(of(rotations(x))) for of, x in zip(statistics, series, strict=True)]
+    if len(by_series) == 1:
+        value, null = by_series[0][0], by_series[0][1:]
+    else:
+        value = np.mean([shifts[0] for shifts in by_series])
+        null = np.mean([rng.choice(shifts, size=n) for shifts in by_series], axis=0)
+    if not len(null):
+        return Test(float(value), float("nan"), null)
+    return Test(float(value), float(p_value(value, null)), null)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Adjust p-values for their number (Holm 1979); NaN stays NaN and is not counted.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, float("nan"), 0.03]).tolist()
+    [0.03, 0.06, nan, 0.06]
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
+    adjusted = np.full(len(p), np.nan)
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
+    return adjusted
