@@ -30,8 +30,9 @@ MIN_SIDE = 8
 """A smaller image (px) holds no face that could be told from another."""
 
 MODEL_NAME = "face_detection_short_range.tflite"
+MODEL_IN_WHEEL = f"mediapipe/modules/face_detection/{MODEL_NAME}"
 MODEL_SHA256 = "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
-WHEEL = "mediapipe==0.10.21"  # the last but few that carries the model; later ones ship none
+WHEEL = "mediapipe==0.10.21"  # wheels from 0.10.30 on ship no model
 
 
 class ImageError(ValueError):
@@ -263,7 +264,8 @@ def find_faces(
         size = {"height_px": image.shape[0], "width_px": image.shape[1], "n_faces": len(found)}
         images.append({**row, **size, "status": "ok" if found else "no face"})
         for k, face in enumerate(found[:1] if settings.primary_only else found):
-            path = crops / item.set_name / f"{item.item_id.partition(':')[2] or item.item_id}_{k}.png"
+            name = item.item_id.partition(":")[2] or item.item_id
+            path = crops / item.set_name / f"{name}_{k}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             cut = crop(image, face, size=settings.size, margin=settings.margin)
             Image.fromarray(cut).save(path, compress_level=1)
@@ -341,7 +343,7 @@ def _fetch_model(folder: Path) -> Path:
         wheels = list(folder.glob("*.whl"))
         if done.returncode == 0 and wheels:
             with zipfile.ZipFile(wheels[0]) as wheel:
-                model = Path(wheel.extract(f"mediapipe/modules/face_detection/{MODEL_NAME}", folder))
+                model = Path(wheel.extract(MODEL_IN_WHEEL, folder))
             if _is_model(model):
                 return model
             reasons.append(f"{WHEEL} holds another file than expected")
@@ -369,7 +371,7 @@ def _quiet() -> Iterator[None]:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
