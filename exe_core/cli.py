@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from exe_core.config import ROOT, ConfigError, Study, load_study
-from exe_core.record import digest, write_json
+from exe_core.record import digest, write_json, write_values
 
 app = typer.Typer(
     help="Expressions Ensemble, re-examined: run the stages of a study.",
@@ -132,7 +132,8 @@ def assemble(
     notebooks: Annotated[list[Path], typer.Argument(help="executed notebooks")],
 ) -> None:
     """Make the executed notebooks of a study, and no other, the pages of the book."""
-    _study(study)
+    settings = _study(study)
+    write_values(settings, "study", values=_flat(settings.model_dump(mode="json")))
     EXECUTED.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in notebooks}
     for stale in EXECUTED.glob("*.ipynb"):
@@ -142,6 +143,14 @@ def assemble(
         page = EXECUTED / path.name
         if not page.exists() or page.read_bytes() != path.read_bytes():
             shutil.copyfile(path, page)
+
+
+def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Name the settings as the prose cites them: {"train": {"size": 64}} -> {"train.size": 64}."""
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 if __name__ == "__main__":

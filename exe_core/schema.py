@@ -396,8 +396,8 @@ def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
     try:
         checked = TABLES[name].validate(table, lazy=True)
     except pa.errors.SchemaErrors as faults:
-        cases = faults.failure_cases[["column", "check", "failure_case"]].astype(str)
-        lines = cases.drop_duplicates().head(5).agg(" · ".join, axis=1)
+        cases = faults.failure_cases[["column", "check", "failure_case"]].drop_duplicates()
+        lines = [" · ".join(map(str, case)) for case in cases.head(5).itertuples(index=False)]
         raise SchemaError(f"table {name!r} is not as its schema says:\n" + "\n".join(lines)) from None
     if name == "predictions":
         _check_probabilities(checked)

@@ -1,0 +1,102 @@
+"""`exe` says in one line what is wrong, and runs a notebook of a study."""
+
+import json
+
+import nbformat
+import pytest
+from typer.testing import CliRunner
+
+from exe_core import cli
+
+runner = CliRunner()
+
+
+def notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(cli, "EXECUTED", tmp_path / "executed")
+    return tmp_path
+
+
+def test_check_names_what_a_study_lacks(monkeypatch, tmp_path):
+    monkeypatch.setenv("EXE_DATA", str(tmp_path))
+    result = runner.invoke(cli.app, ["check", "real"])
+    assert result.exit_code == 1
+    assert "fer2013.tar.xz" in result.output
+    assert "data/README.md" in result.output
+    assert runner.invoke(cli.app, ["check", "demo"]).exit_code == 0
+
+
+def test_an_unknown_study_is_one_line():
+    result = runner.invoke(cli.app, ["check", "dmeo"])
+    assert result.exit_code == 1
+    assert result.output.startswith("exe: no study 'dmeo'; there are demo")
+    assert "Traceback" not in result.output
+
+
+def test_a_stage_runs_leaves_its_page_and_its_ledger(folder):
+    written = folder / "table.txt"
+    notebook(
+        folder / "notebooks" / "09-x.ipynb",
+        "study = 'demo'\nword = ''",
+        f"import pathlib; pathlib.Path({str(written)!r}).write_text(word)",
+    )
+    arguments = ["stage", "09-x", "--study", "smoke", "-p", "word=hello"]
+    arguments += ["--out", str(folder / "page.ipynb"), "--writes", str(written)]
+    result = runner.invoke(cli.app, [*arguments, "--ledger", str(folder / "ledger.json")])
+    assert result.exit_code == 0, result.output
+    assert written.read_text() == "hello"
+    assert (folder / "page.ipynb").exists()
+    first = json.loads((folder / "ledger.json").read_text())
+    assert list(first) == ["table.txt"]
+
+
+def test_a_failed_stage_names_notebook_cell_and_cause_and_is_kept(folder):
+    notebook(folder / "notebooks" / "09-x.ipynb", "study = 'demo'", "1 / 0")
+    page = folder / "page.ipynb"
+    result = runner.invoke(cli.app, ["stage", "09-x", "--study", "smoke", "--out", str(page)])
+    assert result.exit_code == 1
+    assert "09-x.ipynb failed in its cell" in result.output
+    assert "ZeroDivisionError: division by zero" in result.output
+    assert not page.exists()
+    assert page.with_suffix(".failed.ipynb").exists()
+
+
+def test_a_stage_that_leaves_less_than_promised_has_failed(folder):
+    notebook(folder / "notebooks" / "09-x.ipynb", "study = 'demo'")
+    arguments = ["stage", "09-x", "--study", "smoke", "--out", str(folder / "p.ipynb")]
+    result = runner.invoke(cli.app, [*arguments, "--writes", str(folder / "never")])
+    assert result.exit_code == 1
+    assert "left no" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["stage", "99-x", "--study", "smoke"], "no notebook '99-x'; there are 09-x"),
+        (["stage", "09-x", "--study", "smoke", "-p", "runn=a"], "has no parameter runn"),
+        (["stage", "09-x", "--study", "smoke", "-p", "run"], "write name=value"),
+    ],
+)
+def test_mistyped_arguments(folder, arguments, fault):
+    notebook(folder / "notebooks" / "09-x.ipynb", "study = 'demo'\nrun = 'a'")
+    result = runner.invoke(cli.app, arguments)
+    assert result.exit_code == 1
+    assert fault in result.output
+
+
+def test_the_pages_are_those_of_one_study(folder):
+    (folder / "executed").mkdir()
+    (folder / "executed" / "03-train-old.ipynb").write_text("old")
+    (folder / "01-pull.ipynb").write_text("new")
+    result = runner.invoke(cli.app, ["assemble", "smoke", str(folder / "01-pull.ipynb")])
+    assert result.exit_code == 0, result.output
+    assert [p.name for p in (folder / "executed").iterdir()] == ["01-pull.ipynb"]

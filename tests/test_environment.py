@@ -1,0 +1,68 @@
+"""One hand-edited list of dependencies; the lock and the environment file are in step with it."""
+
+import re
+import tomllib
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from exe_core.config import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+PINS = {
+    canonicalize_name(name): Version(version)
+    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", LOCK, flags=re.MULTILINE)
+}
+
+
+def wanted():
+    extras = [text for group in PROJECT["optional-dependencies"].values() for text in group]
+    return [Requirement(text) for text in PROJECT["dependencies"] + extras]
+
+
+def test_every_dependency_is_locked_at_a_version_that_it_allows():
+    for requirement in wanted():
+        name = canonicalize_name(requirement.name)
+        assert name in PINS, f"{requirement} is not in requirements.lock: run `make lock`"
+        assert PINS[name] in requirement.specifier, f"{requirement} but locked {PINS[name]}"
+
+
+def test_every_locked_package_is_hashed_and_none_names_a_registry():
+    packages = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)
+    assert all("--hash=sha256:" in package for package in packages if package.strip())
+    assert "://" not in LOCK
+
+
+def test_the_build_backend_is_locked_too():
+    """The package is installed without build isolation, so nothing unhashed is fetched."""
+    assert PINS["setuptools"] in Requirement("setuptools>=77").specifier
+
+
+def test_the_environment_file_is_python_pip_and_the_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert python == "python=3.11"
+    assert "3.11" in PROJECT["requires-python"]
+    assert pip == "pip"
+    assert packages == {"pip": ["-r requirements.lock", "--no-deps -e ."]}
+
+
+def test_what_is_declared_is_used():
+    """A dependency that fell idle is dropped: each is imported, or named by the build."""
+    import_names = {
+        "pyyaml": "yaml",
+        "opencv-python": "cv2",
+        "scikit-learn": "sklearn",
+        "vl-convert-python": "vl_convert",
+    }
+    build = ("Snakefile", "Makefile", "_config.yml", "notebooks/03-train.ipynb", "exe_core/cli.py")
+    text = "\n".join((ROOT / name).read_text() for name in build)
+    for path in [*ROOT.glob("exe_core/**/*.py"), *ROOT.glob("book/_ext/*.py")]:
+        text += path.read_text()
+    implied = {"nbclient", "ipykernel", "jupyter-book"}  # named on the project's card
+    for requirement in map(Requirement, PROJECT["dependencies"]):
+        module = import_names.get(requirement.name, requirement.name.replace("-", "_"))
+        assert requirement.name in implied or module in text, f"{requirement.name} is idle"

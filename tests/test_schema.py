@@ -1,0 +1,106 @@
+"""Tables are checked when written and when read; labels have one order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exe_core import schema
+
+
+def predictions(**changes):
+    row = {
+        "item_id": "a",
+        "set_name": "s",
+        "split": "test",
+        "group_id": "g",
+        "run_id": "r",
+        "label": "sad",
+        "predicted": "happy",
+        "prob_happy": 0.75,
+        "prob_sad": 0.25,
+    }
+    return pd.DataFrame([row | changes])
+
+
+@pytest.mark.parametrize("name", schema.TABLES)
+def test_every_table_says_what_a_row_is_and_survives_being_empty(name, tmp_path):
+    assert schema.TABLES[name].description.endswith(".")
+    if name == "predictions":
+        return  # has no columns of its own for the labels
+    path = schema.write(schema.empty(name), tmp_path / "t.parquet", name=name)
+    assert list(schema.read(path, name=name).columns) == list(schema.TABLES[name].columns)
+
+
+def test_codes_of_the_data_sets_name_the_same_emotions():
+    assert [schema.canonical(code, family="fer2013") for code in range(7)] == list(schema.EMOTIONS)
+    rafdb = [schema.canonical(str(code), family="rafdb") for code in range(1, 8)]
+    assert rafdb == ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]
+    assert schema.canonical(" Happiness ") == "happy"
+
+
+@pytest.mark.parametrize(("label", "family"), [("contempt", "names"), (7, "fer2013"), (0, "rafdb")])
+def test_an_unknown_label_is_refused_with_what_is_allowed(label, family):
+    with pytest.raises(schema.SchemaError, match=f"{label!r} is not one of {family}'s"):
+        schema.canonical(label, family=family)
+
+
+@given(st.permutations(schema.EMOTIONS))
+def test_labels_of_predictions_do_not_depend_on_the_order_of_columns(order):
+    table = pd.DataFrame(columns=schema.prob_columns(order))
+    assert schema.labels_of(table) == list(schema.EMOTIONS)
+
+
+def test_a_missing_class_keeps_the_order_of_the_others():
+    table = pd.DataFrame(columns=schema.prob_columns(["surprise", "angry"]))
+    assert schema.labels_of(table) == ["angry", "surprise"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"prob_sad": 0.5}, "do not sum to 1"),
+        ({"prob_sad": np.nan}, "do not sum to 1"),
+        ({"prob_happy": 1.25, "prob_sad": -0.25}, "do not sum to 1"),
+        ({"predicted": "joyful"}, "joyful"),
+    ],
+)
+def test_bad_predictions_are_refused(changes, fault):
+    with pytest.raises(schema.SchemaError, match=fault):
+        schema.check(predictions(**changes), "predictions")
+
+
+def test_a_label_may_be_unknown_but_not_a_prediction():
+    assert schema.check(predictions(label=None), "predictions")["label"].isna().all()
+    with pytest.raises(schema.SchemaError, match="predicted"):
+        schema.check(predictions(predicted=None), "predictions")
+
+
+def test_missing_columns_and_double_keys_are_named():
+    with pytest.raises(schema.SchemaError, match="time_s"):
+        schema.check(pd.DataFrame({"film_id": ["f"], "frame": [0], "n_faces": [0]}), "frames")
+    twice = pd.DataFrame(
+        {"film_id": ["f", "f"], "frame": [0, 0], "time_s": [0.0, 0.0], "n_faces": [0, 1]}
+    )
+    with pytest.raises(schema.SchemaError, match="uniqueness"):
+        schema.check(twice, "frames")
+
+
+def test_a_table_that_fails_its_check_leaves_the_old_file(tmp_path):
+    path = tmp_path / "p.parquet"
+    schema.write(predictions(), path, name="predictions")
+    with pytest.raises(schema.SchemaError):
+        schema.write(predictions(prob_sad=1.0), path, name="predictions")
+    assert schema.read(path, name="predictions")["prob_sad"].tolist() == [0.25]
+    assert [p.name for p in tmp_path.iterdir()] == ["p.parquet"]
+
+
+def test_reading_names_the_table_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no table 'faces'"):
+        schema.read(tmp_path / "faces.parquet", name="faces")
+
+
+def test_unknown_table():
+    with pytest.raises(schema.SchemaError, match="no table 'fases'; tables are hits"):
+        schema.check(pd.DataFrame(), "fases")
