@@ -1,0 +1,274 @@
+"""Scores of predictions, with intervals over groups; and paired comparisons of runs.
+
+Every score here is a function of sums over items (confusion counts, losses, confidence bins), so
+one bootstrap of group sums gives the intervals of all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from exe_core import resampling, schema
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
+"""Scores of a run; recall by label comes on top.
+
+balanced_accuracy
+    Mean recall of the labels that occur.
+macro_f1
+    Mean F1 of the labels that occur or are predicted.
+nll
+    Mean negative log-likelihood of the label, in nats.
+brier
+    Mean squared error summed over the classes, 0 to 2 (Brier 1950).
+ece
+    Expected calibration error of the predicted class, in `N_BINS` bins of equal width
+    (Naeini et al. 2015).
+"""
+
+N_BINS = 15
+
+
+def score(
+    predictions: pd.DataFrame, *, labels: Sequence[str], level: float, n_bootstrap: int, seed: int
+) -> pd.DataFrame:
+    """Score each run on each set and split.
+
+    Parameters
+    ----------
+    predictions
+        Table "predictions". Rows whose label is null or not one of `labels` are left out.
+    labels
+        The classes of the runs.
+    level
+        Of the intervals.
+    n_bootstrap
+        Bootstrap samples, drawn over `group_id`.
+    seed
+        Of the bootstrap; each run starts from it, so no result depends on its neighbours.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "metrics", and `n_excluded`: rows left out. `SCORES` have a null label, "recall" has
+        one row a label. What is undefined is NaN.
+    """
+    tables = []
+    for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
+        known = _labelled(rows, labels)
+        sums = resampling.sum_by_group(_terms(known, labels), known["group_id"])
+        found = resampling.bootstrap(
+            sums,
+            lambda totals: _scores(totals, len(labels)),
+            n=n_bootstrap,
+            level=level,
+            rng=np.random.default_rng(seed),
+        )
+        table = pd.DataFrame(found._asdict()).assign(
+            metric=[*SCORES, *["recall"] * len(labels)],
+            label=[*[None] * len(SCORES), *labels],
+            n=len(known),
+            n_groups=len(sums),
+            n_excluded=len(rows) - len(known),
+        )
+        table[["run_id", "set_name", "split"]] = keys
+        tables.append(table)
+    if not tables:
+        return schema.empty("metrics").assign(n_excluded=0)
+    whole = pd.concat(tables, ignore_index=True)
+    return schema.check(whole.assign(level=level, method=resampling.METHOD, seed=seed), "metrics")
+
+
+def compare(
+    first: pd.DataFrame,
+    others: pd.DataFrame,
+    *,
+    labels: Sequence[str],
+    level: float,
+    n_bootstrap: int,
+    n_permutations: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Compare one run with others on the items that both have seen.
+
+    Intervals are bootstrapped over groups; p-values come from swapping the two runs within random
+    groups, and are Holm-adjusted over the others of a set and metric.
+
+    Parameters
+    ----------
+    first
+        Table "predictions" of one run, one split a set.
+    others
+        The same of one or more other runs.
+    labels, level, n_bootstrap, seed
+        As for `score`.
+    n_permutations
+        Random swaps.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "comparisons", a row for each other run, set and metric of `SCORES`: first minus
+        other. For nll, brier and ece less is better.
+
+    Raises
+    ------
+    ValueError
+        If `first` holds several runs, or a run sees a set in several splits.
+    """
+    _check_comparable(first, others)
+    tables = []
+    for (other_id, set_name), theirs in others.groupby(["run_id", "set_name"]):
+        ours, theirs = _paired(first[first["set_name"] == set_name], theirs, labels)
+        sums = [
+            resampling.sum_by_group(_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
+        ]
+        rng = np.random.default_rng(seed)
+        found = resampling.bootstrap(
+            np.hstack(sums),
+            lambda totals: np.subtract(*(_scores(x, len(labels)) for x in np.hsplit(totals, 2))),
+            n=n_bootstrap,
+            level=level,
+            rng=rng,
+        )
+        _, p_values = resampling.paired_permutation(
+            *sums, lambda totals: _scores(totals, len(labels)), n=n_permutations, rng=rng
+        )
+        table = pd.DataFrame({**found._asdict(), "p_value": p_values})[: len(SCORES)]
+        tables.append(
+            table.rename(columns={"value": "difference"}).assign(
+                metric=SCORES,
+                other_run_id=other_id,
+                set_name=set_name,
+                n=len(ours),
+                n_groups=len(sums[0]),
+            )
+        )
+    if not tables:
+        return schema.empty("comparisons")
+    whole = pd.concat(tables, ignore_index=True).assign(run_id=first["run_id"].iloc[0], level=level)
+    families = whole.groupby(["set_name", "metric"])["p_value"]
+    return schema.check(whole.assign(p_adjusted=families.transform(resampling.holm)), "comparisons")
+
+
+def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFrame:
+    """Count how often each run answers what where the label is what.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "confusion", with every pair of labels; a label that does not occur has a share of
+        NaN.
+    """
+    pairs = pd.MultiIndex.from_product([labels, labels], names=["label", "predicted"])
+    tables = []
+    for keys, rows in predictions.groupby(["run_id", "set_name"]):
+        counts = _labelled(rows, labels).groupby(["label", "predicted"]).size()
+        table = counts.reindex(pairs, fill_value=0).rename("n").reset_index()
+        of_label = table.groupby("label")["n"].transform("sum")
+        table["share_of_label"] = table["n"] / of_label.where(of_label > 0)
+        table[["run_id", "set_name"]] = keys
+        tables.append(table)
+    whole = pd.concat(tables, ignore_index=True) if tables else schema.empty("confusion")
+    return schema.check(whole, "confusion")
+
+
+def reliability(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFrame:
+    """Set the confidence of each run against its accuracy, by bin of confidence.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "reliability", `N_BINS` rows a run and set; an empty bin has NaN.
+    """
+    edges = np.linspace(0, 1, N_BINS + 1)
+    tables = []
+    for keys, rows in predictions.groupby(["run_id", "set_name"]):
+        bins = _terms(_labelled(rows, labels), labels)[:, -3 * N_BINS :].sum(axis=0)
+        n, confidence, right = bins.reshape(3, N_BINS)
+        seen = np.where(n > 0, n, np.nan)
+        table = pd.DataFrame({"bin_low": edges[:-1], "bin_high": edges[1:], "n": n})
+        table = table.assign(confidence=confidence / seen, accuracy=right / seen)
+        table[["run_id", "set_name"]] = keys
+        tables.append(table)
+    whole = pd.concat(tables, ignore_index=True) if tables else schema.empty("reliability")
+    return schema.check(whole, "reliability")
+
+
+def _labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    return predictions[predictions["label"].isin(labels)]
+
+
+def _check_comparable(first: pd.DataFrame, others: pd.DataFrame) -> None:
+    runs = sorted(first["run_id"].unique())
+    if len(runs) != 1:
+        raise ValueError(f"first must hold the predictions of one run, not of {runs}")
+    for table in (first, others):
+        splits = table.groupby(["run_id", "set_name"])["split"].nunique()
+        if (splits > 1).any():
+            raise ValueError(f"{splits.idxmax()} has several splits: choose one, then compare")
+
+
+def _paired(
+    ours: pd.DataFrame, theirs: pd.DataFrame, labels: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the labelled items of both, in one order."""
+    sides = [_labelled(side, labels).set_index("item_id") for side in (ours, theirs)]
+    common = sides[0].index.intersection(sides[1].index, sort=True)
+    return sides[0].loc[common], sides[1].loc[common]
+
+
+def _terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Lay out what the scores add up, a row an item: confusion, nll, brier, bins.
+
+    Each item has a 1 in one of the C x C cells (label, predicted), its two losses, and in its
+    bin of confidence a count, its confidence, and whether it is right.
+    """
+    n, n_labels = len(rows), len(labels)
+    probs = rows[schema.prob_columns(labels)].to_numpy(dtype=float)
+    label, predicted = (_codes(rows[column], labels) for column in ("label", "predicted"))
+    item = np.arange(n)
+    cells = np.zeros((n, n_labels**2))
+    cells[item, label * n_labels + predicted] = 1
+    tiny = np.finfo(float).eps  # as scikit-learn clips: a certain mistake costs 36 nats
+    nll = -np.log(np.clip(probs[item, label], tiny, 1))
+    brier = ((probs - np.eye(n_labels)[label]) ** 2).sum(axis=1)
+    confidence = probs[item, predicted]
+    bins = np.zeros((n, 3, N_BINS))
+    index = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
+    bins[item, :, index] = np.column_stack([np.ones(n), confidence, label == predicted])
+    return np.hstack([cells, nll[:, None], brier[:, None], bins.reshape(n, 3 * N_BINS)])
+
+
+def _codes(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
+    codes = pd.Index(labels).get_indexer(column)
+    if (codes < 0).any():
+        stray = sorted(set(column) - set(labels))
+        raise ValueError(f"predicted {stray} is not among the labels {', '.join(labels)}")
+    return codes
+
+
+def _scores(totals: np.ndarray, n_labels: int) -> np.ndarray:
+    """Compute `SCORES` and the recalls (n, 6 + C) from sums of `_terms` (n, k)."""
+    cells, (nll, brier), bins = (
+        totals[:, : n_labels**2].reshape(-1, n_labels, n_labels),
+        totals[:, n_labels**2 : n_labels**2 + 2].T,
+        totals[:, -3 * N_BINS :].reshape(-1, 3, N_BINS),
+    )
+    right = np.diagonal(cells, axis1=1, axis2=2)
+    labelled, predicted = cells.sum(axis=2), cells.sum(axis=1)
+    n = labelled.sum(axis=1)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is undefined, and NaN says so
+        recall = right / labelled
+        f1 = 2 * right / (labelled + predicted)
+        ece = np.abs(bins[:, 1] - bins[:, 2]).sum(axis=1) / n
+        scores = [right.sum(axis=1) / n, _mean(recall), _mean(f1), nll / n, brier / n, ece]
+    return np.column_stack([*scores, recall])
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Average what is defined in each row."""
+    return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)

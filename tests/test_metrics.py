@@ -1,0 +1,222 @@
+"""Metrics: equal to scikit-learn where they overlap, undefined where there is nothing to say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from exe_core import metrics, schema
+
+LABELS = ("angry", "happy", "sad")
+OPTIONS = {"labels": LABELS, "level": 0.95, "n_bootstrap": 200, "seed": 0}
+
+
+def make(n=120, *, run_id="a", skill=1.0, seed=0, labels=LABELS, groups=30):
+    """Make predictions that lean to the label by `skill`."""
+    rng = np.random.default_rng(seed)
+    label = np.random.default_rng(99).integers(len(labels), size=n)
+    logits = rng.normal(size=(n, len(labels))) + skill * np.eye(len(labels))[label]
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    table = pd.DataFrame(probs, columns=schema.prob_columns(labels))
+    names = np.array(labels)
+    return table.assign(
+        item_id=[f"item:{i:04d}" for i in range(n)],
+        set_name="photos",
+        split="test",
+        group_id=[f"g{i % groups}" for i in range(n)],
+        run_id=run_id,
+        label=names[label],
+        predicted=names[probs.argmax(axis=1)],
+    )
+
+
+def score(predictions, **options):
+    return metrics.score(predictions, **{**OPTIONS, **options}).set_index(["metric", "label"])
+
+
+def value(table, metric, label=None):
+    rows = table.reset_index()
+    same = rows["label"].isna() if label is None else rows["label"] == label
+    return rows[(rows["metric"] == metric) & same].iloc[0]
+
+
+def compare(first, others, **options):
+    table = metrics.compare(first, others, **{**OPTIONS, "n_permutations": 199, **options})
+    return table.set_index("metric")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_are_those_of_scikit_learn(seed):
+    rows = make(seed=seed)
+    table = score(rows)
+    truth, guess = rows["label"], rows["predicted"]
+    probs = rows[schema.prob_columns(LABELS)].to_numpy()
+    expected = {
+        "accuracy": sklearn_metrics.accuracy_score(truth, guess),
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(truth, guess),
+        "macro_f1": sklearn_metrics.f1_score(truth, guess, average="macro"),
+        "nll": sklearn_metrics.log_loss(truth, probs, labels=LABELS),
+        "brier": sklearn_metrics.brier_score_loss(truth, probs, labels=LABELS, scale_by_half=False),
+    }
+    for name, number in expected.items():
+        assert value(table, name)["value"] == pytest.approx(number), name
+    recalls = sklearn_metrics.recall_score(truth, guess, average=None, labels=LABELS)
+    for label, number in zip(LABELS, recalls, strict=True):
+        assert value(table, "recall", label)["value"] == pytest.approx(number)
+
+
+def test_f1_counts_a_label_that_is_only_predicted():
+    rows = make()
+    rows = rows[rows["label"] != "sad"]
+    expected = sklearn_metrics.f1_score(rows["label"], rows["predicted"], average="macro")
+    assert value(score(rows), "macro_f1")["value"] == pytest.approx(expected)
+
+
+def test_calibration_error_by_hand():
+    """Ten sure answers, six right: confidence 1, accuracy .6."""
+    rows = make(10).assign(label="happy", predicted=["happy"] * 6 + ["sad"] * 4)
+    rows["prob_angry"] = 0.0
+    rows["prob_happy"] = (rows["predicted"] == "happy").astype(float)
+    rows["prob_sad"] = (rows["predicted"] == "sad").astype(float)
+    assert value(score(rows), "ece")["value"] == pytest.approx(0.4)
+
+
+def test_intervals_hold_their_estimate_and_narrow_with_more_groups():
+    few, many = (
+        value(score(make(300, groups=10)), "accuracy"),
+        value(score(make(3000, groups=1000)), "accuracy"),
+    )
+    assert few["low"] < few["value"] < few["high"]
+    assert many["high"] - many["low"] < few["high"] - few["low"]
+
+
+def test_groups_not_rows_decide_the_width():
+    """Ten copies of every item in one group each add rows, not knowledge."""
+    rows = make(60, groups=60)
+    copies = pd.concat([rows.assign(item_id=rows["item_id"] + f"/{k}") for k in range(10)])
+    once, tenfold = value(score(rows), "accuracy"), value(score(copies), "accuracy")
+    assert tenfold["low"] == pytest.approx(once["low"])
+
+
+def test_one_group_has_an_estimate_and_no_interval():
+    found = value(score(make(groups=1)), "accuracy")
+    assert 0 < found["value"] < 1
+    assert np.isnan(found["low"])
+    assert np.isnan(found["high"])
+
+
+def test_what_the_model_cannot_answer_is_left_out_and_counted():
+    rows = make(120)
+    rows.loc[:9, "label"] = "disgust"
+    rows.loc[10:14, "label"] = None
+    table = score(rows)
+    assert (table["n"] == 105).all()
+    assert (table["n_excluded"] == 15).all()
+    assert value(table, "accuracy")["value"] == value(score(rows[15:]), "accuracy")["value"]
+
+
+def test_nothing_labelled_is_undefined_not_zero():
+    table = score(make().assign(label=None))
+    assert table["value"].isna().all()
+    assert (table["n"] == 0).all()
+
+
+def test_label_that_does_not_occur_has_no_recall():
+    rows = make()
+    table = score(rows[rows["label"] != "sad"])
+    assert np.isnan(value(table, "recall", "sad")["value"])
+    assert not np.isnan(value(table, "balanced_accuracy")["value"])
+
+
+def test_no_predictions_give_an_empty_table():
+    assert metrics.score(make(0), **OPTIONS).empty
+    assert metrics.confusion(make(0), labels=LABELS).empty
+    assert metrics.reliability(make(0), labels=LABELS).empty
+
+
+def test_answer_outside_the_labels_is_refused():
+    rows = make()
+    rows.loc[3, "predicted"] = "fear"
+    with pytest.raises(ValueError, match=r"'fear'.*angry, happy, sad"):
+        score(rows)
+
+
+def test_runs_and_sets_are_scored_apart_and_in_any_order():
+    both = pd.concat([make(), make(run_id="b", skill=3), make().assign(set_name="film")])
+    table = metrics.score(both, **OPTIONS)
+    shuffled = metrics.score(both.sample(frac=1, random_state=1), **OPTIONS)
+    pd.testing.assert_frame_equal(table, shuffled)
+    assert len(table) == 3 * (len(metrics.SCORES) + len(LABELS))
+
+
+def test_confusion_has_every_pair_and_the_counts_of_scikit_learn():
+    rows = make()
+    table = metrics.confusion(rows, labels=LABELS)
+    expected = sklearn_metrics.confusion_matrix(rows["label"], rows["predicted"], labels=LABELS)
+    assert table["n"].tolist() == expected.ravel().tolist()
+    assert table.groupby("label")["share_of_label"].sum().tolist() == pytest.approx([1, 1, 1])
+
+
+def test_reliability_bins_add_up_and_empty_ones_are_undefined():
+    rows = make()
+    table = metrics.reliability(rows, labels=LABELS)
+    assert table["n"].sum() == len(rows)
+    assert table.loc[table["n"] == 0, "accuracy"].isna().all()
+    gaps = (table["confidence"] - table["accuracy"]).abs() * table["n"] / len(rows)
+    assert gaps.sum() == pytest.approx(value(score(rows), "ece")["value"])
+
+
+def test_better_run_is_found_better():
+    table = compare(make(skill=3), make(run_id="b", skill=0.2, seed=1))
+    found = table.loc["balanced_accuracy"]
+    assert found["low"] > 0
+    assert found["p_value"] == pytest.approx(1 / 200)
+    assert table.loc["nll", "high"] < 0
+
+
+def test_difference_is_that_of_the_scores():
+    first, other = make(skill=2), make(run_id="b", seed=1)
+    table = compare(first, other)
+    for name in metrics.SCORES:
+        expected = value(score(first), name)["value"] - value(score(other), name)["value"]
+        assert table.loc[name, "difference"] == pytest.approx(expected)
+
+
+def test_run_against_itself():
+    table = compare(make(), make(run_id="b"))
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+    assert (table["p_value"] == 1).all()
+
+
+def test_only_common_items_are_compared_whatever_their_order():
+    first, other = make(), make(run_id="b", seed=1)
+    part = other[20:].sample(frac=1, random_state=0)
+    table = compare(first, part)
+    assert (table["n"] == 100).all()
+    pd.testing.assert_frame_equal(table, compare(first[20:], part))
+
+
+def test_p_values_are_adjusted_over_the_other_runs():
+    first = make(skill=2)
+    others = [make(run_id=name, skill=0.5, seed=s) for s, name in enumerate("bcd", start=1)]
+    table = compare(first, pd.concat(others)).loc["accuracy"]
+    assert (table["p_adjusted"] >= table["p_value"]).all()
+    assert table["p_adjusted"].min() == pytest.approx(3 * table["p_value"].min())
+
+
+def test_comparing_without_common_items_is_undefined():
+    table = compare(make(), make(run_id="b").assign(item_id=lambda rows: "x" + rows["item_id"]))
+    assert table["difference"].isna().all()
+    assert table["p_value"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("first", "fault"),
+    [
+        (pd.concat([make(), make(run_id="b")]), "one run"),
+        (make().assign(split=["train", "test"] * 60), "several splits"),
+    ],
+)
+def test_ambiguous_comparison_is_refused(first, fault):
+    with pytest.raises(ValueError, match=fault):
+        compare(first, make(run_id="c"))
