@@ -1,0 +1,67 @@
+"""Charts of what was gathered: faces found in images, and what photos of a query truly show."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from exe_core.charts.style import (
+    PERCENT,
+    WIDTH,
+    drawable,
+    emotion_colour,
+    in_order,
+    labels_in,
+    ranked,
+    styled,
+)
+
+
+def yield_chart(counts: pd.DataFrame) -> alt.Chart:
+    """Stack how many images of each set have no face, one, two or more.
+
+    Parameters
+    ----------
+    counts
+        set_name, n_faces (null where the image could not be read) and n, the number of images.
+    """
+    data = drawable(counts, ["set_name", "n_faces", "n"])
+    kinds = ["no face", "1 face", "2 faces", "3 or more", "unreadable"]
+    place = data["n_faces"].astype("Float64").clip(upper=3).fillna(4).astype(int)
+    data["faces"] = [kinds[k] for k in place]
+    data["rank"] = place
+    colours = ["#D0D7DE", "#7FA6D9", "#2B6CB0", "#1B3A6B", "#C2410C"]
+    chart = alt.Chart(data).mark_bar()
+    return styled(
+        chart.encode(
+            x=alt.X("n:Q", stack="normalize", title="share of images", axis=PERCENT),
+            y=alt.Y("set_name:N", title=None, sort=in_order(data["set_name"])),
+            color=alt.Color(
+                "faces:N", title=None, sort=kinds, scale=alt.Scale(domain=kinds, range=colours)
+            ),
+            order="rank:Q",
+            tooltip=["set_name", "faces", "n"],
+        ).properties(width=WIDTH - 110, height=alt.Step(22))
+    )
+
+
+def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
+    """Stack the emotions that the photos of each query truly show, queries by emotion asked for.
+
+    Parameters
+    ----------
+    counts
+        query, label (asked for), label_true and n, the number of photos.
+    """
+    data = ranked(drawable(counts, ["query", "label", "label_true", "n"]), "label_true")
+    chart = alt.Chart(data).mark_bar()
+    bars = chart.encode(
+        x=alt.X("n:Q", stack="normalize", title="share of photos", axis=PERCENT),
+        y=alt.Y("query:N", title=None),
+        color=emotion_colour(labels_in(data["label_true"]), "label_true"),
+        order="rank:Q",
+        tooltip=["query", "label", "label_true", "n"],
+    ).properties(width=WIDTH - 180, height=alt.Step(16))
+    header = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
+    row = alt.Row("label:N", sort=labels_in(data["label"]), header=header)
+    return styled(bars.facet(row=row, spacing=6).resolve_scale(y="independent"))

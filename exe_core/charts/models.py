@@ -1,0 +1,193 @@
+"""Charts of models: scores with their intervals, errors, calibration, training, claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from exe_core.charts.style import (
+    ACCENT,
+    ESTIMATE,
+    INK,
+    MUTED,
+    PERCENT,
+    UNIT,
+    VERDICTS,
+    WIDTH,
+    drawable,
+    emotion_colour,
+    in_order,
+    intervals,
+    labels_in,
+    only,
+    styled,
+)
+
+
+def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
+    """Draw the recall of each emotion with its interval, a line a run, a column an emotion.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `metrics` whose metric is "recall"; several sets become rows of panels.
+    """
+    data = drawable(
+        only(metrics, "metric", ["recall"]), ["run_id", "set_name", "label", *ESTIMATE, "n"]
+    )
+    labels = labels_in(data["label"])
+    chart = intervals(
+        data,
+        x=alt.X("value:Q", title="recall", scale=UNIT, axis=PERCENT),
+        y=alt.Y("run_id:N", title=None, sort=in_order(data["run_id"])),
+        colour=emotion_colour(labels, legend=None),
+    ).properties(width=(WIDTH - 100) // len(labels) - 14, height=alt.Step(20))
+    return styled(_faceted(chart, data, column=alt.Column("label:N", sort=labels)))
+
+
+def score_chart(
+    metrics: pd.DataFrame,
+    *,
+    show: Sequence[str] = ("accuracy", "balanced_accuracy", "macro_f1"),
+) -> alt.FacetChart:
+    """Draw overall scores with their intervals, a line a run, a column a measure.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `metrics`; several sets become rows of panels.
+    show
+        The metrics to draw, in this order; all between 0 and 1.
+    """
+    data = only(metrics, "metric", show)
+    data = drawable(data[data["label"].isna()], ["run_id", "set_name", "metric", *ESTIMATE, "n"])
+    data["metric"] = data["metric"].str.replace("_", " ")
+    order = [name.replace("_", " ") for name in show]
+    chart = intervals(
+        data,
+        x=alt.X("value:Q", title="score", scale=UNIT, axis=PERCENT),
+        y=alt.Y("run_id:N", title=None, sort=in_order(data["run_id"])),
+        colour=alt.value(ACCENT),
+    ).properties(width=(WIDTH - 100) // len(show) - 14, height=alt.Step(20))
+    return styled(_faceted(chart, data, column=alt.Column("metric:N", sort=order)))
+
+
+def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
+    """Draw which emotion is answered where another is true, as shares of the true one.
+
+    Parameters
+    ----------
+    confusion
+        Rows of `confusion` of one set; each run becomes a panel.
+    """
+    columns = ["run_id", "label", "predicted", "n", "share_of_label"]
+    data = drawable(confusion, columns)
+    labels = labels_in(pd.concat([data["label"], data["predicted"]]))
+    side = 36 * len(labels)
+    base = alt.Chart().encode(
+        x=alt.X("predicted:N", sort=labels, title="answered", axis=alt.Axis(labelAngle=-45)),
+        y=alt.Y("label:N", sort=labels, title="true"),
+    )
+    cells = base.mark_rect().encode(
+        color=alt.Color(
+            "share_of_label:Q",
+            title="share of the true emotion",
+            scale=alt.Scale(domain=[0, 1], scheme="blues"),
+            legend=alt.Legend(format="%", gradientLength=120),
+        ),
+        tooltip=columns,
+    )
+    numbers = base.mark_text(fontSize=10).encode(
+        text=alt.Text("share_of_label:Q", format=".0%"),
+        color=alt.condition("datum.share_of_label > 0.55", alt.value("white"), alt.value(INK)),
+    )
+    panels = alt.layer(cells, numbers, data=data).properties(width=side, height=side)
+    run = alt.Facet("run_id:N", sort=in_order(data["run_id"]))
+    grid = panels.facet(run, columns=max(1, (WIDTH - 40) // (side + 20)))
+    return styled(grid.resolve_axis(x="independent"))
+
+
+def history_chart(history: pd.DataFrame) -> alt.VConcatChart:
+    """Draw loss and accuracy by epoch, a column a run, on training and validation faces."""
+    data = drawable(history, ["run_id", "epoch", "split", "loss", "accuracy"])
+    runs = in_order(data["run_id"])
+    width = max(64, (WIDTH - 60) // len(runs) - 12)
+    split = alt.Color(
+        "split:N",
+        title=None,
+        scale=alt.Scale(domain=["train", "val"], range=["#9AA4B2", ACCENT]),
+        legend=alt.Legend(symbolType="stroke"),
+    )
+    rows = [
+        alt.Chart(data)
+        .mark_line(point=alt.OverlayMarkDef(size=12))
+        .encode(
+            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False, tickCount=4)),
+            y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=measure == "loss"), axis=axis),
+            color=split,
+            tooltip=["run_id", "epoch", "split", "loss", "accuracy"],
+        )
+        .properties(width=width, height=110)
+        .facet(column=alt.Column("run_id:N", sort=runs, header=alt.Header(labels=named)))
+        for measure, axis, named in (
+            ("loss", alt.Axis(), True),
+            ("accuracy", alt.Axis(format="%"), False),
+        )
+    ]
+    return styled(alt.vconcat(*rows))
+
+
+def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
+    """Draw accuracy against confidence, a panel a run; on the diagonal a run is calibrated."""
+    columns = ["run_id", "confidence", "accuracy", "n"]
+    data = drawable(reliability.dropna(subset=["confidence", "accuracy"]), columns)
+    base = alt.Chart().encode(
+        x=alt.X("confidence:Q", scale=UNIT, axis=PERCENT),
+        y=alt.Y("accuracy:Q", scale=UNIT, axis=PERCENT),
+    )
+    diagonal = alt.Chart().mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=0.8)
+    corner = {name: alt.datum(0) for name in ("x", "y")} | {
+        name: alt.datum(1) for name in ("x2", "y2")
+    }
+    bins = base.mark_point(filled=True, opacity=1, color=ACCENT).encode(
+        size=alt.Size("n:Q", title="faces", scale=alt.Scale(range=[8, 160])), tooltip=columns
+    )
+    layers = alt.layer(diagonal.encode(**corner), base.mark_line(color=ACCENT), bins, data=data)
+    run = alt.Facet("run_id:N", sort=in_order(data["run_id"]))
+    return styled(
+        layers.properties(width=125, height=125).facet(run, columns=4).resolve_axis(x="independent")
+    )
+
+
+def claims_chart(claims: pd.DataFrame) -> alt.LayerChart:
+    """Draw the estimate of each claim with its interval, in the colour of its verdict."""
+    data = drawable(claims, ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict"])
+    data["claim"] = data["claim_id"] + ": " + data["statistic"]
+    y = alt.Y("claim:N", title=None, sort=in_order(data["claim"]), axis=alt.Axis(labelLimit=300))
+    verdict = alt.Color(
+        "verdict:N",
+        title=None,
+        scale=alt.Scale(domain=list(VERDICTS), range=list(VERDICTS.values())),
+        legend=alt.Legend(symbolType="circle"),
+    )
+    estimate = alt.X("estimate:Q", title="estimate")
+    zero = alt.Chart().mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x=alt.datum(0))
+    dots = intervals(data, x=estimate, y=y, colour=verdict, tooltip=["text", "verdict"])
+    untestable = (
+        alt.Chart()
+        .mark_text(align="left", dx=6, color=MUTED, fontStyle="italic")
+        .encode(x=alt.datum(0), y=y, text="verdict:N")
+        .transform_filter("!isValid(datum.estimate)")
+    )
+    layers = alt.layer(zero, *dots.layer, untestable, data=data)
+    return styled(layers.properties(width=WIDTH - 310, height=alt.Step(24)))
+
+
+def _faceted(chart: alt.LayerChart, data: pd.DataFrame, *, column: alt.Column) -> alt.FacetChart:
+    if len(in_order(data["set_name"])) == 1:
+        return chart.facet(column=column)
+    header = alt.Header(labelOrient="right")
+    sets = alt.Row("set_name:N", sort=in_order(data["set_name"]), header=header)
+    return chart.facet(column=column, row=sets)

@@ -1,0 +1,195 @@
+"""Small tables as the stages write them, made from a seed, for the tests of figures and book."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from exe_core import schema
+from exe_core.schema import FIVE, prob_columns
+
+RUNS = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2", "exe", "fer2013", "rafdb")
+GENRES = ("comedy", "crime", "drama", "family")
+
+
+def films(n: int = 12) -> pd.DataFrame:
+    rows = [
+        {
+            "film_id": f"film{k:02d}",
+            "title": f"The Long Film Number {k}" if k % 5 == 0 else f"Film {k}",
+            "genre": GENRES[k % len(GENRES)],
+            "duration_s": 180.0,
+            "fps": 24.0,
+            "n_frames": 4320,
+            "path": None,
+            "status": "ok",
+            "error": None,
+        }
+        for k in range(n)
+    ]
+    return schema.check(pd.DataFrame(rows), "films")
+
+
+def film_summary(n: int = 12, runs: tuple[str, ...] = RUNS, *, seed: int = 1) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for film, run in product(films(n)["film_id"], runs):
+        shares = rng.dirichlet(np.ones(len(FIVE)))
+        rows += [
+            {
+                "film_id": film,
+                "run_id": run,
+                "label": label,
+                "n_frames": 43,
+                "n_faces": 38,
+                "share_of_faces": share,
+                "mean_prob": share,
+            }
+            for label, share in zip(FIVE, shares, strict=True)
+        ]
+    return schema.check(pd.DataFrame(rows), "film_summary")
+
+
+def film_frames(n: int = 44, *, seed: int = 2) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(n) * 100 / 24
+    truth = np.arange(n) * len(FIVE) // n
+    weights = np.ones((n, len(FIVE))) + 4 * np.eye(len(FIVE))[truth]
+    probs = np.stack([rng.dirichlet(row) for row in weights])
+    table = pd.DataFrame(probs, columns=prob_columns(FIVE))
+    return table.assign(time_s=time_s, label_true=[FIVE[k] for k in truth])
+
+
+def events() -> pd.DataFrame:
+    rows = [
+        ("film00", 36.0, "the threat", "fear"),
+        ("film00", 80.0, "a reunion", "happy"),
+        ("film00", 110.0, "the loss", "sad"),
+        ("film00", 150.0, "the turn", "surprise"),
+    ]
+    return schema.check(
+        pd.DataFrame(rows, columns=["film_id", "time_s", "event", "label"]), "events"
+    )
+
+
+def metrics(sets: tuple[str, ...] = ("films",), *, seed: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    overall = [(name, None) for name in ("accuracy", "balanced_accuracy", "macro_f1", "ece")]
+    rows = []
+    for run, set_name, (metric, label) in product(
+        RUNS, sets, overall + [("recall", label) for label in FIVE]
+    ):
+        value = rng.uniform(0.2, 0.9)
+        rows.append(
+            {
+                "run_id": run,
+                "set_name": set_name,
+                "split": "test",
+                "metric": metric,
+                "label": label,
+                "value": value,
+                "low": max(0, value - 0.06),
+                "high": min(1, value + 0.05),
+                "level": 0.95,
+                "method": "bootstrap",
+                "n": 412,
+                "n_groups": 12,
+                "seed": 42,
+            }
+        )
+    return schema.check(pd.DataFrame(rows), "metrics")
+
+
+def confusion(*, seed: int = 4) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for run in RUNS:
+        for k, label in enumerate(FIVE):
+            counts = rng.multinomial(80, rng.dirichlet(np.ones(5) + 5 * np.eye(5)[k]))
+            rows += [(run, "films", label, p, n, n / 80) for p, n in zip(FIVE, counts, strict=True)]
+    columns = ["run_id", "set_name", "label", "predicted", "n", "share_of_label"]
+    return schema.check(pd.DataFrame(rows, columns=columns), "confusion")
+
+
+def history(epochs: int = 8) -> pd.DataFrame:
+    rows = [
+        {
+            "run_id": run,
+            "epoch": epoch,
+            "split": split,
+            "loss": 1.6 * 0.8**epoch + (0.2 if split == "val" else 0) + 0.03 * k,
+            "accuracy": 0.9 - 0.6 * 0.8**epoch - (0.08 if split == "val" else 0),
+            "macro_f1": None,
+            "learning_rate": 3e-4,
+            "seconds": 4.0,
+        }
+        for k, run in enumerate(RUNS)
+        if run != "exe"
+        for epoch in range(1, epochs + 1)
+        for split in ("train", "val")
+    ]
+    return schema.check(pd.DataFrame(rows), "history")
+
+
+def reliability() -> pd.DataFrame:
+    rows = []
+    for k, run in enumerate(RUNS):
+        for b in range(10):
+            middle = (b + 0.5) / 10
+            empty = b == 0
+            rows.append(
+                {
+                    "run_id": run,
+                    "set_name": "films",
+                    "bin_low": b / 10,
+                    "bin_high": (b + 1) / 10,
+                    "confidence": None if empty else middle,
+                    "accuracy": None if empty else middle ** (1 + 0.15 * k),
+                    "n": 0 if empty else 20 + 9 * b,
+                }
+            )
+    return schema.check(pd.DataFrame(rows), "reliability")
+
+
+def face_counts() -> pd.DataFrame:
+    sets = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2")
+    numbers = [(0, 30), (1, 240), (2, 70), (3, 8), (4, 3), (pd.NA, 2)]
+    rows = [(name, faces, n) for name in sets for faces, n in numbers]
+    table = pd.DataFrame(rows, columns=["set_name", "n_faces", "n"])
+    return table.astype({"n_faces": "Int64"})
+
+
+def query_truth() -> pd.DataFrame:
+    queries = {
+        "angry": ("angry", "mad", "irate"),
+        "fear": ("fear", "afraid", "scared"),
+        "happy": ("happy", "smiling", "joyful"),
+        "sad": ("sad", "crying", "unhappy"),
+        "surprise": ("surprised", "shocked", "astonished"),
+    }
+    rng = np.random.default_rng(6)
+    rows = []
+    for label, words in queries.items():
+        for query in words:
+            for true in schema.EMOTIONS:
+                n = 30 if true == label else int(rng.integers(0, 5))
+                rows.append((query, label, true, n))
+    return pd.DataFrame(rows, columns=["query", "label", "label_true", "n"])
+
+
+def claims() -> pd.DataFrame:
+    rows = [
+        ("C1", "Comedies show more happy", "happy share, comedy minus crime", 0.05, -0.02, 0.12),
+        ("C2", "FER2013 predicts angry everywhere", "angry share", 0.40, 0.36, 0.44),
+        ("C3", "RAF-DB makes surprise dominant", "share of films", 0.54, 0.42, 0.66),
+        ("C4", "A lighter fall", "difference", -0.21, -0.3, -0.1),
+        ("C8", "Two to three hours on a GPU", "hours", None, None, None),
+    ]
+    verdicts = ["not supported", "contradicted", "supported", "contradicted", "not testable"]
+    columns = ["claim_id", "text", "statistic", "estimate", "low", "high"]
+    table = pd.DataFrame(rows, columns=columns).assign(
+        source="published", level=0.95, p_value=0.04, p_adjusted=0.08, verdict=verdicts, reason=None
+    )
+    return schema.check(table, "claims")
