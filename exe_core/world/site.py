@@ -1,0 +1,229 @@
+"""A photo site on this machine: a real HTTP server that answers as Pexels and as Pixabay do.
+
+Who pulls from it can tell it from them by its address only; its photos are drawn as needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import cv2
+import numpy as np
+
+from exe_core.config import Study
+from exe_core.world import answers, photos
+from exe_core.world.answers import Answer
+from exe_core.world.making import digest, encode, workers, write_truth
+from exe_core.world.photos import Photo
+
+SEARCH = {"pexels": "/v1/search", "pixabay": "/api/"}
+LIMITS = {"pexels": (200, 3600.0), "pixabay": (100, 60.0)}
+"""Source -> how many searches a key may ask for, in how many seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+class Quota:
+    """So many requests in a window of time, as the key of a source has."""
+
+    def __init__(self, limit: int, window_s: float) -> None:
+        self.limit, self.window_s = limit, window_s
+        self._lock = threading.Lock()
+        self._spent, self._ends = 0, 0.0
+
+    def take(self) -> tuple[int, float]:
+        """Count a request; give how many are left (below 0: one too many), and till when."""
+        with self._lock:
+            if time.time() >= self._ends:
+                self._spent, self._ends = 0, time.time() + self.window_s
+            self._spent += 1
+            return self.limit - self._spent, self._ends
+
+
+class PhotoSite:
+    """The photo site of a study, open from `with` to its end.
+
+    Parameters
+    ----------
+    study
+        Its queries and their noise. The truth of all its photos is written when the site opens;
+        what was drawn is kept below ``study.raw / "site"``.
+    jobs
+        Processes that draw, in the order of the queries and ahead of who asks.
+    faults
+        For tests: part of a path with its query -> what goes wrong with the requests for it, one
+        after the other: a status such as 429 or 500, "cut" (the line drops half-way through the
+        body), "garbage" (a body that is no JSON and no JPEG) or "stall" (2 s of silence).
+    limits
+        In place of some of `LIMITS`.
+
+    Attributes
+    ----------
+    base_urls, keys
+        Source -> the address of its search, and the key that it wants.
+    requests
+        Path and status of every answer, keys left out.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        *,
+        jobs: int = 2,
+        faults: Mapping[str, list[int | str]] | None = None,
+        limits: Mapping[str, tuple[int, float]] | None = None,
+    ) -> None:
+        self.study, self.jobs = study, jobs
+        self.keys = {source: f"{source}-key-of-the-world" for source in study.pull.sources}
+        self.hits = {source: photos.catalogue(study, source) for source in study.pull.sources}
+        self.requests: list[tuple[str, int]] = []
+        self._faults = {part: list(sequence) for part, sequence in (faults or {}).items()}
+        self._quotas = {
+            name: Quota(*limit) for name, limit in (LIMITS | dict(limits or {})).items()
+        }
+        self._lock = threading.Lock()
+        self._drawn: dict[str, Future[Path]] = {}
+
+    def __enter__(self) -> PhotoSite:
+        found = [hits for queries in self.hits.values() for hits in queries.values()]
+        self._photos = {photo.photo_id: photo for hits in found for photo in hits}
+        truth = [photos.truth(self.study, photo) for photo in self._photos.values()]
+        write_truth(self.study, "photos", truth)
+        self._cache, self._pool = _open_cache(self.study), workers(self.jobs)
+        for hits in found:
+            for photo in hits[: self.study.pull.max_per_query]:
+                self._file_of(photo)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.site = self
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self.base_urls = {source: self.address + SEARCH[source] for source in self.hits}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _file_of(self, photo: Photo) -> Future[Path]:
+        with self._lock:
+            if photo.photo_id not in self._drawn:
+                path = self._cache / f"{photo.source}-{photo.number}-{photo.emotion}.jpg"
+                self._drawn[photo.photo_id] = self._pool.submit(_draw, self.study, photo, path)
+            return self._drawn[photo.photo_id]
+
+    def answer(self, target: str, *, authorization: str | None) -> Answer:
+        """Answer a GET request for `target`, a path with its query."""
+        parts = urlsplit(target)
+        asked = dict(parse_qsl(parts.query))
+        fault = self._next_fault(target)
+        if fault == "stall":
+            time.sleep(2)
+        if isinstance(fault, int):
+            answer = Answer(fault, b"out of order", headers={"Retry-After": "1"})
+        else:
+            answer = self._route(parts.path, asked, authorization)
+        if fault == "garbage":
+            answer.body = b"<p>We will be back soon</p>"
+        if fault == "cut":
+            answer.headers["Content-Length"] = str(len(answer.body))
+            answer.body = answer.body[: len(answer.body) // 2]
+        shown = urlencode({name: value for name, value in asked.items() if name != "key"})
+        self.requests.append((f"{parts.path}?{shown}".rstrip("?"), answer.status))
+        return answer
+
+    def _next_fault(self, target: str) -> int | str | None:
+        with self._lock:
+            for part, sequence in self._faults.items():
+                if part in target and sequence:
+                    return sequence.pop(0)
+        return None
+
+    def _route(self, path: str, asked: dict[str, str], authorization: str | None) -> Answer:
+        for source, search in SEARCH.items():
+            if path.rstrip("/") == search.rstrip("/") and source in self.hits:
+                return self._search(source, asked, authorization)
+        photo = self._photos.get(
+            path.removeprefix("/photos/").removesuffix(".jpg").replace("/", ":")
+        )
+        if photo is None:
+            return Answer(404, b"<h1>404 Not Found</h1>")
+        data = self._file_of(photo).result().read_bytes()
+        full = self.study.world.photo_size[1]
+        height = answers.integer(asked.get("h"), full)
+        return Answer(200, data if height >= full else _reduce(data, height), "image/jpeg")
+
+    def _search(self, source: str, asked: dict[str, str], authorization: str | None) -> Answer:
+        in_header = source == "pexels"
+        if (authorization if in_header else asked.get("key")) != self.keys[source]:
+            return answers.refuse(source, 401 if in_header else 400)
+        left, ends = self._quotas[source].take()
+        reply = answers.pexels if in_header else answers.pixabay
+        answer = (
+            answers.refuse(source, 429)
+            if left < 0
+            else reply(
+                asked,
+                hits=self.hits[source],
+                address=self.address,
+                size=self.study.world.photo_size,
+            )
+        )
+        prefix = "X-Ratelimit" if in_header else "X-RateLimit"
+        # Pexels gives a moment, Pixabay the seconds that are left.
+        reset = math.ceil(ends if in_header else max(ends - time.time(), 0))
+        counts = {"Limit": self._quotas[source].limit, "Remaining": max(left, 0), "Reset": reset}
+        answer.headers = {f"{prefix}-{name}": str(count) for name, count in counts.items()}
+        return answer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the receipt of its head
+
+    def do_GET(self) -> None:
+        answer = self.server.site.answer(self.path, authorization=self.headers["Authorization"])
+        self.send_response(answer.status)
+        length = {"Content-Length": str(len(answer.body))}
+        for name, value in ({"Content-Type": answer.kind} | length | answer.headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+        self.close_connection = "Content-Length" in answer.headers  # the body was cut
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent: the path may hold a key."""
+
+
+def _open_cache(study: Study) -> Path:
+    """Give the folder of drawn photos; those of other settings or older code are removed."""
+    settings = [study.seed, study.world.photo_size, study.world.faces_per_photo]
+    folder = study.raw / "site" / digest(settings, maker="photos")[:16]
+    if folder.parent.exists() and not folder.exists():
+        _log.info("the world's photos are drawn anew: their settings or their code changed")
+        shutil.rmtree(folder.parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _draw(study: Study, photo: Photo, path: Path) -> Path:
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        partial.write_bytes(encode(photos.draw(study, photo)))
+        partial.replace(path)
+    return path
+
+
+def _reduce(data: bytes, height: int) -> bytes:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    width = round(image.shape[1] * height / image.shape[0])
+    return encode(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
