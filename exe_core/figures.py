@@ -1,0 +1,225 @@
+"""The bundle of a figure: picture files, data, specification and provenance, under one name.
+
+A figure is written whole or not at all, and lies in `results/<study>/figures/`; the book cites
+it by its name. In a notebook the returned object shows itself, live where scripts run.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import vl_convert
+from PIL import Image, ImageDraw, ImageFont
+
+from exe_core import record
+from exe_core.config import Study
+
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+PRINT_PPI = 300
+NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
+CHART_FILES = ("svg", "png", "pdf", "csv", "vl.json", "provenance.json")
+SHEET_FILES = ("jpg", "png", "csv", "provenance.json")
+
+
+class FigureError(ValueError):
+    """A figure lacks what every figure must have."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A saved bundle, which shows itself in a notebook.
+
+    Parameters
+    ----------
+    name
+        "fig-..."; the files are `<folder>/<name>.<suffix>`.
+    folder
+        Where the bundle lies.
+    alt
+        What a reader who cannot see the figure is told.
+    """
+
+    name: str
+    folder: Path
+    alt: str
+
+    def path(self, suffix: str) -> Path:
+        """Give the file of the bundle with this suffix, e.g. "svg" or "provenance.json"."""
+        return self.folder / f"{self.name}.{suffix}"
+
+    def _repr_html_(self) -> str:
+        chart = self.path("vl.json").exists()
+        kind, suffix = ("image/svg+xml", "svg") if chart else ("image/jpeg", "jpg")
+        picture = base64.b64encode(self.path(suffix).read_bytes()).decode()
+        shown = f'<img src="data:{kind};base64,{picture}" alt="{html.escape(self.alt)}">'
+        live = embedded_spec(self.path("vl.json")) if chart else ""
+        return f'<figure class="paper-figure"><div class="chart">{shown}</div>{live}</figure>'
+
+
+def embedded_spec(path: Path) -> str:
+    """Make the script element from which a page draws a chart live."""
+    spec = path.read_text(encoding="utf-8").replace("</", "<\\/")
+    return f'<script type="application/json" class="chart-spec">{spec}</script>'
+
+
+def save(
+    chart: alt.TopLevelMixin,
+    name: str,
+    *,
+    study: Study,
+    data: pd.DataFrame,
+    alt: str,
+    inputs: Iterable[Path] = (),
+) -> Figure:
+    """Write a chart as SVG, PNG (300 dpi), PDF, CSV, Vega-Lite and provenance.
+
+    Parameters
+    ----------
+    chart
+        From `exe_core.charts`.
+    name
+        "fig-" and lower-case words; permanent, since others cite it.
+    study
+        Whose results these are.
+    data
+        The plotted table, written whole as CSV.
+    alt
+        What the chart shows, in words.
+    inputs
+        The files that it was drawn from; their digests are kept.
+
+    Raises
+    ------
+    FigureError
+        If the name is not of that form or there is no alt text.
+    """
+    _check(name, alt)
+    spec = {**chart.to_dict(), "description": alt}
+    options = {"vl_version": VEGA_LITE}
+    solid = {**spec, "background": "white"}
+    contents = {
+        "svg": vl_convert.vegalite_to_svg(spec, **options).encode(),
+        "png": vl_convert.vegalite_to_png(solid, ppi=PRINT_PPI, **options),
+        "pdf": vl_convert.vegalite_to_pdf(solid, **options),
+        "csv": _csv(data),
+        "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
+    }
+    return _write(name, contents, study=study, alt=alt, inputs=inputs)
+
+
+def sheet(
+    images: Sequence[np.ndarray],
+    name: str,
+    *,
+    columns: int,
+    captions: Sequence[str],
+    study: Study,
+    alt: str,
+    data: pd.DataFrame,
+    inputs: Iterable[Path] = (),
+) -> Figure:
+    """Write pictures as one contact sheet: JPEG for the page, PNG, CSV and provenance.
+
+    Parameters
+    ----------
+    images
+        Each (H, W, 3) uint8 RGB; all are shown in cells as large as the largest.
+    name, study, alt, inputs
+        As in `save`.
+    columns
+        Pictures in a row.
+    captions
+        A short line under each picture; "" for none.
+    data
+        What is shown, a row a picture.
+
+    Raises
+    ------
+    FigureError
+        If there is no picture, or not one caption and one row of data for each.
+    """
+    _check(name, alt)
+    if not len(images) or not len(images) == len(captions) == len(data):
+        raise FigureError(
+            f"{name}: {len(images)} pictures, {len(captions)} captions and {len(data)} rows of "
+            "data; give one or more pictures, with a caption and a row each"
+        )
+    picture = _arranged(images, columns=min(columns, len(images)), captions=captions)
+    contents = {
+        "jpg": _encoded(picture, format="JPEG", quality=88),
+        "png": _encoded(picture, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI)),
+        "csv": _csv(data),
+    }
+    return _write(name, contents, study=study, alt=alt, inputs=inputs)
+
+
+def _check(name: str, alt: str) -> None:
+    if not NAME.fullmatch(name):
+        raise FigureError(f"{name!r} is no name of a figure: fig- and lower-case words, fig-recall")
+    if not alt.strip():
+        raise FigureError(f"{name} has no alt text: say in words what it shows")
+
+
+def _write(
+    name: str, contents: Mapping[str, bytes], *, study: Study, alt: str, inputs: Iterable[Path]
+) -> Figure:
+    """Put the provenance last: it lists the other files, so where it lies the bundle is whole."""
+    figure = Figure(name=name, folder=study.results / "figures", alt=alt)
+    figure.folder.mkdir(parents=True, exist_ok=True)
+    for suffix, content in contents.items():
+        partial = figure.folder / f".{name}.{suffix}.{os.getpid()}"
+        partial.write_bytes(content)
+        partial.replace(figure.path(suffix))
+    origin = record.provenance(study, inputs=inputs)
+    drawn_with = {package: version(package) for package in ("altair", "vl-convert-python")}
+    about = {
+        "figure": name,
+        "alt": alt,
+        "files": [*contents, "provenance.json"],
+        **origin,
+        "packages": {**origin["packages"], **drawn_with},
+    }
+    record.write_json(about, figure.path("provenance.json"))
+    return figure
+
+
+def _csv(data: pd.DataFrame) -> bytes:
+    return data.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _encoded(picture: Image.Image, **options: object) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, **options)
+    return stream.getvalue()
+
+
+def _arranged(
+    images: Sequence[np.ndarray], *, columns: int, captions: Sequence[str], gap: int = 6
+) -> Image.Image:
+    height = max(image.shape[0] for image in images)
+    width = max(image.shape[1] for image in images)
+    size = max(11, width // 14)
+    line = size + gap if any(captions) else 0
+    rows = math.ceil(len(images) / columns)
+    page = Image.new(
+        "RGB", (columns * (width + gap) - gap, rows * (height + line + gap) - gap), "white"
+    )
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=size)
+    for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        x, y = (k % columns) * (width + gap), (k // columns) * (height + line + gap)
+        page.paste(Image.fromarray(image), (x, y))
+        pen.text((x + 1, y + image.shape[0] + 2), caption, fill="#1F2328", font=font)
+    return page
