@@ -1,0 +1,34 @@
+"""The book's own Sphinx extension: numbers, figures and tables of a study, cited by name.
+
+Roles ``{val}`stage.key:.2f` `` and ``{est}`stage.key:.2f` ``; directives ``{paper-figure}``,
+``{paper-table}`` and ``{when}``. They read the results of the study that the environment variable
+`EXE_STUDY` names. A missing key, figure or table is an error, and every file read is noted as a
+dependency, so a changed number rebuilds its page.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sphinx.application import Sphinx
+
+from paperbook import assets, banner
+from paperbook.directives import PaperFigure, When
+from paperbook.roles import Estimate, Value
+from paperbook.tables import PaperTable
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Register the extension with Sphinx."""
+    app.add_config_value("paper_study", os.environ.get("EXE_STUDY", "demo"), "env", str)
+    app.add_role("val", Value())
+    app.add_role("est", Estimate())
+    app.add_directive("paper-figure", PaperFigure)
+    app.add_directive("paper-table", PaperTable)
+    app.add_directive("when", When)
+    app.connect("doctree-read", banner.say_if_synthetic)
+    app.connect("config-inited", assets.configure)
+    app.connect("builder-inited", assets.write)
+    # after the theme and sphinx-thebe have added theirs
+    app.connect("html-page-context", assets.choose_scripts, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,57 @@
+"""Scripts and styles of the book, all of them its own: no page needs an outside address."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import vl_convert
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from exe_core.figures import VEGA_LITE
+
+STATIC = Path(__file__).parent / "static"
+VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
+MATHJAX = "mathjax/tex-svg-full.js"
+
+
+def configure(app: Sphinx, config: Config) -> None:
+    """Serve the extension's own files, and MathJax from its package."""
+    config.html_static_path.append(str(STATIC))
+    config.mathjax_path = MATHJAX
+    app.add_css_file("paper.css")
+
+
+def write(app: Sphinx) -> None:
+    """Write the Vega bundle and MathJax among the static files, once for all pages."""
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    vega, mathjax = static / VEGA, static / MATHJAX
+    if not vega.exists():
+        vega.parent.mkdir(parents=True, exist_ok=True)
+        # the bundle declares globals that break a page with other scripts: give it its own scope
+        bundle = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=VEGA_LITE)
+        vega.write_text(f"(()=>{{{bundle}\n}})();\n", encoding="utf-8")
+    if not mathjax.exists():
+        package = Path(find_spec("sphinx-mathjax-offline").origin).parent
+        mathjax.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(package / "static" / MATHJAX, mathjax)
+
+
+def choose_scripts(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
+) -> None:
+    """Add the chart scripts to pages with a chart, and drop thebe, which loads from a CDN."""
+    context["script_files"] = [
+        script for script in context["script_files"] if "thebe" not in _source(script)
+    ]
+    if 'class="chart-spec"' in context.get("body", ""):
+        app.add_js_file(VEGA, loading_method="defer")
+        app.add_js_file("charts.js", loading_method="defer")
+
+
+def _source(script: object) -> str:
+    return f"{script.filename} {script.attributes.get('body', '')}".lower()

@@ -1,0 +1,35 @@
+"""The note on each page that shows results of a synthetic world."""
+
+from __future__ import annotations
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from exe_core.config import load_study
+
+SYNTHETIC = (
+    "The faces, photos and films behind the results on this page are synthetic: a program drew "
+    "them. They support statements about the method, and none about real faces or people."
+)
+MIXED = (
+    "Results marked as of the study “real” are of real photographs; all others on this page come "
+    "from faces, photos and films that a program drew, and support statements about the method, "
+    "none about real faces or people."
+)
+EXECUTED = "book/executed/"
+
+
+def say_if_synthetic(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the note under the title of a page that cites a world's results or shows its notebook."""
+    kinds = set(app.env.temp_data.get("paper_kinds", ()))
+    if app.env.docname.startswith(EXECUTED):
+        kinds.add(load_study(app.config.paper_study).kind)
+    if "world" not in kinds:
+        return
+    text = MIXED if "real" in kinds else SYNTHETIC
+    note = nodes.note("", nodes.paragraph("", text), classes=["synthetic"])
+    title = next(doctree.findall(nodes.title), None)
+    if title is None:
+        doctree.insert(0, note)
+    else:
+        title.parent.insert(title.parent.index(title) + 1, note)

@@ -1,0 +1,118 @@
+"""Where the results of a study lie, and how a number is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from sphinx.environment import BuildEnvironment
+
+from exe_core.config import ConfigError, Study, load_study
+
+
+class ResultError(Exception):
+    """A page cites a result that is not there."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of one study, read on behalf of the page that is being built.
+
+    The book's own study lies in `data/results`; what it cites of another study, as
+    ``real/stage.key``, lies frozen in `data/frozen/<study>`.
+    """
+
+    env: BuildEnvironment
+    study: Study
+
+    @classmethod
+    def cited(cls, env: BuildEnvironment, study: str = "") -> Results:
+        """Find the results of `study`, or of the book's own, and mark the page as showing them."""
+        try:
+            results = cls(env, load_study(study or env.config.paper_study))
+        except ConfigError as fault:
+            raise ResultError(str(fault)) from None
+        env.temp_data.setdefault("paper_kinds", set()).add(results.study.kind)
+        return results
+
+    @property
+    def own(self) -> bool:
+        """Whether these are the results of the book's own study."""
+        return self.study.name == self.env.config.paper_study
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds values and figures."""
+        frozen = Path(self.env.srcdir) / "data" / "frozen" / self.study.name
+        return self.study.results if self.own else frozen
+
+    def entry(self, key: str) -> dict[str, object]:
+        """Look up ``stage.key`` in the values of its stage."""
+        stage = key.partition(".")[0]
+        values = json.loads(self._read(self.folder / "values" / f"{stage}.json"))
+        if key not in values:
+            raise ResultError(
+                f"no value {key!r} in study {self.study.name}; {stage} has {', '.join(values)}"
+            )
+        return values[key]
+
+    def provenance(self, figure: str) -> dict[str, object]:
+        """Read the provenance of a figure, and see that each of its files is there."""
+        about = json.loads(self._read(self.figure_file(figure, "provenance.json")))
+        for suffix in about["files"]:
+            self._read(self.figure_file(figure, suffix))
+        return about
+
+    def figure_file(self, figure: str, suffix: str) -> Path:
+        """Give the path of a file of a figure."""
+        return self.folder / "figures" / f"{figure}.{suffix}"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table of the study."""
+        path = self.study.table(name) if self.own else self.folder / f"{name}.parquet"
+        self._read(path)
+        return pd.read_parquet(path)
+
+    def uri(self, path: Path) -> str:
+        """Say where a file lies as Sphinx wants it: from the root of the book."""
+        return "/" + Path(os.path.relpath(path, self.env.srcdir)).as_posix()
+
+    def _read(self, path: Path) -> bytes:
+        self.env.note_dependency(str(path))
+        if not path.is_file():
+            raise ResultError(f"study {self.study.name} has no {path.name}: run the study first")
+        return path.read_bytes()
+
+
+def formatted(value: object, spec: str) -> str:
+    """Write a number by a format specification, with a true minus; what is undefined is n/a.
+
+    Examples
+    --------
+    >>> formatted(-0.416, ".2f"), formatted(None, ".2f"), formatted("cpu", "")
+    ('−0.42', 'n/a', 'cpu')
+    """
+    if value is None or value is pd.NA or value != value:
+        return "n/a"
+    try:
+        text = format(value, spec)
+    except (ValueError, TypeError) as fault:
+        raise ResultError(f"cannot write {value!r} as {spec!r}: {fault}") from None
+    return text if isinstance(value, str) else text.replace("-", "−")
+
+
+def interval(entry: dict[str, object], spec: str) -> str:
+    """Write an estimate with its interval: 0.61 [0.55, 0.67].
+
+    Raises
+    ------
+    ResultError
+        If the entry has no low and high.
+    """
+    if not {"low", "high"} <= set(entry):
+        raise ResultError(f"has no interval, only {', '.join(entry)}: cite it with val")
+    value, low, high = (formatted(entry[name], spec) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

@@ -1,0 +1,112 @@
+"""The directive that puts a table of results on a page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable
+from typing import ClassVar
+
+import pandas as pd
+from docutils import nodes
+from docutils.parsers.rst import directives
+
+from paperbook.directives import Cited
+from paperbook.results import ResultError, Results, formatted, interval
+
+COLUMN = re.compile(
+    r"(?P<call>est\()?(?P<column>\w+)(?(call)\))"
+    r"\s*(=\s*(?P<heading>[^:]+?))?\s*(:\s*(?P<spec>\S+))?"
+)
+MAX_ROWS = 200
+
+
+class PaperTable(Cited):
+    """Chosen rows and columns of a table of the study, with a caption and their CSV.
+
+    The argument is the table's name, ``metrics`` or ``real/metrics``; the content its caption.
+    ``:columns:`` lists ``column = Heading : format`` with commas between; ``est(column)`` adds the
+    interval from the columns low and high. ``:where:`` is a pandas query, ``:sort:`` a column,
+    with "-" before it for descending, and ``:across:`` a column over whose values the last of the
+    listed columns is spread.
+    """
+
+    option_spec: ClassVar = {
+        "name": directives.unchanged,
+        "columns": directives.unchanged_required,
+        "where": directives.unchanged,
+        "sort": directives.unchanged,
+        "across": directives.unchanged,
+    }
+
+    def made(self, results: Results, name: str) -> nodes.table:
+        """Build a table node of the written cells."""
+        self.options.setdefault("name", f"tab-{name}")
+        rows = self._rows(results.table(name))
+        cells = self._cells(rows)
+        title = nodes.title("", "", *self.caption(), nodes.Text(" "), _csv(rows, name))
+        group = nodes.tgroup(cols=len(cells.columns))
+        group += [nodes.colspec(colwidth=1) for _ in cells.columns]
+        group += nodes.thead("", _row(cells.columns))
+        group += nodes.tbody("", *(_row(row) for row in cells.itertuples(index=False)))
+        return nodes.table("", title, group, classes=["paper-table"])
+
+    def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        where, sort = self.options.get("where"), self.options.get("sort", "")
+        try:
+            rows = table.query(where, engine="python") if where else table
+            if sort:
+                rows = rows.sort_values(sort.lstrip("-"), ascending=not sort.startswith("-"))
+        except (KeyError, NameError, SyntaxError, ValueError) as fault:
+            raise ResultError(f"cannot choose or sort rows: {fault}") from None
+        if rows.empty or len(rows) > MAX_ROWS:
+            raise ResultError(f"{len(rows)} rows are left; a page shows 1 to {MAX_ROWS}")
+        return rows
+
+    def _cells(self, rows: pd.DataFrame) -> pd.DataFrame:
+        cells = pd.DataFrame(
+            dict(_column(rows, part.strip()) for part in self.options["columns"].split(","))
+        )
+        if "across" not in self.options:
+            return cells
+        over = self.options["across"]
+        if over not in rows:
+            raise ResultError(f"no column {over!r} to spread; there is {', '.join(rows)}")
+        keys = list(cells.columns[:-1])
+        indexed = cells.assign(**{over: list(rows[over])}).set_index([*keys, over])
+        if indexed.index.has_duplicates:
+            raise ResultError(f"several rows for one cell of {over}: narrow them by :where:")
+        wide = indexed.iloc[:, 0].unstack(sort=False)  # noqa: PD010
+        return wide.fillna("").reset_index()
+
+
+def _column(rows: pd.DataFrame, asked: str) -> tuple[str, list[str]]:
+    """Write a column as text: its heading and its cells."""
+    part = COLUMN.fullmatch(asked)
+    if not part or part["column"] not in rows:
+        raise ResultError(f"no column {asked!r}; there is {', '.join(rows)}")
+    heading, spec = part["heading"] or part["column"], part["spec"] or ""
+    values = rows[part["column"]]
+    if not part["call"]:
+        return heading, [formatted(value, spec) for value in values]
+    if not {"low", "high"} <= set(rows):
+        raise ResultError(f"{asked}: the table has no columns low and high")
+    estimates = zip(values, rows["low"], rows["high"], strict=True)
+    return heading, [
+        interval({"value": value, "low": low, "high": high}, spec) for value, low, high in estimates
+    ]
+
+
+def _row(cells: Iterable[str]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", cell)) for cell in cells))
+
+
+def _csv(rows: pd.DataFrame, name: str) -> nodes.raw:
+    """Carry the shown rows whole, all columns, in the link itself: no file beside the page."""
+    content = base64.b64encode(rows.to_csv(index=False).encode()).decode()
+    link = (
+        f'<a class="reuse" download="{html.escape(name)}.csv" '
+        f'href="data:text/csv;base64,{content}">CSV</a>'
+    )
+    return nodes.raw("", link, format="html")
