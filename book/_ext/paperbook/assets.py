@@ -10,7 +10,7 @@ import vl_convert
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from exe_core.figures import VEGA_LITE
+from exe_core.figures.bundle import VEGA_LITE
 
 STATIC = Path(__file__).parent / "static"
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"

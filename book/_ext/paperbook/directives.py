@@ -10,7 +10,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from exe_core.config import load_study, studies
-from exe_core.figures import embedded_spec
+from exe_core.figures.bundle import embedded_spec
 from paperbook.results import ResultError, Results
 
 NAMES = {"vl.json": "Vega-Lite", "provenance.json": "provenance"}

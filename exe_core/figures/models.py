@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from exe_core.charts.style import (
+from exe_core.figures.style import (
     ACCENT,
     ESTIMATE,
     INK,
@@ -47,7 +47,7 @@ def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
     return styled(_faceted(chart, data, column=alt.Column("label:N", sort=labels)))
 
 
-def score_chart(
+def score_table_chart(
     metrics: pd.DataFrame,
     *,
     show: Sequence[str] = ("accuracy", "balanced_accuracy", "macro_f1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from exe_core.charts.style import (
+from exe_core.figures.style import (
     PERCENT,
     WIDTH,
     drawable,

@@ -89,7 +89,7 @@ def save(
     Parameters
     ----------
     chart
-        From `exe_core.charts`.
+        From `exe_core.figures`.
     name
         "fig-" and lower-case words; permanent, since others cite it.
     study

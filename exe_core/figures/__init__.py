@@ -1,0 +1,41 @@
+"""The figures of the paper: one function a chart, and the bundle that each is kept as.
+
+A chart function takes a table and gives an Altair chart; nothing is computed beyond its encoding.
+Titles are left to the captions. Every chart fits the width of a page, has one font, and gives an
+emotion the same colour wherever it appears. At most 5,000 rows go into a chart, since they are
+all written into the page. `save` and `sheet` keep a figure under a permanent name.
+"""
+
+from exe_core.figures.bundle import Figure, FigureError, save, sheet
+from exe_core.figures.faces import noise_chart, yield_chart
+from exe_core.figures.films import emotion_shares, share_differences, timeline
+from exe_core.figures.models import (
+    claims_chart,
+    confusion_chart,
+    history_chart,
+    recall_chart,
+    reliability_chart,
+    score_table_chart,
+)
+from exe_core.figures.style import COLOURS, WIDTH, ChartError
+
+__all__ = [
+    "COLOURS",
+    "WIDTH",
+    "ChartError",
+    "Figure",
+    "FigureError",
+    "claims_chart",
+    "confusion_chart",
+    "emotion_shares",
+    "history_chart",
+    "noise_chart",
+    "recall_chart",
+    "reliability_chart",
+    "save",
+    "score_table_chart",
+    "share_differences",
+    "sheet",
+    "timeline",
+    "yield_chart",
+]
