@@ -152,6 +152,9 @@ class Train(Part):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(32, ge=1)
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of the passes in training; weights and scores stay fp32"
+    )
     val_share: float = Field(0.2, gt=0, lt=1)
     class_weights: bool = False
     max_faces: int | None = Field(None, ge=1, description="at most this many training faces")

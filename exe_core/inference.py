@@ -1,0 +1,135 @@
+"""What a trained classifier says of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from scipy.special import softmax
+
+from exe_core import ensemble
+from exe_core.models import Classifier
+
+_FACES_AT_ONCE = 1024  # in memory: 150 MB at 224 px
+
+
+class InferenceError(ValueError):
+    """Images can't be shown to a classifier as they are."""
+
+
+def predict(
+    classifier: Classifier,
+    images: np.ndarray | Sequence[np.ndarray],
+    *,
+    batch_size: int = 64,
+    gray: bool | None = None,
+) -> np.ndarray:
+    """Compute the probability of each class for each image.
+
+    Parameters
+    ----------
+    classifier
+        From `exe_core.models.load`; it runs on the device that its network is on.
+    images
+        (N, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) of any sizes; resized if they are not
+        as the classifier wants them.
+    batch_size
+        Images at a time; it moves probabilities by rounding only.
+    gray
+        Show the images in gray (True) or as they are (False), whatever the classifier learned
+        from: the published fault, to be measured. By default as in training.
+
+    Returns
+    -------
+    np.ndarray
+        (N, C) float64, columns in the order of the classifier's labels; rows sum to 1.
+
+    Raises
+    ------
+    InferenceError
+        If an image is not (H, W, 3) uint8.
+    """
+    shown = classifier.preprocessing
+    shown = shown if gray is None else replace(shown, gray=gray)
+    network = classifier.network.eval()
+    device = next(network.parameters()).device
+    logits = [np.empty((0, len(classifier.labels)))]
+    with torch.inference_mode():
+        for batch in _batches(images, size=shown.size, batch_size=batch_size):
+            faces = shown.to_float(torch.from_numpy(batch).to(device))
+            logits.append(network(shown.normalise(faces)).double().cpu().numpy())
+    return softmax(np.concatenate(logits), axis=1)
+
+
+def predict_faces(
+    classifier: Classifier,
+    faces: pd.DataFrame,
+    *,
+    run_id: str,
+    splits: pd.DataFrame,
+    gray: bool | None = None,
+) -> pd.DataFrame:
+    """Compute the predictions of a run for the primary face of each item.
+
+    Parameters
+    ----------
+    classifier
+        The trained run.
+    faces
+        Table "faces"; its crops are read a thousand at a time.
+    run_id
+        Goes into the table.
+    splits
+        Table "splits"; a face that has no row there is refused.
+    gray
+        As in `predict`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "predictions", in the order of `faces`.
+
+    Raises
+    ------
+    InferenceError
+        If a face is on no side of the split.
+    """
+    from exe_core.datasets import load_faces  # here: `predict` is to run where only PyTorch is
+
+    primary = faces[faces["is_primary"]].reset_index(drop=True)
+    split = primary["face_id"].map(splits.set_index("face_id")["split"])
+    if split.isna().any():
+        lost = primary.loc[split.isna(), "face_id"]
+        raise InferenceError(f"{len(lost)} faces have no split, {lost.iloc[0]} first: split them")
+    found = [np.empty((0, len(classifier.labels)))]
+    for start in range(0, len(primary), _FACES_AT_ONCE):
+        part = primary.iloc[start : start + _FACES_AT_ONCE]
+        images = load_faces(part, size=classifier.preprocessing.size)
+        found.append(predict(classifier, images, gray=gray))
+    table = primary[["item_id", "set_name", "group_id", "label"]].assign(split=split, run_id=run_id)
+    return ensemble.with_probabilities(table, np.concatenate(found), labels=classifier.labels)
+
+
+def _batches(
+    images: np.ndarray | Sequence[np.ndarray], *, size: int, batch_size: int
+) -> Iterator[np.ndarray]:
+    """Give the images as arrays (B, size, size, 3)."""
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        yield np.stack([_fit(image, size, start + k) for k, image in enumerate(part)])
+
+
+def _fit(image: np.ndarray, size: int, index: int) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InferenceError(
+            f"image {index} is {image.dtype} {image.shape}; needed is uint8 (H, W, 3): "
+            "read it with exe_core.detection.read_image"
+        )
+    if image.shape[:2] == (size, size):
+        return image
+    # PIL, not OpenCV or torchvision: their ways to resize move probabilities by up to 7e-3.
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
