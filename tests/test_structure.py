@@ -25,8 +25,6 @@ LAYERS = [
     {"claims"},
     {"cli"},
 ]
-WITHIN = {("datasets", "detection"), ("metrics", "resampling"), ("schema", "config")}
-"""Imports between modules of one layer that are meant."""
 
 
 def layer(module):
