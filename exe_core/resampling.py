@@ -262,7 +262,8 @@ def circular_shift_test(
     Parameters
     ----------
     series
-        Each (t_i,), in time steps; NaN where nothing was seen.
+        Each (t_i,), in time steps; NaN where nothing was seen. Shifts that leave a statistic
+        undefined are not drawn.
     statistics
         One a series: takes shifted series (s, t_i), gives (s,); 0 on average under the null.
     """
@@ -271,7 +272,8 @@ def circular_shift_test(
         value, null = by_series[0][0], by_series[0][1:]
     else:
         value = np.mean([shifts[0] for shifts in by_series])
-        null = np.mean([rng.choice(shifts, size=n) for shifts in by_series], axis=0)
+        draws = [rng.choice(shifts[~np.isnan(shifts)], size=n) for shifts in by_series]
+        null = np.mean(draws, axis=0)
     if not len(null):
         return Test(float(value), float("nan"), null)
     return Test(float(value), float(p_value(value, null)), null)

@@ -1,0 +1,236 @@
+"""Emotions over films: shares with their coverage, diversity, and the difference between genres.
+
+The published study judged its models by whether their output looks plausible: varied, different
+between genres, changing over time and at plot events. Here and in `timelines` each of these is a
+number with a test; whether any of them measures accuracy is asked in `claims`. Shares are over
+faces; coverage says over how many of the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from exe_core import resampling, schema
+from exe_core.timelines import timeline
+
+_ROUNDING = 1e-12
+"""A variance below this is that of rounding."""
+
+
+def summarise(
+    frames: pd.DataFrame, predictions: pd.DataFrame, *, labels: Sequence[str]
+) -> pd.DataFrame:
+    """Say how often each run answers what in each film.
+
+    Parameters
+    ----------
+    frames, predictions, labels
+        As for `timelines.timeline`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "film_summary": n_frames counts all sampled frames, n_faces those with a prediction;
+        share and mean probability are over faces, and NaN in a film without.
+    """
+    rows = timeline(frames, predictions, labels=labels)
+    keys = ["film_id", "run_id"]
+    tables = []
+    for label in labels:
+        is_it = (rows["predicted"] == label).astype(float).where(rows["predicted"].notna())
+        by_film = rows[keys].assign(share=is_it, prob=rows[f"prob_{label}"]).groupby(keys)
+        table = by_film.agg(
+            n_frames=("share", "size"),
+            n_faces=("share", "count"),
+            share_of_faces=("share", "mean"),
+            mean_prob=("prob", "mean"),
+        )
+        tables.append(table.reset_index().assign(label=label))
+    return schema.check(pd.concat(tables, ignore_index=True), "film_summary")
+
+
+def coverage(summary: pd.DataFrame) -> pd.DataFrame:
+    """Bound the shares of all frames: faces may be missing where emotions are not.
+
+    Parameters
+    ----------
+    summary
+        Table "film_summary".
+
+    Returns
+    -------
+    pd.DataFrame
+        `summary` with coverage (share of frames with a face), share_low and share_high: the share
+        of all frames if none, or every one, of the faceless frames showed the label.
+    """
+    n = summary["n_frames"]
+    seen = (summary["share_of_faces"].fillna(0) * summary["n_faces"]) / n
+    covered = summary["n_faces"] / n
+    return summary.assign(coverage=covered, share_low=seen, share_high=seen + 1 - covered)
+
+
+def diversity(summary: pd.DataFrame) -> pd.DataFrame:
+    """Measure how varied the answers of each run are in each film.
+
+    Parameters
+    ----------
+    summary
+        Table "film_summary".
+
+    Returns
+    -------
+    pd.DataFrame
+        run_id, film_id, n_faces, entropy (of the shares, over the log of the number of labels:
+        0 one answer only, 1 all alike), top_label and top_share; NaN in a film without faces.
+    """
+    shares = _shares(summary)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        surprise = np.where(shares > 0, -shares * np.log(shares), 0.0)
+    entropy = pd.Series(surprise.sum(axis=1) / np.log(shares.shape[1]), index=shares.index)
+    seen = shares.dropna()
+    table = pd.DataFrame(
+        {
+            "n_faces": summary.groupby(["run_id", "film_id"])["n_faces"].first(),
+            "entropy": entropy.reindex(seen.index),
+            "top_label": seen.idxmax(axis=1),
+            "top_share": seen.max(axis=1),
+        }
+    )
+    return table.reset_index()
+
+
+def genre_separation(
+    summary: pd.DataFrame, films: pd.DataFrame, *, n_permutations: int, seed: int
+) -> pd.DataFrame:
+    """Measure how much of the variance between films lies between genres.
+
+    Shares are Hellinger-transformed (square root), so that rare labels count and distances are
+    those between distributions (Legendre & Gallagher 2001); R2 is that of a permutational
+    analysis of variance (Anderson 2001), whose value by chance alone grows with the number of
+    genres: compare it with `null_mean`.
+
+    Parameters
+    ----------
+    summary
+        Table "film_summary".
+    films
+        Table "films"; those without a genre are left out.
+
+    Returns
+    -------
+    pd.DataFrame
+        run_id, r2, null_mean, p_value, n_films, n_genres.
+    """
+    rows = []
+    for run_id, shares, genres in _by_genre(summary, films):
+        points = np.sqrt(shares.to_numpy())
+        test = resampling.permutation_test(
+            genres,
+            lambda labels, points=points: _between(points, labels),
+            n=n_permutations,
+            rng=np.random.default_rng(seed),
+        )
+        rows.append(
+            {
+                "run_id": run_id,
+                "r2": test.value,
+                "null_mean": float(np.mean(test.null)),
+                "p_value": test.p_value,
+                "n_films": len(points),
+                "n_genres": len(np.unique(genres)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def genre_contrast(
+    summary: pd.DataFrame,
+    films: pd.DataFrame,
+    *,
+    genres: tuple[str, str],
+    labels: Mapping[str, Sequence[str]],
+    level: float,
+    n_bootstrap: int,
+    n_permutations: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Compare the mean share of labels between the films of two genres.
+
+    Parameters
+    ----------
+    genres
+        First minus second, e.g. ("Comedy", "Crime").
+    labels
+        Name of a contrast -> the labels whose shares it sums.
+
+    Returns
+    -------
+    pd.DataFrame
+        run_id, contrast, difference, low, high (bootstrap over the films of each genre), p_value
+        (permutation over films), n_films.
+    """
+    rows = []
+    for run_id, shares, genre_of in _by_genre(summary, films):
+        chosen = np.isin(genre_of, genres)
+        is_first = genre_of[chosen] == genres[0]
+        if len(np.unique(is_first)) < 2:
+            raise ValueError(f"{run_id} has no films of both genres {genres}; see the table films")
+        for contrast, members in labels.items():
+            share = shares.loc[chosen, list(members)].sum(axis=1).to_numpy()
+            rng = np.random.default_rng(seed)
+            found = resampling.bootstrap(
+                np.column_stack([share * is_first, is_first, share * ~is_first, ~is_first]),
+                lambda sums: sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3],
+                n=n_bootstrap,
+                level=level,
+                rng=rng,
+                strata=is_first,
+            )
+            test = resampling.permutation_test(
+                is_first,
+                lambda first, share=share: share[first].mean() - share[~first].mean(),
+                n=n_permutations,
+                rng=rng,
+            )
+            rows.append(
+                {
+                    "run_id": run_id,
+                    "contrast": contrast,
+                    "difference": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "p_value": test.p_value,
+                    "n_films": len(share),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _shares(summary: pd.DataFrame) -> pd.DataFrame:
+    """Spread the shares: a row a run and film, a column a label."""
+    cells = summary.set_index(["run_id", "film_id", "label"])["share_of_faces"]
+    return cells.unstack()  # noqa: PD010 - pivot_table would drop films without faces
+
+
+def _by_genre(
+    summary: pd.DataFrame, films: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame, np.ndarray]]:
+    """Give each run's shares of the films that have faces and a genre, and the genres."""
+    genres = films.set_index("film_id")["genre"].dropna()
+    for run_id, shares in _shares(summary).dropna().groupby("run_id"):
+        own = shares.droplevel("run_id")
+        own = own[own.index.isin(genres.index)]
+        yield run_id, own, genres.loc[own.index].to_numpy(dtype=str)
+
+
+def _between(points: np.ndarray, labels: np.ndarray) -> float:
+    """Compute the share of the squared distances to the mean that lies between labels."""
+    centred = points - points.mean(axis=0)
+    member = labels[:, None] == np.unique(labels)[None, :]
+    sums = member.T.astype(float) @ centred
+    between = (sums**2 / member.sum(axis=0)[:, None]).sum()
+    total = (centred**2).sum()
+    return float(between / total) if total > _ROUNDING else float("nan")

@@ -1,0 +1,198 @@
+"""Time: events that are there are found, autocorrelation alone is not one, gaps stay gaps."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from exe_core import schema, timelines
+
+LABELS = ("happy", "sad")
+STEP_S = 4.0
+
+
+def rows_of(happy, *, film_id="film", run_id="run"):
+    """Lay out a timeline of a film from its happy probabilities; NaN is no face."""
+    happy = np.asarray(happy, dtype=float)
+    n = len(happy)
+    return pd.DataFrame(
+        {
+            "run_id": run_id,
+            "film_id": film_id,
+            "frame": np.arange(n) * 100,
+            "time_s": np.arange(n) * STEP_S,
+            "n_faces": np.isfinite(happy).astype(int),
+            "prob_happy": happy,
+            "prob_sad": 1 - happy,
+        }
+    )
+
+
+def event_at(step, *, film_id="film", label="happy"):
+    return pd.DataFrame(
+        [{"film_id": film_id, "time_s": step * STEP_S, "event": "reunion", "label": label}]
+    )
+
+
+def smooth_noise(rng, n=151):
+    """Make a series in which neighbours are alike and the ends meet."""
+    noise = np.convolve(np.tile(rng.normal(size=n), 2), np.ones(8) / 8, mode="valid")[:n]
+    return stats.norm.cdf(noise)
+
+
+def tried(rows, events, **options):
+    return timelines.events(
+        rows, events, **{"window_s": 10 * STEP_S, "level": 0.95, "seed": 0, **options}
+    )
+
+
+def combined(rows, events, **options):
+    settings = {"window_s": 10 * STEP_S, "level": 0.95, "n_bootstrap": 199, "seed": 0}
+    return timelines.events_combined(
+        rows, events, **{**settings, "n_permutations": 199, **options}
+    ).iloc[0]
+
+
+def predictions(item_ids):
+    table = pd.DataFrame(0.5, index=range(len(item_ids)), columns=schema.prob_columns(LABELS))
+    return table.assign(item_id=item_ids, run_id="run", predicted="happy")
+
+
+def frames():
+    return rows_of([0.5, np.nan, 0.5])[["film_id", "frame", "time_s", "n_faces"]]
+
+
+def test_timeline_keeps_frames_without_a_face():
+    rows = timelines.timeline(frames(), predictions(["film:000200", "film:000000"]), labels=LABELS)
+    assert rows["frame"].tolist() == [0, 100, 200]
+    assert rows["predicted"].isna().tolist() == [False, True, False]
+    assert np.isnan(rows["prob_sad"][1])
+
+
+def test_film_names_may_hold_a_colon():
+    own = frames().assign(film_id="films:one")
+    rows = timelines.timeline(own, predictions(["films:one:000100"]), labels=LABELS)
+    assert rows["predicted"].notna().tolist() == [False, True, False]
+
+
+def test_prediction_of_a_frame_that_was_not_sampled_is_refused():
+    with pytest.raises(ValueError, match=r"1 predictions .* 'film:000300'"):
+        timelines.timeline(frames(), predictions(["film:000100", "film:000300"]), labels=LABELS)
+
+
+def test_two_predictions_of_a_frame_are_refused():
+    with pytest.raises(pd.errors.MergeError):
+        timelines.timeline(frames(), predictions(["film:000100"] * 2), labels=LABELS)
+
+
+def test_step_up_is_found():
+    happy = np.r_[np.full(50, 0.2), np.full(11, 0.8), np.full(40, 0.2)]
+    found = tried(rows_of(happy), event_at(50)).iloc[0]
+    assert found["difference"] == pytest.approx(0.6)
+    assert found["p_value"] < 0.05
+    assert found["low"] > 0
+
+
+def test_window_is_in_seconds_and_ends_with_the_film():
+    happy = np.r_[np.full(50, 0.2), np.full(3, 0.8)]
+    found = tried(rows_of(happy), event_at(50), window_s=np.inf).iloc[0]
+    assert found["difference"] == pytest.approx(0.6)
+
+
+def test_faceless_frames_are_left_out_of_the_means():
+    happy = np.r_[np.full(50, 0.2), np.full(50, 0.6)]
+    happy[55:100] = np.nan
+    assert tried(rows_of(happy), event_at(50))["difference"][0] == pytest.approx(0.4)
+
+
+def test_event_with_no_face_after_it_is_undefined():
+    happy = np.r_[np.full(50, 0.2), np.full(50, np.nan)]
+    found = tried(rows_of(happy), event_at(50)).iloc[0]
+    assert found[["difference", "low", "high", "p_value"]].isna().all()
+
+
+def test_label_that_the_runs_do_not_know_is_left_out():
+    assert tried(rows_of(np.full(50, 0.5)), event_at(20, label="disgust")).empty
+
+
+def test_short_film_has_no_interval():
+    found = tried(rows_of(np.linspace(0, 1, 12)), event_at(6)).iloc[0]
+    assert np.isfinite(found["difference"])
+    assert np.isnan(found["low"])
+
+
+def test_p_of_an_event_is_uniform_in_smooth_noise_and_its_interval_covers():
+    rng = np.random.default_rng(0)
+    found = pd.concat([tried(rows_of(smooth_noise(rng)), event_at(60)) for _ in range(300)])
+    assert stats.kstest(found["p_value"], "uniform").pvalue > 0.01
+    covered = (found["low"] <= 0) & (found["high"] >= 0)
+    assert 0.90 <= covered.mean() <= 0.99
+
+
+def films_with_events(rng, n, lift):
+    """Films of smooth noise in which happy is lifted after an event."""
+    tables, events = [], []
+    for i in range(n):
+        happy = smooth_noise(rng)
+        happy[60:70] = np.clip(happy[60:70] + lift, 0, 1)
+        tables.append(rows_of(happy, film_id=f"film{i}"))
+        events.append(event_at(60, film_id=f"film{i}"))
+    return pd.concat(tables), pd.concat(events)
+
+
+def test_combined_events_are_uniform_under_the_null():
+    rng = np.random.default_rng(1)
+    p = [combined(*films_with_events(rng, 4, 0.0))["p_value"] for _ in range(120)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_many_films_find_what_one_cannot():
+    rng = np.random.default_rng(2)
+    one = [combined(*films_with_events(rng, 1, 0.15))["p_value"] for _ in range(25)]
+    many = [combined(*films_with_events(rng, 12, 0.15))["p_value"] for _ in range(25)]
+    assert np.mean(np.array(many) <= 0.05) > 0.8
+    assert np.mean(np.array(one) <= 0.05) < 0.6
+
+
+def test_combined_counts_the_events_that_could_be_tried():
+    rows = pd.concat([rows_of(np.full(40, 0.5)), rows_of(np.full(40, np.nan), film_id="dark")])
+    events = pd.concat([event_at(20), event_at(30, label="sad"), event_at(20, film_id="dark")])
+    found = combined(rows, events)
+    assert (found["n_films"], found["n_events"]) == (1, 2)
+    assert found["difference"] == 0
+    assert np.isnan(found["low"])
+
+
+def structure(happy):
+    return timelines.autocorrelation(rows_of(happy), n_permutations=199, seed=0).iloc[0]
+
+
+def test_smooth_series_has_temporal_structure():
+    found = structure(smooth_noise(np.random.default_rng(3)))
+    assert found["autocorrelation"] > 0.6
+    assert found["p_value"] <= 0.01
+    assert abs(found["null_mean"]) < 0.05
+
+
+def test_alternating_series_has_negative_autocorrelation():
+    assert structure(np.tile([0.2, 0.8], 30))["autocorrelation"] == pytest.approx(-1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "happy", [np.full(30, 0.5), np.full(30, np.nan), np.tile([0.4, np.nan], 20), [0.1, 0.2]]
+)
+def test_no_structure_to_measure_is_undefined(happy):
+    found = structure(happy)
+    assert np.isnan(found["autocorrelation"])
+    assert np.isnan(found["p_value"])
+
+
+def test_gaps_are_not_bridged():
+    happy = np.r_[np.linspace(0.1, 0.4, 10), np.nan, np.linspace(0.9, 0.5, 10)]
+    assert structure(happy)["n_pairs"] == 18
+
+
+def test_independent_frames_have_uniform_p():
+    rng = np.random.default_rng(4)
+    p = [structure(rng.uniform(size=40))["p_value"] for _ in range(150)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
