@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pandas as pd
 from exe_core.config import Study
 from exe_core.schema import empty, read, write
 
-MAKERS = ("photos", "answers", "site", "sets", "films")
+MAKERS = ("photos", "answers", "site", "sets", "scripts", "films")
 """The modules that make files; the others of this package draw for them."""
 
 FACE_WIDTH = 1.38
@@ -34,17 +34,17 @@ def generator(*names: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(named[:16], "big"))
 
 
-def digest(settings: object, *, maker: str) -> str:
+def digest(settings: object, *, makers: Collection[str]) -> str:
     """Compute the SHA-256 of settings and of the code that draws by them.
 
     Parameters
     ----------
-    maker
-        The one of `MAKERS` at work: a change of the others leaves its files as they are.
+    makers
+        Those of `MAKERS` at work: a change of the others leaves their files as they are.
     """
     total = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for module in sorted(Path(__file__).parent.glob("*.py")):
-        if module.stem == maker or module.stem not in MAKERS:
+        if module.stem in makers or module.stem not in MAKERS:
             total.update(module.read_bytes())
     return total.hexdigest()
 

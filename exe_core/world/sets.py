@@ -90,7 +90,7 @@ def make_benchmarks(study: Study, *, jobs: int = 2, progress: bool = True) -> No
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("fer2013", _write_fer2013), ("rafdb", _write_rafdb)):
         entries = list_faces(study, name)
-        marker, made_by = folder / f".{name}.sha256", digest(entries, maker="sets")
+        marker, made_by = folder / f".{name}.sha256", digest(entries, makers=("sets",))
         if marker.exists() and marker.read_text() == made_by:
             _log.info("%s is made already", name)
             continue

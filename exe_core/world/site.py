@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _open_cache(study: Study) -> Path:
     """Give the folder of drawn photos; those of other settings or older code are removed."""
     settings = [study.seed, study.world.photo_size, study.world.faces_per_photo]
-    folder = study.raw / "site" / digest(settings, maker="photos")[:16]
+    folder = study.raw / "site" / digest(settings, makers=("photos",))[:16]
     if folder.parent.exists() and not folder.exists():
         _log.info("the world's photos are drawn anew: their settings or their code changed")
         shutil.rmtree(folder.parent)
