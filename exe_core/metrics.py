@@ -126,16 +126,13 @@ def compare(
         sums = [
             resampling.sum_by_group(_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
         ]
-        rng = np.random.default_rng(seed)
-        found = resampling.bootstrap(
-            np.hstack(sums),
-            lambda totals: np.subtract(*(_scores(x, len(labels)) for x in np.hsplit(totals, 2))),
-            n=n_bootstrap,
+        found, p_values = resampling.paired_difference(
+            *sums,
+            lambda totals: _scores(totals, len(labels)),
+            n_bootstrap=n_bootstrap,
+            n_permutations=n_permutations,
             level=level,
-            rng=rng,
-        )
-        _, p_values = resampling.paired_permutation(
-            *sums, lambda totals: _scores(totals, len(labels)), n=n_permutations, rng=rng
+            rng=np.random.default_rng(seed),
         )
         table = pd.DataFrame({**found._asdict(), "p_value": p_values})[: len(SCORES)]
         tables.append(

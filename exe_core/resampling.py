@@ -148,40 +148,51 @@ def _quantiles(samples: np.ndarray, at: tuple[float, float]) -> np.ndarray:
     return np.where(undefined > MAX_UNDEFINED, np.nan, np.nanquantile(filled, at, axis=0))
 
 
-def paired_permutation(
+def paired_difference(
     first: np.ndarray,
     second: np.ndarray,
     statistic: Statistic,
     *,
-    n: int,
+    n_bootstrap: int,
+    n_permutations: int,
+    level: float,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Test a difference of paired groups by swapping the two sides of random groups.
+) -> tuple[Interval, np.ndarray | float]:
+    """Estimate and test a difference between two sides of the same groups.
 
-    With means as the statistic this is the sign-flip test.
+    The interval is that of `bootstrap`. The null swaps the two sides of random groups; with means
+    as the statistic this is the sign-flip test.
 
     Parameters
     ----------
     first, second
         (n_groups, k) sums of the two sides, groups in one order.
-    statistic
+    statistic, level, rng
         As for `bootstrap`.
+    n_bootstrap, n_permutations
+        Samples of the interval and of the null.
 
     Returns
     -------
-    differences, p_values
-        statistic(first) - statistic(second) and its two-sided p, never 0; NaN with one group.
+    difference, p_value
+        Of statistic(first) - statistic(second); p is two-sided and never 0. Bounds and p are NaN
+        with one group.
     """
     if first.shape != second.shape:
         raise ValueError(f"sides must pair up, got shapes {first.shape} and {second.shape}")
-    total = first.sum(axis=0) + second.sum(axis=0)
-    observed = statistic(first.sum(axis=0)[None])[0] - statistic(second.sum(axis=0)[None])[0]
+    difference = bootstrap(
+        np.hstack([first, second]),
+        lambda sums: np.subtract(*(statistic(side) for side in np.hsplit(sums, 2))),
+        n=n_bootstrap,
+        level=level,
+        rng=rng,
+    )
     if len(first) < 2:
-        return observed, np.full_like(observed, np.nan)[()]
-    swapped = rng.integers(0, 2, size=(n, len(first))).astype(float)
+        return difference, np.full_like(difference.value, np.nan)[()]
+    swapped = rng.integers(0, 2, size=(n_permutations, len(first))).astype(float)
     sums = first.sum(axis=0) + swapped @ (second - first)
-    null = statistic(sums) - statistic(total - sums)
-    return observed, p_value(observed, null)
+    null = statistic(sums) - statistic(first.sum(axis=0) + second.sum(axis=0) - sums)
+    return difference, p_value(difference.value, null)
 
 
 def permutation_test(

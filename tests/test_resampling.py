@@ -132,7 +132,10 @@ def test_intervals_cover_the_truth_near_their_level(n_groups):
 def pair_test(differences, rng, n=199):
     first = as_sums(differences)
     second = as_sums(np.zeros(len(differences)))
-    return resampling.paired_permutation(first, second, mean, n=n, rng=rng)
+    found, p = resampling.paired_difference(
+        first, second, mean, n_bootstrap=50, n_permutations=n, level=0.95, rng=rng
+    )
+    return found.value, p
 
 
 def test_paired_difference_is_first_minus_second():
@@ -143,7 +146,10 @@ def test_paired_difference_is_first_minus_second():
 def test_equal_sides_differ_by_nothing():
     rng = np.random.default_rng(0)
     sums = as_sums(rng.normal(size=12))
-    assert resampling.paired_permutation(sums, sums, mean, n=99, rng=rng) == (0, 1)
+    found, p = resampling.paired_difference(
+        sums, sums, mean, n_bootstrap=50, n_permutations=99, level=0.95, rng=rng
+    )
+    assert (*found, p) == (0, 0, 0, 1)
 
 
 def test_one_pair_has_no_p():
@@ -154,8 +160,14 @@ def test_one_pair_has_no_p():
 
 def test_unpaired_sides_are_refused():
     with pytest.raises(ValueError, match="pair up"):
-        resampling.paired_permutation(
-            np.ones((3, 2)), np.ones((4, 2)), mean, n=9, rng=np.random.default_rng(0)
+        resampling.paired_difference(
+            np.ones((3, 2)),
+            np.ones((4, 2)),
+            mean,
+            n_bootstrap=9,
+            n_permutations=9,
+            level=0.95,
+            rng=np.random.default_rng(0),
         )
 
 
