@@ -28,7 +28,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_directive("when", When)
     app.connect("doctree-read", banner.say_if_synthetic)
     app.connect("config-inited", assets.configure)
+    app.connect("config-inited", assets.without_thebe)
     app.connect("builder-inited", assets.write)
-    # after the theme and sphinx-thebe have added theirs
-    app.connect("html-page-context", assets.choose_scripts, priority=900)
+    app.connect("html-page-context", assets.add_charts)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,6 +15,7 @@ from exe_core.figures.bundle import VEGA_LITE
 STATIC = Path(__file__).parent / "static"
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 MATHJAX = "mathjax/tex-svg-full.js"
+THEBE = ("init_thebe_core", "update_thebe_context")
 
 
 def configure(app: Sphinx, config: Config) -> None:
@@ -41,17 +42,19 @@ def write(app: Sphinx) -> None:
         shutil.copyfile(package / "static" / MATHJAX, mathjax)
 
 
-def choose_scripts(
+def without_thebe(app: Sphinx, config: Config) -> None:
+    """Keep Jupyter Book's thebe off the pages: it would call a CDN and name a stranger's binder."""
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            handler = listener.handler
+            if handler.__module__ == "sphinx_thebe" and handler.__name__ in THEBE:
+                app.disconnect(listener.id)
+
+
+def add_charts(
     app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
 ) -> None:
-    """Add the chart scripts to pages with a chart, and drop thebe, which loads from a CDN."""
-    context["script_files"] = [
-        script for script in context["script_files"] if "thebe" not in _source(script)
-    ]
+    """Load the chart scripts on the pages that hold a chart."""
     if 'class="chart-spec"' in context.get("body", ""):
         app.add_js_file(VEGA, loading_method="defer")
         app.add_js_file("charts.js", loading_method="defer")
-
-
-def _source(script: object) -> str:
-    return f"{script.filename} {script.attributes.get('body', '')}".lower()

@@ -1,0 +1,275 @@
+"""The book's extension: cites numbers, figures and tables, and reads without a network."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from html import unescape
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import sample_tables
+from browser import PHONE, chromium, opened  # noqa: F401
+
+from exe_core import figures, record, schema
+from exe_core.config import ROOT, load_study
+
+PAGES = {
+    "index": """\
+        # Abstract
+        The ensemble reaches {est}`films.exe.accuracy:.2f`, {val}`films.shift:+.1%` more, on
+        {val}`films.device`, and {val}`films.undefined:.2f` is not defined.
+        See {numref}`fig-recall` and {numref}`tab-metrics`. $a^2 + b^2$
+
+        :::{when} world
+        Seen in a world. {val}`films.n`
+        :::
+        :::{when} real smoke
+        Seen in a real book.
+        :::
+        """,
+    "results": """\
+        # Results
+        ```{paper-figure} fig-recall
+        Recall by run; the best reaches {val}`films.exe.accuracy:.0%`.
+        ```
+        ```{paper-figure} fig-timeline
+        A film.
+        ```
+        ```{paper-figure} fig-faces
+        Faces.
+        ```
+        ```{paper-table} metrics
+        :columns: run_id = Run, metric, est(value) = Score : .2f
+        :where: metric in ("accuracy", "macro_f1") and label.isna()
+        :sort: run_id
+        :across: metric
+        Scores of the runs.
+        ```
+        """,
+    "prose": "# Prose\nNo result is cited here.\n",
+    "frozen": "# Frozen\nOn real faces {val}`real/benchmarks.accuracy:.3f`.\n",
+}
+VALUES = {
+    "exe.accuracy": {"value": 0.612, "low": 0.551, "high": 0.668},
+    "shift": -0.0421,
+    "n": 12,
+    "device": "cpu",
+    "undefined": float("nan"),
+}
+
+
+def write_pages(folder, pages):
+    for name, text in pages.items():
+        lines = [line.removeprefix(" " * 8) for line in text.splitlines()]
+        (folder / "book" / f"{name}.md").write_text("\n".join(lines) + "\n")
+
+
+def lay_out(folder, pages):
+    """Make a small book beside the real configuration and extension."""
+    (folder / "book").mkdir(parents=True)
+    shutil.copy(ROOT / "_config.yml", folder)
+    shutil.copytree(
+        ROOT / "book" / "_ext",
+        folder / "book" / "_ext",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    write_pages(folder, pages)
+    toc = ["format: jb-book", "root: book/index", "chapters:"]
+    toc += [f"- file: book/{name}" for name in pages if name != "index"]
+    (folder / "_toc.yml").write_text("\n".join(toc) + "\n")
+
+
+def build(folder, study="demo"):
+    environment = {**os.environ, "EXE_STUDY": study, "EXE_HOME": str(folder / "data")}
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [program, "build", ".", "-W", "--keep-going"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def page(folder, name):
+    return folder / "_build" / "html" / "book" / f"{name}.html"
+
+
+def text_of(folder, name):
+    article = page(folder, name).read_text().partition("<article")[2].partition("</article>")[0]
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", article)))
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """Build a small book of a few figures, numbers and an executed notebook."""
+    folder = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXE_HOME", str(folder / "data"))
+        study = load_study("demo")
+        recall = figures.recall_chart(sample_tables.metrics())
+        timeline = figures.timeline(sample_tables.film_frames(), events=sample_tables.events())
+        saved = [
+            figures.save(chart, name, study=study, data=sample_tables.metrics(), alt=alt)
+            for chart, name, alt in (
+                (recall, "fig-recall", "Recall of five emotions for seven runs."),
+                (timeline, "fig-timeline", "Five lines over three minutes."),
+            )
+        ]
+        noise = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
+        rows = sample_tables.film_frames(4)
+        figures.sheet(
+            noise, "fig-faces", columns=2, captions=["a", "b", "c", ""], study=study,
+            alt="Four pictures.", data=rows,
+        )  # fmt: skip
+        record.write_values(study, "films", values=VALUES)
+        schema.write(sample_tables.metrics(), study.table("metrics"), name="metrics")
+    frozen = folder / "data" / "frozen" / "real" / "values" / "benchmarks.json"
+    record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, frozen)
+    lay_out(folder, PAGES)
+    add_notebook(folder, saved[0])
+    done = build(folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def add_notebook(folder, figure):
+    """Add a notebook as papermill leaves it: run elsewhere, its output kept."""
+    output = nbformat.v4.new_output(
+        "execute_result",
+        {"text/html": figure._repr_html_(), "text/plain": "Figure"},
+        execution_count=1,
+    )
+    cells = [
+        nbformat.v4.new_markdown_cell("# A stage"),
+        nbformat.v4.new_code_cell("figure", outputs=[output], execution_count=1),
+    ]
+    path = folder / "book" / "executed" / "06-films.ipynb"
+    path.parent.mkdir()
+    about = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=about), path)
+    with (folder / "_toc.yml").open("a") as toc:
+        toc.write("- file: book/executed/06-films\n")
+
+
+def test_numbers_stand_in_the_prose(book):
+    text = text_of(book, "index")
+    assert "reaches 0.61 [0.55, 0.67], −4.2% more, on cpu, and n/a is not defined" in text
+    assert "best reaches 61%" in text_of(book, "results")
+
+
+def test_text_for_one_kind_of_study_only(book):
+    assert "Seen in a world. 12" in text_of(book, "index")
+    assert "Seen in a real book" not in text_of(book, "index")
+
+
+def test_figures_are_numbered_described_and_of_known_origin(book):
+    assert "See Figure 1 and Table 1" in text_of(book, "index")
+    source = page(book, "results").read_text()
+    assert 'alt="Recall of five emotions for seven runs."' in source
+    assert 'id="fig-recall"' in source
+    assert re.search(r"study demo · commit \w+ · seed 42 · cpu", text_of(book, "results"))
+
+
+def test_every_file_of_a_figure_can_be_had(book):
+    source = page(book, "results").read_text()
+    links = re.findall(r'href="([^"]*_downloads/[^"]+)"', source)
+    assert len(links) == 6 + 6 + 4
+    assert all((page(book, "results").parent / link).stat().st_size > 0 for link in links)
+
+
+def test_a_table_shows_estimates_and_carries_its_rows(book):
+    assert "Scores of the runs. CSV" in text_of(book, "results")
+    row = sample_tables.metrics().query("run_id == 'exe' and metric == 'accuracy'").iloc[0]
+    cell = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    assert cell in text_of(book, "results")
+    assert 'download="metrics.csv"' in page(book, "results").read_text()
+
+
+def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
+    said = "a program drew them"
+    assert said in text_of(book, "index")
+    assert said in text_of(book, "results")
+    assert said in text_of(book, "executed/06-films")
+    assert said not in text_of(book, "prose")
+    assert said not in text_of(book, "frozen")
+
+
+def test_frozen_results_of_another_study_can_be_cited(book):
+    assert "On real faces 0.457" in text_of(book, "frozen")
+
+
+@pytest.mark.parametrize("name", ["index", "results", "executed/06-films", "prose"])
+def test_pages_live_without_a_network(book, chromium, name):  # noqa: F811
+    with opened(chromium, page(book, name)) as (tab, faults):
+        charts = tab.locator("figure.paper-figure:has(script.chart-spec)")
+        for k in range(charts.count()):
+            charts.nth(k).locator("svg.marks").wait_for(timeout=20_000)
+            assert charts.nth(k).get_attribute("data-live") == "true"
+        assert charts.count() == {"results": 2, "executed/06-films": 1}.get(name, 0)
+        assert faults == []
+
+
+def test_mathematics_is_set_without_a_network(book, chromium):  # noqa: F811
+    with opened(chromium, page(book, "index")) as (tab, faults):
+        tab.locator("mjx-container svg").first.wait_for(timeout=20_000)
+        assert faults == []
+
+
+@pytest.mark.parametrize("name", ["results", "executed/06-films"])
+def test_pictures_stay_where_scripts_are_off(book, chromium, name):  # noqa: F811
+    with opened(chromium, page(book, name), javascript=False) as (tab, faults):
+        pictures = tab.locator("figure.paper-figure img")
+        assert pictures.count() == {"results": 3, "executed/06-films": 1}[name]
+        for k in range(pictures.count()):
+            assert pictures.nth(k).bounding_box()["width"] > 100
+        assert faults == []
+
+
+def test_a_phone_scrolls_the_chart_and_not_the_page(book, chromium):  # noqa: F811
+    with opened(chromium, page(book, "results"), size=PHONE) as (tab, _):
+        tab.locator("figure[data-live]").first.wait_for(timeout=20_000)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+        assert tab.evaluate("document.querySelector('.chart').scrollWidth") > PHONE[0]
+
+
+def test_chart_scripts_load_only_where_a_chart_is(book):
+    assert "vega-" in page(book, "results").read_text()
+    assert "vega-" not in page(book, "prose").read_text()
+
+
+def test_a_changed_number_rebuilds_the_pages_that_cite_it(book):
+    values = book / "data" / "results" / "demo" / "values" / "films.json"
+    changed = json.loads(values.read_text())
+    changed["films.n"]["value"] = 4321
+    untouched = page(book, "prose").stat().st_mtime_ns
+    time.sleep(1)  # Sphinx compares whole times
+    record.write_json(changed, values)
+    assert build(book).returncode == 0
+    assert "Seen in a world. 4321" in text_of(book, "index")
+    assert page(book, "prose").stat().st_mtime_ns == untouched
+
+
+WRONG = {
+    "{val}`films.nothing:.2f`": "no value 'films.nothing' in study demo; films has",
+    "{val}`nowhere.n`": "has no nowhere.json: run the study first",
+    "{val}`films.device:.2f`": "cannot write 'cpu' as '.2f'",
+    "{est}`films.n:.2f`": "has no interval",
+    "{val}`nostudy/films.n`": "no study 'nostudy'",
+    "```{paper-figure} fig-none\nCaption.\n```": "has no fig-none.provenance.json",
+    "```{paper-figure} fig-recall\n```": "has no caption",
+    "```{paper-table} metrics\n:columns: nocolumn\nCaption.\n```": "no column 'nocolumn'",
+    "```{paper-table} metrics\n:columns: value\n:where: n < 0\nCaption.\n```": "0 rows are left",
+    "```{when} wordl\nText.\n```": "wordl is neither world nor real nor a study",
+}
+
+
+def test_a_wrong_citation_fails_the_build_and_says_why(book, tmp_path):
+    page_of_faults = "# Wrong\n" + "\n\n".join(WRONG) + "\n"
+    lay_out(tmp_path, {"index": page_of_faults, "prose": PAGES["prose"]})
+    shutil.copytree(book / "data", tmp_path / "data")
+    done = build(tmp_path)
+    assert done.returncode != 0
+    missing = [said for said in WRONG.values() if said not in done.stderr]
+    assert missing == [], done.stderr
