@@ -19,7 +19,7 @@ from exe_core.world.textures import GRAIN, bell, sample, smoothstep
 TOP, BOTTOM = -1.6, 1.7
 EAR_ANGLE = 1.66
 EMPTY = -0.02  # a squared radius where there is nothing: outside even on the axis
-HEAD_SHAPE, _HAIR_SHAPE = (320, 512), (160, 256)
+HEAD_SHAPE, _HAIR_SHAPE = (272, 400), (160, 256)
 _HAIR_TEXEL = (BOTTOM - TOP) / _HAIR_SHAPE[0]
 _ROUNDNESS = 2.25  # exponent of the superellipse that a horizontal section is
 
@@ -105,7 +105,7 @@ def head_map(identity: Identity, face: Features) -> tuple[np.ndarray, np.ndarray
     Returns
     -------
     tuple
-        The map of squared radii, float32 (320, 512), and per row the z of the axis, (320, 1).
+        The map of squared radii, float32 (272, 400), and per row the z of the axis, (272, 1).
     """
     y = _rows(HEAD_SHAPE)
     relaxed = _relaxed_height(y, face.jaw_drop)
@@ -147,7 +147,7 @@ def _ears(angle: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _bones(
     identity: Identity, face: Features, x: np.ndarray, y: np.ndarray, relaxed: np.ndarray
 ) -> np.ndarray:
-    """Brow ridge, sockets, nose, cheekbones, muzzle and chin; x is the distance from the middle."""
+    """Shape brow ridge, sockets, nose, cheekbones, muzzle, chin; x is the distance from the middle."""
     au, eye_x, eye_y = face.au, identity.eye_x, identity.eye_y
     ridge = 0.02 + 0.035 * (1 - identity.femininity) + 0.015 * au["AU4"]
     relief = ridge * bell((x, 0.27, 0.24), (y, eye_y - 0.17 + 0.05 * au["AU4"], 0.085))
@@ -174,7 +174,7 @@ def nose_tip(identity: Identity, face: Features) -> float:
 
 
 def _flesh(identity: Identity, face: Features, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Raised cheeks, lips and the open mouth."""
+    """Shape raised cheeks, lips and the open mouth."""
     au, mouth = face.au, face.mouth
     relief = 0.060 * au["AU6"] * bell((x, 0.37, 0.15), (y, 0.21, 0.10))
     relief += 0.035 * au["AU12"] * bell((x, 0.40, 0.12), (y, 0.33, 0.12))
@@ -197,7 +197,7 @@ def _flesh(identity: Identity, face: Features, x: np.ndarray, y: np.ndarray) -> 
 
 
 def _wrinkles(identity: Identity, face: Features, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Nasolabial folds, and lines of forehead, glabella, nose, eye corner and eye bag."""
+    """Cut the nasolabial folds, and lines of forehead, glabella, nose, eye corner and eye bag."""
     au, age = face.au, identity.age
     eye_x, eye_y = identity.eye_x, identity.eye_y
     # Young skin folds softly: a deep fold would make every young smiler old.

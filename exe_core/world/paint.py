@@ -10,6 +10,7 @@ from exe_core.world.features import Brow, Features, Lids
 from exe_core.world.geometry import EAR_ANGLE, nose_tip
 from exe_core.world.textures import CLOUDS, GRAIN, bell, lerp, sample, smoothstep
 from exe_core.world.trace import Surface
+from exe_core.world.view import bounds
 
 _TEETH = np.array([0.66, 0.62, 0.53])
 _SCLERA = np.array([0.62, 0.58, 0.55])
@@ -57,13 +58,6 @@ def paint_head(
     if identity.glasses != "none":
         _glasses(paint)
     return paint
-
-
-def _region(mask: np.ndarray) -> tuple[slice, slice] | None:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if rows.size < 2 or columns.size < 2:
-        return None
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _skin(paint: Paint, face: Features) -> None:
@@ -118,7 +112,7 @@ def _beard(paint: Paint, face: Features) -> None:
 def _mouth(paint: Paint, face: Features) -> None:
     surface, identity, mouth = paint.surface, paint.identity, face.mouth
     x, y = np.abs(surface.x), surface.y
-    region = _region(
+    region = bounds(
         (x < mouth.half_width * 1.25)
         & (y > 0.4)
         & (y < 1.15)
@@ -189,7 +183,7 @@ def _mouth_inside(
 def _brow(paint: Paint, brow: Brow, side: int) -> None:
     surface, identity = paint.surface, paint.identity
     x, y = side * surface.x, surface.y
-    region = _region((x > 0.02) & (x < 0.62) & (y > -0.5) & (y < 0.03) & (surface.z > 0))
+    region = bounds((x > 0.02) & (x < 0.62) & (y > -0.5) & (y < 0.03) & (surface.z > 0))
     if region is None:
         return
     x, y = x[region], y[region]
@@ -210,7 +204,7 @@ def _brow(paint: Paint, brow: Brow, side: int) -> None:
 def _eye(paint: Paint, lids: Lids, side: int, gaze: tuple[float, float]) -> None:
     surface, identity = paint.surface, paint.identity
     x, y = side * surface.x - identity.eye_x, surface.y - identity.eye_y
-    region = _region((np.abs(x) < 0.24) & (np.abs(y) < 0.2) & (surface.z > 0))
+    region = bounds((np.abs(x) < 0.24) & (np.abs(y) < 0.2) & (surface.z > 0))
     if region is None:
         return
     x, y, soft = x[region], y[region], max(0.6 * surface.pixel, 0.003)

@@ -53,7 +53,7 @@ WAVES = fractal_noise(3, octaves=3, base=4, persistence=0.55)
 
 
 def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Read a texture at texel offsets (u, v) from a point that the seed chooses, mirrored at ends."""
+    """Read a texture at offsets (u, v), in texels, from a point that the seed chooses."""
     half = TEXTURE_SIZE // 2
     shift_u, shift_v = seed * 37 % half - half // 2, seed * 91 % half - half // 2
     return cv2.remap(

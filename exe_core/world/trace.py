@@ -11,58 +11,7 @@ from exe_core.world.face import Identity
 from exe_core.world.features import Features
 from exe_core.world.geometry import BOTTOM, EMPTY, HEAD_SHAPE, TOP, hair_map, head_map
 from exe_core.world.textures import smoothstep
-
-
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of the picture and where head units fall in it."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    centre: tuple[float, float]
-    px_per_unit: float
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Index the picture by it."""
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    def grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give the head units u (right) and v (down) of every pixel's centre."""
-        u = (np.arange(self.left, self.right) + 0.5 - self.centre[0]) / self.px_per_unit
-        v = (np.arange(self.top, self.bottom) + 0.5 - self.centre[1]) / self.px_per_unit
-        return np.meshgrid(np.float32(u), np.float32(v))
-
-
-def window(
-    canvas: np.ndarray,
-    extent: tuple[float, float, float, float],
-    *,
-    centre: tuple[float, float],
-    px_per_unit: float,
-) -> Window | None:
-    """Clip an extent (left, top, right, bottom, in units from the centre) to the canvas.
-
-    Returns None where nothing of it can be seen.
-    """
-    height, width = canvas.shape[:2]
-    x, y = centre
-    left, right = (int(np.clip(x + side * px_per_unit, 0, width)) for side in extent[::2])
-    top, bottom = (int(np.clip(y + side * px_per_unit, 0, height)) for side in extent[1::2])
-    if right - left < 4 or bottom - top < 4:
-        return None
-    return Window(left, top, right, bottom, centre, float(px_per_unit))
-
-
-def rotation(pose: tuple[float, float, float]) -> np.ndarray:
-    """Build the matrix that turns the head by yaw, then pitch, then roll (radians)."""
-    (cy, cp, cr), (sy, sp, sr) = np.cos(pose), np.sin(pose)
-    yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return roll @ pitch @ yaw
+from exe_core.world.view import Window, rotation, window
 
 
 @dataclass
@@ -77,7 +26,12 @@ class Surface:
     y: np.ndarray
     z: np.ndarray
     angle: np.ndarray
-    pixel: float  # its width in units
+    view: Window
+
+    @property
+    def pixel(self) -> float:
+        """The width of a pixel in units."""
+        return 1 / self.view.px_per_unit
 
 
 _NEAR, _FAR, _STEPS, _BISECTIONS = 1.25, -0.75, 25, 4
@@ -95,6 +49,23 @@ class _Solid:
     def to_head(self, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
         m = self.matrix
         return tuple(m[0, axis] * u + m[1, axis] * v + m[2, axis] * z for axis in range(3))
+
+    def extent(self) -> tuple[float, float, float, float]:
+        """Bound what can be seen of head, hair and neck: left, top, right, bottom."""
+        corners = []
+        for squared, axis in ((self.skin[::4, ::4], self.axis[::4]), (self.hair[::2, ::2], 0)):
+            radius = np.sqrt(np.maximum(squared, 0))
+            y = np.linspace(TOP, BOTTOM, squared.shape[0], dtype=np.float32)[:, None]
+            angle = np.linspace(-np.pi, np.pi, squared.shape[1], dtype=np.float32)
+            points = radius * np.sin(angle), y, radius * np.cos(angle) + axis
+            solid = squared > 0
+            for row in self.matrix[:2]:
+                along = sum(factor * value for factor, value in zip(row, points, strict=True))[
+                    solid
+                ]
+                corners += [along.min(), along.max()]
+        left, top = min(corners[0::4]), min(corners[2::4])
+        return min(left, -0.5) - 0.05, top - 0.05, max(*corners[1::4], 0.5) + 0.05, 1.97
 
     def inside(self, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Say how far under the skin's and the hair's surface points are, in units."""
@@ -118,13 +89,25 @@ def _excess(squared: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) ->
 
 
 def trace(
-    identity: Identity, face: Features, *, pose: tuple[float, float, float], view: Window
-) -> Surface:
-    """Find what each pixel's ray meets: a coarse march, then bisection at every pixel."""
+    identity: Identity,
+    face: Features,
+    *,
+    pose: tuple[float, float, float],
+    size: tuple[int, int],
+    centre: tuple[float, float],
+    px_per_unit: float,
+) -> Surface | None:
+    """Find what each pixel's ray meets: a coarse march, then bisection at every pixel.
+
+    Returns None where the head lies outside the picture of `size` (height, width).
+    """
     matrix = rotation(pose)
     solid = _Solid(identity, face, matrix)
+    view = window(size, solid.extent(), centre=centre, px_per_unit=px_per_unit)
+    if view is None:
+        return None
     u, v = view.grid()
-    near, far, clearance = _bracket(solid, u, v, stride=max(2, round(0.04 * view.px_per_unit)))
+    near, far, clearance = _bracket(solid, u, v, stride=int(np.clip(view.px_per_unit / 30, 2, 4)))
     depth = _refine(solid, u, v, near, far)
     pixel = 1 / view.px_per_unit
     cover = smoothstep(-pixel, 1.2 * pixel, clearance)
@@ -143,7 +126,7 @@ def trace(
         y=y,
         z=z,
         angle=np.arctan2(x, z),
-        pixel=pixel,
+        view=view,
     )
 
 
@@ -160,9 +143,11 @@ def _bracket(
     # Where one shape ends before another, each ray is marched on its own.
     edge = near - far > 2.5 * _STEP
     if edge.any():
-        entry, deepest = _march(solid, u[edge][None], v[edge][None])
-        near[edge] = far[edge] = entry[0]
-        clearance[edge] = deepest[0]
+        n = np.count_nonzero(edge)
+        shape = (-(-n // 256), 256)  # remap refuses long rows
+        entry, deepest = _march(solid, np.resize(u[edge], shape), np.resize(v[edge], shape))
+        near[edge] = far[edge] = entry.ravel()[:n]
+        clearance[edge] = deepest.ravel()[:n]
     return near + _STEP, far, clearance
 
 
