@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sample_worlds import tiny_study
 
+from exe_core.config import ROOT
 from exe_core.schema import read
 from exe_core.world.films import make_films
 from exe_core.world.scripts import EVENT_REACH, act, frames_per_tick, framing, truth, write_script
@@ -39,11 +40,11 @@ def decode(path):
 
 class TestFiles:
     def test_are_h264_of_the_said_length(self, study):
-        films = read(study.table("films"), name="films")
+        films = read(study.raw / "films.parquet", name="films")
         assert set(films["genre"]) == {"comedy", "crime", "drama", "horror"}
         assert films["title"].is_unique
         for film in films.itertuples():
-            with av.open(str(study.raw / film.path)) as opened:
+            with av.open(str(ROOT / film.path)) as opened:
                 stream = opened.streams.video[0]
                 assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
                 assert (stream.average_rate, stream.frames) == (24, film.n_frames)
@@ -90,7 +91,7 @@ class TestFiles:
 class TestTruth:
     def test_every_frame_has_a_row(self, study):
         rows = read(study.table("truth"), name="truth")
-        films = read(study.table("films"), name="films")
+        films = read(study.raw / "films.parquet", name="films")
         assert set(rows["set_name"]) == {"films"}
         ids = {
             f"{film.film_id}:{n:06d}" for film in films.itertuples() for n in range(film.n_frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from exe_core.config import Study, World
+from exe_core.config import ROOT, Study, World
 from exe_core.schema import write
 from exe_core.world import backgrounds, render
 from exe_core.world.making import digest, generator, workers, write_truth
@@ -38,7 +39,8 @@ def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        The table `films`; paths are relative to ``study.raw``.
+        The table `films`, as written to ``study.raw / "films.parquet"`` (``study.table("films")``
+        is what was found on screening them); paths are relative to the project.
     """
     scripts = [write_script(study, place) for place in range(study.world.n_films)]
     paths = [study.raw / "films" / f"{script.film_id}.mp4" for script in scripts]
@@ -51,7 +53,7 @@ def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.Data
     events = [row for script in scripts for row in _events(study, script)]
     write(pd.DataFrame(events), study.table("events"), name="events")
     films = pd.DataFrame([_film(study, *film) for film in zip(scripts, paths, strict=True)])
-    write(films, study.table("films"), name="films")
+    write(films, study.raw / "films.parquet", name="films")
     return films
 
 
@@ -61,7 +63,7 @@ def _film(study: Study, script: Script, path: Path) -> dict[str, object]:
         "film_id": script.film_id,
         "title": script.title,
         "genre": script.genre,
-        "path": str(path.relative_to(study.raw)),
+        "path": os.path.relpath(path, ROOT),
         "duration_s": n_frames / study.world.fps,
         "fps": study.world.fps,
         "n_frames": n_frames,
