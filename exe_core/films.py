@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from exe_core import resampling, schema
 from exe_core.timelines import timeline
@@ -52,6 +53,15 @@ def summarise(
     return schema.check(pd.concat(tables, ignore_index=True), "film_summary")
 
 
+def share_table(summary: pd.DataFrame) -> pd.DataFrame:
+    """Spread the shares of a film summary: a row a run and film, a column a label.
+
+    Films without faces have NaN.
+    """
+    cells = summary.set_index(["run_id", "film_id", "label"])["share_of_faces"]
+    return cells.unstack()  # noqa: PD010 - pivot_table would drop films without faces
+
+
 def coverage(summary: pd.DataFrame) -> pd.DataFrame:
     """Bound the shares of all frames: faces may be missing where emotions are not.
 
@@ -86,17 +96,15 @@ def diversity(summary: pd.DataFrame) -> pd.DataFrame:
         run_id, film_id, n_faces, entropy (of the shares, over the log of the number of labels:
         0 one answer only, 1 all alike), top_label and top_share; NaN in a film without faces.
     """
-    shares = _shares(summary)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        surprise = np.where(shares > 0, -shares * np.log(shares), 0.0)
-    entropy = pd.Series(surprise.sum(axis=1) / np.log(shares.shape[1]), index=shares.index)
-    seen = shares.dropna()
+    shares = share_table(summary).dropna()
     table = pd.DataFrame(
         {
             "n_faces": summary.groupby(["run_id", "film_id"])["n_faces"].first(),
-            "entropy": entropy.reindex(seen.index),
-            "top_label": seen.idxmax(axis=1),
-            "top_share": seen.max(axis=1),
+            "entropy": pd.Series(
+                stats.entropy(shares, axis=1) / np.log(shares.shape[1]), index=shares.index
+            ),
+            "top_label": shares.idxmax(axis=1),
+            "top_share": shares.max(axis=1),
         }
     )
     return table.reset_index()
@@ -209,18 +217,12 @@ def genre_contrast(
     return pd.DataFrame(rows)
 
 
-def _shares(summary: pd.DataFrame) -> pd.DataFrame:
-    """Spread the shares: a row a run and film, a column a label."""
-    cells = summary.set_index(["run_id", "film_id", "label"])["share_of_faces"]
-    return cells.unstack()  # noqa: PD010 - pivot_table would drop films without faces
-
-
 def _by_genre(
     summary: pd.DataFrame, films: pd.DataFrame
 ) -> Iterator[tuple[str, pd.DataFrame, np.ndarray]]:
     """Give each run's shares of the films that have faces and a genre, and the genres."""
     genres = films.set_index("film_id")["genre"].dropna()
-    for run_id, shares in _shares(summary).dropna().groupby("run_id"):
+    for run_id, shares in share_table(summary).dropna().groupby("run_id"):
         own = shares.droplevel("run_id")
         own = own[own.index.isin(genres.index)]
         yield run_id, own, genres.loc[own.index].to_numpy(dtype=str)

@@ -1,0 +1,103 @@
+"""A claim put to a test: its estimate, interval, adjusted p, and a verdict by one stated rule.
+
+The claims themselves are in `published` (the published study's, on its own predictions) and in
+`questions` (this project's, on the synthetic world).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from exe_core import resampling, schema
+
+MAX_WIDTH = 0.3
+"""An interval wider than this does not support a claim of equality, whatever it holds."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was claimed and what was found, before the verdict."""
+
+    claim_id: str
+    text: str
+    """The claim, as its author would put it."""
+    statistic: str
+    """What the estimate is."""
+    claimed: Literal["above", "below", "equal"] = "above"
+    """Where the estimate should lie, seen from `reference`."""
+    reference: float = 0.0
+    estimate: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    p_value: float = float("nan")
+    """Of the null hypothesis that the estimate is `reference`."""
+    reason: str | None = None
+    """Why it can't be tested, or what to know when reading it."""
+
+
+def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
+    """Judge a finding.
+
+    - not testable: there is no estimate, no interval or no p-value;
+    - of a claim of more or less: supported if the interval lies wholly on the claimed side of the
+      reference and the adjusted p is below 1 - level; contradicted if the same holds on the other
+      side; else not supported;
+    - of a claim of equality: contradicted if the interval leaves out the reference and the
+      adjusted p is below 1 - level; supported if the interval holds it and is no wider than
+      `MAX_WIDTH`; else not supported.
+    """
+    if np.isnan([finding.estimate, finding.low, finding.high, p_adjusted]).any():
+        return "not testable"
+    certain = p_adjusted < 1 - level
+    above, below = finding.low > finding.reference, finding.high < finding.reference
+    if finding.claimed == "equal":
+        if certain and (above or below):
+            return "contradicted"
+        narrow = finding.high - finding.low <= MAX_WIDTH
+        return "supported" if narrow and not (above or below) else "not supported"
+    if finding.claimed == "below":
+        above, below = below, above
+    if certain and (above or below):
+        return "supported" if above else "contradicted"
+    return "not supported"
+
+
+def judge(findings: Iterable[Finding], *, source: str, level: float) -> pd.DataFrame:
+    """Adjust the p-values of findings for their number (Holm) and give the verdicts.
+
+    Parameters
+    ----------
+    findings
+        All that are tried together: they are one family of tests.
+    source
+        The data they were tried on.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "claims", with `claimed`, `reference`, and the `family` of parts that make up one
+        claim ("c1a" is of "c1") with its `family_verdict`: that of all its testable parts where
+        they agree, else "not supported".
+    """
+    findings = list(findings)
+    if not findings:
+        return schema.empty("claims")
+    table = pd.DataFrame([asdict(finding) for finding in findings])
+    table = table.assign(source=source, level=level, p_adjusted=resampling.holm(table["p_value"]))
+    table["verdict"] = [
+        verdict(finding, p, level=level)
+        for finding, p in zip(findings, table["p_adjusted"], strict=True)
+    ]
+    table["family"] = table["claim_id"].str.extract(r"^([a-z]+\d+)", expand=False)
+    table["family_verdict"] = table.groupby("family")["verdict"].transform(_agreed)
+    return schema.check(table, "claims")
+
+
+def _agreed(verdicts: pd.Series) -> str:
+    tested = set(verdicts) - {"not testable"}
+    return "not testable" if not tested else tested.pop() if len(tested) == 1 else "not supported"
