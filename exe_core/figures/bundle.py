@@ -66,7 +66,8 @@ class Figure:
         picture = base64.b64encode(self.path(suffix).read_bytes()).decode()
         shown = f'<img src="data:{kind};base64,{picture}" alt="{html.escape(self.alt)}">'
         live = embedded_spec(self.path("vl.json")) if chart else ""
-        return f'<figure class="paper-figure"><div class="chart">{shown}</div>{live}</figure>'
+        frame = "chart" if chart else "sheet"
+        return f'<figure class="paper-figure"><div class="{frame}">{shown}{live}</div></figure>'
 
 
 def embedded_spec(path: Path) -> str:
@@ -211,7 +212,7 @@ def _arranged(
 ) -> Image.Image:
     height = max(image.shape[0] for image in images)
     width = max(image.shape[1] for image in images)
-    size = max(11, width // 14)
+    size = max(11, width // 9)
     line = size + gap if any(captions) else 0
     rows = math.ceil(len(images) / columns)
     page = Image.new(

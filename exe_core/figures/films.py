@@ -137,7 +137,9 @@ def _by_genre(data: pd.DataFrame, *, x: alt.X, width: int, runs: list[str]) -> a
     measure = str(x.shorthand).partition(":")[0]
     blocks = []
     for genre in genres:
-        films = alt.Axis(minExtent=140, maxExtent=140, labelLimit=130, ticks=False, domain=False)
+        films = alt.Axis(
+            minExtent=140, maxExtent=140, labelLimit=130, ticks=False, domain=False, labelPadding=6
+        )
         last = genre == genres[-1]
         drawn = x if last else x.copy()
         if not last:

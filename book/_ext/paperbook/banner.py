@@ -27,7 +27,12 @@ def say_if_synthetic(app: Sphinx, doctree: nodes.document) -> None:
     if "world" not in kinds:
         return
     text = MIXED if "real" in kinds else SYNTHETIC
-    note = nodes.note("", nodes.paragraph("", text), classes=["synthetic"])
+    note = nodes.admonition(
+        "",
+        nodes.title("", "Synthetic"),
+        nodes.paragraph("", text),
+        classes=["note", "synthetic"],
+    )
     title = next(doctree.findall(nodes.title), None)
     if title is None:
         doctree.insert(0, note)

@@ -61,10 +61,10 @@ class PaperFigure(Cited):
         picture = results.figure_file(name, "svg" if is_chart else "jpg")
         shown = nodes.container(classes=["chart"] if is_chart else ["sheet"])
         shown += nodes.image(uri=results.uri(picture), alt=about["alt"])
-        figure = nodes.figure("", shown, classes=["paper-figure"])
         if is_chart:
             spec = embedded_spec(results.figure_file(name, "vl.json"))
-            figure += nodes.raw("", spec, format="html")
+            shown += nodes.raw("", spec, format="html")
+        figure = nodes.figure("", shown, classes=["paper-figure"])
         figure += nodes.caption("", "", *self.caption())
         figure += nodes.legend("", self._reuse(results, name, about))
         return figure

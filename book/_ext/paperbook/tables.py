@@ -73,11 +73,14 @@ class PaperTable(Cited):
         over = self.options["across"]
         if over not in rows:
             raise ResultError(f"no column {over!r} to spread; there is {', '.join(rows)}")
+        if over in cells:
+            raise ResultError(f"{over} is spread: leave it out of :columns:")
         keys = list(cells.columns[:-1])
         indexed = cells.assign(**{over: list(rows[over])}).set_index([*keys, over])
         if indexed.index.has_duplicates:
             raise ResultError(f"several rows for one cell of {over}: narrow them by :where:")
         wide = indexed.iloc[:, 0].unstack(sort=False)  # noqa: PD010
+        wide.columns = [str(value).replace("_", " ") for value in wide.columns]
         return wide.fillna("").reset_index()
 
 
