@@ -177,10 +177,10 @@ def estimate_shares(
     if method == "em":
         probabilities = predictions[schema.prob_columns(labels)].to_numpy()
         found = _expectation_maximisation(probabilities, source)
-    elif validation is None:
-        raise EnsembleError("method 'bbse' needs `validation`: predictions of labelled faces")
-    else:
+    elif method == "bbse":
         found = _black_box(predictions, validation, labels) * source
+    else:
+        raise EnsembleError(f"method {method!r}: allowed are 'em' and 'bbse'")
     return pd.Series(found / found.sum(), index=labels)
 
 
@@ -222,9 +222,11 @@ def _expectation_maximisation(probabilities: np.ndarray, source: np.ndarray) -> 
 
 
 def _black_box(
-    predictions: pd.DataFrame, validation: pd.DataFrame, labels: Sequence[str]
+    predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
 ) -> np.ndarray:
     """Solve C w = mu for the ratio of target to source shares; none can be under 0."""
+    if validation is None:
+        raise EnsembleError("method 'bbse' needs `validation`: predictions of labelled faces")
     if schema.labels_of(validation) != list(labels):
         raise EnsembleError(f"validation answers {schema.labels_of(validation)}, not {labels}")
     known = validation[validation["label"].isin(labels)]
@@ -253,9 +255,7 @@ def _known(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     labels = schema.labels_of(predictions)
     known = predictions[predictions["label"].isin(labels)]
     if known.empty:
-        raise EnsembleError(
-            f"no row has one of the labels {', '.join(labels)}: give labelled faces"
-        )
+        raise EnsembleError(f"no row is labelled as one of {', '.join(labels)}")
     truth = known["label"].map({label: k for k, label in enumerate(labels)}).to_numpy(dtype=int)
     return known[schema.prob_columns(labels)].to_numpy(), truth
 

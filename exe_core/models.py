@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torchvision
@@ -144,12 +144,13 @@ def _imagenet(name: str, architecture: Architecture) -> dict[str, torch.Tensor]:
     source = torchvision.models.get_weight(architecture.pretrained)
     try:
         state = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as fault:
+    except (OSError, RuntimeError, pickle.UnpicklingError) as fault:  # URLError is an OSError
         file = Path(source.url).name
+        reason = str(fault).splitlines()[0]
         raise WeightsError(
-            f"the ImageNet weights of {name} could not be had ({fault}): set `weights: none` to "
-            f"start at random, or put {file} into the folder checkpoints/ of torch's cache "
-            "(TORCH_HOME/hub, by default ~/.cache/torch/hub)"
+            f"the ImageNet weights of {name} could not be had ({reason}): set `weights: none` to "
+            f"start at random, or put a whole {file} into the folder checkpoints/ of torch's "
+            "cache (TORCH_HOME/hub, by default ~/.cache/torch/hub)"
         ) from None
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
@@ -189,9 +190,9 @@ def _block(inputs: int, outputs: int, *, stride: int = 1) -> BasicBlock:
 
 
 def _tiny(n_classes: int) -> nn.Module:
-    """Build three convolutions, for tests: seconds on a CPU."""
+    """Build four convolutions, for tests: seconds on a CPU."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    channels = (3, 16, 32, 64)
+    channels = (3, 16, 32, 48, 64)
     for index, (inputs, outputs) in enumerate(pairwise(channels), start=1):
         layers[f"layer{index}"] = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),

@@ -1,0 +1,91 @@
+"""Each face of a batch changes on its own, within its limits, and only as the seed says."""
+
+import pytest
+import torch
+
+from exe_core.augmentation import PRESETS, Augmentation, augment
+
+
+def faces(n=8, *, size=24, seed=0):
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+class TestEveryPreset:
+    def test_keeps_shape_and_range_and_its_input(self, name):
+        given = faces()
+        before = given.clone()
+        found = augment(given, PRESETS[name], generator=seeded())
+        assert found.shape == given.shape
+        assert 0 <= found.min() <= found.max() <= 1
+        assert torch.equal(given, before)
+
+    def test_is_a_function_of_the_seed(self, name):
+        one, same, other = (augment(faces(), PRESETS[name], generator=seeded(s)) for s in (1, 1, 2))
+        assert torch.equal(one, same)
+        assert torch.equal(one, other) == (name == "none")
+
+    def test_draws_anew_for_each_face(self, name):
+        alike = faces(1).expand(8, -1, -1, -1)
+        found = augment(alike, PRESETS[name], generator=seeded())
+        assert (len(found.flatten(1).unique(dim=0)) == 1) == (name == "none")
+
+
+def test_none_changes_nothing():
+    assert torch.equal(augment(faces(), Augmentation(), generator=seeded()), faces())
+
+
+def test_flip_mirrors_about_its_share_of_the_faces():
+    given = faces(400, size=4)
+    found = augment(given, Augmentation(flip=0.5), generator=seeded())
+    mirrored = (found - given.flip(3)).abs().amax((1, 2, 3)) < 1e-5
+    same = (found - given).abs().amax((1, 2, 3)) < 1e-5
+    assert (mirrored ^ same).all()
+    assert 0.4 < mirrored.float().mean() < 0.6
+
+
+def test_a_face_turns_no_further_than_the_limit():
+    line = torch.zeros(200, 3, 65, 65)
+    line[..., 32] = 1  # a vertical line through the middle
+    found = augment(line, Augmentation(rotation_deg=10), generator=seeded())[:, 0]
+    top = found[:, 4].argmax(dim=1) - 32  # 28 px above the middle
+    angles = torch.rad2deg(torch.atan2(top.float(), torch.tensor(28.0)))
+    assert angles.abs().max() <= 11.5  # a pixel more for rounding
+    assert angles.min() < -7
+    assert angles.max() > 7
+
+
+def test_a_shift_moves_by_its_share_at_most():
+    dot = torch.zeros(200, 3, 41, 41)
+    dot[:, :, 20, 20] = 1
+    found = augment(dot, Augmentation(shift=0.1), generator=seeded())[:, 0].flatten(1).argmax(dim=1)
+    across = found % 41 - 20
+    assert across.abs().max() == 4  # a tenth of 41 px
+
+
+def test_jitter_keeps_gray_gray():
+    gray = faces()[:, :1].expand(-1, 3, -1, -1)
+    found = augment(gray, Augmentation(jitter=0.4), generator=seeded())
+    assert torch.allclose(found[:, :1].expand(-1, 3, -1, -1), found, atol=1e-6)
+    assert not torch.allclose(found, gray, atol=1e-2)
+
+
+def test_jitter_of_brightness_stays_in_its_limit():
+    flat = torch.full((300, 3, 4, 4), 0.5)  # contrast and saturation have nothing to change
+    found = augment(flat, Augmentation(jitter=0.2), generator=seeded())[:, 0, 0, 0]
+    assert 0.4 - 1e-6 <= found.min() < 0.42
+    assert 0.58 < found.max() <= 0.6 + 1e-6
+
+
+def test_erasing_takes_a_fiftieth_to_a_fifth():
+    white = torch.ones(300, 3, 50, 50)
+    found = augment(white, Augmentation(erase=0.5), generator=seeded())
+    share = (found[:, 0] == 0.5).float().mean((1, 2))
+    hit = share > 0
+    assert 0.4 < hit.float().mean() < 0.6
+    assert share[hit].min() > 0.01
+    assert share[hit].max() < 0.25

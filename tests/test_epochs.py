@@ -1,0 +1,163 @@
+"""An epoch changes what it may change, and the kept weights are those of the epoch named."""
+
+import pytest
+import torch
+
+from exe_core import models
+from exe_core.config import Train
+from exe_core.epochs import Part, Run, TrainingError, freeze, optimizer_of, scheduler_of
+
+
+def recipe(**changes):
+    common = {"model": "tiny", "weights": "none", "trainable": "all", "size": 16, "epochs": 6}
+    return Train(**common | {"learning_rate": 0.01} | changes)
+
+
+def part(n=40, *, seed=0):
+    """Make faces of two classes, told by their brightness."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 2
+    faces = torch.randint(0, 100, (n, 16, 16, 3), generator=generator)
+    return Part((faces + 80 * labels.view(-1, 1, 1, 1)).byte(), labels)
+
+
+def run(**changes):
+    return Run(recipe(**changes), models.Preprocessing(size=16), n_classes=2, device="cpu")
+
+
+def parts():
+    return {"train": part(), "val": part(20, seed=1)}
+
+
+def states(network):
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+class TestFrozenLayers:
+    def test_neither_weights_nor_batch_norm_move(self):
+        found = run(trainable="layer3+layer4+fc")
+        before = states(found.network)
+        found.step(1, parts())
+        after = states(found.network)
+        moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+        assert moved == {"layer3", "layer4", "fc"}
+
+    def test_all_move_when_all_are_trained(self):
+        found = run()
+        before = states(found.network)
+        found.step(1, parts())
+        after = states(found.network)
+        assert not any(torch.equal(before[key], after[key]) for key in before)
+
+    def test_the_published_choice_is_nearly_all_of_resnet18(self):
+        network = models.build("resnet18", n_classes=5)
+        freeze(network, "layer3+layer4+fc")
+        learning = sum(w.numel() for w in network.parameters() if w.requires_grad)
+        assert learning / sum(w.numel() for w in network.parameters()) == pytest.approx(
+            0.94, abs=0.005
+        )
+
+    def test_a_layer_that_is_not_there_is_named(self):
+        with pytest.raises(TrainingError, match="no layer5; it has layer1"):
+            freeze(models.build("tiny", n_classes=2), "layer5+fc")
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_optimiser_lowers_the_loss(name):
+    found = run(optimizer=name)
+    for epoch in range(1, 5):
+        found.step(epoch, parts())
+    losses = [row["loss"] for row in found.history if row["split"] == "train"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+class TestSchedule:
+    def rates(self, *, losses=(1.0,) * 9, **changes):
+        network = models.build("tiny", n_classes=2)
+        optimizer = optimizer_of(network, recipe(epochs=9, **changes))
+        scheduler = scheduler_of(optimizer, recipe(epochs=9, **changes))
+        found = []
+        for loss in losses:
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            plateau = changes["scheduler"] == "plateau"
+            scheduler.step(*[loss] if plateau else [])
+        return found
+
+    def test_none_stays(self):
+        assert set(self.rates(scheduler="none")) == {0.01}
+
+    def test_step_divides_by_ten_after_each_third(self):
+        expected = [0.01] * 3 + [0.001] * 3 + [0.0001] * 3
+        assert self.rates(scheduler="step") == pytest.approx(expected)
+
+    def test_cosine_falls_towards_zero(self):
+        rates = self.rates(scheduler="cosine")
+        assert rates[0] == 0.01
+        assert rates == sorted(rates, reverse=True)
+        assert rates[-1] < 0.0005
+
+    def test_plateau_falls_only_when_the_loss_does_not(self):
+        falling = [1 / k for k in range(1, 10)]
+        assert set(self.rates(scheduler="plateau", losses=falling)) == {0.01}
+        assert self.rates(scheduler="plateau")[-1] < 0.01
+
+
+class TestKeeping:
+    def kept(self, monkeypatch, *, f1, loss=None, **changes):
+        found = run(**changes)
+        reached = iter(zip(f1, loss or [1.0] * len(f1), strict=True))
+        seen = {}
+
+        def pretend(self, part):
+            seen["f1"], value = next(reached)
+            return value, part.labels
+
+        monkeypatch.setattr(Run, "_evaluate", pretend)
+        monkeypatch.setattr(
+            "exe_core.epochs._agreement",
+            lambda *_: {"accuracy": 1.0, "macro_f1": seen.get("f1", 0)},
+        )
+        weights = {}
+        for epoch in range(1, len(f1) + 1):
+            found.step(epoch, parts())
+            weights[epoch] = states(found.network)
+        for key, value in found.kept.items():
+            assert torch.equal(value, weights[found.kept_epoch][key])
+        return found.kept_epoch
+
+    def test_best_is_the_highest_macro_f1(self, monkeypatch):
+        assert self.kept(monkeypatch, f1=[0.2, 0.6, 0.5]) == 2
+
+    def test_of_equal_ones_the_lowest_loss(self, monkeypatch):
+        assert self.kept(monkeypatch, f1=[0.6, 0.6, 0.6], loss=[0.9, 0.5, 0.7]) == 2
+
+    def test_last_is_the_last(self, monkeypatch):
+        assert self.kept(monkeypatch, f1=[0.2, 0.6, 0.5], keep="last") == 3
+
+
+def test_an_odd_face_left_over_does_not_stop_batch_norm():
+    found = run(batch_size=8)
+    one_pixel_left = Part(part(9).faces, part(9).labels)  # 8 + 1 would leave a batch of one
+    found.step(1, {"train": one_pixel_left, "val": part(4)})
+    assert found.epoch == 1
+
+
+def test_class_weights_are_one_where_classes_are_equal_and_high_for_rare_ones():
+    labels = torch.tensor([0, 0, 0, 1])
+    assert Part(labels, torch.tensor([0, 1])).class_weights(2).tolist() == [1, 1]
+    assert Part(labels, labels).class_weights(2).tolist() == pytest.approx([2 / 3, 2])
+
+
+def test_bf16_learns_too_and_is_measured_in_fp32():
+    found = run(precision="bf16")
+    for epoch in range(1, 5):
+        found.step(epoch, parts())
+    assert found.score(4)["accuracy"] > 0.9
+    assert all(value.dtype != torch.bfloat16 for value in found.network.state_dict().values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_loss_that_is_not_finite_is_a_clear_error(precision):
+    with pytest.raises(TrainingError, match=r"loss of epoch 1 is (nan|inf): lower learning_rate"):
+        run(learning_rate=1e30, optimizer="sgd", batch_size=4, precision=precision).step(1, parts())
