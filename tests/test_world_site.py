@@ -1,6 +1,7 @@
 import hashlib
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import httpx
@@ -209,6 +210,13 @@ class TestTruth:
         assert truth.set_index("set_name")["n_faces"].to_dict() == {"photos": 2, "films": 0}
         assert len(truth) == 2
 
+    def test_sets_written_at_the_same_time_are_all_kept(self):
+        study, names = tiny_study(), [f"set-{place}" for place in range(12)]
+        row = {"item_id": "x", "label_true": "sad", "n_faces": 1, "is_blend": False}
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(lambda name: write_truth(study, name, [row]), names))
+        assert sorted(read(study.table("truth"), name="truth")["set_name"]) == sorted(names)
+
 
 class TestQuota:
     def test_a_spent_quota_is_refused_until_its_window_ends(self):
@@ -257,7 +265,9 @@ def test_a_second_site_draws_nothing_again_unless_the_settings_change():
         files = sorted((study.raw / "site").rglob("pexels-*.jpg"))
         return {p.name: (p.stat().st_mtime_ns, hashlib.sha256(p.read_bytes())) for p in files}
 
-    study = tiny_study(photos_per_query={"v1": 2, "v2": 1}, pull={"sources": ("pexels",)})
+    # Only the first photo of a query is drawn ahead of who asks, as no pull would ask for more.
+    pull = {"sources": ("pexels",), "max_per_query": 1}
+    study = tiny_study(photos_per_query={"v1": 2, "v2": 1}, pull=pull)
     first, second = draw_all(study), draw_all(study)
     assert len(first) == 6
     assert {name: moment for name, (moment, _) in first.items()} == {
