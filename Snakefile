@@ -63,13 +63,18 @@ def writes(*paths):
     return " ".join(f"--writes {path}" for path in paths)
 
 
+def is_source(path):
+    """Tell files of the book from what is made of them."""
+    return path.is_file() and not {"executed", "__pycache__"} & set(path.parts)
+
+
 def pages():
     """List the executed notebooks that the study's book shows, in the order of the paper."""
     names = ["00-world"] if study.kind == "world" else []
     names += ["01-pull"] if PULLS else []
     names += ["02-crop", *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in RUNS), "05-benchmarks"]
     names += ["06-films"] if HAS_FILMS else []
-    return [EXECUTED / f"{name}.ipynb" for name in [*names, "07-claims", "08-frozen"]]
+    return [EXECUTED / f"{name}.ipynb" for name in [*names, "07-claims"]]
 
 
 STAGE = (
@@ -92,7 +97,7 @@ if study.kind == "world":
         params:
             notebook="00-world",
             settings=settings("world", "sets"),
-            writes=writes(study.table("films"), study.table("events"), study.raw / "benchmarks"),
+            writes=writes(study.raw / "films.parquet", study.table("events"), study.raw / "benchmarks"),
         threads: 2
         shell: STAGE
 
@@ -183,7 +188,7 @@ if HAS_FILMS:
         params:
             notebook="06-films",
             settings=settings("films", "crop", "ensembles", "statistics"),
-            writes=writes(study.table("frames"), study.table("film_summary")),
+            writes=writes(*map(study.table, ("films", "frames", "film_summary", "film_metrics"))),
         threads: 2
         shell: STAGE
 
@@ -204,21 +209,12 @@ rule claims:
     shell: STAGE
 
 
-rule frozen:
-    message: "frozen: real results that are kept with the paper"
-    input: code("08-frozen"), [path for path in Path("data/frozen").rglob("*") if path.is_file()]
-    output: page=EXECUTED / "08-frozen.ipynb", ledger=LEDGERS / "frozen.json"
-    params: notebook="08-frozen", settings=settings(), writes=""
-    threads: 1
-    shell: STAGE
-
-
 rule book:
     message: "book: Jupyter Book, warnings are errors"
     input:
         pages(),
         ["_config.yml", "_toc.yml"],
-        [path for path in Path("book").rglob("*") if path.is_file() and "executed" not in path.parts and "__pycache__" not in path.parts],
+        [path for folder in ("book", "data/frozen") for path in Path(folder).rglob("*") if is_source(path)],
     output:
         "_build/html/index.html",
     params:

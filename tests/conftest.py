@@ -1,0 +1,74 @@
+"""What several test modules need: a project of its own in which the smoke study has run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exe_core.config import ROOT
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project, so that a test leaves the reader's book and results alone."""
+
+    root: Path
+
+    @property
+    def environment(self):
+        """The environment of its commands: its own exe_core, the tools of this Python."""
+        bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {"PYTHONPATH": str(self.root), "PATH": bins}
+        return {k: v for k, v in os.environ.items() if k not in ("EXE_HOME", "EXE_DATA")} | own
+
+    def run(self, *command, **environment):
+        """Run a command at its root; the result has stdout and stderr in `output`."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        done.output = done.stdout
+        return done
+
+    def make(self, *targets, study="smoke", **environment):
+        """Run Snakemake as the Makefile does."""
+        options = ["--cores", "2", "--rerun-incomplete", "--max-checksum-file-size", "10000000000"]
+        config = ["--config", f"study={study}"]
+        return self.run(
+            "snakemake", *options, "--quiet", "host", *config, "--", *targets, **environment
+        )
+
+
+def copy_project(root):
+    """Copy what git tracks or would track, and link the detector's model."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        source, target = ROOT / name, root / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    (root / ".cache").symlink_to(ROOT / ".cache")
+    return Project(root)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The smoke study, run from nothing to its book in a copy of the project."""
+    project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
+    done = project.make("all")
+    assert done.returncode == 0, done.output[-4000:]
+    return project
