@@ -64,7 +64,7 @@ def sample_light(rng: np.random.Generator, *, style: str) -> Light:
         If the style is unknown.
     """
     azimuth = np.clip(rng.standard_normal(), -2, 2) * style_named(style).azimuth
-    elevation, warmth = rng.uniform(0.05, 0.9), np.clip(rng.normal(0, 0.06), -0.12, 0.12)
+    elevation, warmth = rng.uniform(0.05, 0.9), np.clip(rng.normal(0, 0.05), -0.1, 0.1)
     ambient = rng.uniform(0.40, 0.60) if style in ("lab", "selfie") else rng.uniform(0.28, 0.58)
     key = rng.uniform(0.60, 0.90)
     return Light(
@@ -111,7 +111,7 @@ def camera(rng: np.random.Generator, canvas: np.ndarray, *, style: str) -> np.nd
     else:
         # Narrow on purpose: a stronger tint or a paler picture would grey dark skin.
         saturation = np.clip(1 + rng.normal(-0.05, 0.15) * grading, 0.8, 1.25)
-        tint = 1 + np.clip(rng.normal(0, 0.05, 3) * grading, -0.06, 0.06)
+        tint = 1 + np.clip(rng.normal(0, 0.03, 3) * grading, -0.05, 0.05)
         # One matrix: colours drawn away from their mean, then tinted.
         matrix = saturation * np.eye(3) + (1 - saturation) / 3
         picture = cv2.transform(picture, np.float32(matrix * tint[:, None]))

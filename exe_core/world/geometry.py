@@ -147,7 +147,7 @@ def _ears(angle: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _bones(
     identity: Identity, face: Features, x: np.ndarray, y: np.ndarray, relaxed: np.ndarray
 ) -> np.ndarray:
-    """Shape brow ridge, sockets, nose, cheekbones, muzzle, chin; x is the distance from the middle."""
+    """Shape brow ridge, sockets, nose, cheekbones, muzzle and chin; x from the middle."""
     au, eye_x, eye_y = face.au, identity.eye_x, identity.eye_y
     ridge = 0.02 + 0.035 * (1 - identity.femininity) + 0.015 * au["AU4"]
     relief = ridge * bell((x, 0.27, 0.24), (y, eye_y - 0.17 + 0.05 * au["AU4"], 0.085))
@@ -249,7 +249,11 @@ def hair_map(identity: Identity) -> np.ndarray:
         tuft = bell((angle, identity.parting / 2, 0.75), (rows, -0.90, 0.20))
         outer += 0.14 * identity.hair_volume * tuft * away_from_pole
     radius = np.maximum(skull - 0.05 + grown * (outer - skull + 0.05), 0)
-    return EMPTY + (radius**2 - EMPTY) * smoothstep(-0.12, -0.03, depth) * (radius > 0.01)
+    # Just over the crown neither map has anything: what is seen there is hair.
+    empty = np.where((rows < -0.5) & (identity.hair_style != "bald"), EMPTY / 2, EMPTY)
+    return np.float32(
+        empty + (radius**2 - empty) * smoothstep(-0.12, -0.03, depth) * (radius > 0.01)
+    )
 
 
 def _hair_sections(identity: Identity, y: np.ndarray, angle: np.ndarray) -> np.ndarray:

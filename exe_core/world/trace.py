@@ -119,7 +119,7 @@ def trace(
     x, y, z = solid.to_head(u, v, depth)
     return Surface(
         depth=depth,
-        cover=np.where(neck, np.maximum(neck_cover, cover), cover),
+        cover=np.maximum(neck_cover, cover),
         hair=np.where(neck, 0, hair).astype(np.float32),
         neck=neck.astype(np.float32),
         x=x,
