@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import imagehash
-from PIL import Image
 from tqdm.auto import tqdm
 
 from exe_core.config import KEYWORDS, ROOT, Study
@@ -33,6 +31,7 @@ from exe_core.fetching import (
     SourceError,
     wait_asked,
 )
+from exe_core.grouping import perceptual_hash
 from exe_core.ledger import Ledger, Page, Row
 from exe_core.photo_sites import SOURCES, Found, Source
 
@@ -295,7 +294,7 @@ class _Puller:
         return row | {
             "sha256": hashlib.sha256(content).hexdigest(),
             "path": os.path.relpath(path, ROOT),
-            "phash": str(imagehash.phash(Image.fromarray(image))),
+            "phash": perceptual_hash(image),
             "status": "ok",
             "error": None,
         }

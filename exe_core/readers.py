@@ -1,0 +1,143 @@
+"""Read labelled images in the forms that people hold them: folders and RAF-DB.
+
+Each reader gives a table with a row an image: name (unique in the set), path, label, person (or
+None) and split_given (or None).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from exe_core.schema import SchemaError, canonical
+
+COLUMNS = ["name", "path", "label", "person", "split_given"]
+
+
+class DatasetError(ValueError):
+    """A data set is not as its form asks."""
+
+
+def read_folder(root: Path) -> pd.DataFrame:
+    """Read a folder with labels.csv (file, emotion and, if known, person), or a folder an emotion.
+
+    Raises
+    ------
+    DatasetError
+        If there is neither, a column or an image is missing, or a label is unknown.
+    """
+    if (root / "labels.csv").is_file():
+        listed = read_csv(root / "labels.csv", needs=["file", "emotion"])
+        persons = listed["person"] if "person" in listed else [None] * len(listed)
+        rows = [
+            (file, root / file, label_of(emotion, "names", f"labels.csv: {file}"), person, None)
+            for file, emotion, person in zip(
+                listed["file"], listed["emotion"], persons, strict=True
+            )
+        ]
+        outside = [
+            name for name, path, *_ in rows if not path.resolve().is_relative_to(root.resolve())
+        ]
+        if outside:
+            raise DatasetError(f"labels.csv names files outside of its folder: {outside[:5]}")
+    else:
+        rows = [
+            (f"{folder.name}/{path.name}", path, label, None, None)
+            for folder in visible(root)
+            if folder.is_dir()
+            for label in [label_of(folder.name, "names", f"folder {root.name}")]
+            for path in visible(folder)
+        ]
+    return image_table(rows, root)
+
+
+def read_rafdb(root: Path) -> pd.DataFrame:
+    """Read RAF-DB basic: as its authors give it, or as the folders DATASET with two CSV files.
+
+    Raises
+    ------
+    DatasetError
+        If it is neither, an image is missing or not listed, or a label is not 1 to 7.
+    """
+    listed = root / "EmoLabel" / "list_patition_label.txt"  # spelled so by its authors
+    if listed.is_file():
+        words = [line.split() for line in listed.read_text().splitlines() if line.strip()]
+        bad = [line for line in words if len(line) != 2]
+        if bad:
+            raise DatasetError(
+                f"{listed.name}: a line is '<image> <label>', not {' '.join(bad[0])!r}"
+            )
+        aligned = root / "Image" / "aligned"
+        rows = [
+            _raf_row(aligned / f"{Path(image).stem}_aligned.jpg", label, where=listed.name)
+            for image, label in words
+        ]
+        return image_table(rows, root)
+    rows = []
+    for side in ("train", "test"):
+        labels = read_csv(root / f"{side}_labels.csv", needs=["image", "label"])
+        folder = root / "DATASET" / side
+        rows += [
+            _raf_row(folder / label / image, label, where=f"{side}_labels.csv")
+            for image, label in zip(labels["image"], labels["label"], strict=True)
+        ]
+        n_files = sum(path.is_file() for path in folder.glob("*/[!.]*"))
+        if n_files != len(labels):
+            raise DatasetError(
+                f"{side}_labels.csv lists {len(labels)} images, DATASET/{side} holds {n_files}"
+            )
+    return image_table(rows, root)
+
+
+def _raf_row(path: Path, label: str, *, where: str) -> tuple:
+    name = path.stem.removesuffix("_aligned")
+    side = name.partition("_")[0]
+    if side not in ("train", "test"):
+        raise DatasetError(f"{where}: {path.name} is called neither train_.. nor test_..")
+    return name, path, label_of(label, "rafdb", where), None, side
+
+
+def read_csv(path: Path, *, needs: list[str]) -> pd.DataFrame:
+    """Read a table of texts that has the columns `needs`."""
+    if not path.is_file():
+        raise DatasetError(f"{path.name} is not in folder {path.parent.name}")
+    table = pd.read_csv(path, dtype=str)
+    missing = [column for column in needs if column not in table]
+    if missing:
+        raise DatasetError(
+            f"{path.name} has no column {', '.join(missing)}; it has {', '.join(table.columns)}"
+        )
+    return table
+
+
+def label_of(label: object, family: str, where: str) -> str:
+    """Translate a label; `where` it stands goes into the error."""
+    try:
+        return canonical(label, family=family)
+    except SchemaError as fault:
+        raise DatasetError(f"{where}: {fault}") from None
+
+
+def visible(folder: Path) -> list[Path]:
+    """List what a folder holds, by name, hidden files left out."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def image_table(rows: list[tuple], root: Path) -> pd.DataFrame:
+    """Make a reader's table; every image must be there, and once."""
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    missing = [
+        name for name, path in zip(table.name, table.path, strict=True) if not path.is_file()
+    ]
+    if missing:
+        raise DatasetError(
+            f"{root.name}: {len(missing)} of {len(table)} images are not there, such as "
+            f"{', '.join(missing[:5])}"
+        )
+    twice = table.name[table.name.duplicated()]
+    if len(twice):
+        raise DatasetError(
+            f"{root.name}: {len(twice)} images are listed twice, such as {twice.iloc[0]}"
+        )
+    return table
