@@ -181,7 +181,14 @@ def query_truth() -> pd.DataFrame:
 
 def claims() -> pd.DataFrame:
     rows = [
-        ("C1", "Comedies show more happy", "happy share, comedy minus crime", 0.05, -0.02, 0.12),
+        (
+            "C1",
+            "Comedies show more happy",
+            "share of happy faces, comedies minus crime films",
+            0.05,
+            -0.02,
+            0.12,
+        ),
         ("C2", "FER2013 predicts angry everywhere", "angry share", 0.40, 0.36, 0.44),
         ("C3", "RAF-DB makes surprise dominant", "share of films", 0.54, 0.42, 0.66),
         ("C4", "A lighter fall", "difference", -0.21, -0.3, -0.1),

@@ -153,6 +153,14 @@ def spans_of(chart):
     return [row for rows in data for row in rows if "until" in row]
 
 
+def test_a_long_film_is_drawn_without_its_points():
+    marks = [
+        json.dumps(figures.timeline(tables.film_frames(n)).to_dict()).count('"circle"')
+        for n in (44, 501)
+    ]
+    assert marks == [len(FIVE), 0]
+
+
 def test_inputs_are_left_as_they_were():
     summary, films = tables.film_summary(), tables.films()
     before = summary.copy(), films.copy()
@@ -305,6 +313,16 @@ def test_a_sheet_shows_every_picture_in_its_place(study):
     assert [row["label"] for row in rows] == list(FIVE)
     assert "data:image/jpeg;base64," in sheet._repr_html_()
     assert 'class="chart"' not in sheet._repr_html_()
+
+
+def test_a_wide_sheet_weighs_little_on_the_page_and_is_whole_in_print(study):
+    noise = np.random.default_rng(0).integers(0, 255, (6, 480, 640, 3), dtype=np.uint8)
+    sheet = figures.sheet(
+        noise, "fig-photos", columns=3, captions=[""] * 6, study=study, alt="Photos.",
+        data=pd.DataFrame({"photo_id": range(6)}),
+    )  # fmt: skip
+    assert Image.open(sheet.path("jpg")).width == 1280
+    assert Image.open(sheet.path("png")).width == 3 * 640 + 2 * 6
 
 
 @pytest.mark.parametrize(("n", "captions"), [(0, []), (2, ["one"])])

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from exe_core.config import Study
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300
+PAGE_PX = 640
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 CHART_FILES = ("svg", "png", "pdf", "csv", "vl.json", "provenance.json")
 SHEET_FILES = ("jpg", "png", "csv", "provenance.json")
@@ -160,7 +162,7 @@ def sheet(
         )
     picture = _arranged(images, columns=min(columns, len(images)), captions=captions)
     contents = {
-        "jpg": _encoded(picture, format="JPEG", quality=88),
+        "jpg": _encoded(_for_page(picture), format="JPEG", quality=88),
         "png": _encoded(picture, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI)),
         "csv": _csv(data),
     }
@@ -207,20 +209,29 @@ def _encoded(picture: Image.Image, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def _for_page(picture: Image.Image) -> Image.Image:
+    """Make a picture no wider than twice a page, which is what a sharp screen can show."""
+    smaller = picture.copy()
+    smaller.thumbnail((2 * PAGE_PX, picture.height))
+    return smaller
+
+
 def _arranged(
     images: Sequence[np.ndarray], *, columns: int, captions: Sequence[str], gap: int = 6
 ) -> Image.Image:
     height = max(image.shape[0] for image in images)
     width = max(image.shape[1] for image in images)
-    size = max(11, width // 9)
-    line = size + gap if any(captions) else 0
+    size = max(11, 11 * columns * width // PAGE_PX)  # about 11 px when shown on a page
+    texts = [textwrap.wrap(caption, max(1, int(width / size * 1.9))) for caption in captions]
+    below = max(len(lines) for lines in texts) * (size + 3)
     rows = math.ceil(len(images) / columns)
     page = Image.new(
-        "RGB", (columns * (width + gap) - gap, rows * (height + line + gap) - gap), "white"
+        "RGB", (columns * (width + gap) - gap, rows * (height + below + gap) - gap), "white"
     )
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=size)
-    for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        x, y = (k % columns) * (width + gap), (k // columns) * (height + line + gap)
+    for k, (image, lines) in enumerate(zip(images, texts, strict=True)):
+        x, y = (k % columns) * (width + gap), (k // columns) * (height + below + gap)
         page.paste(Image.fromarray(image), (x, y))
-        pen.text((x + 1, y + image.shape[0] + 2), caption, fill="#1F2328", font=font)
+        place = (x + 1, y + image.shape[0] + 1)
+        pen.multiline_text(place, "\n".join(lines), fill="#1F2328", font=font, spacing=2)
     return page

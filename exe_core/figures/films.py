@@ -21,6 +21,8 @@ from exe_core.figures.style import (
 )
 from exe_core.schema import labels_of, prob_columns
 
+MAX_POINTS = 500
+
 
 def emotion_shares(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.VConcatChart:
     """Stack the emotion shares of each film, films under their genre, a column a run.
@@ -92,7 +94,8 @@ def timeline(
     events
         Rows of `events`: a dashed line each, named in the row of the emotion that should rise.
     smooth
-        Odd number of frames; the line is their running mean, the points are the frames.
+        Odd number of frames; the line is their running mean. The frames are points around it,
+        up to `MAX_POINTS` of them: more would hide the line and weigh on the page.
     """
     labels = labels_of(frames)
     if not labels:
@@ -203,7 +206,7 @@ def _probability_layers(
     line = mean.mark_line(color=COLOURS[label], strokeWidth=1.8).encode(
         x=x, y=alt.Y("smoothed:Q", scale=UNIT)
     )
-    return [points, line]
+    return [points, line] if len(data) <= MAX_POINTS else [line]
 
 
 def _event_layers(events: pd.DataFrame, label: str, x: alt.X) -> list[alt.Chart]:

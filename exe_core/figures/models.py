@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import altair as alt
@@ -164,8 +165,12 @@ def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
 def claims_chart(claims: pd.DataFrame) -> alt.LayerChart:
     """Draw the estimate of each claim with its interval, in the colour of its verdict."""
     data = drawable(claims, ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict"])
-    data["claim"] = data["claim_id"] + ": " + data["statistic"]
-    y = alt.Y("claim:N", title=None, sort=in_order(data["claim"]), axis=alt.Axis(labelLimit=300))
+    data["claim"] = [
+        "\n".join([name, *textwrap.wrap(statistic, 44)])
+        for name, statistic in zip(data["claim_id"], data["statistic"], strict=True)
+    ]
+    lines = alt.Axis(labelLimit=300, labelExpr="split(datum.label, '\\n')", labelPadding=6)
+    y = alt.Y("claim:N", title=None, sort=in_order(data["claim"]), axis=lines)
     verdict = alt.Color(
         "verdict:N",
         title=None,
@@ -182,7 +187,7 @@ def claims_chart(claims: pd.DataFrame) -> alt.LayerChart:
         .transform_filter("!isValid(datum.estimate)")
     )
     layers = alt.layer(zero, *dots.layer, untestable, data=data)
-    return styled(layers.properties(width=WIDTH - 310, height=alt.Step(24)))
+    return styled(layers.properties(width=WIDTH - 290, height=alt.Step(44)))
 
 
 def _faceted(chart: alt.LayerChart, data: pd.DataFrame, *, column: alt.Column) -> alt.FacetChart:
