@@ -31,6 +31,8 @@ class Finding:
     claimed: Literal["above", "below", "equal"] = "above"
     """Where the estimate should lie, seen from `reference`."""
     reference: float = 0.0
+    tolerance: float = 0.0
+    """How far off an "about" of a claim of equality may be."""
     estimate: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")
@@ -47,23 +49,22 @@ def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
     - of a claim of more or less: supported if the interval lies wholly on the claimed side of the
       reference and the adjusted p is below 1 - level; contradicted if the same holds on the other
       side; else not supported;
-    - of a claim of equality: contradicted if the interval leaves out the reference and the
-      adjusted p is below 1 - level; supported if the interval holds it and is no wider than
-      `MAX_WIDTH`; else not supported.
+    - of a claim of equality: contradicted if the interval lies wholly outside the reference and
+      its tolerance, and the adjusted p is below 1 - level; supported if the interval reaches
+      within it and is no wider than `MAX_WIDTH`; else not supported.
     """
     if np.isnan([finding.estimate, finding.low, finding.high, p_adjusted]).any():
         return "not testable"
-    certain = p_adjusted < 1 - level
-    above, below = finding.low > finding.reference, finding.high < finding.reference
+    margin = finding.tolerance if finding.claimed == "equal" else 0.0
+    above = finding.low > finding.reference + margin
+    below = finding.high < finding.reference - margin
+    significant = p_adjusted < round(1 - level, 9)  # 1 - 0.95 is more than 0.05 in floats
     if finding.claimed == "equal":
-        if certain and (above or below):
-            return "contradicted"
-        narrow = finding.high - finding.low <= MAX_WIDTH
-        return "supported" if narrow and not (above or below) else "not supported"
-    if finding.claimed == "below":
-        above, below = below, above
-    if certain and (above or below):
-        return "supported" if above else "contradicted"
+        if above or below:
+            return "contradicted" if significant else "not supported"
+        return "supported" if finding.high - finding.low <= MAX_WIDTH else "not supported"
+    if significant and (above or below):
+        return "supported" if above == (finding.claimed == "above") else "contradicted"
     return "not supported"
 
 

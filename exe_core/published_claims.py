@@ -146,6 +146,7 @@ def _always_angry(summary: pd.DataFrame, options: dict) -> list[Finding]:
             "share of faces that are angry",
             "equal",
             claim,
+            0.02,
             **_against(angry, n_faces, claim, options),
         ),
         Finding(
@@ -154,6 +155,7 @@ def _always_angry(summary: pd.DataFrame, options: dict) -> list[Finding]:
             "the same of all sampled frames, had every faceless one been angry",
             "equal",
             claim,
+            0.02,
             **_against(at_most, n_frames.to_numpy(), claim, options),
         ),
     ]
@@ -181,6 +183,7 @@ def _dominant(summary: pd.DataFrame, options: dict) -> list[Finding]:
                 f"share of films whose first expression is {label}, {by}",
                 "equal",
                 claim,
+                0.05,
                 **_against(is_top, np.ones(len(is_top)), claim, options),
             )
         )
