@@ -65,7 +65,7 @@ def sample_light(rng: np.random.Generator, *, style: str) -> Light:
     """
     azimuth = np.clip(rng.standard_normal(), -2, 2) * style_named(style).azimuth
     elevation, warmth = rng.uniform(0.05, 0.9), np.clip(rng.normal(0, 0.05), -0.1, 0.1)
-    ambient = rng.uniform(0.40, 0.60) if style in ("lab", "selfie") else rng.uniform(0.28, 0.58)
+    ambient = rng.uniform(0.40, 0.60) if style in ("lab", "selfie") else rng.uniform(0.32, 0.58)
     key = rng.uniform(0.60, 0.90)
     return Light(
         direction=(

@@ -58,6 +58,8 @@ _HAIRLINES = {
     "wavy": ((0, -0.70), (0.5, -0.67), (0.8, -0.48), (1.05, 0.0), (1.28, 1.2), (np.pi, 1.35)),
     "bald": ((0, -1.55), (1.15, -1.45), (1.35, -0.25), (1.45, 0.0), *_SHORT_SIDES[3:], *_NAPE),
 }
+HANGING = ("curly", "bob", "long", "wavy")
+"""Styles that cover the ears and fall beside the neck."""
 # Style -> thickness over the skull, height of its locks, length over which an edge thickens.
 _HAIR_BODY = {
     "short": (0.075, 0.020, 0.20),
@@ -120,7 +122,7 @@ def head_map(identity: Identity, face: Features) -> tuple[np.ndarray, np.ndarray
         _profile(_FRONT, heights) * identity.face_depth,
         _profile(_BACK, heights),
     )
-    if identity.hair_style not in ("curly", "bob", "long", "wavy"):
+    if identity.hair_style not in HANGING:
         radius += _ears(angle[None], y[:, None])
     rows = slice(*np.searchsorted(y, (-0.6, 1.35)))
     columns = slice(0, int(np.searchsorted(angle, 1.35)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from exe_core.world.face import Identity
 from exe_core.world.features import Features
-from exe_core.world.geometry import BOTTOM, EMPTY, HEAD_SHAPE, TOP, hair_map, head_map
+from exe_core.world.geometry import BOTTOM, EMPTY, HANGING, HEAD_SHAPE, TOP, hair_map, head_map
 from exe_core.world.textures import smoothstep
 from exe_core.world.view import Window, rotation, window
 
@@ -36,6 +36,7 @@ class Surface:
 
 _NEAR, _FAR, _STEPS, _BISECTIONS = 1.25, -0.75, 25, 4
 _STEP = (_NEAR - _FAR) / (_STEPS - 1)
+_HOLLOW = np.float32(0.46)  # radius of the space that hanging hair leaves
 _BLOCK = 60_000  # rays marched at once: what the processor's cache holds
 
 
@@ -45,6 +46,7 @@ class _Solid:
     def __init__(self, identity: Identity, face: Features, matrix: np.ndarray) -> None:
         self.skin, self.axis = head_map(identity, face)
         self.hair, self.matrix = hair_map(identity), np.float32(matrix)
+        self.hangs = identity.hair_style in HANGING
 
     def to_head(self, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
         m = self.matrix
@@ -74,7 +76,10 @@ class _Solid:
         axis = cv2.remap(
             self.axis, np.zeros_like(rows), rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        return _excess(self.skin, x, y, z - axis), _excess(self.hair, x, y, z)
+        skin, hair = _excess(self.skin, x, y, z - axis), _excess(self.hair, x, y, z)
+        if self.hangs:  # hair falls around the neck, not through it
+            hair = np.minimum(hair, np.sqrt(x * x + z * z) - np.where(y > 0.3, _HOLLOW, -9))
+        return skin, hair
 
 
 def _excess(squared: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
