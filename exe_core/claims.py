@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+from exe_core.config import Statistics
 
 MAX_WIDTH = 0.3
 """An interval wider than this does not support a claim of equality, whatever it holds."""
@@ -102,3 +103,31 @@ def judge(findings: Iterable[Finding], *, source: str, level: float) -> pd.DataF
 def _agreed(verdicts: pd.Series) -> str:
     tested = set(verdicts) - {"not testable"}
     return "not testable" if not tested else tested.pop() if len(tested) == 1 else "not supported"
+
+
+def paired_estimate(
+    first: np.ndarray,
+    second: np.ndarray,
+    statistic: resampling.Statistic,
+    *,
+    statistics: Statistics,
+    seed: int,
+) -> dict[str, float]:
+    """Estimate a paired difference as the fields of a `Finding`.
+
+    Parameters
+    ----------
+    first, second, statistic
+        As for `resampling.paired_difference`.
+    statistics, seed
+        Level, bootstrap samples and permutations; seed of both.
+    """
+    difference, p_value = resampling.paired_difference(
+        first, second, statistic, rng=np.random.default_rng(seed), **statistics.model_dump()
+    )
+    return {
+        "estimate": float(difference.value),
+        "low": float(difference.low),
+        "high": float(difference.high),
+        "p_value": float(p_value),
+    }

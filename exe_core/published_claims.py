@@ -1,17 +1,19 @@
 """The eight published claims, tried on the published predictions where these can decide.
 
 One family of tests, Holm-adjusted; a claim of several statements has a row for each (c1a, c1b ...).
-What the words leave open is decided in the favour of the claim where it can be, and said.
+Where the words of a claim leave it open what to compute, each way is a row.
 """
 
 from __future__ import annotations
+
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
 from exe_core import films as film_measures
 from exe_core import resampling, schema, timelines
-from exe_core.claims import Finding, judge
+from exe_core.claims import Finding, judge, paired_estimate
 from exe_core.config import Statistics
 from exe_core.published import Published
 
@@ -24,6 +26,14 @@ CONFIDENT = 0.5
 """The published timelines count faces of this confidence or more."""
 
 NEMO, HITCHHIKER = "finding_nemo", "hitchhikersguidetothegalaxy"
+
+
+class Options(TypedDict):
+    """How the tests are made."""
+
+    statistics: Statistics
+    seed: int
+
 
 NOT_IN_THE_FILES = (
     Finding(
@@ -64,7 +74,7 @@ def published_claims(published: Published, *, statistics: Statistics, seed: int)
     pd.DataFrame
         Table "claims", c1 to c8 in the order of the study that made them.
     """
-    options = {**statistics.model_dump(), "seed": seed}
+    options: Options = {"statistics": statistics, "seed": seed}
     summary = film_measures.summarise(published.frames, published.predictions, labels=schema.FIVE)
     findings = [
         *_genres(summary, published.films, options),
@@ -76,14 +86,15 @@ def published_claims(published: Published, *, statistics: Statistics, seed: int)
     return judge(findings, source="published", level=statistics.level)
 
 
-def _genres(summary: pd.DataFrame, films: pd.DataFrame, options: dict) -> list[Finding]:
+def _genres(summary: pd.DataFrame, films: pd.DataFrame, options: Options) -> list[Finding]:
     """Claim 1: comedies and crime films differ for ExE; RAF-DB is the same in all."""
     contrasts = film_measures.genre_contrast(
         summary,
         films,
         genres=GENRES,
         labels={"happy": ["happy"], "negative": NEGATIVE},
-        **options,
+        seed=options["seed"],
+        **options["statistics"].model_dump(),
     ).set_index(["run_id", "contrast"])
 
     def contrast(run: str, name: str) -> dict[str, float]:
@@ -110,7 +121,7 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, options: dict) -> list[F
             "c1c",
             "RAF-DB collapses into surprise and sad.",
             "share of faces that are surprise or sad, RAF-DB minus ExE",
-            **_paired(collapsed["RAFDB"], collapsed["ExE"], _ratio, options),
+            **paired_estimate(collapsed["RAFDB"], collapsed["ExE"], _ratio, **options),
         ),
         Finding(
             "c1d",
@@ -123,16 +134,16 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, options: dict) -> list[F
             "c1e",
             "ExE separates genres more than RAF-DB does.",
             "R2 between genres of Hellinger-transformed shares, ExE minus RAF-DB",
-            **_paired(
+            **paired_estimate(
                 *(_genre_terms(summary, run, genre_of) for run in ("ExE", "RAFDB")),
                 _genre_r2(genre_of.nunique()),
-                options,
+                **options,
             ),
         ),
     ]
 
 
-def _always_angry(summary: pd.DataFrame, options: dict) -> list[Finding]:
+def _always_angry(summary: pd.DataFrame, options: Options) -> list[Finding]:
     """Claim 2: FER2013 predicts angry for about 98 % of all frames."""
     claim = 0.98
     angry, n_faces = _counts(summary, ("angry",))["FER"].T
@@ -161,7 +172,7 @@ def _always_angry(summary: pd.DataFrame, options: dict) -> list[Finding]:
     ]
 
 
-def _dominant(summary: pd.DataFrame, options: dict) -> list[Finding]:
+def _dominant(summary: pd.DataFrame, options: Options) -> list[Finding]:
     """Claims 3 and 4: which expression is the most frequent in how many films."""
     claims = (
         ("c3a", "RAFDB", "surprise", 0.5, "share_of_faces", "in roughly half of the films"),
@@ -299,29 +310,14 @@ def _genre_r2(n_genres: int) -> resampling.Statistic:
     return r2
 
 
-def _paired(
-    first: np.ndarray, second: np.ndarray, statistic: resampling.Statistic, options: dict
-) -> dict[str, float]:
-    settings = {key: value for key, value in options.items() if key != "seed"}
-    difference, p_value = resampling.paired_difference(
-        first, second, statistic, rng=np.random.default_rng(options["seed"]), **settings
-    )
-    return {
-        "estimate": float(difference.value),
-        "low": float(difference.low),
-        "high": float(difference.high),
-        "p_value": float(p_value),
-    }
-
-
 def _against(
-    counts: np.ndarray, totals: np.ndarray, claim: float, options: dict
+    counts: np.ndarray, totals: np.ndarray, claim: float, options: Options
 ) -> dict[str, float]:
     """Estimate a share and test it against a claimed one, by flipping films about the claim."""
-    found = _paired(
+    found = paired_estimate(
         np.column_stack([counts, totals]),
         np.column_stack([claim * totals, totals]),
         _ratio,
-        options,
+        **options,
     )
     return {key: value + (key != "p_value") * claim for key, value in found.items()}

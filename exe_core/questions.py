@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from exe_core import criteria, metrics, resampling
-from exe_core.claims import Finding, judge
-from exe_core.config import Study
+from exe_core.claims import Finding, judge, paired_estimate
+from exe_core.config import Statistics, Study
 
 BIASED = "sad"
 """The label that the published ensemble is said to answer too often."""
@@ -168,7 +168,7 @@ def _noise(
         )
         for name in (several, one)
     ]
-    return _paired(study, *sides, _share)
+    return paired_estimate(*sides, _share, **_options(study))
 
 
 def sad_bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame | None) -> list[Finding]:
@@ -188,7 +188,7 @@ def sad_bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame | None) 
     if rows.empty:
         return [Finding(**part, reason="no ensemble, or no truth") for part in (bias, change)]
     before, true = _counts(rows, "predicted"), _counts(rows, "label")
-    findings = [Finding(**bias, **_paired(study, before, true, _share))]
+    findings = [Finding(**bias, **paired_estimate(before, true, _share, **_options(study)))]
     if corrected is None:
         return [*findings, Finding(**change, reason="corrected predictions were not given")]
     after = corrected.set_index("item_id").loc[rows["item_id"]].reset_index()
@@ -197,7 +197,7 @@ def sad_bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame | None) 
     def error(sums: np.ndarray) -> np.ndarray:
         return np.abs(_share(sums[:, :2]) - _share(sums[:, 2:]))
 
-    return [*findings, Finding(**change, **_paired(study, *sides, error))]
+    return [*findings, Finding(**change, **paired_estimate(*sides, error, **_options(study)))]
 
 
 def _counts(rows: pd.DataFrame, column: str) -> np.ndarray:
@@ -211,22 +211,8 @@ def _share(sums: np.ndarray) -> np.ndarray:
         return sums[:, 0] / sums[:, 1]
 
 
-def _paired(
-    study: Study, first: np.ndarray, second: np.ndarray, statistic: resampling.Statistic
-) -> dict[str, float]:
-    difference, p_value = resampling.paired_difference(
-        first,
-        second,
-        statistic,
-        rng=np.random.default_rng(study.seed),
-        **study.statistics.model_dump(),
-    )
-    return {
-        "estimate": float(difference.value),
-        "low": float(difference.low),
-        "high": float(difference.high),
-        "p_value": float(p_value),
-    }
+def _options(study: Study) -> dict[str, Statistics | int]:
+    return {"statistics": study.statistics, "seed": study.seed}
 
 
 def _difference(

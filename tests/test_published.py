@@ -1,69 +1,13 @@
-"""The published predictions: read with every fault named, and claims decided by what is in them."""
+"""The published predictions: read whole, every fault named."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from published_files import FPS, write_files
 
-from exe_core import published, published_claims, schema
-from exe_core.config import Statistics
-
-STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000)
-FPS = 24
-LONG = ("finding_nemo", "hitchhikersguidetothegalaxy")
-FILMS = {
-    LONG[0]: "Animation",
-    LONG[1]: "Comedy",
-    **{f"comedy_{i}": "Comedy" for i in range(12)},
-    **{f"crime_{i}": "Crime" for i in range(12)},
-}
-
-
-def film_rows(rng, film, *, happy_in_comedies=0.0, rises=False, angry=0.0):
-    """Make the rows of one film as the published files have them."""
-    n_frames = 1440 if film in LONG else 120
-    frame = np.flatnonzero(rng.uniform(size=n_frames) < 0.5) * 100
-    logits = rng.normal(size=(len(frame), 5))
-    happy = schema.FIVE.index("happy")
-    logits[:, happy] += happy_in_comedies * (FILMS[film] == "Comedy")
-    minute = frame / FPS / 60
-    event = {LONG[0]: 84, LONG[1]: 92}.get(film)
-    if rises and event:
-        logits[(minute >= event) & (minute < event + 10), happy] += 4
-    logits[rng.uniform(size=len(frame)) < angry, 0] += 50
-    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return pd.DataFrame(probs, columns=schema.prob_columns(schema.FIVE)).assign(
-        movie=film,
-        frame_idx=frame,
-        timestamp_sec=frame / FPS,
-        emotion=np.array(schema.FIVE)[probs.argmax(axis=1)],
-        confidence=probs.max(axis=1),
-    )
-
-
-def write_files(folder, **effects):
-    """Write a folder as published; `effects` are those of ExE, FER is angry in 98 of 100 faces."""
-    by_run = {"ExE": effects, "FER": {"angry": 0.98}, "RAFDB": {}}
-    for run, options in by_run.items():
-        parts = []
-        for seed, film in enumerate(FILMS):
-            # the faces found are the same for all runs, so the first draw must be
-            parts.append(film_rows(np.random.default_rng(seed), film, **options))
-        rows = pd.concat(parts, ignore_index=True)
-        if run == "ExE":
-            rows["n_models"] = 8
-        if run == "RAFDB":
-            rows = pd.concat([rows, rows])
-        rows.to_parquet(folder / f"{run}.parquet")
-    listed = [
-        {"file_name": film, "title": film.title(), "category": genre}
-        for film, genre in FILMS.items()
-    ]
-    (folder / "movie_list.json").write_text(json.dumps(listed))
-    return folder
+from exe_core import published, schema
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +25,6 @@ def copy(folder, tmp_path):
 
 def spoil(path, change):
     change(pd.read_parquet(path)).to_parquet(path)
-
-
-def verdicts(folder):
-    found = published.read_published(folder)
-    table = published_claims.published_claims(found, statistics=STATISTICS, seed=0)
-    return table.set_index("claim_id")
 
 
 def test_doubled_rows_are_found_said_and_counted_once(folder):
@@ -144,44 +82,3 @@ def test_list_of_other_films_is_refused(copy):
     path.write_text(json.dumps(json.loads(path.read_text())[1:]))
     with pytest.raises(published.PublishedError, match="finding_nemo"):
         published.read_published(copy)
-
-
-def test_claims_are_in_order_and_those_beyond_the_files_say_why(folder):
-    table = verdicts(folder)
-    assert list(table["family"].unique()) == [f"c{i}" for i in range(1, 9)]
-    beyond = table.loc[["c4d", "c6", "c7", "c8"]]
-    assert (beyond["verdict"] == "not testable").all()
-    assert beyond["reason"].notna().all()
-
-
-def test_where_nothing_happens_no_event_or_genre_is_found(folder):
-    table = verdicts(folder)
-    looked_for = table.loc[table["family"].isin(["c1", "c5"]) & (table["claimed"] != "equal")]
-    assert (looked_for["verdict"] == "not supported").all()
-
-
-def test_fer_that_is_always_angry_is_found_so(folder):
-    row = verdicts(folder).loc["c2a"]
-    assert row["estimate"] == pytest.approx(0.98, abs=0.02)
-    assert row["verdict"] == "supported"
-
-
-def test_what_is_there_is_found(tmp_path):
-    table = verdicts(write_files(tmp_path, happy_in_comedies=1.0, rises=True))
-    for claim_id in ("c1a", "c1b", "c1e", "c5a", "c5d", "c5f", "c5g"):
-        assert table.loc[claim_id, "verdict"] == "supported", claim_id
-
-
-def test_real_files_hold_what_the_design_notes_say():
-    given = os.environ.get("EXE_DATA")
-    if not given:
-        pytest.skip("EXE_DATA names no folder of real data")
-    found = published.read_published(Path(given) / "published")
-    assert len(found.films) == 59
-    assert found.frames["n_faces"].sum() == 47_252
-    table = published_claims.published_claims(found, statistics=STATISTICS, seed=0)
-    table = table.set_index("claim_id")
-    assert table.loc["c2a", "estimate"] == pytest.approx(0.400, abs=0.001)
-    assert table.loc["c3a", "estimate"] == pytest.approx(32 / 59)
-    assert table.loc["c4a", "estimate"] == pytest.approx(31 / 59)
-    assert table.loc["c2a", "verdict"] == "contradicted"

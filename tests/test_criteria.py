@@ -1,0 +1,57 @@
+"""The ecological criteria against accuracy: few models say little, and it is said."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from known_world import STUDY, make_tables
+
+from exe_core import criteria, questions
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return make_tables()
+
+
+def test_skilled_models_look_more_structured_in_time(tables):
+    known = questions.with_truth(tables["film_predictions"], tables["truth"])
+    kept = {name: tables[name] for name in ("frames", "films", "events")}
+    measured = criteria.measure(STUDY, known, **kept).set_index("run_id")
+    assert set(measured.index) == set(STUDY.runs)
+    assert measured["temporal"].corr(measured["balanced_accuracy"], method="spearman") > 0.8
+
+
+def test_perfect_agreement_of_few_models_is_no_certainty():
+    measured = pd.DataFrame({name: np.arange(6.0) for name in criteria.CRITERIA})
+    found = criteria.findings(STUDY, measured.assign(balanced_accuracy=np.arange(6.0)))[0]
+    assert found.estimate == pytest.approx(1)
+    assert found.low < 0.8
+    assert found.high < 1
+
+
+def measures(n, agreement):
+    """Models whose criteria agree with their accuracy up to noise."""
+    rng = np.random.default_rng(0)
+    accuracy = rng.uniform(0.2, 0.9, size=n)
+    noisy = {name: agreement * accuracy + rng.normal(0, 0.1, n) for name in criteria.CRITERIA}
+    return pd.DataFrame(noisy).assign(balanced_accuracy=accuracy)
+
+
+def test_many_models_decide():
+    for finding in criteria.findings(STUDY, measures(30, 1.0)):
+        assert finding.low > 0.3
+        assert finding.p_value < 0.01
+        assert finding.reason is None
+
+
+def test_criterion_that_is_undefined_for_some_models_is_correlated_over_the_others():
+    measured = measures(8, 1.0)
+    measured.loc[:2, "events"] = np.nan
+    found = {finding.claim_id: finding for finding in criteria.findings(STUDY, measured)}
+    assert "5 models" in found["q3-events"].reason
+    assert "8 models" in found["q3-genre"].reason
+
+
+def test_criterion_alike_for_all_models_is_not_testable():
+    finding = criteria.findings(STUDY, measures(6, 1.0).assign(diversity=0.5))[0]
+    assert np.isnan(finding.estimate)
