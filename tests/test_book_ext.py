@@ -55,6 +55,10 @@ PAGES = {
     "prose": "# Prose\nNo result is cited here.\n",
     "frozen": "# Frozen\nOn real faces {val}`real/benchmarks.accuracy:.3f`.\n",
 }
+ALT = {
+    "fig-recall": "Recall of five emotions for seven runs.",
+    "fig-timeline": "Five lines over three minutes.",
+}
 VALUES = {
     "exe.accuracy": {"value": 0.612, "low": 0.551, "high": 0.668},
     "shift": -0.0421,
@@ -112,11 +116,8 @@ def book(tmp_path_factory):
         recall = figures.recall_chart(sample_tables.metrics())
         timeline = figures.timeline(sample_tables.film_frames(), events=sample_tables.events())
         saved = [
-            figures.save(chart, name, study=study, data=sample_tables.metrics(), alt=alt)
-            for chart, name, alt in (
-                (recall, "fig-recall", "Recall of five emotions for seven runs."),
-                (timeline, "fig-timeline", "Five lines over three minutes."),
-            )
+            figures.save(chart, name, study=study, data=sample_tables.metrics(), alt=ALT[name])
+            for name, chart in (("fig-recall", recall), ("fig-timeline", timeline))
         ]
         noise = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
         rows = sample_tables.film_frames(4)
@@ -168,7 +169,7 @@ def test_text_for_one_kind_of_study_only(book):
 def test_figures_are_numbered_described_and_of_known_origin(book):
     assert "See Figure 1 and Table 1" in text_of(book, "index")
     source = page(book, "results").read_text()
-    assert 'alt="Recall of five emotions for seven runs."' in source
+    assert all(f'alt="{words}"' in source for words in ALT.values())
     assert 'id="fig-recall"' in source
     assert re.search(r"study demo · commit \w+ · seed 42 · cpu", text_of(book, "results"))
 
@@ -208,6 +209,8 @@ def test_pages_live_without_a_network(book, chromium, name):  # noqa: F811
         for k in range(charts.count()):
             charts.nth(k).locator("svg.marks").wait_for(timeout=20_000)
             assert charts.nth(k).get_attribute("data-live") == "true"
+            described = charts.nth(k).locator(".vega-embed").get_attribute("aria-label")
+            assert described in ALT.values()
         assert charts.count() == {"results": 2, "executed/06-films": 1}.get(name, 0)
         assert faults == []
 

@@ -7,6 +7,7 @@ for (const figure of document.querySelectorAll("figure.paper-figure")) {
   vegaEmbed(chart, JSON.parse(spec.textContent), { renderer: "svg", actions: false })
     .then(() => {
       (picture.closest("a") ?? picture).replaceWith(chart);
+      chart.parentElement.tabIndex = 0; // so that the keyboard can scroll it too
       figure.dataset.live = "true";
     })
     .catch((fault) => console.error(`${figure.id} stays a picture:`, fault));
