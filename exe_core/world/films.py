@@ -89,12 +89,20 @@ def _play(study: Study, script: Script) -> Iterator[np.ndarray]:
             continue
         person, (centre, scale) = script.cast[shot.person], framing(study, script, shot)
         light = render.sample_light(rng, style="film")
-        stands = {"centre": centre, "px_per_unit": scale, "light": light}
-        render.draw_body(place, person, **stands)
+        render.draw_body(place, person, centre=centre, px_per_unit=scale, light=light)
         for moment in act(study, script, shot):
-            canvas, acts = place.copy(), moment.expression
-            looks = {"pose": moment.pose, "gaze": moment.gaze, "blink": moment.blink}
-            render.draw_head(canvas, person, acts, **stands, **looks)
+            canvas = place.copy()
+            render.draw_head(
+                canvas,
+                person,
+                moment.expression,
+                centre=centre,
+                px_per_unit=scale,
+                pose=moment.pose,
+                light=light,
+                gaze=moment.gaze,
+                blink=moment.blink,
+            )
             yield _photograph(study, script, canvas)
 
 

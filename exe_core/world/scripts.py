@@ -192,14 +192,21 @@ def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
     """Say what every frame of a film shows, as rows of the table `truth`."""
     hold = frames_per_tick(study.world)
     for shot in script.shots:
-        shown = [{"n_faces": 0, "is_blend": False}] * (shot.stop - shot.start)
+        rows: list[dict[str, object]] = [{"n_faces": 0, "is_blend": False}] * (
+            shot.stop - shot.start
+        )
         if shot.person is not None:
-            acted = {"intensity": shot.intensity, "skin_tone": script.cast[shot.person].skin_tone}
-            shown = [
-                acted
-                | {"label_true": moment.label, "is_blend": moment.is_blend, "n_faces": 1}
-                | {"yaw_deg": math.degrees(moment.pose[0])}
+            tone = script.cast[shot.person].skin_tone
+            rows = [
+                {
+                    "label_true": moment.label,
+                    "intensity": shot.intensity,
+                    "skin_tone": tone,
+                    "yaw_deg": math.degrees(moment.pose[0]),
+                    "n_faces": 1,
+                    "is_blend": moment.is_blend,
+                }
                 for moment in act(study, script, shot)
             ]
         for frame in range(shot.start * hold, shot.stop * hold):
-            yield {"item_id": f"{script.film_id}:{frame:06d}"} | shown[frame // hold - shot.start]
+            yield {"item_id": f"{script.film_id}:{frame:06d}", **rows[frame // hold - shot.start]}

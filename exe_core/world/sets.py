@@ -104,7 +104,8 @@ def list_faces(study: Study, set_name: str) -> list[BenchmarkFace]:
     """List the faces of a benchmark set in the order of its file."""
     counts = (study.world.benchmark_faces, study.world.benchmark_test_faces)
     train, *tests = PARTS[set_name]
-    rng, faces = generator(study.seed, set_name), []
+    rng = generator(study.seed, set_name)
+    faces: list[BenchmarkFace] = []
     for parts, n_each in (((train,), counts[0]), (tests, counts[1])):
         emotions = rng.permutation(np.repeat(study.labels, n_each))
         for place, emotion in enumerate(emotions):

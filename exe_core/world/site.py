@@ -83,8 +83,9 @@ class PhotoSite:
         limits: Mapping[str, tuple[int, float]] | None = None,
     ) -> None:
         self.study, self.jobs = study, jobs
-        self.keys = {source: f"{source}-key-of-the-world" for source in study.pull.sources}
-        self.hits = {source: photos.catalogue(study, source) for source in study.pull.sources}
+        sources: tuple[str, ...] = study.pull.sources
+        self.keys = {source: f"{source}-key-of-the-world" for source in sources}
+        self.hits = {source: photos.catalogue(study, source) for source in sources}
         self.requests: list[tuple[str, int]] = []
         self._faults = {part: list(sequence) for part, sequence in (faults or {}).items()}
         self._quotas = {
@@ -102,8 +103,7 @@ class PhotoSite:
         for hits in found:
             for photo in hits[: self.study.pull.max_per_query]:
                 self._file_of(photo)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.site = self
+        self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         self.base_urls = {source: self.address + SEARCH[source] for source in self.hits}
@@ -152,9 +152,8 @@ class PhotoSite:
         for source, search in SEARCH.items():
             if path.rstrip("/") == search.rstrip("/") and source in self.hits:
                 return self._search(source, asked, authorization)
-        photo = self._photos.get(
-            path.removeprefix("/photos/").removesuffix(".jpg").replace("/", ":")
-        )
+        name = path.removeprefix("/photos/").removesuffix(".jpg")
+        photo = self._photos.get(name.replace("/", ":"))
         if photo is None:
             return Answer(404, b"<h1>404 Not Found</h1>")
         data = self._file_of(photo).result().read_bytes()
@@ -167,17 +166,12 @@ class PhotoSite:
         if (authorization if in_header else asked.get("key")) != self.keys[source]:
             return answers.refuse(source, 401 if in_header else 400)
         left, ends = self._quotas[source].take()
-        reply = answers.pexels if in_header else answers.pixabay
-        answer = (
-            answers.refuse(source, 429)
-            if left < 0
-            else reply(
-                asked,
-                hits=self.hits[source],
-                address=self.address,
-                size=self.study.world.photo_size,
-            )
-        )
+        if left < 0:
+            answer = answers.refuse(source, 429)
+        else:
+            reply = answers.pexels if in_header else answers.pixabay
+            size = self.study.world.photo_size
+            answer = reply(asked, hits=self.hits[source], address=self.address, size=size)
         prefix = "X-Ratelimit" if in_header else "X-RateLimit"
         # Pexels gives a moment, Pixabay the seconds that are left.
         reset = math.ceil(ends if in_header else max(ends - time.time(), 0))
@@ -186,7 +180,14 @@ class PhotoSite:
         return answer
 
 
+class _Server(ThreadingHTTPServer):
+    def __init__(self, site: PhotoSite) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.site = site
+
+
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer waits 40 ms for the receipt of its head
 
