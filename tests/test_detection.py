@@ -126,6 +126,7 @@ def test_images_that_can_hold_no_face_are_refused(
         read_image(saved(quadrants(), tmp_path / "large.png"))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=150, deadline=None)
 @given(
     kind=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"]),
