@@ -52,7 +52,10 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
         source = next((table for table in tables if table.is_file()), source)
     if source.is_file():
         write = _write_fer_csv if source.suffix == ".csv" else _extract
-        source = _once(source, unpacked, write=write)
+        try:
+            source = _once(source, unpacked, write=write)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as fault:
+            raise DatasetError(f"{source.name} is no table: {fault}") from None
     rows = _fer_rows(_fer_root(source))
     numbers = [name for name, *_ in rows]
     if len(set(numbers)) < len(numbers):  # in some copies each part counts for itself

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from exe_core import schema
 from exe_core.config import Study
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 class Page(NamedTuple):
@@ -44,16 +44,20 @@ class Ledger:
 
     def add(self, hit: Row) -> bool:
         """Enter a hit; say whether no other page of the design gave its photo before."""
-        page = Page(*(hit[name] for name in Page._fields))
+        page = Page(hit["source"], hit["design"], hit["query"], hit["page"])
         key = (hit["photo_id"], page.design, page.query)
         if key not in self._hits:
             self._hits[key] = hit
             self.pages[page].append(hit["photo_id"])
         return self._first.setdefault((hit["photo_id"], page.design), page) == page
 
+    def has(self, photo_id: str) -> bool:
+        """Say whether a photo was downloaded."""
+        return photo_id in self.photos and self.photos[photo_id]["status"] == "ok"
+
     def answered(self, page: Page, *, per_page: int) -> Row | None:
         """Find the request that was answered with this page, unless it misses a photo."""
-        if any(self.photos[photo_id]["status"] == "failed" for photo_id in self.pages[page]):
+        if not all(self.has(photo_id) for photo_id in self.pages[page]):
             return None
         asked = {**page._asdict(), "per_page": per_page, "error": None}
         same = (row for row in self.requests if asked.items() <= row.items())

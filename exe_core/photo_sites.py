@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Found(NamedTuple):
@@ -31,7 +31,7 @@ class Source:
     photos, is_last
         What an answer holds, and whether no page follows it.
     past_end
-        The status that a page after the last one is answered with.
+        Part of the error that a page after the last one is answered with.
     """
 
     name: str
@@ -39,35 +39,35 @@ class Source:
     key_variable: str
     licence: str
     window_s: float
-    request: Callable[[str, str, int, int], dict[str, object]]
-    photos: Callable[[dict[str, object]], list[Found]]
-    is_last: Callable[[dict[str, object], int, int], bool]
-    past_end: int | None = None
+    request: Callable[[str, str, int, int], dict[str, Any]]
+    photos: Callable[[dict[str, Any]], list[Found]]
+    is_last: Callable[[dict[str, Any], int, int], bool]
+    past_end: str | None = None
 
 
-def _pexels_photos(answer: dict[str, object]) -> list[Found]:
+def _pexels_photos(answer: dict[str, Any]) -> list[Found]:
     return [
         Found(
             f"pexels:{int(photo['id'])}",
             photo["url"],
-            photo["src"]["large2x"],
+            str(photo["src"]["large2x"]),
             photo["photographer"],
-            photo["width"],
-            photo["height"],
+            int(photo["width"]),
+            int(photo["height"]),
         )
         for photo in answer["photos"]
     ]
 
 
-def _pixabay_photos(answer: dict[str, object]) -> list[Found]:
+def _pixabay_photos(answer: dict[str, Any]) -> list[Found]:
     return [
         Found(
             f"pixabay:{int(photo['id'])}",
             photo["pageURL"],
-            photo["largeImageURL"],
+            str(photo["largeImageURL"]),
             photo["user"],
-            photo["imageWidth"],
-            photo["imageHeight"],
+            int(photo["imageWidth"]),
+            int(photo["imageHeight"]),
         )
         for photo in answer["hits"]
     ]
@@ -106,6 +106,6 @@ SOURCES = {
         },
         photos=_pixabay_photos,
         is_last=lambda answer, page, per_page: page * per_page >= answer["totalHits"],
-        past_end=400,
+        past_end='"page" is out of valid range',
     ),
 }

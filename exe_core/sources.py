@@ -219,10 +219,7 @@ class _Puller:
                 answer = self.fetcher.client.get(self.endpoint, **asked)
             row["http_status"] = answer.status_code
             row["quota_left"] = self._mind_quota(answer)
-            if page.page > 1 and answer.status_code == self.source.past_end:
-                photos, row["is_last"] = [], True
-            else:
-                photos, row["is_last"] = self._read_answer(answer, page.page, per_page)
+            photos, row["is_last"] = self._read_answer(answer, page.page, per_page)
             row["n_returned"] = len(photos)
         except SourceError as fault:
             row["error"] = str(fault)
@@ -235,6 +232,9 @@ class _Puller:
     def _read_answer(
         self, answer: httpx.Response, page: int, per_page: int
     ) -> tuple[list[Found], bool]:
+        past_end = self.source.past_end
+        if page > 1 and answer.is_client_error and past_end and past_end in answer.text:
+            return [], True
         self.fetcher.accept(answer, window_s=self.source.window_s)
         try:
             content = answer.json()
@@ -253,9 +253,10 @@ class _Puller:
         """Spread what is left of a quota over the time until it is renewed."""
         text = answer.headers.get("X-RateLimit-Remaining", "")
         left = int(text) if text.isdecimal() else None
-        low = left is not None and left < self.study.pull.slow_below_quota
-        spread = (wait_asked(answer.headers) or 0.0) / (left + 1) if low else 0.0
-        self.pause_s = min(spread, LONGEST_PAUSE_S)
+        self.pause_s = 0.0
+        if left is not None and left < self.study.pull.slow_below_quota:
+            spread_s = (wait_asked(answer.headers) or 0.0) / (left + 1)
+            self.pause_s = min(spread_s, LONGEST_PAUSE_S)
         return left
 
     def _download(self, photos: list[Found]) -> None:
@@ -263,8 +264,7 @@ class _Puller:
         missing = [
             photo
             for photo in photos
-            if self.ledger.photos.get(photo.photo_id, {}).get("status") != "ok"
-            and photo.photo_id not in self.failed
+            if not self.ledger.has(photo.photo_id) and photo.photo_id not in self.failed
         ]
         with ThreadPoolExecutor(DOWNLOADS) as pool:
             try:

@@ -386,6 +386,8 @@ def cut_archive(path: Path) -> None:
         ("fer2013.csv", csv_with("\n0,", "\n7,"), "image 0: label '7' is not one of fer2013's"),
         ("fer2013.csv", csv_with("\n0,", "\n0,300 "), "image 0: pixels must be 2304 numbers"),
         ("fer2013.csv", csv_with(" ", " x"), "image 0: pixels must be 2304 numbers"),
+        ("fer2013.csv", lambda path: path.write_bytes(b""), "fer2013.csv is no table"),
+        ("fer2013.csv", lambda path: path.write_bytes(b"\xff\xfe\x00,"), "is no table"),
         ("fer2013.tar.xz", cut_archive, "can't be unpacked"),
         ("fer2013.tar.xz", archive_of_an_escape, "can't be unpacked: .*outside"),
         ("fer2013.zip", lambda path: path.write_bytes(b"PK"), "can't be unpacked"),

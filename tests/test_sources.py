@@ -436,6 +436,15 @@ def test_an_answer_of_another_form_names_the_field(home: Path, site: Site) -> No
         run(make_study(), site)
 
 
+def test_a_lost_table_of_photos_is_made_again(home: Path, site: Site) -> None:
+    study = make_study()
+    run(study, site)
+    study.table("photos").unlink()
+    run(study, site)
+    assert outcome(study) == EXPECTED
+    assert site.count("/photos/") == 7, "photos that were on disk were downloaded again"
+
+
 def test_searches_slow_down_when_little_quota_is_left(home: Path, site: Site) -> None:
     site.quota = {"X-RateLimit-Remaining": "9", "X-RateLimit-Reset": "50"}
     study, clock = make_study(), Clock()
