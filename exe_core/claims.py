@@ -6,9 +6,10 @@ The claims themselves are in `published` (the published study's, on its own pred
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,15 @@ from exe_core.config import Statistics
 
 MAX_WIDTH = 0.3
 """An interval wider than this does not support a claim of equality, whatever it holds."""
+
+
+class Estimate(NamedTuple):
+    """A number with its interval, and the p-value of a null hypothesis; NaN is undefined."""
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p_value: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -34,11 +44,8 @@ class Finding:
     reference: float = 0.0
     tolerance: float = 0.0
     """How far off an "about" of a claim of equality may be."""
-    estimate: float = float("nan")
-    low: float = float("nan")
-    high: float = float("nan")
-    p_value: float = float("nan")
-    """Of the null hypothesis that the estimate is `reference`."""
+    found: Estimate = Estimate()  # noqa: RUF009 - it can't be changed
+    """Its p-value is of the null hypothesis that the truth is `reference`."""
     reason: str | None = None
     """Why it can't be tested, or what to know when reading it."""
 
@@ -54,16 +61,17 @@ def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
       its tolerance, and the adjusted p is below 1 - level; supported if the interval reaches
       within it and is no wider than `MAX_WIDTH`; else not supported.
     """
-    if np.isnan([finding.estimate, finding.low, finding.high, p_adjusted]).any():
+    value, low, high, _ = finding.found
+    if any(map(math.isnan, (value, low, high, p_adjusted))):
         return "not testable"
     margin = finding.tolerance if finding.claimed == "equal" else 0.0
-    above = finding.low > finding.reference + margin
-    below = finding.high < finding.reference - margin
+    above = low > finding.reference + margin
+    below = high < finding.reference - margin
     significant = p_adjusted < round(1 - level, 9)  # 1 - 0.95 is more than 0.05 in floats
     if finding.claimed == "equal":
         if above or below:
             return "contradicted" if significant else "not supported"
-        return "supported" if finding.high - finding.low <= MAX_WIDTH else "not supported"
+        return "supported" if high - low <= MAX_WIDTH else "not supported"
     if significant and (above or below):
         return "supported" if above == (finding.claimed == "above") else "contradicted"
     return "not supported"
@@ -89,7 +97,23 @@ def judge(findings: Iterable[Finding], *, source: str, level: float) -> pd.DataF
     findings = list(findings)
     if not findings:
         return schema.empty("claims")
-    table = pd.DataFrame([asdict(finding) for finding in findings])
+    table = pd.DataFrame(
+        [
+            {
+                "claim_id": finding.claim_id,
+                "text": finding.text,
+                "statistic": finding.statistic,
+                "claimed": finding.claimed,
+                "reference": finding.reference,
+                "estimate": finding.found.value,
+                "low": finding.found.low,
+                "high": finding.found.high,
+                "p_value": finding.found.p_value,
+                "reason": finding.reason,
+            }
+            for finding in findings
+        ]
+    )
     table = table.assign(source=source, level=level, p_adjusted=resampling.holm(table["p_value"]))
     table["verdict"] = [
         verdict(finding, p, level=level)
@@ -112,8 +136,8 @@ def paired_estimate(
     *,
     statistics: Statistics,
     seed: int,
-) -> dict[str, float]:
-    """Estimate a paired difference as the fields of a `Finding`.
+) -> Estimate:
+    """Estimate and test a paired difference.
 
     Parameters
     ----------
@@ -125,9 +149,4 @@ def paired_estimate(
     difference, p_value = resampling.paired_difference(
         first, second, statistic, rng=np.random.default_rng(seed), **statistics.model_dump()
     )
-    return {
-        "estimate": float(difference.value),
-        "low": float(difference.low),
-        "high": float(difference.high),
-        "p_value": float(p_value),
-    }
+    return Estimate(*map(float, (*difference, p_value)))

@@ -6,14 +6,16 @@ whose truth is known; the question is whether their ranks agree.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from exe_core import films as film_measures
 from exe_core import metrics, resampling, timelines
-from exe_core.claims import Finding
-from exe_core.config import Statistics, Study
+from exe_core.claims import Estimate, Finding
+from exe_core.config import Study
 
 MIN_MODELS = 4
 """Fewer have no interval: its width goes with 1 / sqrt(n - 3)."""
@@ -92,42 +94,39 @@ def findings(study: Study, measured: pd.DataFrame) -> list[Finding]:
     measured
         As given by `measure`.
     """
-    return [
-        Finding(
-            claim_id=f"q3-{name}",
-            text=f"Models with {more} read films more accurately.",
-            statistic=f"Spearman correlation over models of {what} with balanced accuracy",
-            **_rank_correlation(
-                measured[[name, "balanced_accuracy"]], study.statistics, seed=study.seed
-            ),
+    found = []
+    for name, (more, what) in CRITERIA.items():
+        both = measured[[name, "balanced_accuracy"]].dropna()
+        n = len(both)
+        testable = n >= MIN_MODELS and both.nunique().min() > 1
+        reason = f"over {n} models only: a first look" if n < MANY_MODELS else None
+        if not testable:
+            reason = f"{n} models have both; {MIN_MODELS} or more that differ are needed"
+        found.append(
+            Finding(
+                f"q3-{name}",
+                f"Models with {more} read films more accurately.",
+                f"Spearman correlation over models of {what} with balanced accuracy",
+                found=_rank_correlation(both, study) if testable else Estimate(),
+                reason=reason,
+            )
         )
-        for name, (more, what) in CRITERIA.items()
-    ]
+    return found
 
 
-def _rank_correlation(
-    pairs: pd.DataFrame, statistics: Statistics, *, seed: int
-) -> dict[str, object]:
+def _rank_correlation(pairs: pd.DataFrame, study: Study) -> Estimate:
     """Correlate the ranks of two columns; interval of Bonett & Wright (2000), p by permutation."""
-    both = pairs.dropna()
-    n = len(both)
-    if n < MIN_MODELS or (both.nunique() < 2).any():
-        return {"reason": f"{n} models have both; {MIN_MODELS} or more that differ are needed"}
-    x, y = both.rank().to_numpy().T
+    n, level = len(pairs), study.statistics.level
+    x, y = pairs.rank().to_numpy().T
     test = resampling.permutation_test(
         x,
-        lambda ranks: np.corrcoef(ranks, y)[0, 1],
-        n=statistics.n_permutations,
-        rng=np.random.default_rng(seed),
+        lambda ranks: float(np.corrcoef(ranks, y)[0, 1]),
+        n=study.statistics.n_permutations,
+        rng=np.random.default_rng(study.seed),
     )
     # half a step below perfect agreement of n ranks: at 1 itself the interval would have no width
     most = 1 - 6 / (n**3 - n)
     r = float(np.clip(test.value, -most, most))
-    margin = stats.norm.ppf((1 + statistics.level) / 2) * np.sqrt((1 + r**2 / 2) / (n - 3))
-    return {
-        "estimate": test.value,
-        "low": float(np.tanh(np.arctanh(r) - margin)),
-        "high": float(np.tanh(np.arctanh(r) + margin)),
-        "p_value": test.p_value,
-        "reason": f"over {n} models only: a first look" if n < MANY_MODELS else None,
-    }
+    margin = stats.norm.ppf((1 + level) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
+    low, high = math.tanh(math.atanh(r) - margin), math.tanh(math.atanh(r) + margin)
+    return Estimate(test.value, low, high, test.p_value)

@@ -9,6 +9,7 @@ faces; coverage says over how many of the frames.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -137,7 +138,7 @@ def genre_separation(
         points = np.sqrt(shares.to_numpy())
         test = resampling.permutation_test(
             genres,
-            lambda labels, points=points: _between(points, labels),
+            partial(_between, points),
             n=n_permutations,
             rng=np.random.default_rng(seed),
         )
@@ -199,7 +200,7 @@ def genre_contrast(
             )
             test = resampling.permutation_test(
                 is_first,
-                lambda first, share=share: share[first].mean() - share[~first].mean(),
+                partial(_gap, share),
                 n=n_permutations,
                 rng=rng,
             )
@@ -236,3 +237,7 @@ def _between(points: np.ndarray, labels: np.ndarray) -> float:
     between = (sums**2 / member.sum(axis=0)[:, None]).sum()
     total = (centred**2).sum()
     return float(between / total) if total > _ROUNDING else float("nan")
+
+
+def _gap(share: np.ndarray, is_first: np.ndarray) -> float:
+    return float(share[is_first].mean() - share[~is_first].mean())

@@ -127,7 +127,8 @@ def compare(
             resampling.sum_by_group(_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
         ]
         found, p_values = resampling.paired_difference(
-            *sums,
+            sums[0],
+            sums[1],
             lambda totals: _scores(totals, len(labels)),
             n_bootstrap=n_bootstrap,
             n_permutations=n_permutations,

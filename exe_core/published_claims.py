@@ -13,7 +13,7 @@ import pandas as pd
 
 from exe_core import films as film_measures
 from exe_core import resampling, schema, timelines
-from exe_core.claims import Finding, judge, paired_estimate
+from exe_core.claims import Estimate, Finding, judge, paired_estimate
 from exe_core.config import Statistics
 from exe_core.published import Published
 
@@ -97,9 +97,8 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, options: Options) -> lis
         **options["statistics"].model_dump(),
     ).set_index(["run_id", "contrast"])
 
-    def contrast(run: str, name: str) -> dict[str, float]:
-        row = contrasts.loc[(run, name)]
-        return {"estimate": row["difference"], **row[["low", "high", "p_value"]].to_dict()}
+    def contrast(run: str, name: str) -> Estimate:
+        return Estimate(*contrasts.loc[(run, name), ["difference", "low", "high", "p_value"]])
 
     collapsed = _counts(summary, ("surprise", "sad"))
     genre_of = films.set_index("film_id")["genre"]
@@ -108,34 +107,35 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, options: Options) -> lis
             "c1a",
             "ExE finds more happy in comedies than in crime films.",
             "ExE, mean share of happy, comedies minus crime films",
-            **contrast("ExE", "happy"),
+            found=contrast("ExE", "happy"),
         ),
         Finding(
             "c1b",
             "ExE finds more negative expressions in crime films than in comedies.",
             "ExE, mean share of angry, fear and sad, comedies minus crime films",
             claimed="below",
-            **contrast("ExE", "negative"),
+            found=contrast("ExE", "negative"),
         ),
         Finding(
             "c1c",
             "RAF-DB collapses into surprise and sad.",
             "share of faces that are surprise or sad, RAF-DB minus ExE",
-            **paired_estimate(collapsed["RAFDB"], collapsed["ExE"], _ratio, **options),
+            found=paired_estimate(collapsed["RAFDB"], collapsed["ExE"], _ratio, **options),
         ),
         Finding(
             "c1d",
             "RAF-DB answers the same whatever the genre: happy in comedies as in crime films.",
             "RAF-DB, mean share of happy, comedies minus crime films",
             claimed="equal",
-            **contrast("RAFDB", "happy"),
+            found=contrast("RAFDB", "happy"),
         ),
         Finding(
             "c1e",
             "ExE separates genres more than RAF-DB does.",
             "R2 between genres of Hellinger-transformed shares, ExE minus RAF-DB",
-            **paired_estimate(
-                *(_genre_terms(summary, run, genre_of) for run in ("ExE", "RAFDB")),
+            found=paired_estimate(
+                _genre_terms(summary, "ExE", genre_of),
+                _genre_terms(summary, "RAFDB", genre_of),
                 _genre_r2(genre_of.nunique()),
                 **options,
             ),
@@ -158,7 +158,7 @@ def _always_angry(summary: pd.DataFrame, options: Options) -> list[Finding]:
             "equal",
             claim,
             0.02,
-            **_against(angry, n_faces, claim, options),
+            found=_against(angry, n_faces, claim, options),
         ),
         Finding(
             "c2b",
@@ -167,7 +167,7 @@ def _always_angry(summary: pd.DataFrame, options: Options) -> list[Finding]:
             "equal",
             claim,
             0.02,
-            **_against(at_most, n_frames.to_numpy(), claim, options),
+            found=_against(at_most, n_frames.to_numpy(), claim, options),
         ),
     ]
 
@@ -195,7 +195,7 @@ def _dominant(summary: pd.DataFrame, options: Options) -> list[Finding]:
                 "equal",
                 claim,
                 0.05,
-                **_against(is_top, np.ones(len(is_top)), claim, options),
+                found=_against(is_top, np.ones(len(is_top)), claim, options),
             )
         )
     return [
@@ -236,7 +236,7 @@ def _plot_events(published: Published, level: float, seed: int) -> list[Finding]
             claim_id,
             text,
             ways[way],
-            **_shift(published, film_id, 60.0 * minute, labels, way, level=level, seed=seed),
+            found=_shift(published, film_id, 60.0 * minute, labels, way, level=level, seed=seed),
         )
         for claim_id, text, film_id, minute, labels, way in claims
     ]
@@ -251,7 +251,7 @@ def _shift(
     *,
     level: float,
     seed: int,
-) -> dict[str, float]:
+) -> Estimate:
     """Test one event of one film against all circular shifts of its frames."""
     frames = published.frames[published.frames["film_id"] == film_id]
     faces = published.predictions[published.predictions["group_id"] == film_id]
@@ -273,7 +273,7 @@ def _shift(
         rng=np.random.default_rng(seed),
     )
     low, high = timelines.null_interval(test, level=level)
-    return {"estimate": test.value, "low": low, "high": high, "p_value": test.p_value}
+    return Estimate(test.value, low, high, test.p_value)
 
 
 def _counts(summary: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -310,14 +310,12 @@ def _genre_r2(n_genres: int) -> resampling.Statistic:
     return r2
 
 
-def _against(
-    counts: np.ndarray, totals: np.ndarray, claim: float, options: Options
-) -> dict[str, float]:
+def _against(counts: np.ndarray, totals: np.ndarray, claim: float, options: Options) -> Estimate:
     """Estimate a share and test it against a claimed one, by flipping films about the claim."""
-    found = paired_estimate(
+    gap = paired_estimate(
         np.column_stack([counts, totals]),
         np.column_stack([claim * totals, totals]),
         _ratio,
         **options,
     )
-    return {key: value + (key != "p_value") * claim for key, value in found.items()}
+    return Estimate(gap.value + claim, gap.low + claim, gap.high + claim, gap.p_value)

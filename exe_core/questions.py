@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from exe_core import criteria, metrics, resampling
-from exe_core.claims import Finding, judge, paired_estimate
-from exe_core.config import Statistics, Study
+from exe_core.claims import Estimate, Finding, judge, paired_estimate
+from exe_core.config import Study
 
 BIASED = "sad"
 """The label that the published ensemble is said to answer too often."""
@@ -36,6 +36,27 @@ def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     shown = truth.drop_duplicates("item_id").set_index("item_id")
     label = shown["label_true"].mask(shown["is_blend"])
     return predictions.assign(label=predictions["item_id"].map(label))
+
+
+def true_course(truth: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
+    """Lay the truth of a film on its sampled frames.
+
+    Parameters
+    ----------
+    truth
+        Table "truth".
+    frames
+        film_id, frame and time_s.
+
+    Returns
+    -------
+    pd.DataFrame
+        time_s and label_true, null where the film shows no face; of an unknown film, no row.
+    """
+    item_id = frames["film_id"] + ":" + frames["frame"].astype(str).str.zfill(6)
+    of_films = truth[truth["set_name"] == "films"][["item_id", "label_true"]]
+    shown = frames[["time_s"]].assign(item_id=item_id).merge(of_films, on="item_id")
+    return shown[["time_s", "label_true"]]
 
 
 def answer(
@@ -139,65 +160,70 @@ def keywords(
                 claim_id=f"q5-accuracy-{source}",
                 text=f"Photos of {source} found by several keywords train better than by one.",
             ),
-            Finding(
-                claim_id=f"q5-noise-{source}",
-                text=f"Photos of {source} found by several keywords have fewer wrong labels.",
-                statistic="share of wrong labels, several keywords minus one",
-                claimed="below",
-                **_noise(study, faces, truth, sets.get("v2"), sets.get("v1")),
-            ),
+            _noise(study, faces, truth, source, several=sets.get("v2"), one=sets.get("v1")),
         ]
     return findings
 
 
 def _noise(
-    study: Study, faces: pd.DataFrame, truth: pd.DataFrame, several: str | None, one: str | None
-) -> dict[str, object]:
+    study: Study,
+    faces: pd.DataFrame,
+    truth: pd.DataFrame,
+    source: str,
+    *,
+    several: str | None,
+    one: str | None,
+) -> Finding:
+    """Compare the share of wrong labels between the two designs of a source."""
+    shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
     labelled = faces[faces["is_primary"] & faces["set_name"].isin([several, one])]
-    shown = labelled["item_id"].map(
-        truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
-    )
-    labelled = labelled.assign(wrong=labelled["label"] != shown)[shown.notna()]
-    if labelled["set_name"].nunique() < 2:
-        return {"reason": "faces of both designs, with their truth, are needed"}
+    labelled = labelled.assign(shown=labelled["item_id"].map(shown)).dropna(subset="shown")
+    terms = np.column_stack([labelled["label"] != labelled["shown"], np.ones(len(labelled))])
     sides = [
         resampling.sum_by_group(
-            np.column_stack([labelled["wrong"], np.ones(len(labelled))])
-            * (labelled["set_name"] == name).to_numpy()[:, None],
-            labelled["item_id"],
+            terms * (labelled["set_name"] == name).to_numpy()[:, None], labelled["item_id"]
         )
         for name in (several, one)
     ]
-    return paired_estimate(*sides, _share, **_options(study))
+    both = labelled["set_name"].nunique() == 2
+    return Finding(
+        f"q5-noise-{source}",
+        f"Photos of {source} found by several keywords have fewer wrong labels.",
+        "share of wrong labels, several keywords minus one",
+        claimed="below",
+        found=_paired(study, sides[0], sides[1], _share) if both else Estimate(),
+        reason=None if both else "faces of both designs, with their truth, are needed",
+    )
 
 
 def sad_bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame | None) -> list[Finding]:
     """Q6: does the ensemble answer sad too often, and does label-shift correction help?"""
     ensemble = next(iter(study.ensembles), None)
     rows = known[(known["run_id"] == ensemble) & known["label"].isin(study.labels)]
-    bias = {
-        "claim_id": "q6-bias",
-        "text": f"The ensemble answers {BIASED} more often than films show it.",
-        "statistic": f"share of {BIASED} predicted minus share of {BIASED} true",
-    }
-    change = {
-        "claim_id": "q6-corrected",
-        "text": f"Correcting the label shift brings the share of {BIASED} nearer the truth.",
-        "statistic": f"absolute error of the share of {BIASED}, before minus after correction",
-    }
-    if rows.empty:
-        return [Finding(**part, reason="no ensemble, or no truth") for part in (bias, change)]
-    before, true = _counts(rows, "predicted"), _counts(rows, "label")
-    findings = [Finding(**bias, **paired_estimate(before, true, _share, **_options(study)))]
-    if corrected is None:
-        return [*findings, Finding(**change, reason="corrected predictions were not given")]
-    after = corrected.set_index("item_id").loc[rows["item_id"]].reset_index()
-    sides = [np.hstack([side, true]) for side in (before, _counts(after, "predicted"))]
-
-    def error(sums: np.ndarray) -> np.ndarray:
-        return np.abs(_share(sums[:, :2]) - _share(sums[:, 2:]))
-
-    return [*findings, Finding(**change, **paired_estimate(*sides, error, **_options(study)))]
+    bias, change, reason = Estimate(), Estimate(), "no ensemble, or no truth"
+    if len(rows):
+        before, true = _counts(rows, "predicted"), _counts(rows, "label")
+        bias, reason = _paired(study, before, true, _share), "no corrected predictions were given"
+    if len(rows) and corrected is not None:
+        after = _counts(corrected.set_index("item_id").loc[rows["item_id"]], "predicted")
+        sides = [np.hstack([side, true]) for side in (before, after)]
+        change = _paired(study, sides[0], sides[1], _share_error)
+    return [
+        Finding(
+            "q6-bias",
+            f"The ensemble answers {BIASED} more often than films show it.",
+            f"share of {BIASED} predicted minus share of {BIASED} true",
+            found=bias,
+            reason=None if len(rows) else reason,
+        ),
+        Finding(
+            "q6-corrected",
+            f"Correcting the label shift brings the share of {BIASED} nearer the truth.",
+            f"absolute error of the share of {BIASED}, before minus after correction",
+            found=change,
+            reason=None if len(rows) and corrected is not None else reason,
+        ),
+    ]
 
 
 def _counts(rows: pd.DataFrame, column: str) -> np.ndarray:
@@ -211,8 +237,15 @@ def _share(sums: np.ndarray) -> np.ndarray:
         return sums[:, 0] / sums[:, 1]
 
 
-def _options(study: Study) -> dict[str, Statistics | int]:
-    return {"statistics": study.statistics, "seed": study.seed}
+def _share_error(sums: np.ndarray) -> np.ndarray:
+    """Compare a share (columns 0, 1) with the true one (columns 2, 3)."""
+    return np.abs(_share(sums[:, :2]) - _share(sums[:, 2:]))
+
+
+def _paired(
+    study: Study, first: np.ndarray, second: np.ndarray, statistic: resampling.Statistic
+) -> Estimate:
+    return paired_estimate(first, second, statistic, statistics=study.statistics, seed=study.seed)
 
 
 def _difference(
@@ -220,25 +253,18 @@ def _difference(
     known: pd.DataFrame,
     first: str | None,
     second: str | None,
-    **claim: str,
+    *,
+    claim_id: str,
+    text: str,
 ) -> Finding:
     """Compare the balanced accuracy of two runs on the same film faces."""
     statistic = f"balanced accuracy on film faces, {first} minus {second}"
-    sides = [known[known["run_id"] == run_id] for run_id in (first, second)]
-    if any(side.empty for side in sides):
-        return Finding(**claim, statistic=statistic, reason="predictions of both are needed")
+    own, other = (known[known["run_id"] == run_id] for run_id in (first, second))
+    if own.empty or other.empty:
+        return Finding(claim_id, text, statistic, reason="predictions of both are needed")
     table = metrics.compare(
-        *sides,
-        labels=study.labels,
-        seed=study.seed,
-        **study.statistics.model_dump(),
+        own, other, labels=study.labels, seed=study.seed, **study.statistics.model_dump()
     )
     row = table.set_index("metric").loc["balanced_accuracy"]
-    return Finding(
-        **claim,
-        statistic=statistic,
-        estimate=row["difference"],
-        low=row["low"],
-        high=row["high"],
-        p_value=row["p_value"],
-    )
+    found = Estimate(row["difference"], row["low"], row["high"], row["p_value"])
+    return Finding(claim_id, text, statistic, found=found)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -32,7 +33,7 @@ class Interval(NamedTuple):
     high: np.ndarray | float
 
 
-class Test(NamedTuple):
+class NullTest(NamedTuple):
     """An observed statistic, its two-sided p-value, and the statistic under the null."""
 
     value: float
@@ -40,10 +41,7 @@ class Test(NamedTuple):
     null: np.ndarray
 
 
-Test.__test__ = False  # pytest would take the name for a class of tests
-
-
-def sum_by_group(rows: np.ndarray, groups: Sequence[object]) -> np.ndarray:
+def sum_by_group(rows: np.ndarray, groups: ArrayLike) -> np.ndarray:
     """Add up rows by group.
 
     Parameters
@@ -71,7 +69,7 @@ def bootstrap(
     n: int,
     level: float,
     rng: np.random.Generator,
-    strata: Sequence[object] | None = None,
+    strata: ArrayLike | None = None,
 ) -> Interval:
     """Estimate a statistic of group sums, with a bootstrap interval over groups.
 
@@ -114,7 +112,7 @@ def bootstrap(
     return Interval(value, low, high)
 
 
-def _members(strata: Sequence[object] | None, n_groups: int) -> list[np.ndarray]:
+def _members(strata: ArrayLike | None, n_groups: int) -> list[np.ndarray]:
     if strata is None:
         return [np.arange(n_groups)]
     names = np.asarray(strata).astype(str)
@@ -196,13 +194,13 @@ def paired_difference(
 
 
 def permutation_test(
-    labels: Sequence[object],
+    labels: ArrayLike,
     statistic: Callable[[np.ndarray], float],
     *,
     n: int,
     rng: np.random.Generator,
-) -> Test:
-    """Test whether a statistic depends on how labels lie over groups, by shuffling the labels.
+) -> NullTest:
+    """NullTest whether a statistic depends on how labels lie over groups, by shuffling the labels.
 
     Parameters
     ----------
@@ -214,7 +212,7 @@ def permutation_test(
     given = np.asarray(labels)
     value = float(statistic(given))
     null = np.array([statistic(rng.permutation(given)) for _ in range(n)], dtype=float)
-    return Test(value, float(p_value(value, null)), null)
+    return NullTest(value, float(p_value(value, null)), null)
 
 
 def p_value(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:
@@ -265,8 +263,8 @@ def circular_shift_test(
     *,
     n: int,
     rng: np.random.Generator,
-) -> Test:
-    """Test the mean of one statistic a series against circular shifts of each series.
+) -> NullTest:
+    """NullTest the mean of one statistic a series against circular shifts of each series.
 
     With one series all of its shifts are tried, else `n` random combinations of shifts.
 
@@ -286,11 +284,11 @@ def circular_shift_test(
         draws = [rng.choice(shifts[~np.isnan(shifts)], size=n) for shifts in by_series]
         null = np.mean(draws, axis=0)
     if not len(null):
-        return Test(float(value), float("nan"), null)
-    return Test(float(value), float(p_value(value, null)), null)
+        return NullTest(float(value), float("nan"), null)
+    return NullTest(float(value), float(p_value(value, null)), null)
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
+def holm(p_values: ArrayLike) -> np.ndarray:
     """Adjust p-values for their number (Holm 1979); NaN stays NaN and is not counted.
 
     Examples

@@ -93,14 +93,14 @@ def autocorrelation(rows: pd.DataFrame, *, n_permutations: int, seed: int) -> pd
 
 def _lag_one(
     probs: np.ndarray, n_permutations: int, rng: np.random.Generator
-) -> tuple[resampling.Test, int]:
+) -> tuple[resampling.NullTest, int]:
     seen = ~np.isnan(probs).any(axis=1)
     faces = probs[seen] - probs[seen].mean(axis=0) if seen.any() else probs[seen]
     position = np.cumsum(seen) - 1
     first = position[:-1][seen[:-1] & seen[1:]]
     variance = (faces**2).sum(axis=1).mean() if len(faces) else 0.0
     if len(first) < 3 or variance < 1e-12:  # no more than rounding
-        return resampling.Test(float("nan"), float("nan"), np.array([])), len(first)
+        return resampling.NullTest(float("nan"), float("nan"), np.array([])), len(first)
 
     def likeness(order: np.ndarray) -> float:
         ordered = faces[order]
@@ -139,7 +139,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
         return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
 
 
-def null_interval(test: resampling.Test, *, level: float) -> tuple[float, float]:
+def null_interval(test: resampling.NullTest, *, level: float) -> tuple[float, float]:
     """Give the interval of effects that a shift test would not reject, in one series.
 
     The null's quantiles are taken off the estimate; NaN where the null is too short to have them.
@@ -221,9 +221,9 @@ def events_combined(
             tried.setdefault(run_id, []).append(entry)
     found = []
     for run_id, entries in tried.items():
-        film_ids, differences, series, statistics = zip(*entries, strict=True)
+        film_ids, differences, of_events, statistics = zip(*entries, strict=True)
         rng = np.random.default_rng(seed)
-        test = resampling.circular_shift_test(series, statistics, n=n_permutations, rng=rng)
+        test = resampling.circular_shift_test(of_events, statistics, n=n_permutations, rng=rng)
         terms = np.column_stack([differences, np.ones(len(differences))])
         by_film = resampling.sum_by_group(terms, film_ids)
         interval = resampling.bootstrap(

@@ -7,7 +7,7 @@ could be decoded is given, and `Samples.coverage` says what is missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ class Samples(Iterator[Sample]):
         """Close the file before the end is reached."""
         self._samples.close()
 
-    def _sample(self, every: int) -> Iterator[Sample]:
+    def _sample(self, every: int) -> Generator[Sample, None, None]:
         with _opened(self._path) as (container, stream):
             stream.thread_type = "AUTO"
             start_s, duration_s = _start(container), _end(container, stream)
@@ -208,7 +208,7 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoS
 
 def _frames(
     container: av.container.InputContainer, stream: av.VideoStream, damage: list[str]
-) -> Iterator[av.VideoFrame]:
+) -> Generator[av.VideoFrame, None, None]:
     """Decode a stream, adding to `damage` what can't be."""
     packets = container.demux(stream)
     ended = False
@@ -216,7 +216,7 @@ def _frames(
         try:
             packet = next(packets, None)
         except av.error.FFmpegError as fault:
-            damage.append(fault.strerror)
+            damage.append(str(fault.strerror))
             packet = None
         ended = packet is None
         try:
@@ -224,7 +224,7 @@ def _frames(
         except av.error.EOFError:  # flushed already, by the last packet
             return
         except av.error.FFmpegError as fault:
-            damage.append(fault.strerror)
+            damage.append(str(fault.strerror))
 
 
 def _first(damage: list[str]) -> str:
@@ -238,14 +238,14 @@ def _start(container: av.container.InputContainer) -> float:
 
 def _end(container: av.container.InputContainer, stream: av.VideoStream) -> float:
     """Say when the picture should end, counted from where playing starts."""
-    if stream.duration is not None:
+    if stream.duration is not None and stream.time_base is not None:
         end = ((stream.start_time or 0) + stream.duration) * stream.time_base
         return float(end) - _start(container)
     return container.duration / av.time_base if container.duration else float("nan")
 
 
 def _length(frame: av.VideoFrame, stream: av.VideoStream) -> float:
-    if frame.duration:
+    if frame.duration and frame.time_base:
         return float(frame.duration * frame.time_base)
     return float(1 / stream.average_rate) if stream.average_rate else 0.0
 

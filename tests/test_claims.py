@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from exe_core import claims, schema
-from exe_core.claims import Finding
+from exe_core.claims import Estimate, Finding
 
 
 def finding(low, high, *, p=0.001, claimed="above", reference=0.0, claim_id="c1", **options):
@@ -14,10 +14,7 @@ def finding(low, high, *, p=0.001, claimed="above", reference=0.0, claim_id="c1"
         "a difference",
         claimed,
         reference,
-        estimate=(low + high) / 2,
-        low=low,
-        high=high,
-        p_value=p,
+        found=Estimate((low + high) / 2, low, high, p),
         **options,
     )
 

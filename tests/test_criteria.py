@@ -23,8 +23,8 @@ def test_skilled_models_look_more_structured_in_time(tables):
 
 def test_perfect_agreement_of_few_models_is_no_certainty():
     measured = pd.DataFrame({name: np.arange(6.0) for name in criteria.CRITERIA})
-    found = criteria.findings(STUDY, measured.assign(balanced_accuracy=np.arange(6.0)))[0]
-    assert found.estimate == pytest.approx(1)
+    found = criteria.findings(STUDY, measured.assign(balanced_accuracy=np.arange(6.0)))[0].found
+    assert found.value == pytest.approx(1)
     assert found.low < 0.8
     assert found.high < 1
 
@@ -39,8 +39,8 @@ def measures(n, agreement):
 
 def test_many_models_decide():
     for finding in criteria.findings(STUDY, measures(30, 1.0)):
-        assert finding.low > 0.3
-        assert finding.p_value < 0.01
+        assert finding.found.low > 0.3
+        assert finding.found.p_value < 0.01
         assert finding.reason is None
 
 
@@ -54,4 +54,4 @@ def test_criterion_that_is_undefined_for_some_models_is_correlated_over_the_othe
 
 def test_criterion_alike_for_all_models_is_not_testable():
     finding = criteria.findings(STUDY, measures(6, 1.0).assign(diversity=0.5))[0]
-    assert np.isnan(finding.estimate)
+    assert np.isnan(finding.found.value)
