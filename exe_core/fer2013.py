@@ -173,11 +173,13 @@ def _write_fer_csv(source: Path, folder: Path) -> None:
 
 
 def _fer_pixels(text: str, where: str) -> np.ndarray:
-    words = text.split()
-    levels = np.array([int(word) if word.isdecimal() else -1 for word in words], dtype=np.int64)
-    if len(levels) != FER_SIZE**2 or levels.min() < 0 or levels.max() > 255:
+    try:
+        levels = bytes(map(int, text.split()))
+    except ValueError:
+        levels = b""
+    if len(levels) != FER_SIZE**2:
         raise DatasetError(
-            f"{where}: pixels must be {FER_SIZE**2} numbers from 0 to 255, not {len(words)} words "
-            f"that begin with {text[:20]!r}"
+            f"{where}: pixels must be {FER_SIZE**2} numbers from 0 to 255; these begin with "
+            f"{text[:20]!r}"
         )
-    return levels.astype(np.uint8).reshape(FER_SIZE, FER_SIZE)
+    return np.frombuffer(levels, np.uint8).reshape(FER_SIZE, FER_SIZE)
