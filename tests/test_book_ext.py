@@ -25,9 +25,14 @@ PAGES = {
         {val}`films.device`, and {val}`films.undefined:.2f` is not defined.
         See {numref}`fig-recall` and {numref}`tab-metrics`. $a^2 + b^2$
 
-        :::{when} world
+        ::::{when} world
         Seen in a world. {val}`films.n`
+        ## A section of a world
+
+        :::{note}
+        With a note.
         :::
+        ::::
         :::{when} real smoke
         Seen in a real book.
         :::
@@ -44,11 +49,17 @@ PAGES = {
         Faces.
         ```
         ```{paper-table} metrics
-        :columns: run_id = Run, est(value) = Score : .2f
+        :columns: run_id = Run, as trained, metric, est(value) = Score : .2f
         :where: metric in ("accuracy", "macro_f1") and label.isna()
         :sort: run_id
         :across: metric
         Scores of the runs.
+        ```
+        ```{paper-table} metrics
+        :name: tab-nothing
+        :columns: run_id = Run, value = Score : .2f
+        :where: value > 1
+        Scores above one.
         ```
         """,
     "counter": "# Counter\nSo far {val}`films.counter`.\n",
@@ -163,6 +174,7 @@ def test_numbers_stand_in_the_prose(book):
 
 def test_text_for_one_kind_of_study_only(book):
     assert "Seen in a world. 12" in text_of(book, "index")
+    assert "A section of a world" in text_of(book, "index")
     assert "Seen in a real book" not in text_of(book, "index")
 
 
@@ -186,6 +198,8 @@ def test_a_table_shows_estimates_and_carries_its_rows(book):
     row = sample_tables.metrics().query("run_id == 'exe' and metric == 'accuracy'").iloc[0]
     cell = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
     assert cell in text_of(book, "results")
+    assert "Run, as trained accuracy macro f1" in text_of(book, "results")
+    assert "Run Score none" in text_of(book, "results")
     assert 'download="metrics.csv"' in page(book, "results").read_text()
 
 
@@ -243,6 +257,16 @@ def test_chart_scripts_load_only_where_a_chart_is(book):
     assert "vega-" not in page(book, "prose").read_text()
 
 
+def test_no_page_names_a_script_style_or_picture_of_another_place(book):
+    pages = list((book / "_build" / "html").rglob("*.html"))
+    loads = re.compile(
+        r"<(?:script|link|img|iframe|source)[^>]+(?:src|href)=\"(?:https?:)?//[^>]*>"
+    )
+    assert len(pages) > len(PAGES)
+    assert [loads.findall(path.read_text()) for path in pages] == [[]] * len(pages)
+    assert not any("unpkg.com" in path.read_text() for path in pages)
+
+
 def test_a_changed_number_rebuilds_the_pages_that_cite_it(book):
     values = book / "data" / "results" / "demo" / "values" / "films.json"
     changed = json.loads(values.read_text())
@@ -276,7 +300,7 @@ WRONG = {
     "```{paper-figure} fig-none\nCaption.\n```": "has no fig-none.provenance.json",
     "```{paper-figure} fig-recall\n```": "has no caption",
     "```{paper-table} metrics\n:columns: nocolumn\nCaption.\n```": "no column 'nocolumn'",
-    "```{paper-table} metrics\n:columns: value\n:where: n < 0\nCaption.\n```": "0 rows are left",
+    "```{paper-table} metrics\n:columns: value\n:where: n <\nCaption.\n```": "cannot choose or",
     "```{when} wordl\nText.\n```": "wordl is neither world nor real nor a study",
 }
 

@@ -248,7 +248,7 @@ def test_provenance_says_where_a_figure_comes_from(study, tmp_path):
     about = json.loads(saved.path("provenance.json").read_text())
     assert about["alt"] == "Claims."
     assert {"commit", "settings", "seed", "device", "study", "kind"} <= set(about)
-    assert {"altair", "vl-convert-python"} <= set(about["packages"])
+    assert {"altair", "vl-convert-python"} <= set(about["drawn_with"])
     assert list(about["inputs"]) == ["table.parquet"]
     assert all(saved.path(suffix).stat().st_size for suffix in about["files"])
 

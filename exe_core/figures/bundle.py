@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -111,12 +112,11 @@ def save(
     """
     _check(name, alt)
     spec = {**chart.to_dict(), "description": alt}
-    options = {"vl_version": VEGA_LITE}
     solid = {**spec, "background": "white"}
     contents = {
-        "svg": vl_convert.vegalite_to_svg(spec, **options).encode(),
-        "png": vl_convert.vegalite_to_png(solid, ppi=PRINT_PPI, **options),
-        "pdf": vl_convert.vegalite_to_pdf(solid, **options),
+        "svg": vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode(),
+        "png": vl_convert.vegalite_to_png(solid, ppi=PRINT_PPI, vl_version=VEGA_LITE),
+        "pdf": vl_convert.vegalite_to_pdf(solid, vl_version=VEGA_LITE),
         "csv": _csv(data),
         "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
     }
@@ -186,14 +186,13 @@ def _write(
         partial = figure.folder / f".{name}.{suffix}.{os.getpid()}"
         partial.write_bytes(content)
         partial.replace(figure.path(suffix))
-    origin = record.provenance(study, inputs=inputs)
     drawn_with = {package: version(package) for package in ("altair", "vl-convert-python")}
     about = {
         "figure": name,
         "alt": alt,
         "files": [*contents, "provenance.json"],
-        **origin,
-        "packages": {**origin["packages"], **drawn_with},
+        **record.provenance(study, inputs=inputs),
+        "drawn_with": drawn_with,
     }
     record.write_json(about, figure.path("provenance.json"))
     return figure
@@ -203,7 +202,7 @@ def _csv(data: pd.DataFrame) -> bytes:
     return data.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _encoded(picture: Image.Image, **options: object) -> bytes:
+def _encoded(picture: Image.Image, **options: Any) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, **options)
     return stream.getvalue()

@@ -144,15 +144,12 @@ def _by_genre(data: pd.DataFrame, *, x: alt.X, width: int, runs: list[str]) -> a
             minExtent=140, maxExtent=140, labelLimit=130, ticks=False, domain=False, labelPadding=6
         )
         last = genre == genres[-1]
-        drawn = x if last else x.copy()
-        if not last:
-            drawn.title = None
         named = alt.Header(labels=genre == genres[0] and len(runs) > 1)
         block = (
             alt.Chart(data[data["genre"] == genre])
             .mark_bar()
             .encode(
-                x=drawn,
+                x=x if last else x.title(None),
                 y=alt.Y("title:N", title=None, axis=films),
                 color=emotion_colour(labels),
                 order="rank:Q",

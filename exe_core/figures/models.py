@@ -162,7 +162,7 @@ def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
     )
 
 
-def claims_chart(claims: pd.DataFrame) -> alt.LayerChart:
+def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
     """Draw the estimate of each claim with its interval, in the colour of its verdict."""
     data = drawable(claims, ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict"])
     data["claim"] = [
@@ -190,7 +190,9 @@ def claims_chart(claims: pd.DataFrame) -> alt.LayerChart:
     return styled(layers.properties(width=WIDTH - 290, height=alt.Step(44)))
 
 
-def _faceted(chart: alt.LayerChart, data: pd.DataFrame, *, column: alt.Column) -> alt.FacetChart:
+def _faceted(
+    chart: alt.LayerChart | alt.FacetChart, data: pd.DataFrame, *, column: alt.Column
+) -> alt.FacetChart:
     if len(in_order(data["set_name"])) == 1:
         return chart.facet(column=column)
     header = alt.Header(labelOrient="right")

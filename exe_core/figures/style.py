@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import altair as alt
 import pandas as pd
@@ -31,7 +32,7 @@ VERDICTS = {
 }
 INK, MUTED, GRID, ACCENT = "#1F2328", "#57606A", "#E3E6EA", "#2B4190"
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "background": "transparent",
     "font": "Liberation Sans, Arial, Helvetica, sans-serif",
     "mark": {"aria": False},  # the alt text speaks for the figure; a label a mark trebles its size
@@ -70,12 +71,14 @@ UNIT = alt.Scale(domain=[0, 1])
 PERCENT = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], labelOverlap=True, labelSeparation=8)
 ESTIMATE = ("value", "low", "high")
 
+Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
+
 
 class ChartError(ValueError):
     """A table cannot be charted."""
 
 
-def styled(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+def styled(chart: Chart) -> Chart:
     """Give a finished chart the fonts, colours and axes that all share."""
     return chart.configure(**STYLE)
 
@@ -134,7 +137,7 @@ def ranked(data: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def emotion_colour(
-    labels: Sequence[str], field: str = "label", legend: alt.Legend | None = alt.Undefined
+    labels: Sequence[str], field: str = "label", legend: Any = alt.Undefined
 ) -> alt.Color:
     """Colour by the emotion in `field`."""
     scale = alt.Scale(domain=list(labels), range=[COLOURS[label] for label in labels])
@@ -146,9 +149,9 @@ def intervals(
     *,
     x: alt.X,
     y: alt.Y,
-    colour: alt.Color | object,
+    colour: Any,
     tooltip: Sequence[str] = (),
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     """Layer a dot on the line from low to high."""
     shown = [str(x.shorthand).partition(":")[0], "low", "high", *tooltip]
     base = alt.Chart().encode(y=y, color=colour, tooltip=shown)

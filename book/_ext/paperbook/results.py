@@ -12,6 +12,8 @@ from sphinx.environment import BuildEnvironment
 
 from exe_core.config import ConfigError, Study, load_study
 
+UNDEFINED = "n/a"
+
 
 class ResultError(Exception):
     """A page cites a result that is not there."""
@@ -88,15 +90,9 @@ class Results:
 
 
 def formatted(value: object, spec: str) -> str:
-    """Write a number by a format specification, with a true minus; what is undefined is n/a.
-
-    Examples
-    --------
-    >>> formatted(-0.416, ".2f"), formatted(None, ".2f"), formatted("cpu", "")
-    ('−0.42', 'n/a', 'cpu')
-    """
+    """Write a number by a format specification, with a true minus; what is undefined is n/a."""
     if value is None or value is pd.NA or value != value:
-        return "n/a"
+        return UNDEFINED
     try:
         text = format(value, spec)
     except (ValueError, TypeError) as fault:
@@ -105,7 +101,7 @@ def formatted(value: object, spec: str) -> str:
 
 
 def interval(entry: dict[str, object], spec: str) -> str:
-    """Write an estimate with its interval: 0.61 [0.55, 0.67].
+    """Write an estimate with its interval, never broken over lines: 0.61 [0.55, 0.67].
 
     Raises
     ------
@@ -115,4 +111,8 @@ def interval(entry: dict[str, object], spec: str) -> str:
     if not {"low", "high"} <= set(entry):
         raise ResultError(f"has no interval, only {', '.join(entry)}: cite it with val")
     value, low, high = (formatted(entry[name], spec) for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    return (
+        value
+        if value == UNDEFINED
+        else f"{value}\N{NO-BREAK SPACE}[{low},\N{NO-BREAK SPACE}{high}]"
+    )

@@ -15,6 +15,7 @@ from docutils.parsers.rst import directives
 from paperbook.directives import Cited
 from paperbook.results import ResultError, Results, formatted, interval
 
+NEXT = re.compile(r",(?=\s*(?:est\(\w+\)|\w+)\s*(?:[=:,]|$))")  # a heading may hold a comma
 COLUMN = re.compile(
     r"(?P<call>est\()?(?P<column>\w+)(?(call)\))"
     r"\s*(=\s*(?P<heading>[^:]+?))?\s*(:\s*(?P<spec>\S+))?"
@@ -60,45 +61,51 @@ class PaperTable(Cited):
                 rows = rows.sort_values(sort.lstrip("-"), ascending=not sort.startswith("-"))
         except (KeyError, NameError, SyntaxError, ValueError) as fault:
             raise ResultError(f"cannot choose or sort rows: {fault}") from None
-        if rows.empty or len(rows) > MAX_ROWS:
-            raise ResultError(f"{len(rows)} rows are left; a page shows 1 to {MAX_ROWS}")
+        if len(rows) > MAX_ROWS:
+            raise ResultError(f"{len(rows)} rows are left; a page shows {MAX_ROWS} or fewer")
         return rows
 
     def _cells(self, rows: pd.DataFrame) -> pd.DataFrame:
-        cells = pd.DataFrame(
-            dict(_column(rows, part.strip()) for part in self.options["columns"].split(","))
-        )
-        if "across" not in self.options:
-            return cells
-        over = self.options["across"]
-        if over not in rows:
-            raise ResultError(f"no column {over!r} to spread; there is {', '.join(rows)}")
-        if over in cells:
-            raise ResultError(f"{over} is spread: leave it out of :columns:")
-        keys = list(cells.columns[:-1])
-        indexed = cells.assign(**{over: list(rows[over])}).set_index([*keys, over])
-        if indexed.index.has_duplicates:
-            raise ResultError(f"several rows for one cell of {over}: narrow them by :where:")
-        wide = indexed.iloc[:, 0].unstack(sort=False)  # noqa: PD010
-        wide.columns = [str(value).replace("_", " ") for value in wide.columns]
-        return wide.fillna("").reset_index()
+        over = self.options.get("across")
+        asked = [_asked(part.strip(), rows) for part in NEXT.split(self.options["columns"])]
+        cells = pd.DataFrame(dict(_column(rows, part) for part in asked if part["column"] != over))
+        if cells.empty:
+            return pd.DataFrame([["none", *[""] * (len(cells.columns) - 1)]], columns=cells.columns)
+        return _spread(cells, rows, over) if over else cells
 
 
-def _column(rows: pd.DataFrame, asked: str) -> tuple[str, list[str]]:
-    """Write a column as text: its heading and its cells."""
-    part = COLUMN.fullmatch(asked)
+def _asked(text: str, rows: pd.DataFrame) -> re.Match[str]:
+    part = COLUMN.fullmatch(text)
     if not part or part["column"] not in rows:
-        raise ResultError(f"no column {asked!r}; there is {', '.join(rows)}")
+        raise ResultError(f"no column {text!r}; there is {', '.join(rows)}")
+    if part["call"] and not {"low", "high"} <= set(rows):
+        raise ResultError(f"{text}: the table has no columns low and high")
+    return part
+
+
+def _column(rows: pd.DataFrame, part: re.Match[str]) -> tuple[str, list[str]]:
+    """Write a column as text: its heading and its cells."""
     heading, spec = part["heading"] or part["column"], part["spec"] or ""
     values = rows[part["column"]]
     if not part["call"]:
         return heading, [formatted(value, spec) for value in values]
-    if not {"low", "high"} <= set(rows):
-        raise ResultError(f"{asked}: the table has no columns low and high")
     estimates = zip(values, rows["low"], rows["high"], strict=True)
     return heading, [
         interval({"value": value, "low": low, "high": high}, spec) for value, low, high in estimates
     ]
+
+
+def _spread(cells: pd.DataFrame, rows: pd.DataFrame, over: str) -> pd.DataFrame:
+    """Give the last column of `cells` one column for each value of `over`."""
+    if over not in rows:
+        raise ResultError(f"no column {over!r} to spread; there is {', '.join(rows)}")
+    keys = [*cells.columns[:-1], over]
+    indexed = cells.assign(**{over: list(rows[over])}).set_index(keys)
+    if indexed.index.has_duplicates:
+        raise ResultError(f"several rows for one cell of {over}: narrow them by :where:")
+    wide = indexed.iloc[:, 0].unstack(sort=False)  # noqa: PD010
+    wide.columns = [str(value).replace("_", " ") for value in wide.columns]
+    return wide.fillna("").reset_index()
 
 
 def _row(cells: Iterable[str]) -> nodes.row:
