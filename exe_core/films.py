@@ -131,7 +131,7 @@ def genre_separation(
     Returns
     -------
     pd.DataFrame
-        run_id, r2, null_mean, p_value, n_films, n_genres.
+        run_id, r2, null_mean, p_value, n_films, n_genres; NaN where no genre has two films.
     """
     rows = []
     for run_id, shares, genres in _by_genre(summary, films):
@@ -236,7 +236,8 @@ def _between(points: np.ndarray, labels: np.ndarray) -> float:
     sums = member.T.astype(float) @ centred
     between = (sums**2 / member.sum(axis=0)[:, None]).sum()
     total = (centred**2).sum()
-    return float(between / total) if total > _ROUNDING else float("nan")
+    says_something = total > _ROUNDING and member.sum(axis=0).max() > 1
+    return float(between / total) if says_something else float("nan")
 
 
 def _gap(share: np.ndarray, is_first: np.ndarray) -> float:

@@ -267,4 +267,7 @@ def _difference(
     )
     row = table.set_index("metric").loc["balanced_accuracy"]
     found = Estimate(row["difference"], row["low"], row["high"], row["p_value"])
-    return Finding(claim_id, text, statistic, found=found)
+    least = 2.0 ** (1 - row["n_groups"])  # all films one way, or all the other
+    few = least > 1 - study.statistics.level
+    reason = f"with {row['n_groups']} films p can't fall below {least:.3g}" if few else None
+    return Finding(claim_id, text, statistic, found=found, reason=reason)

@@ -156,6 +156,15 @@ def test_films_all_alike_have_no_separation():
     assert np.isnan(found["p_value"])
 
 
+def test_one_film_a_genre_says_nothing():
+    """Genres would explain all of the variance, whatever the films."""
+    summary, table = random_films(np.random.default_rng(0), n=4, n_comedies=2)
+    own = table.assign(genre=["a", "b", "c", "d"])
+    found = films.genre_separation(summary, own, n_permutations=50, seed=0).iloc[0]
+    assert np.isnan(found["r2"])
+    assert np.isnan(found["p_value"])
+
+
 def test_films_without_a_genre_are_left_out():
     summary, table = random_films(np.random.default_rng(0))
     table.loc[0, "genre"] = None

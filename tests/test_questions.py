@@ -75,3 +75,11 @@ def test_without_truth_nothing_is_decided(tables):
     unknown = tables["truth"].assign(label_true=None)
     rows = questions.answer(STUDY, **{**tables, "truth": unknown})
     assert (rows["verdict"] == "not testable").all()
+
+
+def test_too_few_films_to_decide_are_said_to_be(tables):
+    predictions = tables["film_predictions"]
+    few = predictions[predictions["group_id"].isin(["film0", "film1", "film2"])]
+    rows = questions.answer(STUDY, **{**tables, "film_predictions": few}).set_index("claim_id")
+    assert rows.loc["q1-fer2013", "verdict"] == "not supported"
+    assert rows.loc["q1-fer2013", "reason"] == "with 3 films p can't fall below 0.25"
