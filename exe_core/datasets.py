@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from exe_core import schema
 from exe_core.config import ROOT, Study
-from exe_core.detection import ImageError, read_image
+from exe_core.detection import FaceFinder, ImageError, find_faces, read_image
 from exe_core.fer2013 import read_fer2013
 from exe_core.grouping import near_duplicates, perceptual_hash, pixel_digests
 from exe_core.readers import DatasetError, read_folder, read_rafdb
@@ -88,7 +88,7 @@ def _photos(study: Study, set_name: str) -> pd.DataFrame:
 
 def _read(study: Study, set_name: str) -> pd.DataFrame:
     chosen = study.sets[set_name]
-    source = study.data_dir / chosen.path
+    source = study.data_dir / str(chosen.path)
     if not source.exists():
         raise DatasetError(
             f"set {set_name}: nothing at {chosen.path} below the data folder of study "
@@ -237,6 +237,60 @@ def _drawn(
     steps = np.floor(np.arange(len(listed) + 1) * share + rng.uniform())
     drawn = listed[np.diff(steps) > 0]
     return pd.Series(groups.index.isin(drawn), index=groups.index)
+
+
+def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the images and faces of all sets of a study, each cropped as its settings say.
+
+    Returns
+    -------
+    images, faces
+        As `exe_core.detection.find_faces` gives them, the sets one below the other.
+    """
+    tables = []
+    with FaceFinder(min_score=study.crop.min_score) as finder:
+        for name, settings in study.sets.items():
+            listed = items(study, name)
+            tables.append(
+                faces_as_shipped(listed, progress=progress)
+                if settings.crop == "as shipped"
+                else find_faces(
+                    listed,
+                    finder=finder,
+                    crops=study.processed / "crops",
+                    settings=study.crop,
+                    progress=progress,
+                )
+            )
+    images, faces = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+    return schema.check(images, "images"), schema.check(faces, "faces")
+
+
+def training_set(
+    study: Study, run: str, *, faces: pd.DataFrame, splits: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Load what a run learns from: the train and val faces of its sets.
+
+    Returns
+    -------
+    images, labels, sides
+        (N, S, S, 3) uint8 at the size of the run's recipe; (N,) int, places in the study's
+        labels; (N,) "train" or "val".
+
+    Raises
+    ------
+    DatasetError
+        If a label has no face to learn from.
+    """
+    learnt = faces[faces["set_name"].isin(study.runs[run].sets) & faces["is_primary"]]
+    learnt = learnt.merge(splits[["face_id", "split"]], on="face_id", validate="1:1")
+    learnt = learnt[learnt["split"] != "test"].sort_values("face_id", ignore_index=True)
+    absent = set(study.labels) - set(learnt["label"][learnt["split"] == "train"])
+    if absent:
+        raise DatasetError(f"run {run}: no training face shows {', '.join(sorted(absent))}")
+    images = load_faces(learnt, size=study.recipe(run).size)
+    codes = pd.Categorical(learnt["label"], categories=list(study.labels)).codes
+    return images, codes.astype(np.int64), learnt["split"].to_numpy(dtype=str)
 
 
 def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndarray:

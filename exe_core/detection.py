@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,19 +269,29 @@ def find_faces(
             path.parent.mkdir(parents=True, exist_ok=True)
             cut = crop(image, face, size=settings.size, margin=settings.margin)
             Image.fromarray(cut).save(path, compress_level=1)
-            faces.append(_face_row(item, face, k=k, path=path))
+            faces.append(face_row(item._asdict(), face, k=k, path=path))
     log.info("%d images, %d with a face", len(images), sum(r["status"] == "ok" for r in images))
     return _table(images, "images"), _table(faces, "faces")
 
 
-def _face_row(item: object, face: Face, *, k: int, path: Path) -> dict[str, object]:
+def face_row(item: Mapping[str, object], face: Face, *, k: int, path: Path) -> dict[str, object]:
+    """Make the row of the table `faces` for the k-th largest face of an item.
+
+    Parameters
+    ----------
+    item
+        item_id, set_name, label, group_id, and split_given if a split is given.
+    face
+        Its box.
+    k
+        0 is the primary face.
+    path
+        Where its crop lies.
+    """
     return {
-        "face_id": f"{item.set_name}/{item.item_id}/{k}",
-        "item_id": item.item_id,
-        "set_name": item.set_name,
-        "label": item.label,
-        "group_id": item.group_id,
-        "split_given": getattr(item, "split_given", None),
+        "face_id": f"{item['set_name']}/{item['item_id']}/{k}",
+        **{name: item[name] for name in ("item_id", "set_name", "label", "group_id")},
+        "split_given": item.get("split_given"),
         "score": face.score,
         "x_px": face.x,
         "y_px": face.y,

@@ -10,8 +10,9 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -184,6 +185,16 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, site: PhotoSite) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.site = site
+
+
+@contextmanager
+def endpoints(study: Study) -> Iterator[dict[str, Mapping[str, str]]]:
+    """Say where a study pulls from: an own site for a world, the real ones (nothing) otherwise."""
+    if study.kind == "real":
+        yield {}
+        return
+    with PhotoSite(study) as site:
+        yield {"base_urls": site.base_urls, "keys": site.keys}
 
 
 class _Handler(BaseHTTPRequestHandler):
