@@ -315,6 +315,16 @@ def test_a_sheet_shows_every_picture_in_its_place(study):
     assert 'class="chart"' not in sheet._repr_html_()
 
 
+def test_small_pictures_of_a_sheet_are_scaled_to_the_large(study):
+    pictures = [np.full((96, 96, 3), 200, np.uint8), np.full((48, 48, 3), 90, np.uint8)]
+    data = pd.DataFrame({"face_id": ["a", "b"]})
+    sheet = figures.sheet(
+        pictures, "fig-faces", columns=2, captions=["", ""], study=study, alt="Faces.", data=data
+    )
+    page = np.asarray(Image.open(sheet.path("png")))
+    assert page[90, 96 + 6 + 90, 0] == 90
+
+
 def test_a_wide_sheet_weighs_little_on_the_page_and_is_whole_in_print(study):
     noise = np.random.default_rng(0).integers(0, 255, (6, 480, 640, 3), dtype=np.uint8)
     sheet = figures.sheet(

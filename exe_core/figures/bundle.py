@@ -24,7 +24,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import vl_convert
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exe_core import record
 from exe_core.config import Study
@@ -139,7 +139,7 @@ def sheet(
     Parameters
     ----------
     images
-        Each (H, W, 3) uint8 RGB; all are shown in cells as large as the largest.
+        Each (H, W, 3) uint8 RGB; smaller ones are scaled up to the largest.
     name, study, alt, inputs
         As in `save`.
     columns
@@ -230,7 +230,8 @@ def _arranged(
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=size)
     for k, (image, lines) in enumerate(zip(images, texts, strict=True)):
         x, y = (k % columns) * (width + gap), (k // columns) * (height + below + gap)
-        page.paste(Image.fromarray(image), (x, y))
-        place = (x + 1, y + image.shape[0] + 1)
+        fitted = ImageOps.contain(Image.fromarray(image), (width, height))
+        page.paste(fitted, (x, y))
+        place = (x + 1, y + fitted.height + 1)
         pen.multiline_text(place, "\n".join(lines), fill="#1F2328", font=font, spacing=2)
     return page

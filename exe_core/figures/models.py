@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -114,7 +115,9 @@ def history_chart(history: pd.DataFrame) -> alt.VConcatChart:
     """Draw loss and accuracy by epoch, a column a run, on training and validation faces."""
     data = drawable(history, ["run_id", "epoch", "split", "loss", "accuracy"])
     runs = in_order(data["run_id"])
-    width = max(64, (WIDTH - 60) // len(runs) - 12)
+    width = min(260, max(64, (WIDTH - 60) // len(runs) - 12))
+    last = int(data["epoch"].max())
+    whole = list(range(1, last + 1, math.ceil(last / 5)))
     split = alt.Color(
         "split:N",
         title=None,
@@ -125,7 +128,7 @@ def history_chart(history: pd.DataFrame) -> alt.VConcatChart:
         alt.Chart(data)
         .mark_line(point=alt.OverlayMarkDef(size=12))
         .encode(
-            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False, tickCount=4)),
+            x=alt.X("epoch:Q", axis=alt.Axis(values=whole, format="d", grid=False)),
             y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=measure == "loss"), axis=axis),
             color=split,
             tooltip=["run_id", "epoch", "split", "loss", "accuracy"],
