@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from exe_core.world.textures import CLOUDS, WAVES, lerp, sample, smoothstep
+from exe_core.world.textures import CLOUDS, WAVES, lerp, sample, single, smoothstep
 
 
 def sample_background(
@@ -47,7 +47,7 @@ def sample_background(
 def _colour(rng: np.random.Generator, *, bright: float = 0.55) -> np.ndarray:
     """Draw a muted colour: most of the world is."""
     colour = rng.random(3) ** 1.5 * bright + 0.02
-    return np.float32(0.5 * colour + 0.5 * colour.mean())
+    return single(0.5 * colour + 0.5 * colour.mean())
 
 
 def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,12 +106,10 @@ def _shelf(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def _outdoor(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     y, x = _grid(height, width)
     seed = int(rng.integers(1000))
-    sky = np.float32([0.30, 0.47, 0.78]) * np.float32(rng.uniform(0.6, 1.1))
-    grass = np.float32([0.08, 0.16, 0.045]) * np.float32(rng.uniform(0.6, 1.3))
+    sky = single([0.30, 0.47, 0.78]) * rng.uniform(0.6, 1.1)
+    grass = single([0.08, 0.16, 0.045]) * rng.uniform(0.6, 1.3)
     clouds = smoothstep(0.3, 1.5, sample(CLOUDS, x * 150, y * 300, seed=seed))
-    picture = lerp(
-        np.broadcast_to(sky, (height, width, 3)), np.float32([0.8, 0.8, 0.85]), 0.6 * clouds
-    )
+    picture = lerp(np.broadcast_to(sky, (height, width, 3)), single([0.8, 0.8, 0.85]), 0.6 * clouds)
     hills = rng.uniform(0.35, 0.7) + 0.10 * sample(WAVES, x * 120, 0 * y, seed=seed)
     leaves = grass * (1 + 0.35 * sample(CLOUDS, x * 220, y * 220, seed=seed + 1))[..., None]
     return lerp(picture, leaves, smoothstep(-0.01, 0.01, y - hills))

@@ -6,7 +6,7 @@ import numpy as np
 
 from exe_core.world.face import Identity
 from exe_core.world.lighting import Light
-from exe_core.world.textures import CLOUDS, lerp, sample, smoothstep
+from exe_core.world.textures import CLOUDS, lerp, sample, single, smoothstep
 from exe_core.world.view import Window, check_canvas, window
 
 _EXTENT = (-2.6, 1.0, 2.6, np.inf)
@@ -32,9 +32,9 @@ def draw_body(
     top = np.exp(-np.maximum(v - _shoulder(u), 0) / 0.25)
     facing = np.clip(slope * toward[0] + 0.85 * toward[2] - 0.35 * toward[1] * top + 0.15, 0, 1.2)
     weave = 1 + 0.10 * sample(CLOUDS, *np.meshgrid(u * 45, v * 35), seed=identity.seed)
-    light_on = (facing * weave)[..., None] * np.float32(light.key) + np.float32(light.ambient)
+    light_on = (facing * weave)[..., None] * single(light.key) + single(light.ambient)
     hem = np.exp(-(((v - _neckline(identity, u) - 0.045) / 0.02) ** 2)) * (np.abs(u) < 0.5)
-    colour = np.float32(identity.clothes) * 0.85 * light_on * (1 - 0.35 * hem)[..., None]
+    colour = single(identity.clothes) * 0.85 * light_on * (1 - 0.35 * hem)[..., None]
     picture = canvas[view.slices]
     picture[:] = lerp(picture, colour, cover)
 

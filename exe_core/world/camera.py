@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from exe_core.world.lighting import Light
+from exe_core.world.textures import single
 from exe_core.world.view import check_canvas
 
 
@@ -104,9 +105,9 @@ def camera(rng: np.random.Generator, canvas: np.ndarray, *, style: str) -> np.nd
     check_canvas(canvas)
     grading = style_named(style).grading
     height, width = canvas.shape[:2]
-    picture = _develop(canvas)
+    picture: np.ndarray = _develop(canvas)
     if style == "lab":
-        gray = cv2.transform(picture, np.float32([[0.299, 0.587, 0.114]]))
+        gray = cv2.transform(picture, single([[0.299, 0.587, 0.114]]))
         picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
     else:
         # Narrow on purpose: a stronger tint or a paler picture would grey dark skin.
@@ -114,24 +115,23 @@ def camera(rng: np.random.Generator, canvas: np.ndarray, *, style: str) -> np.nd
         tint = 1 + np.clip(rng.normal(0, 0.03, 3) * grading, -0.05, 0.05)
         # One matrix: colours drawn away from their mean, then tinted.
         matrix = saturation * np.eye(3) + (1 - saturation) / 3
-        picture = cv2.transform(picture, np.float32(matrix * tint[:, None]))
+        picture = cv2.transform(picture, single(matrix * tint[:, None]))
     contrast = np.clip(1 + rng.normal(0, 0.08) * (0.5 + grading), 0.8, 1.25)
     brightness = np.clip(rng.normal(0, 0.025), -0.05, 0.05) * (0.5 + grading)
     if rng.random() < 0.5:
         sigma = rng.uniform(0.4, 1.3) * max(width, height) / 320
         picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-    noise = rng.standard_normal((height, width, 1), dtype=np.float32)
-    noise *= np.float32(rng.uniform(0.002, 0.016))
-    noise += np.float32(0.5 * (1 - contrast) + brightness)
-    picture *= np.float32(contrast)
+    level, noise = rng.uniform(0.002, 0.016), rng.standard_normal((height, width, 1), np.float32)
+    noise = level * noise + float(0.5 * (1 - contrast) + brightness)
+    picture *= float(contrast)
     picture += noise
     picture *= 255
     picture = np.clip(picture, 0, 255, out=picture).astype(np.uint8)
-    quality = int(rng.integers(60, 96))
     if style in ("lab", "film"):  # what is stored, or compressed by the film's own codec
         return picture
+    quality = int(rng.integers(60, 96))
     _, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
-    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
 
 
 def _develop(canvas: np.ndarray) -> np.ndarray:
@@ -140,11 +140,11 @@ def _develop(canvas: np.ndarray) -> np.ndarray:
     The shoulder lets bright skin come close to white and keep its relief. In place throughout:
     fresh arrays of a film frame's size cost more than the arithmetic.
     """
-    picture = canvas * np.float32(-1.5)
+    picture = canvas * -1.5
     np.minimum(picture, 0, out=picture)
     np.expm1(picture, out=picture)
     np.negative(picture, out=picture)
-    np.power(picture, np.float32(1 / 2.2), out=picture)
+    np.power(picture, 1 / 2.2, out=picture)
     curve = picture * -2
     curve += 3
     curve *= picture

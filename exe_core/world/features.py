@@ -81,7 +81,7 @@ class Features:
     au: dict[str, float]
     jaw_drop: float
     mouth: Mouth
-    brows: tuple[Brow, Brow]  # left and right in the picture
+    brows: tuple[Brow, ...]  # left and right in the picture
     lids: Lids
 
 

@@ -1,4 +1,4 @@
-"""The head as two radius maps around a vertical axis, and where rays of the picture meet them.
+"""The skin of a head as a radius map around a vertical axis.
 
 A map holds the squared radius over angle (columns, -pi to pi, 0 to the viewer) and height (rows).
 Axes: x right, y down, z to the viewer; the origin lies between the eyes; rays run along z.
@@ -6,75 +6,40 @@ Axes: x right, y down, z to the viewer; the origin lies between the eyes; rays r
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import cv2
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from exe_core.world.face import Identity
 from exe_core.world.features import Features
-from exe_core.world.textures import GRAIN, bell, sample, smoothstep
+from exe_core.world.textures import bell, smoothstep
+
+Points = tuple[tuple[float, float], ...]
 
 TOP, BOTTOM = -1.6, 1.7
 EAR_ANGLE = 1.66
 EMPTY = -0.02  # a squared radius where there is nothing: outside even on the axis
-HEAD_SHAPE, _HAIR_SHAPE = (272, 400), (160, 256)
-_HAIR_TEXEL = (BOTTOM - TOP) / _HAIR_SHAPE[0]
+HEAD_SHAPE = (272, 400)
 _ROUNDNESS = 2.25  # exponent of the superellipse that a horizontal section is
 
 # Half-width, and depth in front of and behind the axis, at heights y of a relaxed face.
-_WIDTH = (
+WIDTH: Points = (
     *((-1.10, 0), (-1.05, 0.236), (-1.0, 0.33), (-0.9, 0.455), (-0.8, 0.545), (-0.6, 0.645)),
     *((-0.3, 0.70), (0, 0.695), (0.2, 0.68), (0.4, 0.64), (0.6, 0.57), (0.75, 0.485)),
     *((0.87, 0.37), (0.96, 0.24), (1.02, 0.13), (1.06, 0)),
 )
-_FRONT = (
+FRONT: Points = (
     *((-1.10, 0), (-1.05, 0.28), (-1.0, 0.40), (-0.9, 0.55), (-0.8, 0.65), (-0.6, 0.77)),
     *((-0.35, 0.835), (-0.12, 0.85), (0, 0.82), (0.25, 0.84), (0.4, 0.842), (0.55, 0.78)),
     *((0.7, 0.64), (0.8, 0.545), (0.93, 0.44), (1.0, 0.35), (1.04, 0.22), (1.06, 0)),
 )
-_BACK = (
+BACK: Points = (
     *((-1.10, 0), (-1.05, 0.30), (-1.0, 0.43), (-0.9, 0.60), (-0.8, 0.715), (-0.5, 0.9)),
     *((-0.2, 0.95), (0.2, 0.85), (0.5, 0.65), (0.8, 0.47), (0.95, 0.28), (1.06, 0.05)),
 )
-# The same for the hair's inner side, which hangs straight where the head narrows.
-_HANG_WIDTH = (*(p for p in _WIDTH if p[0] <= 0), (0.4, 0.70), (1.0, 0.74), (1.7, 0.76))
-_HANG_FRONT = (*(p for p in _FRONT if p[0] <= 0), (0.4, 0.82), (1.7, 0.80))
-_HANG_BACK = (*(p for p in _BACK if p[0] <= 0), (0.3, 0.84), (1.0, 0.72), (1.7, 0.70))
-
-# The lower border of the hair: y at angles from the middle of the face (0) to the back (pi).
-_SHORT_SIDES = ((1.12, -0.20), (1.27, 0.08), (1.40, 0.10), (1.48, -0.14), (1.68, -0.20))
-_NAPE = ((1.86, -0.04), (2.0, 0.34), (2.4, 0.52), (np.pi, 0.55))
-_FOREHEAD = ((0, -0.68), (0.45, -0.70), (0.72, -0.62), (0.93, -0.42))
-_HAIRLINES = {
-    "short": (*_FOREHEAD, *_SHORT_SIDES, *_NAPE),
-    "swept": (*_FOREHEAD, *_SHORT_SIDES, *_NAPE),
-    "quiff": ((0, -0.72), (0.45, -0.75), (0.75, -0.60), (0.95, -0.38), *_SHORT_SIDES, *_NAPE),
-    "buzz": ((0, -0.72), (0.5, -0.76), (0.75, -0.62), (0.95, -0.40), *_SHORT_SIDES, *_NAPE),
-    "curly": ((0, -0.64), (0.5, -0.64), (0.8, -0.50), (1.05, -0.1), (1.2, 0.2), (np.pi, 0.6)),
-    "bob": ((0, -0.70), (0.5, -0.68), (0.8, -0.50), (1.05, -0.1), (1.3, 0.65), (np.pi, 0.80)),
-    "long": ((0, -0.70), (0.5, -0.68), (0.8, -0.50), (1.05, -0.1), (1.3, 1.5), (np.pi, 1.6)),
-    "wavy": ((0, -0.70), (0.5, -0.67), (0.8, -0.48), (1.05, 0.0), (1.28, 1.2), (np.pi, 1.35)),
-    "bald": ((0, -1.55), (1.15, -1.45), (1.35, -0.25), (1.45, 0.0), *_SHORT_SIDES[3:], *_NAPE),
-}
-HANGING = ("curly", "bob", "long", "wavy")
-"""Styles that cover the ears and fall beside the neck."""
-# Style -> thickness over the skull, height of its locks, length over which an edge thickens.
-_HAIR_BODY = {
-    "short": (0.075, 0.020, 0.20),
-    "swept": (0.095, 0.022, 0.20),
-    "quiff": (0.060, 0.020, 0.16),
-    "buzz": (0.015, 0.003, 0.10),
-    "curly": (0.200, 0.045, 0.24),
-    "bob": (0.105, 0.022, 0.14),
-    "long": (0.090, 0.022, 0.14),
-    "wavy": (0.120, 0.030, 0.16),
-    "bald": (0.015, 0.004, 0.12),
-}
 
 
-def _profile(points: tuple[tuple[float, float], ...], y: np.ndarray) -> np.ndarray:
+def profile(points: Points, y: np.ndarray) -> np.ndarray:
+    """Interpolate (y, value) points smoothly, with round caps at the ends."""
     # Squares are interpolated: near a pole a smooth cap's squared radius is linear in height.
     heights, values = np.array(points).T
     inside = np.clip(y, heights[0], heights[-1])
@@ -82,7 +47,7 @@ def _profile(points: tuple[tuple[float, float], ...], y: np.ndarray) -> np.ndarr
     return np.sqrt(squares).astype(np.float32)
 
 
-def _sections(
+def sections(
     angle: np.ndarray, width: np.ndarray, front: np.ndarray, back: np.ndarray
 ) -> np.ndarray:
     """Build the radii of superelliptic sections, (rows, columns)."""
@@ -92,7 +57,8 @@ def _sections(
     return inverse ** (-1 / _ROUNDNESS)
 
 
-def _rows(shape: tuple[int, int]) -> np.ndarray:
+def rows_of(shape: tuple[int, int]) -> np.ndarray:
+    """Give the heights of a map's rows."""
     return np.linspace(TOP, BOTTOM, shape[0], dtype=np.float32)
 
 
@@ -101,28 +67,30 @@ def _relaxed_height(y: np.ndarray, jaw_drop: float) -> np.ndarray:
     return y - jaw_drop * smoothstep(0.45, 0.97 + jaw_drop, y)
 
 
-def head_map(identity: Identity, face: Features) -> tuple[np.ndarray, np.ndarray]:
-    """Model the skin.
+def head_map(
+    identity: Identity, face: Features, *, covers_ears: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Model the skin; hair that covers the ears leaves them out.
 
     Returns
     -------
     tuple
         The map of squared radii, float32 (272, 400), and per row the z of the axis, (272, 1).
     """
-    y = _rows(HEAD_SHAPE)
+    y = rows_of(HEAD_SHAPE)
     relaxed = _relaxed_height(y, face.jaw_drop)
     heights = relaxed - identity.chin_shift * smoothstep(0.6, 1.0, relaxed)
     jaw = 1 + (identity.jaw_width - 1) * smoothstep(0.4, 0.7, heights)
     angle = np.linspace(
         0, np.pi, HEAD_SHAPE[1] // 2, dtype=np.float32
     )  # the right half; the left mirrors it
-    radius = _sections(
+    radius = sections(
         angle,
-        _profile(_WIDTH, heights) * jaw * identity.face_width,
-        _profile(_FRONT, heights) * identity.face_depth,
-        _profile(_BACK, heights),
+        profile(WIDTH, heights) * jaw * identity.face_width,
+        profile(FRONT, heights) * identity.face_depth,
+        profile(BACK, heights),
     )
-    if identity.hair_style not in HANGING:
+    if not covers_ears:
         radius += _ears(angle[None], y[:, None])
     rows = slice(*np.searchsorted(y, (-0.6, 1.35)))
     columns = slice(0, int(np.searchsorted(angle, 1.35)))
@@ -225,63 +193,3 @@ def _wrinkles(identity: Identity, face: Features, x: np.ndarray, y: np.ndarray) 
         relief -= crow * outside * bell((y, eye_y + 0.01 + slope * (x - eye_x - 0.16), 0.014))
     bag = 0.006 + 0.020 * age + 0.015 * au["AU6"]
     return relief - bag * bell((y, eye_y + 0.115, 0.020)) * np.exp(-(((x - eye_x) / 0.13) ** 4))
-
-
-@lru_cache(maxsize=16)
-def hair_map(identity: Identity) -> np.ndarray:
-    """Model the hair: squared radii, float32 (160, 256), `EMPTY` where there is none."""
-    y = _rows(_HAIR_SHAPE)
-    signed = np.linspace(-np.pi, np.pi, _HAIR_SHAPE[1], dtype=np.float32)
-    rows, angle = np.meshgrid(y, signed, indexing="ij")
-    thickness, locks, taper = _HAIR_BODY[identity.hair_style]
-    scale = 1 + thickness * identity.hair_volume
-    if identity.hair_style in ("short", "quiff"):
-        scale = scale - 0.4 * (scale - 1) * smoothstep(-0.5, 0.3, y)
-    skull = _hair_sections(identity, y, signed)
-    # Scaled about the origin, not thickened: so the crown rises with the sides, without a point.
-    outer = _hair_sections(identity, np.minimum(y, y / scale), signed)
-    outer *= np.broadcast_to(np.float32(scale), y.shape)[:, None]
-    depth = _depth_in_hair(identity, rows, angle)
-    grown = smoothstep(-0.02, taper, depth) ** 0.6
-    grain = {"curly": (36, 45), "wavy": (18, 22)}.get(identity.hair_style, (10, 5))
-    lumps = sample(GRAIN, angle * grain[0], rows * grain[1], seed=identity.seed)
-    away_from_pole = np.minimum(1, outer / 0.7) ** 2
-    outer += locks * np.clip(lumps, -1.5, 1.5) * away_from_pole
-    if identity.hair_style == "quiff":
-        tuft = bell((angle, identity.parting / 2, 0.75), (rows, -0.90, 0.20))
-        outer += 0.14 * identity.hair_volume * tuft * away_from_pole
-    radius = np.maximum(skull - 0.05 + grown * (outer - skull + 0.05), 0)
-    # Just over the crown neither map has anything: what is seen there is hair.
-    empty = np.where((rows < -0.5) & (identity.hair_style != "bald"), EMPTY / 2, EMPTY)
-    return np.float32(
-        empty + (radius**2 - empty) * smoothstep(-0.12, -0.03, depth) * (radius > 0.01)
-    )
-
-
-def _hair_sections(identity: Identity, y: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    return _sections(
-        angle,
-        _profile(_HANG_WIDTH, y) * identity.face_width,
-        _profile(_HANG_FRONT, y) * identity.face_depth,
-        _profile(_HANG_BACK, y),
-    )
-
-
-def _depth_in_hair(identity: Identity, rows: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Measure how far inside the hair's border each texel lies, negative outside."""
-    points_angle, points_y = np.array(_HAIRLINES[identity.hair_style]).T
-    line = PchipInterpolator(points_angle, points_y)(np.abs(angle[0]))
-    if identity.hair_style == "swept":
-        side = np.sign(identity.parting) or 1.0
-        line += 0.24 * smoothstep(-0.5, 0.9, side * angle[0]) * (np.abs(angle[0]) < 1.1)
-    if identity.fringe:
-        line = np.where(np.abs(angle[0]) < 0.95, np.maximum(line, -0.40), line)
-    if identity.hair_style in ("short", "quiff", "buzz"):
-        recess = 0.14 * identity.age * (1 - identity.femininity)
-        line -= recess * bell((np.abs(angle[0]), 0.55, 0.25))
-    if identity.hair_style not in ("buzz", "bald"):
-        rows = rows - 0.03 * sample(GRAIN, angle * 26, rows * 6, seed=identity.seed)
-    inside = (line[None] > rows).astype(np.uint8)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
-    depth -= cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-    return cv2.GaussianBlur(depth, (0, 0), 1.0) * ((BOTTOM - TOP) / _HAIR_SHAPE[0])

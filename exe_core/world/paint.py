@@ -8,7 +8,8 @@ import numpy as np
 from exe_core.world.face import Identity
 from exe_core.world.features import Brow, Features, Lids
 from exe_core.world.geometry import EAR_ANGLE, nose_tip
-from exe_core.world.textures import CLOUDS, GRAIN, bell, lerp, sample, smoothstep
+from exe_core.world.hair import STYLES
+from exe_core.world.textures import CLOUDS, GRAIN, bell, lerp, sample, single, smoothstep
 from exe_core.world.trace import Surface
 from exe_core.world.view import bounds
 
@@ -34,13 +35,13 @@ class Paint:
     def __init__(self, surface: Surface, identity: Identity) -> None:
         self.surface, self.identity = surface, identity
         shape = surface.depth.shape
-        self.albedo = np.broadcast_to(np.float32(identity.skin), (*shape, 3)).copy()
+        self.albedo = np.broadcast_to(single(identity.skin), (*shape, 3)).copy()
         self.gloss = np.full(shape, 0.07, np.float32)
         self.flat, self.glint = np.zeros((2, *shape), np.float32)
 
     def coat(self, region: tuple[slice, slice], colour: np.ndarray, weight: np.ndarray) -> None:
         """Lay a colour over a region's albedo."""
-        self.albedo[region] = lerp(self.albedo[region], np.float32(colour), weight)
+        self.albedo[region] = lerp(self.albedo[region], single(colour), weight)
 
 
 def paint_head(
@@ -67,7 +68,7 @@ def _skin(paint: Paint, face: Features) -> None:
         (x, 0, 0.12), (y, 0.36, 0.10)
     )
     flush += 0.20 * bell((np.abs(surface.angle), EAR_ANGLE, 0.15))
-    shade = 1 - (flush * (1 - tone / 8))[..., None] * np.float32([0, 0.30, 0.34])
+    shade = 1 - (flush * (1 - tone / 8))[..., None] * single([0, 0.30, 0.34])
     mottle = 0.035 * sample(CLOUDS, surface.x * 90, y * 90, seed=identity.seed)
     pores = sample(GRAIN, surface.x * 150, y * 110, seed=identity.seed)
     under_eye = bell((x, identity.eye_x, 0.13), (y, identity.eye_y + 0.12, 0.05))
@@ -153,7 +154,7 @@ def _mouth_inside(
 ) -> np.ndarray:
     """Colour the cavity, tongue and teeth between the lips' inner edges."""
     mouth, au = face.mouth, face.au
-    colour = np.broadcast_to(np.float32([0.028, 0.006, 0.006]), (*x.shape, 3))
+    colour = np.broadcast_to(single([0.028, 0.006, 0.006]), (*x.shape, 3))
     tongue = smoothstep(0, 0.05, y - lower + 0.10 + 0.2 * face.jaw_drop) * np.exp(
         -((x / 0.15) ** 4)
     )
@@ -250,7 +251,7 @@ def _hair(paint: Paint) -> None:
     shade = (1 + 0.25 * np.clip(strands, -2, 2)) * (1 - 0.8 * inside * (surface.y > 0.3))
     colour = np.array(identity.hair_colour) * shade[..., None]
     cover = smoothstep(0.25, 0.75, surface.hair + 0.12 * strands * (surface.hair > 0.05))
-    cover *= 0.55 if identity.hair_style in ("bald", "buzz") else 1.0
+    cover *= STYLES[identity.hair_style].cover
     paint.coat(np.s_[:, :], np.maximum(colour, 0.003), cover)
     paint.gloss *= 1 - cover
     surface.hair = cover.astype(np.float32)
@@ -269,7 +270,7 @@ def _glasses(paint: Paint) -> None:
         (np.abs(y + 0.06) < 0.017) & (x > identity.eye_x + 0.225) & (np.cos(surface.angle) > -0.05)
     )
     frame = np.maximum(frame, bridge * before + temple)
-    frame = cv2.GaussianBlur(np.float32(np.clip(frame, 0, 1)), (0, 0), 0.5) * (1 - surface.hair)
+    frame = cv2.GaussianBlur(single(np.clip(frame, 0, 1)), (0, 0), 0.5) * (1 - surface.hair)
     paint.albedo *= (1 - 0.2 * cv2.GaussianBlur(frame, (0, 0), 0.03 / surface.pixel))[..., None]
     paint.coat(np.s_[:, :], np.array(identity.frame_colour), frame)
     paint.gloss += 0.2 * frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 # One thread: the sums of a parallel filter could differ from one machine to the next.
 cv2.setNumThreads(1)
@@ -17,12 +18,17 @@ def smoothstep(low: float, high: float, value: np.ndarray | float) -> np.ndarray
     return t * t * (3 - 2 * t)
 
 
-def bell(*terms: tuple[np.ndarray, float, float]) -> np.ndarray:
+def bell(*terms: tuple[np.ndarray, np.ndarray | float, np.ndarray | float]) -> np.ndarray:
     """Multiply Gaussians exp(-((v - centre) / width)^2), one for each (v, centre, width)."""
     return np.exp(-sum(((value - centre) / width) ** 2 for value, centre, width in terms))
 
 
-def lerp(base: np.ndarray, other: np.ndarray | float, weight: np.ndarray) -> np.ndarray:
+def single(values: ArrayLike) -> np.ndarray:
+    """Make a float32 array: a double anywhere would double the memory that pictures take."""
+    return np.asarray(values, np.float32)
+
+
+def lerp(base: np.ndarray, other: ArrayLike, weight: np.ndarray) -> np.ndarray:
     """Blend (H, W, 3) colours towards `other` by a weight (H, W)."""
     return base + (other - base) * weight[..., None]
 
@@ -58,8 +64,8 @@ def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray, *, seed: int = 0) 
     shift_u, shift_v = seed * 37 % half - half // 2, seed * 91 % half - half // 2
     return cv2.remap(
         texture,
-        np.float32(u) + np.float32(half + shift_u),
-        np.float32(v) + np.float32(half + shift_v),
+        single(u + np.float32(half + shift_u)),
+        single(v + np.float32(half + shift_v)),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT_101,
     )

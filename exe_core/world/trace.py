@@ -9,8 +9,9 @@ import numpy as np
 
 from exe_core.world.face import Identity
 from exe_core.world.features import Features
-from exe_core.world.geometry import BOTTOM, EMPTY, HANGING, HEAD_SHAPE, TOP, hair_map, head_map
-from exe_core.world.textures import smoothstep
+from exe_core.world.geometry import BOTTOM, EMPTY, HEAD_SHAPE, TOP, head_map
+from exe_core.world.hair import STYLES, hair_map
+from exe_core.world.textures import single, smoothstep
 from exe_core.world.view import Window, rotation, window
 
 
@@ -36,7 +37,7 @@ class Surface:
 
 _NEAR, _FAR, _STEPS, _BISECTIONS = 1.25, -0.75, 25, 4
 _STEP = (_NEAR - _FAR) / (_STEPS - 1)
-_HOLLOW = np.float32(0.46)  # radius of the space that hanging hair leaves
+_HOLLOW = 0.46  # radius of the space that hanging hair leaves
 _BLOCK = 60_000  # rays marched at once: what the processor's cache holds
 
 
@@ -44,9 +45,9 @@ class _Solid:
     """Skin and hair of one head in one pose; says how far inside it points are."""
 
     def __init__(self, identity: Identity, face: Features, matrix: np.ndarray) -> None:
-        self.skin, self.axis = head_map(identity, face)
-        self.hair, self.matrix = hair_map(identity), np.float32(matrix)
-        self.hangs = identity.hair_style in HANGING
+        self.hangs = STYLES[identity.hair_style].hangs
+        self.skin, self.axis = head_map(identity, face, covers_ears=self.hangs)
+        self.hair, self.matrix = hair_map(identity), matrix.astype(np.float32)
 
     def to_head(self, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
         m = self.matrix
@@ -54,7 +55,7 @@ class _Solid:
 
     def extent(self) -> tuple[float, float, float, float]:
         """Bound what can be seen of head, hair and neck: left, top, right, bottom."""
-        corners = []
+        corners = []  # per map: least and greatest u, least and greatest v
         for squared, axis in ((self.skin[::4, ::4], self.axis[::4]), (self.hair[::2, ::2], 0)):
             radius = np.sqrt(np.maximum(squared, 0))
             y = np.linspace(TOP, BOTTOM, squared.shape[0], dtype=np.float32)[:, None]
@@ -78,13 +79,15 @@ class _Solid:
         )
         skin, hair = _excess(self.skin, x, y, z - axis), _excess(self.hair, x, y, z)
         if self.hangs:  # hair falls around the neck, not through it
-            hair = np.minimum(hair, np.sqrt(x * x + z * z) - np.where(y > 0.3, _HOLLOW, -9))
+            hair = np.minimum(
+                hair, np.sqrt(x * x + z * z) - np.where(y > 0.3, single(_HOLLOW), single(-9))
+            )
         return skin, hair
 
 
 def _excess(squared: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     rows = (y - TOP) * ((squared.shape[0] - 1) / (BOTTOM - TOP))
-    columns = (np.arctan2(x, z) + np.float32(np.pi)) * ((squared.shape[1] - 1) / (2 * np.pi))
+    columns = (np.arctan2(x, z) + np.pi) * ((squared.shape[1] - 1) / (2 * np.pi))
     squared = cv2.remap(
         squared, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=EMPTY
     )

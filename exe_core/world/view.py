@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exe_core.world.textures import single
+
 
 @dataclass(frozen=True)
 class Window:
@@ -31,7 +33,7 @@ class Window:
         """Give u of every column, (1, columns), and v of every row, (rows, 1)."""
         u = (np.arange(self.left, self.right) + 0.5 - self.centre[0]) / self.px_per_unit
         v = (np.arange(self.top, self.bottom) + 0.5 - self.centre[1]) / self.px_per_unit
-        return np.float32(u)[None], np.float32(v)[:, None]
+        return single(u)[None], single(v)[:, None]
 
 
 def window(
