@@ -1,0 +1,95 @@
+"""Studies and small image sets for the tests, in the files that real ones come in."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from exe_core.config import Study, parse_study
+from exe_core.schema import EMOTIONS
+
+
+def make_study(labels: tuple[str, ...] = EMOTIONS, **sets: dict[str, object]) -> Study:
+    sets = sets or {"photos": {"kind": "photos", "source": "pexels", "design": "v2"}}
+    learnt = [name for name, one in sets.items() if one.get("role") != "test"]
+    sets = sets if learnt else {**sets, "other": {"kind": "folder", "path": "other"}}
+    return parse_study(
+        {
+            "name": "sets",
+            "kind": "real",
+            "title": "For the tests of the sets",
+            "labels": labels,
+            "sets": sets,
+            "runs": {"one": {"sets": learnt or ["other"]}},
+        }
+    )
+
+
+def folder_study(path: str = "set", **more: object) -> Study:
+    return make_study(one={"kind": "folder", "path": path, **more})
+
+
+def picture(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
+    """A smooth gray picture, another for each seed."""
+    coarse = np.random.default_rng(seed).integers(40, 200, (6, 6), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def save(image: Image.Image, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+    return path
+
+
+def write_listed(root: Path, rows: list[tuple[str, ...]], header: str = "file,emotion,person"):
+    for k, (file, *_) in enumerate(rows):
+        save(picture(k), root / file)
+    lines = [header, *(",".join(row) for row in rows)]
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def fer_images() -> list[tuple[str, str, np.ndarray]]:
+    """Usage, emotion, pixels; the last but one repeats the first."""
+    usages = ["Training"] * 7 + ["PublicTest"] * 2 + ["PrivateTest"]
+    seeds = [0, 1, 2, 3, 4, 5, 6, 7, 0, 9]
+    emotions = [EMOTIONS[k % 7] for k in range(10)]
+    return [
+        (usage, emotion, np.asarray(picture(seed)))
+        for usage, emotion, seed in zip(usages, emotions, seeds, strict=True)
+    ]
+
+
+def write_fer_csv(path: Path, *, spaces: bool = False) -> None:
+    rows = [
+        (EMOTIONS.index(emotion), " ".join(map(str, pixels.ravel())), usage)
+        for usage, emotion, pixels in fer_images()
+    ]
+    columns = ["emotion", " pixels", " Usage"] if spaces else ["emotion", "pixels", "Usage"]
+    table = pd.DataFrame(rows, columns=columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (table[["emotion", " Usage", " pixels"]] if spaces else table).to_csv(path, index=False)
+
+
+def write_fer_tree(
+    root: Path,
+    suffix: str = ".png",
+    change: Callable[[Image.Image], Image.Image] = lambda image: image,
+) -> None:
+    for number, (usage, emotion, pixels) in enumerate(fer_images()):
+        side = "train" if usage == "Training" else "test"
+        save(change(Image.fromarray(pixels)), root / side / emotion / f"{usage}_{number}{suffix}")
+
+
+def write_fer_archive(path: Path) -> None:
+    write_fer_tree(path.parent / "made" / "fer2013", ".webp")
+    with tarfile.open(path, "w:xz") as archive:
+        archive.add(path.parent / "made" / "fer2013", "fer2013")
+
+
+def fer_study(path: str, **more: object) -> Study:
+    return make_study(fer={"kind": "fer2013", "path": path, **more})
