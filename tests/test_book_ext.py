@@ -90,6 +90,7 @@ def lay_out(folder, pages):
     """Make a small book beside the real configuration and extension."""
     (folder / "book").mkdir(parents=True)
     shutil.copy(ROOT / "_config.yml", folder)
+    shutil.copy(ROOT / "book" / "references.bib", folder / "book")
     shutil.copytree(
         ROOT / "book" / "_ext",
         folder / "book" / "_ext",
@@ -265,6 +266,14 @@ def test_no_page_names_a_script_style_or_picture_of_another_place(book):
     assert len(pages) > len(PAGES)
     assert [loads.findall(path.read_text()) for path in pages] == [[]] * len(pages)
     assert not any("unpkg.com" in path.read_text() for path in pages)
+
+
+def test_a_notebook_page_is_light_though_the_notebook_holds_its_pictures(book):
+    notebook = book / "book" / "executed" / "06-films.ipynb"
+    shown = page(book, "executed/06-films").read_text()
+    assert "data:image/svg+xml;base64," in notebook.read_text()
+    assert "data:image/svg+xml;base64," not in shown
+    assert 'src="../../_images/' in shown
 
 
 def test_a_changed_number_rebuilds_the_pages_that_cite_it(book):

@@ -30,5 +30,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("config-inited", assets.configure)
     app.connect("config-inited", assets.without_thebe)
     app.connect("builder-inited", assets.write)
+    app.connect("html-page-context", assets.lift_pictures)
     app.connect("html-page-context", assets.add_charts)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +18,9 @@ from exe_core.figures.bundle import VEGA_LITE
 STATIC = Path(__file__).parent / "static"
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 MATHJAX = "mathjax/tex-svg-full.js"
+EMBEDDED = re.compile(
+    r'src="data:image/(?P<kind>svg\+xml|jpeg|png);base64,(?P<content>[A-Za-z0-9+/=\s]+)"'
+)
 THEBE = ("init_thebe_core", "update_thebe_context")
 
 
@@ -49,6 +55,22 @@ def without_thebe(app: Sphinx, config: Config) -> None:
             handler = listener.handler
             if handler.__module__ == "sphinx_thebe" and handler.__name__ in THEBE:
                 app.disconnect(listener.id)
+
+
+def lift_pictures(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
+) -> None:
+    """Move the pictures inside a notebook's outputs to files, loaded when they come into view."""
+
+    def lifted(found: re.Match[str]) -> str:
+        content = base64.b64decode(found["content"])
+        name = f"_images/{hashlib.sha256(content).hexdigest()[:16]}.{found['kind'].split('+')[0]}"
+        (Path(app.outdir) / "_images").mkdir(exist_ok=True)
+        (Path(app.outdir) / name).write_bytes(content)
+        return f'src="{context["pathto"](name, resource=True)}" loading="lazy"'
+
+    if "body" in context:
+        context["body"] = EMBEDDED.sub(lifted, context["body"])
 
 
 def add_charts(

@@ -21,6 +21,7 @@ COLUMN = re.compile(
     r"\s*(=\s*(?P<heading>[^:]+?))?\s*(:\s*(?P<spec>\S+))?"
 )
 MAX_ROWS = 200
+LONG = 30
 
 
 class PaperTable(Cited):
@@ -109,7 +110,13 @@ def _spread(cells: pd.DataFrame, rows: pd.DataFrame, over: str) -> pd.DataFrame:
 
 
 def _row(cells: Iterable[str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", cell)) for cell in cells))
+    return nodes.row(
+        "",
+        *(
+            nodes.entry("", nodes.paragraph("", cell), classes=["long"] * (len(cell) > LONG))
+            for cell in cells
+        ),
+    )
 
 
 def _csv(rows: pd.DataFrame, name: str) -> nodes.raw:
