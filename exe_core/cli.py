@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -98,8 +98,10 @@ def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> No
 
     unknown = set(parameters) - set(papermill.inspect_notebook(str(source)))
     if unknown:
-        fail(f"{source.name} has no parameter {', '.join(sorted(unknown))}: see `papermill "
-             f"--help-notebook notebooks/{source.name}`")
+        fail(
+            f"{source.name} has no parameter {', '.join(sorted(unknown))}: see `papermill "
+            f"--help-notebook notebooks/{source.name}`"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     working = target.with_suffix(".failed.ipynb")
     try:
@@ -140,16 +142,29 @@ def assemble(
         if stale.name not in names:
             stale.unlink()
     for path in notebooks:
-        page = EXECUTED / path.name
-        if not page.exists() or page.read_bytes() != path.read_bytes():
-            shutil.copyfile(path, page)
+        page, text = EXECUTED / path.name, _titled(path)
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
+def _titled(path: Path) -> str:
+    """Give an executed notebook as a page: its title names the run that it is about."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    run = notebook["metadata"].get("papermill", {}).get("parameters", {}).get("run")
+    if run:
+        source = "".join(notebook["cells"][0]["source"])
+        title, _, rest = source.partition("\n")
+        notebook["cells"][0]["source"] = f"{title}: {run}\n{rest}"
+    return json.dumps(notebook, ensure_ascii=False)
 
 
 def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
     """Name the settings as the prose cites them: {"train": {"size": 64}} -> {"train.size": 64}."""
     flat: dict[str, object] = {}
     for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return flat
 
 

@@ -18,7 +18,7 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FIVE = ("angry", "fear", "happy", "sad", "surprise")
 """The classes of the published ensemble: disgust and neutral had too few clear photos."""
 
-ALIASES = {
+ALIASES: dict[str, dict] = {
     "fer2013": dict(enumerate(EMOTIONS)),
     "rafdb": {
         1: "surprise",
@@ -86,7 +86,7 @@ def prob_columns(labels: Sequence[str]) -> list[str]:
 
 
 def labels_of(predictions: pd.DataFrame) -> list[str]:
-    """List the labels that a predictions table has probabilities for, in the order of `EMOTIONS`."""
+    """List the labels that predictions have probabilities for, in the order of `EMOTIONS`."""
     present = {name.removeprefix("prob_") for name in predictions if name.startswith("prob_")}
     return [label for label in EMOTIONS if label in present]
 
@@ -96,7 +96,7 @@ def _text(**kwargs: object) -> pa.Column:
 
 
 def _integer(**kwargs: object) -> pa.Column:
-    """A count or an index; nullable ones take pandas' Int64."""
+    """Define a count or an index; nullable ones take pandas' Int64."""
     return pa.Column("Int64" if kwargs.get("nullable") else int, coerce=True, **kwargs)
 
 
@@ -398,7 +398,9 @@ def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
     except pa.errors.SchemaErrors as faults:
         cases = faults.failure_cases[["column", "check", "failure_case"]].drop_duplicates()
         lines = [" · ".join(map(str, case)) for case in cases.head(5).itertuples(index=False)]
-        raise SchemaError(f"table {name!r} is not as its schema says:\n" + "\n".join(lines)) from None
+        raise SchemaError(
+            f"table {name!r} is not as its schema says:\n" + "\n".join(lines)
+        ) from None
     if name == "predictions":
         _check_probabilities(checked)
     return checked
@@ -411,7 +413,9 @@ def _check_probabilities(predictions: pd.DataFrame) -> None:
     totals = predictions[columns].sum(axis=1, skipna=False)
     bad = ~totals.between(1 - 1e-3, 1 + 1e-3) | (predictions[columns] < 0).any(axis=1)
     if bad.any():
-        raise SchemaError(f"{bad.sum()} rows of predictions have probabilities that do not sum to 1")
+        raise SchemaError(
+            f"{bad.sum()} rows of predictions have probabilities that do not sum to 1"
+        )
 
 
 def empty(name: str) -> pd.DataFrame:

@@ -91,7 +91,9 @@ def screen(
         except VideoError as fault:
             lost = film | {"status": "unreadable", "error": str(fault)}
             parts.append((pd.DataFrame([lost]), empty("frames"), empty("faces")))
-    told, frames, faces = (pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True))
+    told, frames, faces = (
+        pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)
+    )
     return check(told, "films"), check(frames, "frames"), check(faces, "faces")
 
 
@@ -101,7 +103,9 @@ def _screen_once(
     """Screen a film, unless that was done: the same file, sampling and crops."""
     path = ROOT / film["path"]
     settings = {"every": study.films.every, "crop": study.crop.model_dump()}
-    folder = study.processed / "screened" / film["film_id"] / digest_of([digest(path), settings])[:16]
+    folder = (
+        study.processed / "screened" / film["film_id"] / digest_of([digest(path), settings])[:16]
+    )
     names = ("faces", "frames", "films")
     if (folder / "films.parquet").exists():
         tables = {name: read(folder / f"{name}.parquet", name=name) for name in names}

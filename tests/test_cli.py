@@ -20,6 +20,7 @@ def notebook(path, *sources):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXE_HOME", str(tmp_path))
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.setattr(cli, "EXECUTED", tmp_path / "executed")
@@ -96,7 +97,10 @@ def test_mistyped_arguments(folder, arguments, fault):
 def test_the_pages_are_those_of_one_study(folder):
     (folder / "executed").mkdir()
     (folder / "executed" / "03-train-old.ipynb").write_text("old")
-    (folder / "01-pull.ipynb").write_text("new")
-    result = runner.invoke(cli.app, ["assemble", "smoke", str(folder / "01-pull.ipynb")])
+    train = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Train\n\nWhat?")])
+    train.metadata["papermill"] = {"parameters": {"run": "rafdb"}}
+    nbformat.write(train, folder / "03-train-rafdb.ipynb")
+    result = runner.invoke(cli.app, ["assemble", "smoke", str(folder / "03-train-rafdb.ipynb")])
     assert result.exit_code == 0, result.output
-    assert [p.name for p in (folder / "executed").iterdir()] == ["01-pull.ipynb"]
+    (page,) = (folder / "executed").iterdir()
+    assert nbformat.read(page, as_version=4).cells[0].source == "# Train: rafdb\n\nWhat?"

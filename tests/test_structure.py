@@ -120,7 +120,9 @@ class TestNotebook:
         found = papermill.inspect_notebook(str(path))
         assert "study" in found
         assert len(found) <= 4
-        assert all(entry["help"] and entry["inferred_type_name"] != "None" for entry in found.values())
+        assert all(
+            entry["help"] and entry["inferred_type_name"] != "None" for entry in found.values()
+        )
 
 
 def test_no_machine_and_no_workplace_is_named():

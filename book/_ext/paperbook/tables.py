@@ -67,6 +67,8 @@ class PaperTable(Cited):
         return rows
 
     def _cells(self, rows: pd.DataFrame) -> pd.DataFrame:
+        if "columns" not in self.options:
+            raise ResultError(f"say which :columns: to show; there is {', '.join(rows)}")
         over = self.options.get("across")
         asked = [_asked(part.strip(), rows) for part in NEXT.split(self.options["columns"])]
         cells = pd.DataFrame(dict(_column(rows, part) for part in asked if part["column"] != over))
