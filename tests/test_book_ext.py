@@ -310,6 +310,7 @@ WRONG = {
     "```{paper-figure} fig-recall\n```": "has no caption",
     "```{paper-table} metrics\n:columns: nocolumn\nCaption.\n```": "no column 'nocolumn'",
     "```{paper-table} metrics\n:columns: value\n:where: n <\nCaption.\n```": "cannot choose or",
+    "```{paper-table} metrics\nCaption.\n```": "say which :columns: to show",
     "```{when} wordl\nText.\n```": "wordl is neither world nor real nor a study",
 }
 
