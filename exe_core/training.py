@@ -53,7 +53,7 @@ def train(
     labels
         (N,) index into `classes`.
     splits
-        (N,) "train" or "val"; rows of other splits are never looked at.
+        (N,) "train" or "val"; faces on no or another side are never looked at.
     recipe
         With ``keep="best"`` the epoch with the highest macro-F1 on "val" is saved, of equal ones
         that with the lowest loss.
@@ -84,7 +84,7 @@ def train(
     TrainingError
         If arrays do not fit, a class or a split has no face, or the loss is not finite.
     """
-    labels, splits = np.asarray(labels), np.asarray(splits, dtype=str)
+    labels, splits = np.asarray(labels), _limited(splits, recipe=recipe)
     _check(faces, labels, splits, recipe=recipe, classes=classes)
     preprocessing = replace(models.find(recipe.model).preprocessing, size=recipe.size, gray=gray)
     card = {
@@ -100,7 +100,7 @@ def train(
         log.info("%s: %s holds the model of this recipe, data and code", run_id, folder.name)
         return history
     device = device or str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
-    parts = _select(faces, labels, splits, recipe=recipe, device=device)
+    parts = _select(faces, labels, splits, device=device)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT_FILE
     with torch.random.fork_rng():
@@ -134,7 +134,7 @@ def _check(
     used = np.isin(splits, ["train", "val"])
     if not np.isin(labels[used], range(len(classes))).all():
         raise TrainingError(f"labels must be 0 to {len(classes) - 1}, places in {tuple(classes)}")
-    counts = np.bincount(labels[splits == "train"], minlength=len(classes))
+    counts = np.bincount(labels[splits == "train"].astype(int), minlength=len(classes))
     if not counts.all():
         lacking = ", ".join(name for name, n in zip(classes, counts, strict=True) if n == 0)
         raise TrainingError(f"no training face of {lacking}: add some, or leave the label out")
@@ -159,20 +159,26 @@ def _finished(folder: Path, digest: str) -> pd.DataFrame | None:
     return None
 
 
+def _limited(splits: np.ndarray, *, recipe: Train) -> np.ndarray:
+    """Put all training faces but `max_faces`, drawn by the seed, on no side."""
+    splits = np.array(splits, dtype="U6")
+    train_rows = np.flatnonzero(splits == "train")
+    if recipe.max_faces is not None:
+        drawn = np.random.default_rng(recipe.seed).permutation(train_rows)
+        splits[drawn[recipe.max_faces :]] = "unused"
+    return splits
+
+
 def _select(
-    faces: np.ndarray, labels: np.ndarray, splits: np.ndarray, *, recipe: Train, device: str
+    faces: np.ndarray, labels: np.ndarray, splits: np.ndarray, *, device: str
 ) -> dict[str, epochs.Part]:
-    """Bring the faces to the device, of "train" at most as many as the recipe says."""
-    rows = {split: np.flatnonzero(splits == split) for split in ("train", "val")}
-    if recipe.max_faces and recipe.max_faces < len(rows["train"]):
-        rng = np.random.default_rng(recipe.seed)
-        rows["train"] = np.sort(rng.choice(rows["train"], recipe.max_faces, replace=False))
+    """Bring the faces of both splits to the device."""
     return {
         split: epochs.Part(
-            torch.from_numpy(faces[chosen]).to(device),
-            torch.from_numpy(labels[chosen].astype(np.int64)).to(device),
+            torch.from_numpy(faces[splits == split]).to(device),
+            torch.from_numpy(labels[splits == split].astype(np.int64)).to(device),
         )
-        for split, chosen in rows.items()
+        for split in ("train", "val")
     }
 
 
