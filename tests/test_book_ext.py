@@ -169,7 +169,9 @@ def add_notebook(folder, figure):
 
 def test_numbers_stand_in_the_prose(book):
     text = text_of(book, "index")
-    assert "reaches 0.61 [0.55, 0.67], −4.2% more, on cpu, and n/a is not defined" in text
+    assert (
+        "reaches 0.61 [0.55, 0.67], \N{MINUS SIGN}4.2% more, on cpu, and n/a is not defined" in text
+    )
     assert "best reaches 61%" in text_of(book, "results")
 
 

@@ -97,7 +97,7 @@ def formatted(value: object, spec: str) -> str:
         text = format(value, spec)
     except (ValueError, TypeError) as fault:
         raise ResultError(f"cannot write {value!r} as {spec!r}: {fault}") from None
-    return text if isinstance(value, str) else text.replace("-", "−")
+    return text if isinstance(value, str) else text.replace("-", "\N{MINUS SIGN}")
 
 
 def interval(entry: dict[str, object], spec: str) -> str:
