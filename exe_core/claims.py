@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
-from exe_core.config import Statistics
+from exe_core.settings import Statistics
 
 MAX_WIDTH = 0.3
 """An interval wider than this does not support a claim of equality, whatever it holds."""

@@ -248,7 +248,8 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
         As `exe_core.detection.find_faces` gives them, the sets one below the other.
     """
     tables = []
-    with FaceFinder(min_score=study.crop.min_score) as finder:
+    crop = study.crop
+    with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
         for name, settings in study.sets.items():
             listed = items(study, name)
             tables.append(
@@ -258,7 +259,7 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
                     listed,
                     finder=finder,
                     crops=study.processed / "crops",
-                    settings=study.crop,
+                    settings=crop,
                     progress=progress,
                 )
             )

@@ -22,7 +22,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from exe_core import schema
-from exe_core.config import ROOT, Crop
+from exe_core.config import ROOT
+from exe_core.settings import Crop
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import pandas as pd
 from exe_core import films as film_measures
 from exe_core import resampling, schema, timelines
 from exe_core.claims import Estimate, Finding, judge, paired_estimate
-from exe_core.config import Statistics
 from exe_core.published import Published
+from exe_core.settings import Statistics
 
 GENRES = ("Comedy", "Crime")
 NEGATIVE = ("angry", "fear", "sad")

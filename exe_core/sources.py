@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 from tqdm.auto import tqdm
 
-from exe_core.config import KEYWORDS, ROOT, Study
+from exe_core.config import ROOT, Study
 from exe_core.detection import ImageError, read_image
 from exe_core.fetching import (
     Fetcher,
@@ -34,6 +34,7 @@ from exe_core.fetching import (
 from exe_core.grouping import perceptual_hash
 from exe_core.ledger import Ledger, Page, Row
 from exe_core.photo_sites import SOURCES, Found, Source
+from exe_core.settings import KEYWORDS
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ import pytest
 
 from exe_core import config
 from exe_core.config import ConfigError, load_study, parse_study
+from exe_core.settings import Train
 
 SETS = {"lab": {"kind": "fer2013", "path": "fer.csv"}}
 RUNS = {"lab": {"sets": ["lab"]}}
@@ -22,7 +23,7 @@ def test_every_study_that_is_shipped_is_valid_and_holds_only_differences(name):
 
 
 def test_the_defaults_are_the_published_recipe():
-    recipe = config.Train()
+    recipe = Train()
     assert (recipe.model, recipe.size, recipe.epochs, recipe.batch_size, recipe.seed) == (
         "resnet18",
         224,
@@ -68,6 +69,11 @@ def test_a_run_may_differ_from_the_recipe_of_the_study():
 def test_what_is_wrong_is_named_with_what_is_allowed(changes, fault):
     with pytest.raises(ConfigError, match=fault):
         parse_study(settings(**changes))
+
+
+def test_a_limit_for_one_source_leaves_those_of_the_others():
+    study = parse_study(settings(pull={"per_page": {"pexels": 10}}))
+    assert study.pull.per_page == {"pexels": 10, "pixabay": 200}
 
 
 def test_a_test_set_is_never_trained_on():

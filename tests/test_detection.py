@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exe_core import detection
-from exe_core.config import ROOT, Crop
+from exe_core.config import ROOT
 from exe_core.detection import (
     DetectorError,
     Face,
@@ -28,6 +28,7 @@ from exe_core.detection import (
     find_faces,
     read_image,
 )
+from exe_core.settings import Crop
 from exe_core.world.render import render_face
 
 RED, GREEN, BLUE, GRAY = (250, 10, 10), (10, 250, 10), (10, 10, 250), (120, 120, 120)

@@ -7,7 +7,7 @@ import pytest
 from published_files import write_files
 
 from exe_core import published, published_claims
-from exe_core.config import Statistics
+from exe_core.settings import Statistics
 
 STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000)
 

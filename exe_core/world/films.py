@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from exe_core.config import ROOT, Study, World
+from exe_core.config import ROOT, Study
 from exe_core.schema import write
+from exe_core.settings import World
 from exe_core.world import backgrounds, render
 from exe_core.world.making import digest, generator, workers, write_truth
 from exe_core.world.scripts import (

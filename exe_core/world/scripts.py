@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exe_core.config import Study, World
+from exe_core.config import Study
 from exe_core.schema import EMOTIONS
+from exe_core.settings import World
 from exe_core.world import face
 from exe_core.world.making import FACE_WIDTH, generator
 

@@ -1,0 +1,130 @@
+"""Films to frames and faces: each film once, none lost because another is damaged."""
+
+import shutil
+
+import av
+import numpy as np
+import pytest
+
+from exe_core import screening
+from exe_core.config import parse_study
+from exe_core.detection import FaceFinder
+from exe_core.world.render import render_face
+
+SIZE = 160
+
+
+def write_film(path, pictures, *, hold=10):
+    """Write each picture for `hold` frames, at 10 frames a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for picture in pictures:
+            for _ in range(hold):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(5)
+    face = render_face(rng, "happy", size=SIZE, style="selfie")
+    return [face, np.full_like(face, 90), face]
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch, pictures):
+    """A study of a folder with two films, a text file named as a film, and something else."""
+    films = tmp_path / "data" / "films"
+    films.mkdir(parents=True)
+    write_film(films / "Good one.mp4", pictures)
+    write_film(films / "other.mkv", pictures[:2])
+    (films / "text.mp4").write_text("no film")
+    (films / "notes.txt").write_text("nothing")
+    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
+    settings = {
+        "name": "clips",
+        "kind": "real",
+        "title": "Clips",
+        "films": {"path": "films", "every": 10},
+        "crop": {"size": 64},
+        "sets": {"lab": {"kind": "fer2013", "path": "none.csv"}},
+        "runs": {"lab": {"sets": ["lab"]}},
+    }
+    return parse_study(settings)
+
+
+@pytest.fixture(scope="module")
+def finder():
+    with FaceFinder() as found:
+        yield found
+
+
+def test_a_file_that_is_no_film_is_a_row_with_its_reason(study):
+    films = screening.list_films(study).set_index("film_id")
+    assert list(films.index) == ["Good one", "other", "text"]
+    assert films.loc["Good one", "status"] == "ok"
+    assert films.loc["Good one", "duration_s"] == pytest.approx(3)
+    assert films.loc["text", "status"] == "unreadable"
+    assert films.loc["text", "error"]
+
+
+def test_frames_without_a_face_are_kept(study, finder):
+    films, frames, faces = screening.screen(
+        study, screening.list_films(study), finder=finder, progress=False
+    )
+    good = frames[frames["film_id"] == "Good one"]
+    assert good["frame"].tolist() == [0, 10, 20]
+    assert good["n_faces"].tolist() == [1, 0, 1]
+    assert good["time_s"].tolist() == pytest.approx([0, 1, 2])
+    assert faces[faces["group_id"] == "Good one"]["item_id"].tolist() == [
+        "Good one:000000",
+        "Good one:000020",
+    ]
+    assert films.set_index("film_id")["status"].to_dict() == {
+        "Good one": "ok",
+        "other": "ok",
+        "text": "unreadable",
+    }
+
+
+def test_a_film_is_screened_once_until_it_changes(study, finder, pictures, monkeypatch):
+    listed = screening.list_films(study)
+    first = screening.screen(study, listed, finder=finder, progress=False)
+    decoded = []
+    real = screening.sample_frames
+    monkeypatch.setattr(
+        screening, "sample_frames", lambda path, **k: decoded.append(path.name) or real(path, **k)
+    )
+    again = screening.screen(study, listed, finder=finder, progress=False)
+    assert decoded == ["text.mp4"]
+    for one, other in zip(first, again, strict=True):
+        assert one.equals(other)
+    write_film(study.data_dir / "films" / "other.mkv", pictures)
+    _, frames, _ = screening.screen(study, listed, finder=finder, progress=False)
+    assert "other.mkv" in decoded
+    assert (frames["film_id"] == "other").sum() == 3
+
+
+def test_a_film_cut_off_is_partial_and_the_others_are_whole(study, finder):
+    path = study.data_dir / "films" / "other.mkv"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * 0.7)])
+    films, frames, _ = screening.screen(
+        study, screening.list_films(study), finder=finder, progress=False
+    )
+    rows = films.set_index("film_id")
+    assert rows.loc["other", "status"] in ("partial", "unreadable")
+    assert rows.loc["other", "error"]
+    assert rows.loc["Good one", "status"] == "ok"
+    assert (frames["film_id"] == "Good one").sum() == 3
+
+
+def test_no_film_at_all_is_an_error(study):
+    shutil.rmtree(study.data_dir / "films")
+    (study.data_dir / "films").mkdir()
+    with pytest.raises(screening.ScreeningError, match=r"give files ending in \.mp4"):
+        screening.list_films(study)
