@@ -12,9 +12,8 @@ import os
 import pickle
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
 from exe_core import augmentation, models
-from exe_core.config import Train
+from exe_core.settings import Train
 
 log = logging.getLogger(__name__)
 
@@ -64,31 +63,33 @@ class Run:
             recipe.model, n_classes=n_classes, weights=recipe.weights, seed=recipe.seed
         )
         self.frozen = freeze(network, recipe.trainable)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = optimizer_of(self.network, recipe)
         self.scheduler = scheduler_of(self.optimizer, recipe)
         self.epoch = 0
-        self.history: list[dict[str, object]] = []
+        self.history: list[dict[str, Any]] = []
         self.kept: dict[str, torch.Tensor] = {}
         self.kept_epoch = 0
 
     def step(self, epoch: int, parts: Mapping[str, Part]) -> None:
         """Train for one epoch, measure, and keep the weights if they are to be kept."""
         rate = self.optimizer.param_groups[0]["lr"]
-        passes = {"train": partial(self._learn, epoch=epoch), "val": self._evaluate}
-        for split, go_through in passes.items():
-            start = time.perf_counter()
-            loss, answers = go_through(parts[split])
+        for split in ("train", "val"):
+            part, start = parts[split], time.perf_counter()
+            learning = split == "train"
+            loss, answers = self._learn(part, epoch=epoch) if learning else self._evaluate(part)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the {split} loss of epoch {epoch} is {loss}: lower learning_rate "
                     f"({self.recipe.learning_rate}), or set `precision: fp32`"
                 )
             row = {"epoch": epoch, "split": split, "learning_rate": rate, "loss": loss}
-            row |= _agreement(answers, parts[split].labels)
+            row |= _agreement(answers, part.labels)
             self.history.append({**row, "seconds": time.perf_counter() - start})
-        plateau = isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau)
-        self.scheduler.step(*[loss] if plateau else [])
+        if isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau):
+            self.scheduler.step(loss)  # of "val", the last of the two
+        else:
+            self.scheduler.step()
         self.epoch = epoch
         if self.recipe.keep == "last" or self._rank(epoch) > self._rank(self.kept_epoch):
             state = self.network.state_dict()
@@ -190,16 +191,16 @@ def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
 def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     """Make the optimiser of the weights that learn."""
     learning = [weights for weights in network.parameters() if weights.requires_grad]
-    common = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    rate, decay = recipe.learning_rate, recipe.weight_decay
     match recipe.optimizer:
         case "adam":
-            return torch.optim.Adam(learning, **common, fused=True)
+            return torch.optim.Adam(learning, lr=rate, weight_decay=decay, fused=True)
         case "adamw":
-            return torch.optim.AdamW(learning, **common, fused=True)
+            return torch.optim.AdamW(learning, lr=rate, weight_decay=decay, fused=True)
         case "sgd":
-            return torch.optim.SGD(learning, **common, momentum=0.9, fused=True)
+            return torch.optim.SGD(learning, lr=rate, weight_decay=decay, momentum=0.9, fused=True)
         case "rmsprop":
-            return torch.optim.RMSprop(learning, **common)
+            return torch.optim.RMSprop(learning, lr=rate, weight_decay=decay)
 
 
 def scheduler_of(

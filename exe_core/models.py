@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -73,7 +74,7 @@ class Classifier:
     network: nn.Module
     labels: tuple[str, ...]
     preprocessing: Preprocessing
-    card: dict = field(repr=False)
+    card: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
         network = architecture.builder(n_classes)
     if weights == "imagenet":
         body = _imagenet(name, architecture)
-        network.load_state_dict(body | {f"fc.{k}": v for k, v in network.fc.state_dict().items()})
+        network.load_state_dict(
+            body | {f"fc.{k}": v for k, v in network.get_submodule("fc").state_dict().items()}
+        )
     elif weights != "none":
         raise WeightsError(f"weights {weights!r}: allowed are 'imagenet' and 'none'")
     return network
@@ -221,7 +224,7 @@ REGISTRY = {
 """Name in a recipe -> network."""
 
 
-def save(network: nn.Module, folder: Path, *, card: Mapping[str, object]) -> Path:
+def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
     """Write weights and card, the card last: a folder with a card holds a whole model.
 
     Parameters
@@ -283,7 +286,7 @@ def load(folder: Path, *, labels: Sequence[str] | None = None) -> Classifier:
     return Classifier(network, found, _preprocessing(card, folder), card)
 
 
-def read_card(folder: Path) -> dict:
+def read_card(folder: Path) -> dict[str, Any]:
     """Read the card of a model: what it is, how it was made, how good it was.
 
     Raises
@@ -305,7 +308,7 @@ def read_card(folder: Path) -> dict:
     return card
 
 
-def _preprocessing(card: Mapping[str, object], folder: Path) -> Preprocessing:
+def _preprocessing(card: Mapping[str, Any], folder: Path) -> Preprocessing:
     try:
         fields = dict(card["preprocessing"])
         return Preprocessing(

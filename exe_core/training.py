@@ -11,20 +11,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from exe_core import augmentation, epochs, models, record, schema
-from exe_core.config import Train
+from exe_core import epochs, models, record, schema
 from exe_core.epochs import TrainingError
+from exe_core.settings import Train
 
 log = logging.getLogger(__name__)
 
 HISTORY_FILE, CHECKPOINT_FILE = "history.parquet", "checkpoint.pt"
-_CODE = [Path(module.__file__) for module in (models, augmentation, epochs)] + [Path(__file__)]
+_CODE = [
+    Path(__file__).with_name(f"{name}.py")
+    for name in ("models", "augmentation", "epochs", "training")
+]
 
 
 def train(
@@ -87,7 +91,7 @@ def train(
     labels, splits = np.asarray(labels), _limited(splits, recipe=recipe)
     _check(faces, labels, splits, recipe=recipe, classes=classes)
     preprocessing = replace(models.find(recipe.model).preprocessing, size=recipe.size, gray=gray)
-    card = {
+    card: dict[str, Any] = {
         "model": recipe.model,
         "labels": list(classes),
         "preprocessing": asdict(preprocessing),
@@ -143,7 +147,7 @@ def _check(
 
 
 def _data_digest(faces: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> str:
-    found = hashlib.sha256(np.ascontiguousarray(faces))
+    found = hashlib.sha256(np.ascontiguousarray(faces).data)
     found.update(record.digest_of([labels.tolist(), splits.tolist()]).encode())
     return found.hexdigest()
 
@@ -187,7 +191,7 @@ def _finish(
     parts: Mapping[str, epochs.Part],
     folder: Path,
     *,
-    card: Mapping[str, object],
+    card: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Save history, weights and card; the checkpoint has served."""
     history = pd.DataFrame(run.history).assign(run_id=card["run_id"])

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from exe_core import models
-from exe_core.config import Train
 from exe_core.epochs import Part, Run, TrainingError, freeze, optimizer_of, scheduler_of
+from exe_core.settings import Train
 
 
 def recipe(**changes):

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from exe_core import epochs, models, schema, training
-from exe_core.config import Train
+from exe_core.settings import Train
 from exe_core.training import TrainingError, train
 from exe_core.world.render import render_face
 

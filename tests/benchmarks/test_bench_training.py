@@ -9,8 +9,8 @@ import torch
 
 from exe_core import inference, models
 from exe_core.augmentation import PRESETS, augment
-from exe_core.config import Train
 from exe_core.epochs import Part, Run
+from exe_core.settings import Train
 
 BATCH = 32
 
