@@ -217,10 +217,13 @@ rule book:
         [path for folder in ("book", "data/frozen") for path in Path(folder).rglob("*") if is_source(path)],
     output:
         "_build/html/index.html",
+    log:
+        "_build/book.log",
     params:
         study=study.name,
         pages=[str(page) for page in pages()],
     threads: 1
     shell:
         "exe assemble {params.study} {params.pages} && "
-        "EXE_STUDY={params.study} jupyter-book build . --warningiserror --keep-going --quiet && touch {output}"
+        "{{ EXE_STUDY={params.study} jupyter-book build . --warningiserror --keep-going --quiet "
+        "> {log} 2>&1 || {{ cat {log}; false; }}; }} && touch {output}"

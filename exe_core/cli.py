@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import sys
+import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -21,6 +24,7 @@ app = typer.Typer(
 )
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
+_RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -73,12 +77,16 @@ def stage(
         fail(f"no notebook {notebook!r}; there are {known}")
     given = {"study": study} | dict(_parameter(text) for text in parameter or [])
     target = out or ROOT / "data" / "results" / study / "notebooks" / source.name
+    started = time.monotonic()
     _execute(source, target, parameters=given)
     absent = [str(path) for path in writes or [] if not path.exists()]
     if absent:
         fail(f"{source.name} ended well and left no {', '.join(absent)}")
     if ledger:
         write_json({path.name: digest(path) for path in writes or []}, ledger)
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
+    named = " ".join([notebook, *(str(value) for key, value in given.items() if key != "study")])
+    typer.echo(f"{named}: {time.monotonic() - started:.0f} s, {peak_mib:.0f} MiB at most")
 
 
 def _parameter(text: str) -> tuple[str, object]:
@@ -112,6 +120,7 @@ def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> No
             cwd=str(ROOT),
             kernel_name="python3",
             progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as fault:
         cause = _ESCAPES.sub("", f"{fault.ename}: {fault.evalue}").strip()

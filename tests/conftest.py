@@ -44,7 +44,7 @@ class Project:
         options = ["--cores", "2", "--rerun-incomplete", "--max-checksum-file-size", "10000000000"]
         config = ["--config", f"study={study}"]
         return self.run(
-            "snakemake", *options, "--quiet", "host", *config, "--", *targets, **environment
+            "snakemake", *options, "--quiet", "all", *config, "--", *targets, **environment
         )
 
 
