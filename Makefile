@@ -37,9 +37,7 @@ $(BIN)/.complete: requirements.lock pyproject.toml
 	@touch $@
 
 book: setup  ## compute a study and build its book: STUDY=demo|smoke|real|exe|rafdb DATA=<folder> JOBS=n
-	@exe check $(STUDY)
-	@snakemake --config study=$(STUDY) --cores $(JOBS) --rerun-incomplete \
-	  --max-checksum-file-size 10000000000 --quiet all -- all
+	@exe build $(STUDY) --jobs $(JOBS)
 	@echo "the book: file://$(CURDIR)/_build/html/index.html"
 
 test: setup  ## run the quick tests; SLOW=1 runs all

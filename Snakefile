@@ -1,6 +1,6 @@
 """The study as stages, one rule a notebook: pull -> crop -> train -> predict -> benchmarks, films -> claims.
 
-snakemake --cores 2 --config study=demo all
+exe build demo   (or: snakemake --cores 2 --config study=demo all)
 
 What is unchanged is not run again; the judge is the content of what a stage reads: its notebook,
 the modules that the notebook imports, the settings, and the ledgers of the stages before it. A

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import resource
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +18,7 @@ import typer
 import yaml
 
 from exe_core.config import ROOT, ConfigError, Study, load_study
-from exe_core.record import digest, write_json, write_values
+from exe_core.record import digest, provenance, write_json, write_values
 
 app = typer.Typer(
     help="Expressions Ensemble, re-examined: run the stages of a study.",
@@ -24,6 +28,9 @@ app = typer.Typer(
 )
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
+FROZEN = ("metrics", "confusion", "comparisons", "film_summary", "claims")
+"""The tables of estimates that `freeze` keeps."""
+
 _RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -52,6 +59,31 @@ def check(name: Annotated[str, typer.Argument(help="the study, configs/<name>.ym
     if missing:
         lines = "\n".join(f"  {what}" for what in missing)
         fail(f"study {name} lacks\n{lines}\ndata/README.md says what each is and who has it")
+
+
+@app.command()
+def build(
+    study: Annotated[str, typer.Argument(help="the study, configs/<study>.yml")],
+    jobs: Annotated[int, typer.Option(min=1, help="cores to use")] = 2,
+) -> None:
+    """Compute what is missing or stale of a study, and its book.
+
+    One build at a time: the lock goes with the process, so a killed one leaves none behind.
+    """
+    check(study)
+    (ROOT / ".snakemake").mkdir(exist_ok=True)
+    with (ROOT / ".snakemake" / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail("another build is under way in this folder: wait for it, or stop it")
+        command = [sys.executable, "-m", "snakemake", "--config", f"study={study}"]
+        command += ["--cores", str(jobs), "--max-checksum-file-size", str(10**10)]
+        command += ["--nolock", "--rerun-incomplete"]
+        command += ["--quiet", "host", "progress", "reason", "rules", "--", "all"]
+        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": tools}, check=False)
+    raise typer.Exit(done.returncode)
 
 
 @app.command()
@@ -135,6 +167,31 @@ def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> No
 
 def _named(parameters: dict[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+@app.command()
+def freeze(name: Annotated[str, typer.Argument(help="a study that has been computed")]) -> None:
+    """Keep the estimates, values and charts of a study with the paper, in data/frozen/<study>.
+
+    Pictures of faces are left out: they are somebody's data.
+    """
+    study = _study(name)
+    target = ROOT / "data" / "frozen" / name
+    charts = {path.name.partition(".")[0] for path in study.results.glob("figures/*.vl.json")}
+    kept = [study.table(table) for table in FROZEN if study.table(table).exists()]
+    kept += [path for path in study.results.glob("values/*.json") if path.stem != "study"]
+    kept += [
+        path for path in study.results.glob("figures/*") if path.name.partition(".")[0] in charts
+    ]
+    if not kept:
+        fail(f"study {name} has no results to freeze: make book STUDY={name} first")
+    shutil.rmtree(target, ignore_errors=True)
+    for path in kept:
+        copy = target / path.relative_to(study.results)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    write_json(provenance(study), target / "provenance.json")
+    typer.echo(f"{len(kept)} files of {name} are frozen in {target.relative_to(ROOT)}")
 
 
 @app.command()

@@ -39,13 +39,9 @@ class Project:
         done.output = done.stdout
         return done
 
-    def make(self, *targets, study="smoke", **environment):
-        """Run Snakemake as the Makefile does."""
-        options = ["--cores", "2", "--rerun-incomplete", "--max-checksum-file-size", "10000000000"]
-        config = ["--config", f"study={study}"]
-        return self.run(
-            "snakemake", *options, "--quiet", "all", *config, "--", *targets, **environment
-        )
+    def build(self, study="smoke", **environment):
+        """Compute what is missing of a study, and its book."""
+        return self.run("python", "-m", "exe_core.cli", "build", study, **environment)
 
 
 def copy_project(root):
@@ -69,6 +65,6 @@ def copy_project(root):
 def smoke(tmp_path_factory):
     """The smoke study, run from nothing to its book in a copy of the project."""
     project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
-    done = project.make("all")
+    done = project.build()
     assert done.returncode == 0, done.output[-4000:]
     return project

@@ -98,7 +98,7 @@ def test_claims_have_an_estimate_with_its_interval_or_a_reason(smoke):
 
 def test_a_second_run_does_nothing(smoke):
     before = {path: path.stat().st_mtime_ns for path in pages(smoke)}
-    done = smoke.make("all")
+    done = smoke.build()
     assert done.returncode == 0, done.output
     assert {path: path.stat().st_mtime_ns for path in pages(smoke)} == before
 
@@ -107,7 +107,7 @@ def test_a_file_that_is_only_newer_makes_nothing_stale(smoke):
     before = {path: path.stat().st_mtime_ns for path in pages(smoke)}
     os.utime(smoke.root / "exe_core" / "schema.py")
     os.utime(smoke.root / "notebooks" / "03-train.ipynb")
-    assert smoke.make("all").returncode == 0
+    assert smoke.build().returncode == 0
     assert {path: path.stat().st_mtime_ns for path in pages(smoke)} == before
 
 
@@ -115,14 +115,24 @@ def test_a_word_of_prose_rebuilds_the_book_and_runs_no_stage(smoke):
     before = {path: path.stat().st_mtime_ns for path in pages(smoke)}
     limits = smoke.root / "book" / "limits.md"
     limits.write_text(limits.read_text() + "\nA word about zebras.\n")
-    assert smoke.make("all").returncode == 0
+    assert smoke.build().returncode == 0
     assert {path: path.stat().st_mtime_ns for path in pages(smoke)} == before
     assert "zebras" in (smoke.root / "_build" / "html" / "book" / "limits.html").read_text()
 
 
 def test_pulling_again_asks_for_nothing_twice(smoke):
     photos = table(smoke, "photos")
-    done = smoke.run("exe", "stage", "01-pull", "--study", "smoke", "--out", "again.ipynb")
+    done = smoke.run(
+        "python",
+        "-m",
+        "exe_core.cli",
+        "stage",
+        "01-pull",
+        "--study",
+        "smoke",
+        "--out",
+        "again.ipynb",
+    )
     assert done.returncode == 0, done.output
     again = table(smoke, "photos")
     assert (
@@ -150,13 +160,13 @@ def test_a_failed_stage_says_why_and_the_next_run_resumes_there(smoke, tmp_path)
     ledger = smoke.root / "data/results/smoke/ledgers/predict-rafdb.json"
     ledger.unlink()
     weights.write_bytes(kept[: len(kept) // 2])
-    done = smoke.make("all")
+    done = smoke.build()
     assert done.returncode != 0
     assert "04-predict.ipynb failed in its cell" in done.output
     assert "04-predict-rafdb.failed.ipynb" in done.output
     weights.write_bytes(kept)
     before = digests(smoke)
-    assert smoke.make("all").returncode == 0
+    assert smoke.build().returncode == 0
     after = digests(smoke)
     assert after["predict-rafdb"]
     assert {k: v for k, v in after.items() if k in before} == before
@@ -174,7 +184,7 @@ def test_a_killed_run_resumes_to_the_same_tables(smoke, tmp_path):
         path.unlink()
     shutil.rmtree(results / "models")
     process = subprocess.Popen(
-        ["snakemake", "--cores", "2", "--config", "study=smoke", "--quiet", "--", "all"],
+        ["python", "-m", "exe_core.cli", "build", "smoke"],
         cwd=project.root,
         env=project.environment,
         stdout=subprocess.DEVNULL,
@@ -188,11 +198,7 @@ def test_a_killed_run_resumes_to_the_same_tables(smoke, tmp_path):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert (
-        project.run("snakemake", "--unlock", "--cores", "1", "--config", "study=smoke").returncode
-        == 0
-    )
-    done = project.make("all")
+    done = project.build()
     assert done.returncode == 0, done.output[-3000:]
     after = digests(project)
     for stage in ("train-pexels-v1", "predict-pexels-v1", "benchmarks", "claims"):

@@ -1,0 +1,97 @@
+"""The smoke book as a reader meets it: in a real browser, from disk, without a network."""
+
+import json
+import re
+
+import pytest
+from browser import chromium, opened  # noqa: F401
+
+pytestmark = pytest.mark.slow
+
+OUTSIDE = re.compile(r'<(?:script|link|img|iframe|source)[^>]+(?:src|href)="((?:https?:)?//[^"]+)"')
+SIX = {"svg", "png", "pdf", "csv", "vl.json", "provenance.json"}
+
+
+@pytest.fixture(scope="module")
+def html(smoke):
+    return smoke.root / "_build" / "html"
+
+
+def all_pages(html):
+    return sorted(html.rglob("*.html"))
+
+
+def wait_for_charts(page):
+    page.wait_for_function(
+        "document.querySelectorAll('script.chart-spec').length === "
+        "document.querySelectorAll('[data-live]').length",
+        timeout=30_000,
+    )
+
+
+def test_every_stage_and_every_chapter_is_a_page(html):
+    names = {path.relative_to(html).as_posix() for path in all_pages(html)}
+    for chapter in ("question", "methods", "results", "claims", "limits", "data", "reproducing"):
+        assert f"book/{chapter}.html" in names
+    for notebook in ("00-world", "01-pull", "02-crop", "03-train-rafdb", "06-films", "07-claims"):
+        assert f"book/executed/{notebook}.html" in names
+
+
+def test_no_page_loads_anything_from_outside(html):
+    found = {page.name: OUTSIDE.findall(page.read_text()) for page in all_pages(html)}
+    assert {name: addresses for name, addresses in found.items() if addresses} == {}
+
+
+def test_every_page_opens_without_a_network_and_every_chart_is_live(html, chromium):  # noqa: F811
+    charts = 0
+    for path in all_pages(html):
+        with opened(chromium, path) as (page, faults):
+            wait_for_charts(page)
+            charts += page.locator("script.chart-spec").count()
+            assert faults == [], path.name
+    assert charts > 20
+
+
+def test_pictures_stay_where_scripts_are_off(html, chromium):  # noqa: F811
+    with opened(chromium, html / "book" / "results.html", javascript=False) as (page, faults):
+        pictures = page.locator("figure.paper-figure img")
+        assert pictures.count() > 5
+        widths = pictures.evaluate_all("all => all.map(img => img.naturalWidth)")
+        assert min(widths) > 100
+        assert faults == []
+
+
+def test_every_figure_says_in_words_what_it_shows(html, chromium):  # noqa: F811
+    for name in ("book/results.html", "book/executed/00-world.html", "book/executed/06-films.html"):
+        with opened(chromium, html / name, javascript=False) as (page, _):
+            texts = page.locator("figure.paper-figure img").evaluate_all(
+                "all => all.map(i => i.alt)"
+            )
+            assert texts
+            assert all(len(text) > 30 for text in texts)
+
+
+def test_every_chart_has_its_six_files_of_known_origin(smoke):
+    folder = smoke.root / "data" / "results" / "smoke" / "figures"
+    names = {path.name.partition(".")[0] for path in folder.iterdir()}
+    assert {"fig-film-shares", "fig-claims", "fig-benchmark-recall"} <= names
+    for name in names:
+        about = json.loads((folder / f"{name}.provenance.json").read_text())
+        suffixes = {path.name.partition(".")[2] for path in folder.glob(f"{name}.*")}
+        assert suffixes == set(about["files"])
+        assert suffixes in (SIX, {"jpg", "png", "csv", "provenance.json"})
+        assert about["commit"] is None or len(about["commit"]) >= 40
+        assert about["settings"]["name"] == "smoke"
+
+
+def test_pages_with_synthetic_results_say_so(html):
+    for page in [*(html / "book" / "executed").glob("*.html"), html / "book" / "results.html"]:
+        assert "a program drew" in page.read_text(), page.name
+    assert "a program drew" not in (html / "book" / "question.html").read_text()
+
+
+def test_numbers_in_the_abstract_are_those_of_the_tables(smoke, html):
+    values = json.loads((smoke.root / "data/results/smoke/values/films.json").read_text())
+    entry = values["films.exe.balanced_accuracy"]
+    shown = f"{entry['value']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]"
+    assert shown in (html / "book" / "index.html").read_text()
