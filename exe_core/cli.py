@@ -31,6 +31,9 @@ EXECUTED = ROOT / "book" / "executed"
 FROZEN = ("metrics", "confusion", "comparisons", "film_summary", "claims")
 """The tables of estimates that `freeze` keeps."""
 
+CHATTER = ("Assuming", "Building DAG", "Using shell", "Select jobs", "Execute ")
+"""Lines of Snakemake that tell a reader nothing; no option of it leaves out just these."""
+
 _RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -82,8 +85,18 @@ def build(
         command += ["--nolock", "--rerun-incomplete"]
         command += ["--quiet", "host", "progress", "reason", "rules", "--", "all"]
         tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": tools}, check=False)
-    raise typer.Exit(done.returncode)
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PATH": tools},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as snakemake:
+            for line in snakemake.stdout:
+                if not line.startswith(CHATTER):
+                    typer.echo(line, nl=False)
+    raise typer.Exit(snakemake.returncode)
 
 
 @app.command()
