@@ -166,8 +166,16 @@ def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
 
 
 def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
-    """Draw the estimate of each claim with its interval, in the colour of its verdict."""
-    data = drawable(claims, ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict"])
+    """Draw the estimate of each claim with its interval, in the colour of its verdict.
+
+    Parameters
+    ----------
+    claims
+        Table "claims"; a tick stands at its column `reference`, the value that the estimate is
+        tested against, 0 where there is none.
+    """
+    columns = ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict", "reference"]
+    data = drawable(claims if "reference" in claims else claims.assign(reference=0.0), columns)
     data["claim"] = [
         "\n".join([name, *textwrap.wrap(statistic, 44)])
         for name, statistic in zip(data["claim_id"], data["statistic"], strict=True)
@@ -180,8 +188,8 @@ def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
         scale=alt.Scale(domain=list(VERDICTS), range=list(VERDICTS.values())),
         legend=alt.Legend(symbolType="circle"),
     )
-    estimate = alt.X("estimate:Q", title="estimate")
-    zero = alt.Chart().mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x=alt.datum(0))
+    estimate = alt.X("estimate:Q", title="estimate; the tick is what it is tested against")
+    against = alt.Chart().mark_tick(color=INK, thickness=1.5, size=22).encode(x="reference:Q", y=y)
     dots = intervals(data, x=estimate, y=y, colour=verdict, tooltip=["text", "verdict"])
     untestable = (
         alt.Chart()
@@ -189,8 +197,9 @@ def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
         .encode(x=alt.datum(0), y=y, text="verdict:N")
         .transform_filter("!isValid(datum.estimate)")
     )
-    layers = alt.layer(zero, *dots.layer, untestable, data=data)
-    return styled(layers.properties(width=WIDTH - 290, height=alt.Step(44)))
+    layers = alt.layer(against, *dots.layer, untestable, data=data)
+    tallest = 1 + data["claim"].str.count("\n").max()
+    return styled(layers.properties(width=WIDTH - 290, height=alt.Step(int(12 * tallest + 8))))
 
 
 def _faceted(
