@@ -24,6 +24,7 @@ from exe_core import datasets, schema
 from exe_core.config import Study
 from exe_core.datasets import DatasetError, faces_as_shipped, items, load_faces, split
 from exe_core.schema import FIVE
+from exe_core.world.render import render_face
 
 Write = Callable[[Path], None]
 
@@ -241,3 +242,48 @@ def test_items_of_a_real_study_need_its_data(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("EXE_DATA")
     with pytest.raises(ValueError, match="DATA=<folder>"):
         datasets.items(folder_study(), "one")
+
+
+def test_the_sets_of_a_study_are_cropped_as_each_says(folders: Path) -> None:
+    rng = np.random.default_rng(3)
+    for name, size in (("shipped", 48), ("found", 200)):
+        for emotion in ("happy", "sad"):
+            face = render_face(rng, emotion, size=size, style="selfie")
+            save(Image.fromarray(face), folders / name / emotion / "0.png")
+    save(picture(1, size=(200, 200)), folders / "found" / "sad" / "1.png")
+    study = make_study(
+        labels=("happy", "sad"),
+        shipped={"kind": "folder", "path": "shipped", "crop": "as shipped"},
+        found={"kind": "folder", "path": "found"},
+    )
+    images, faces = datasets.faces_of(study, progress=False)
+    assert images.groupby("set_name")["status"].agg(list).to_dict() == {
+        "found": ["ok", "ok", "no face"],
+        "shipped": ["ok", "ok"],
+    }
+    whole = faces.set_index("set_name")["area_share"]
+    assert (whole["shipped"] == 1).all()
+    assert (whole["found"] < 0.8).all()
+
+
+def test_a_run_learns_from_the_train_and_val_faces_of_its_own_sets(folders: Path) -> None:
+    for name in ("one", "two"):
+        rows = [(f"{emotion}{k}.png", emotion) for emotion in ("happy", "sad") for k in range(10)]
+        write_listed(folders / name, rows, "file,emotion")
+    study = make_study(
+        labels=("happy", "sad"),
+        one={"kind": "folder", "path": "one", "crop": "as shipped"},
+        two={"kind": "folder", "path": "two", "crop": "as shipped", "role": "test"},
+    )
+    _, faces = datasets.faces_of(study, progress=False)
+    splits = split(faces, val_share=0.25, seed=1)
+    images, labels, sides = datasets.training_set(study, "one", faces=faces, splits=splits)
+    learnt = splits[(splits["set_name"] == "one") & (splits["split"] != "test")]
+    assert images.shape == (len(learnt), 224, 224, 3)
+    assert sorted(sides) == sorted(learnt["split"])
+    assert set(labels) == {0, 1}
+    without = splits.assign(
+        split=splits["split"].mask(splits["face_id"].str.contains("sad"), "test")
+    )
+    with pytest.raises(DatasetError, match="no training face shows sad"):
+        datasets.training_set(study, "one", faces=faces, splits=without)

@@ -1,5 +1,6 @@
 """The world's questions: on tables whose answer is built in, the verdict is that answer."""
 
+import pandas as pd
 import pytest
 from known_world import STUDY, make_tables
 
@@ -83,3 +84,21 @@ def test_too_few_films_to_decide_are_said_to_be(tables):
     rows = questions.answer(STUDY, **{**tables, "film_predictions": few}).set_index("claim_id")
     assert rows.loc["q1-fer2013", "verdict"] == "not supported"
     assert rows.loc["q1-fer2013", "reason"] == "with 3 films p can't fall below 0.25"
+
+
+def test_the_truth_of_a_film_lies_on_its_sampled_frames():
+    truth = pd.DataFrame(
+        {
+            "item_id": ["f:000000", "f:000024", "f:000048", "g:000000"],
+            "set_name": "films",
+            "label_true": ["sad", None, "happy", "angry"],
+        }
+    )
+    frames = pd.DataFrame(
+        {"film_id": "f", "frame": [0, 24, 48, 72], "time_s": [0.0, 1.0, 2.0, 3.0]}
+    )
+    course = questions.true_course(truth, frames)
+    assert course["time_s"].tolist() == [0.0, 1.0, 2.0]
+    assert course["label_true"].isna().tolist() == [False, True, False]
+    assert course["label_true"].dropna().tolist() == ["sad", "happy"]
+    assert questions.true_course(truth, frames.assign(film_id="unknown")).empty
