@@ -93,7 +93,7 @@ def build(
             stderr=subprocess.STDOUT,
             text=True,
         ) as snakemake:
-            for line in snakemake.stdout:
+            for line in snakemake.stdout or ():
                 if not line.startswith(CHATTER):
                     typer.echo(line, nl=False)
     raise typer.Exit(snakemake.returncode)

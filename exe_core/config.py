@@ -7,12 +7,13 @@ known here is refused, so a mistyped one can't silently leave a default in force
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from exe_core.schema import EMOTIONS, FIVE
 from exe_core.settings import Crop, Films, Part, Pull, Run, Set, Statistics, Train, World
@@ -120,7 +121,7 @@ class Study(Part):
         for name, path in (("films", self.films.path), ("published", self.published)):
             if path and not (self.data_dir / path).exists():
                 lacking.append(f"{name}: {self.data_dir / path}")
-        sources = {entry.source for entry in self.sets.values() if entry.kind == "photos"}
+        sources = {entry.source for entry in self.sets.values() if entry.source}
         for source in sorted(sources):
             if not os.environ.get(f"{source.upper()}_API_KEY"):
                 lacking.append(f"{source}: its API key in the variable {source.upper()}_API_KEY")
@@ -210,7 +211,7 @@ def parse_study(settings: dict[str, object], *, origin: str = "settings") -> Stu
         raise ConfigError(f"{origin}: " + "; ".join(lines)) from None
 
 
-def _explain(fault: dict) -> str:
+def _explain(fault: Mapping[str, Any]) -> str:
     where = ".".join(str(step) for step in fault["loc"]) or "study"
     if fault["type"] == "extra_forbidden":
         return f"{where}: no such key ({_known_keys(fault['loc'][:-1])})"
@@ -218,13 +219,11 @@ def _explain(fault: dict) -> str:
 
 
 def _known_keys(where: tuple) -> str:
-    model: type[BaseModel] | None = Study
+    """List the keys of a part of the settings, found by its path: ("sets", "fer2013")."""
+    part: Any = Study
     for step in where:
-        field = model.model_fields.get(step) if model else None
-        entry = {"sets": Set, "runs": Run}.get(step) if model is Study else None
-        annotation = field.annotation if field else None
-        if entry:
-            model = entry
-        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return "known: " + ", ".join(model.model_fields) if model else "see exe_core/config.py"
+        field = part.model_fields.get(step) if part is not None else None
+        within = {"sets": Set, "runs": Run}.get(step) if part is Study else None
+        annotation = within or (field.annotation if field else part if part in (Set, Run) else None)
+        part = annotation if hasattr(annotation, "model_fields") else None
+    return "known: " + ", ".join(part.model_fields) if part else "see exe_core/settings.py"

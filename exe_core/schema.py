@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -91,22 +92,22 @@ def labels_of(predictions: pd.DataFrame) -> list[str]:
     return [label for label in EMOTIONS if label in present]
 
 
-def _text(**kwargs: object) -> pa.Column:
+def _text(**kwargs: Any) -> pa.Column:
     return pa.Column(str, coerce=True, **kwargs)
 
 
-def _integer(**kwargs: object) -> pa.Column:
+def _integer(**kwargs: Any) -> pa.Column:
     """Define a count or an index; nullable ones take pandas' Int64."""
     return pa.Column("Int64" if kwargs.get("nullable") else int, coerce=True, **kwargs)
 
 
-def _number(low: float | None = None, high: float | None = None, **kwargs: object) -> pa.Column:
+def _number(low: float | None = None, high: float | None = None, **kwargs: Any) -> pa.Column:
     checks = [] if low is None else [pa.Check.ge(low)]
     checks += [] if high is None else [pa.Check.le(high)]
     return pa.Column(float, checks=checks, coerce=True, **kwargs)
 
 
-def _emotion(**kwargs: object) -> pa.Column:
+def _emotion(**kwargs: Any) -> pa.Column:
     return _text(checks=pa.Check.isin(EMOTIONS), **kwargs)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -52,8 +53,8 @@ def list_films(study: Study) -> pd.DataFrame:
     return check(pd.DataFrame(rows).reindex(columns=empty("films").columns), "films")
 
 
-def _describe(path: Path) -> dict[str, object]:
-    row = {"film_id": path.stem, "title": path.stem.replace("_", " ")}
+def _describe(path: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {"film_id": path.stem, "title": path.stem.replace("_", " ")}
     try:
         info = probe(path)
     except VideoError as fault:
@@ -98,7 +99,7 @@ def screen(
 
 
 def _screen_once(
-    study: Study, film: dict[str, object], finder: FaceFinder
+    study: Study, film: dict[str, Any], finder: FaceFinder
 ) -> tuple[pd.DataFrame, ...]:
     """Screen a film, unless that was done: the same file, sampling and crops."""
     path = ROOT / film["path"]
@@ -116,9 +117,7 @@ def _screen_once(
     return tables["films"], tables["frames"], tables["faces"]
 
 
-def _screen(
-    study: Study, film: dict[str, object], *, finder: FaceFinder
-) -> dict[str, pd.DataFrame]:
+def _screen(study: Study, film: dict[str, Any], *, finder: FaceFinder) -> dict[str, pd.DataFrame]:
     film_id, crops = film["film_id"], study.processed / "crops" / "films" / film["film_id"]
     crops.mkdir(parents=True, exist_ok=True)
     frames, faces = [], []
@@ -133,6 +132,7 @@ def _screen(
             item = {"item_id": f"{film_id}:{frame:06d}", "set_name": "films", "label": None}
             faces.append(face_row(item | {"group_id": film_id}, face, k=0, path=path))
     coverage = samples.coverage
+    assert coverage is not None  # the film was read to its end
     told = film | {"n_frames": coverage.n_frames}
     if not coverage.is_complete:
         told |= {"status": "partial", "error": str(coverage)}

@@ -107,7 +107,7 @@ class Pull(Part):
     @field_validator("max_pages", "per_page")
     @classmethod
     def _other_sources_keep_theirs(cls, given: dict[str, int], info: ValidationInfo) -> dict:
-        return {**cls.model_fields[info.field_name].default, **given}
+        return {**cls.model_fields[str(info.field_name)].default, **given}
 
 
 class Set(Part):

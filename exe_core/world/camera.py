@@ -123,9 +123,9 @@ def camera(rng: np.random.Generator, canvas: np.ndarray, *, style: str) -> np.nd
         picture = cv2.GaussianBlur(picture, (0, 0), sigma)
     level, noise = rng.uniform(0.002, 0.016), rng.standard_normal((height, width, 1), np.float32)
     noise = level * noise + float(0.5 * (1 - contrast) + brightness)
-    picture *= float(contrast)
-    picture += noise
-    picture *= 255
+    np.multiply(picture, np.float32(contrast), out=picture)
+    np.add(picture, noise, out=picture)
+    np.multiply(picture, np.float32(255), out=picture)
     picture = np.clip(picture, 0, 255, out=picture).astype(np.uint8)
     if style in ("lab", "film"):  # what is stored, or compressed by the film's own codec
         return picture

@@ -236,6 +236,6 @@ def _draw(study: Study, photo: Photo, path: Path) -> Path:
 
 
 def _reduce(data: bytes, height: int) -> bytes:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
     width = round(image.shape[1] * height / image.shape[0])
     return encode(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
