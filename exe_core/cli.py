@@ -31,7 +31,15 @@ EXECUTED = ROOT / "book" / "executed"
 FROZEN = ("metrics", "confusion", "comparisons", "film_summary", "claims")
 """The tables of estimates that `freeze` keeps."""
 
-CHATTER = ("Assuming", "Building DAG", "Using shell", "Select jobs", "Execute ")
+CHATTER = (
+    "Assuming",
+    "Building DAG",
+    "Using shell",
+    "Select jobs",
+    "Execute ",
+    "Elapsed",
+    "Complete",
+)
 """Lines of Snakemake that tell a reader nothing; no option of it leaves out just these."""
 
 _RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10

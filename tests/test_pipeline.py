@@ -39,7 +39,7 @@ def test_every_hit_every_photo_and_every_request_is_accounted_for(smoke):
     assert photos["sha256"].notna().all()
     assert requests["n_returned"].sum() >= len(hits)
     asked = {query for query, _ in hits.groupby(["query", "source"])}
-    assert len(asked) == 2 * 5 * (1 + 3) / 2
+    assert len(asked) == 2 * 5 * (1 + 3), "sources, labels, queries of v1 and v2"
 
 
 def test_images_without_a_face_are_kept_and_faces_have_one_side(smoke):

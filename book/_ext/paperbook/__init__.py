@@ -9,9 +9,11 @@ dependency, so a changed number rebuilds its page.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from exe_core.record import digest
 from paperbook import assets, banner
 from paperbook.directives import PaperFigure, When
 from paperbook.roles import Estimate, Value
@@ -32,4 +34,11 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", assets.write)
     app.connect("html-page-context", assets.lift_pictures)
     app.connect("html-page-context", assets.add_charts)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    # Pages read by an older version of this code are read anew.
+    code = digest(*sorted(Path(__file__).parent.glob("*.py")))
+    return {
+        "version": "1",
+        "env_version": int(code[:8], 16),
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

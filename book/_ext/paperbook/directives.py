@@ -21,10 +21,13 @@ class Cited(SphinxDirective):
 
     required_arguments = 1
     has_content = True
+    label_prefix = ""
+    """Keeps the labels of another study's figures apart from those of the book's own."""
 
     def run(self) -> list[nodes.Node]:
         """Make the nodes; a result that is not there is an error at this line."""
         study, _, name = self.arguments[0].rpartition("/")
+        self.label_prefix = f"{study}-" if study else ""
         try:
             node = self.made(Results.cited(self.env, study), name)
         except ResultError as fault:
@@ -56,7 +59,7 @@ class PaperFigure(Cited):
     def made(self, results: Results, name: str) -> nodes.figure:
         """Build a figure node around the picture and, for a chart, its specification."""
         about = results.provenance(name)
-        self.options.setdefault("name", name)
+        self.options.setdefault("name", f"{self.label_prefix}{name}")
         is_chart = "vl.json" in about["files"]
         picture = results.figure_file(name, "svg" if is_chart else "jpg")
         shown = nodes.container(classes=["chart"] if is_chart else ["sheet"])

@@ -44,7 +44,7 @@ class PaperTable(Cited):
 
     def made(self, results: Results, name: str) -> nodes.table:
         """Build a table node of the written cells."""
-        self.options.setdefault("name", f"tab-{name}")
+        self.options.setdefault("name", f"{self.label_prefix}tab-{name}")
         rows = self._rows(results.table(name))
         cells = self._cells(rows)
         title = nodes.title("", "", *self.caption(), nodes.Text(" "), _csv(rows, name))
