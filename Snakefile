@@ -18,8 +18,7 @@ from exe_core.record import digest_of
 
 study = load_study(config.get("study", "demo"))
 RUNS = list(study.runs)
-PULLS = any(entry.kind == "photos" for entry in study.sets.values())
-HAS_FILMS = study.kind == "world" or study.films.path is not None
+PULLS, HAS_FILMS, HAS_CLAIMS = (part in study.traits for part in ("photos", "films", "claims"))
 EXECUTED = study.results / "notebooks"
 LEDGERS = study.results / "ledgers"
 IN_DATA = [study.data_dir / entry.path for entry in study.sets.values() if entry.path] if study.kind == "real" else []
@@ -74,7 +73,8 @@ def pages():
     names += ["01-pull"] if PULLS else []
     names += ["02-crop", *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in RUNS), "05-benchmarks"]
     names += ["06-films"] if HAS_FILMS else []
-    return [EXECUTED / f"{name}.ipynb" for name in [*names, "07-claims"]]
+    names += ["07-claims"] if HAS_CLAIMS else []
+    return [EXECUTED / f"{name}.ipynb" for name in names]
 
 
 STAGE = (
@@ -193,20 +193,22 @@ if HAS_FILMS:
         shell: STAGE
 
 
-rule claims:
-    message: "claims: questions put to a test"
-    input:
-        code("07-claims"),
-        LEDGERS / "benchmarks.json",
-        [LEDGERS / "films.json"] if HAS_FILMS else [],
-        [study.data_dir / study.published] if study.published else [],
-    output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
-    params:
-        notebook="07-claims",
-        settings=settings("statistics", "films", "ensembles"),
-        writes=writes(study.table("claims")),
-    threads: 1
-    shell: STAGE
+if HAS_CLAIMS:
+
+    rule claims:
+        message: "claims: questions put to a test"
+        input:
+            code("07-claims"),
+            LEDGERS / "benchmarks.json",
+            [LEDGERS / "films.json"] if HAS_FILMS else [],
+            [study.data_dir / study.published] if study.published else [],
+        output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
+        params:
+            notebook="07-claims",
+            settings=settings("statistics", "films", "ensembles"),
+            writes=writes(study.table("claims")),
+        threads: 1
+        shell: STAGE
 
 
 rule book:

@@ -103,6 +103,18 @@ class Study(Part):
             raise ConfigError(f"DATA is {given!r}, which is not a folder")
         return Path(given).resolve()
 
+    @property
+    def traits(self) -> frozenset[str]:
+        """Say what the study is and has: its kind and name; photos, films, claims.
+
+        Stages run, and passages of the book are shown, by these.
+        """
+        photos = any(entry.kind == "photos" for entry in self.sets.values())
+        films = self.kind == "world" or self.films.path is not None
+        claims = self.kind == "world" or self.published is not None
+        has = {"photos": photos, "films": films, "claims": claims}
+        return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})
+
     def missing(self) -> list[str]:
         """List what a study reads from outside and does not find.
 

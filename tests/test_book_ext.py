@@ -313,7 +313,7 @@ WRONG = {
     "```{paper-table} metrics\n:columns: nocolumn\nCaption.\n```": "no column 'nocolumn'",
     "```{paper-table} metrics\n:columns: value\n:where: n <\nCaption.\n```": "cannot choose or",
     "```{paper-table} metrics\nCaption.\n```": "say which :columns: to show",
-    "```{when} wordl\nText.\n```": "wordl is neither world nor real nor a study",
+    "```{when} wordl\nText.\n```": "wordl is none of world, real",
 }
 
 

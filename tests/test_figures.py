@@ -347,3 +347,15 @@ def test_a_sheet_needs_a_caption_and_a_row_for_each_picture(n, captions, study):
             alt="Faces.",
             data=pd.DataFrame({"x": range(n)}),
         )
+
+
+def test_the_sets_are_lines_where_there_is_one_run():
+    rows = [("one run", name, 0.5) for name in ("first set", "second set")]
+    metrics = pd.DataFrame(rows, columns=["run_id", "set_name", "value"]).assign(
+        metric="recall", label="happy", low=0.4, high=0.6, n=10
+    )
+    spec = figures.recall_chart(metrics).to_dict()
+    assert "row" not in spec["facet"]
+    assert "set_name" in json.dumps(spec["spec"])
+    two_runs = pd.concat([metrics, metrics.assign(run_id="another")])
+    assert "row" in figures.recall_chart(two_runs).to_dict()["facet"]

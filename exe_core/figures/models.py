@@ -34,7 +34,8 @@ def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
     Parameters
     ----------
     metrics
-        Rows of `metrics` whose metric is "recall"; several sets become rows of panels.
+        Rows of `metrics` whose metric is "recall"; several sets become rows of panels, or lines
+        where there is one run.
     """
     data = drawable(
         only(metrics, "metric", ["recall"]), ["run_id", "set_name", "label", *ESTIMATE, "n"]
@@ -43,7 +44,7 @@ def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
     chart = intervals(
         data,
         x=alt.X("value:Q", title="recall", scale=UNIT, axis=PERCENT),
-        y=alt.Y("run_id:N", title=None, sort=in_order(data["run_id"])),
+        y=_lines(data),
         colour=emotion_colour(labels, legend=None),
     ).properties(width=(WIDTH - 100) // len(labels) - 14, height=alt.Step(20))
     return styled(_faceted(chart, data, column=alt.Column("label:N", sort=labels)))
@@ -59,7 +60,7 @@ def score_table_chart(
     Parameters
     ----------
     metrics
-        Rows of `metrics`; several sets become rows of panels.
+        Rows of `metrics`; several sets become rows of panels, or lines where there is one run.
     show
         The metrics to draw, in this order; all between 0 and 1.
     """
@@ -70,7 +71,7 @@ def score_table_chart(
     chart = intervals(
         data,
         x=alt.X("value:Q", title="score", scale=UNIT, axis=PERCENT),
-        y=alt.Y("run_id:N", title=None, sort=in_order(data["run_id"])),
+        y=_lines(data),
         colour=alt.value(ACCENT),
     ).properties(width=(WIDTH - 100) // len(show) - 14, height=alt.Step(20))
     return styled(_faceted(chart, data, column=alt.Column("metric:N", sort=order)))
@@ -202,10 +203,16 @@ def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
     return styled(layers.properties(width=WIDTH - 290, height=alt.Step(int(12 * tallest + 8))))
 
 
+def _lines(data: pd.DataFrame) -> alt.Y:
+    """Give each run a line or, where there is one run only, each set."""
+    field = "set_name" if len(in_order(data["run_id"])) == 1 else "run_id"
+    return alt.Y(f"{field}:N", title=None, sort=in_order(data[field]))
+
+
 def _faceted(
     chart: alt.LayerChart | alt.FacetChart, data: pd.DataFrame, *, column: alt.Column
 ) -> alt.FacetChart:
-    if len(in_order(data["set_name"])) == 1:
+    if min(len(in_order(data[field])) for field in ("set_name", "run_id")) == 1:
         return chart.facet(column=column)
     header = alt.Header(labelOrient="right")
     sets = alt.Row("set_name:N", sort=in_order(data["set_name"]), header=header)

@@ -13,6 +13,7 @@ from exe_core.config import load_study, studies
 from exe_core.figures.bundle import embedded_spec
 from paperbook.results import ResultError, Results
 
+TRAITS = ("world", "real", "photos", "films", "claims")
 NAMES = {"vl.json": "Vega-Lite", "provenance.json": "provenance"}
 
 
@@ -95,7 +96,7 @@ class PaperFigure(Cited):
 
 
 class When(SphinxDirective):
-    """Text for some books only: ``{when} world``, ``{when} real``, or names of studies."""
+    """Text for some books only: ``{when} world``, names of studies, or other `Study.traits`."""
 
     required_arguments = 1
     optional_arguments = 9
@@ -103,13 +104,13 @@ class When(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse the content where the book's study is one of those named."""
-        unknown = sorted({*self.arguments} - {"world", "real", *studies()})
+        unknown = sorted({*self.arguments} - {*TRAITS, *studies()})
         if unknown:
             raise self.error(
-                f"when: {', '.join(unknown)} is neither world nor real nor a study: "
+                f"when: {', '.join(unknown)} is none of {', '.join(TRAITS)}, nor a study: "
                 + ", ".join(studies())
             )
         study = load_study(self.config.paper_study)
-        if {study.kind, study.name}.isdisjoint(self.arguments):
+        if study.traits.isdisjoint(self.arguments):
             return []
         return self.parse_content_to_nodes(allow_section_headings=True)
