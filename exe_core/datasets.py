@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from exe_core import schema
 from exe_core.config import ROOT, Study

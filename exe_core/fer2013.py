@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from exe_core.detection import ImageError, read_image
 from exe_core.readers import DatasetError, image_table, label_of, visible

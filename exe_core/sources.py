@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from exe_core.config import ROOT, Study
 from exe_core.detection import ImageError, read_image

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from exe_core import epochs, models, record, schema
 from exe_core.epochs import TrainingError

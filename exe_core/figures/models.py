@@ -46,7 +46,7 @@ def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
         x=alt.X("value:Q", title="recall", scale=UNIT, axis=PERCENT),
         y=_lines(data),
         colour=emotion_colour(labels, legend=None),
-    ).properties(width=(WIDTH - 100) // len(labels) - 14, height=alt.Step(20))
+    ).properties(width=_panel_width(data, n=len(labels)), height=alt.Step(20))
     return styled(_faceted(chart, data, column=alt.Column("label:N", sort=labels)))
 
 
@@ -73,7 +73,7 @@ def score_table_chart(
         x=alt.X("value:Q", title="score", scale=UNIT, axis=PERCENT),
         y=_lines(data),
         colour=alt.value(ACCENT),
-    ).properties(width=(WIDTH - 100) // len(show) - 14, height=alt.Step(20))
+    ).properties(width=_panel_width(data, n=len(show)), height=alt.Step(20))
     return styled(_faceted(chart, data, column=alt.Column("metric:N", sort=order)))
 
 
@@ -205,8 +205,18 @@ def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
 
 def _lines(data: pd.DataFrame) -> alt.Y:
     """Give each run a line or, where there is one run only, each set."""
-    field = "set_name" if len(in_order(data["run_id"])) == 1 else "run_id"
+    field = _line_field(data)
     return alt.Y(f"{field}:N", title=None, sort=in_order(data[field]))
+
+
+def _line_field(data: pd.DataFrame) -> str:
+    return "set_name" if len(in_order(data["run_id"])) == 1 else "run_id"
+
+
+def _panel_width(data: pd.DataFrame, *, n: int) -> int:
+    """Share the page among `n` panels, beside the names of the lines."""
+    names = max(100, 6 * data[_line_field(data)].str.len().max())
+    return (WIDTH - int(names)) // n - 14
 
 
 def _faceted(
