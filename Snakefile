@@ -86,6 +86,9 @@ STAGE = (
 rule all:
     input:
         "_build/html/index.html",
+        # named, so that one which was lost is made again though nothing asks for it
+        pages(),
+        [LEDGERS / f"{page.stem[3:]}.json" for page in pages()],
 
 
 if study.kind == "world":
