@@ -57,6 +57,7 @@ def test_what_is_declared_is_used():
         "opencv-python": "cv2",
         "scikit-learn": "sklearn",
         "vl-convert-python": "vl_convert",
+        "sphinx-mathjax-offline": "sphinx-mathjax-offline",
     }
     build = ("Snakefile", "Makefile", "_config.yml", "notebooks/03-train.ipynb", "exe_core/cli.py")
     text = "\n".join((ROOT / name).read_text() for name in build)
