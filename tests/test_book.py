@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from browser import chromium, opened  # noqa: F401
+from browser import opened
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_no_page_loads_anything_from_outside(html):
     assert {name: addresses for name, addresses in found.items() if addresses} == {}
 
 
-def test_every_page_opens_without_a_network_and_every_chart_is_live(html, chromium):  # noqa: F811
+def test_every_page_opens_without_a_network_and_every_chart_is_live(html, chromium):
     charts = 0
     for path in all_pages(html):
         with opened(chromium, path) as (page, faults):
@@ -52,7 +52,7 @@ def test_every_page_opens_without_a_network_and_every_chart_is_live(html, chromi
     assert charts > 20
 
 
-def test_pictures_stay_where_scripts_are_off(html, chromium):  # noqa: F811
+def test_pictures_stay_where_scripts_are_off(html, chromium):
     with opened(chromium, html / "book" / "results.html", javascript=False) as (page, faults):
         pictures = page.locator("figure.paper-figure img")
         assert pictures.count() > 5
@@ -61,7 +61,7 @@ def test_pictures_stay_where_scripts_are_off(html, chromium):  # noqa: F811
         assert faults == []
 
 
-def test_every_figure_says_in_words_what_it_shows(html, chromium):  # noqa: F811
+def test_every_figure_says_in_words_what_it_shows(html, chromium):
     for name in ("book/results.html", "book/executed/00-world.html", "book/executed/06-films.html"):
         with opened(chromium, html / name, javascript=False) as (page, _):
             texts = page.locator("figure.paper-figure img").evaluate_all(

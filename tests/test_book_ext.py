@@ -13,7 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 import sample_tables
-from browser import PHONE, chromium, opened  # noqa: F401
+from browser import PHONE, opened
 
 from exe_core import figures, record, schema
 from exe_core.config import ROOT, load_study
@@ -220,7 +220,7 @@ def test_frozen_results_of_another_study_can_be_cited(book):
 
 
 @pytest.mark.parametrize("name", ["index", "results", "executed/06-films", "prose"])
-def test_pages_live_without_a_network(book, chromium, name):  # noqa: F811
+def test_pages_live_without_a_network(book, chromium, name):
     with opened(chromium, page(book, name)) as (tab, faults):
         charts = tab.locator("figure.paper-figure:has(script.chart-spec)")
         for k in range(charts.count()):
@@ -232,14 +232,14 @@ def test_pages_live_without_a_network(book, chromium, name):  # noqa: F811
         assert faults == []
 
 
-def test_mathematics_is_set_without_a_network(book, chromium):  # noqa: F811
+def test_mathematics_is_set_without_a_network(book, chromium):
     with opened(chromium, page(book, "index")) as (tab, faults):
         tab.locator("mjx-container svg").first.wait_for(timeout=20_000)
         assert faults == []
 
 
 @pytest.mark.parametrize("name", ["results", "executed/06-films"])
-def test_pictures_stay_where_scripts_are_off(book, chromium, name):  # noqa: F811
+def test_pictures_stay_where_scripts_are_off(book, chromium, name):
     with opened(chromium, page(book, name), javascript=False) as (tab, faults):
         pictures = tab.locator("figure.paper-figure img")
         assert pictures.count() == {"results": 3, "executed/06-films": 1}[name]
@@ -248,7 +248,7 @@ def test_pictures_stay_where_scripts_are_off(book, chromium, name):  # noqa: F81
         assert faults == []
 
 
-def test_a_phone_scrolls_the_chart_and_not_the_page(book, chromium):  # noqa: F811
+def test_a_phone_scrolls_the_chart_and_not_the_page(book, chromium):
     with opened(chromium, page(book, "results"), size=PHONE) as (tab, _):
         tab.locator("figure[data-live]").first.wait_for(timeout=20_000)
         assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
