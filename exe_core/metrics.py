@@ -6,15 +6,17 @@ one bootstrap of group sums gives the intervals of all of them at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from exe_core import resampling, schema
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
-"""Scores of a run; recall by label comes on top.
+"""Scores of a run; those of `BY_LABEL` come on top, for each label.
 
 balanced_accuracy
     Mean recall of the labels that occur.
@@ -28,6 +30,9 @@ ece
     Expected calibration error of the predicted class, in `N_BINS` bins of equal width
     (Naeini et al. 2015).
 """
+
+BY_LABEL = ("recall", "precision", "f1")
+"""Scores of a label against the others."""
 
 N_BINS = 15
 
@@ -53,10 +58,11 @@ def score(
     Returns
     -------
     pd.DataFrame
-        Table "metrics", and `n_excluded`: rows left out. `SCORES` have a null label, "recall" has
-        one row a label. What is undefined is NaN.
+        Table "metrics", and `n_excluded`: rows left out. `SCORES` have a null label, those of
+        `BY_LABEL` one row a label. What is undefined is NaN.
     """
     tables = []
+    labels = list(labels)
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
         known = _labelled(rows, labels)
         sums = resampling.sum_by_group(_terms(known, labels), known["group_id"])
@@ -68,8 +74,8 @@ def score(
             rng=np.random.default_rng(seed),
         )
         table = pd.DataFrame(found._asdict()).assign(
-            metric=[*SCORES, *["recall"] * len(labels)],
-            label=[*[None] * len(SCORES), *labels],
+            metric=[*SCORES, *np.repeat(BY_LABEL, len(labels))],
+            label=[*[None] * len(SCORES), *labels * len(BY_LABEL)],
             n=len(known),
             n_groups=len(sums),
             n_excluded=len(rows) - len(known),
@@ -95,7 +101,8 @@ def compare(
     """Compare one run with others on the items that both have seen.
 
     Intervals are bootstrapped over groups; p-values come from swapping the two runs within random
-    groups, and are Holm-adjusted over the others of a set and metric.
+    groups, and are Holm-adjusted over the others of a set and metric. For accuracy the exact test
+    of McNemar (1947) stands beside them, which takes the items as independent.
 
     Parameters
     ----------
@@ -143,6 +150,7 @@ def compare(
                 set_name=set_name,
                 n=len(ours),
                 n_groups=len(sums[0]),
+                mcnemar_p=[_mcnemar(ours, theirs), *[np.nan] * (len(SCORES) - 1)],
             )
         )
     if not tables:
@@ -150,6 +158,15 @@ def compare(
     whole = pd.concat(tables, ignore_index=True).assign(run_id=first["run_id"].iloc[0], level=level)
     families = whole.groupby(["set_name", "metric"])["p_value"]
     return schema.check(whole.assign(p_adjusted=families.transform(resampling.holm)), "comparisons")
+
+
+def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
+    """Give the exact two-sided p of the items that one run alone gets right."""
+    right = [side["predicted"] == side["label"] for side in (ours, theirs)]
+    only_ours, only_theirs = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    if only_ours + only_theirs == 0:
+        return 1.0 if len(ours) else math.nan
+    return float(stats.binomtest(only_ours, only_ours + only_theirs).pvalue)
 
 
 def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFrame:
@@ -250,7 +267,7 @@ def _codes(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
 
 
 def _scores(totals: np.ndarray, n_labels: int) -> np.ndarray:
-    """Compute `SCORES` and the recalls (n, 6 + C) from sums of `_terms` (n, k)."""
+    """Compute `SCORES` and those of `BY_LABEL` (n, 6 + 3 C) from sums of `_terms` (n, k)."""
     cells, (nll, brier), bins = (
         totals[:, : n_labels**2].reshape(-1, n_labels, n_labels),
         totals[:, n_labels**2 : n_labels**2 + 2].T,
@@ -260,11 +277,11 @@ def _scores(totals: np.ndarray, n_labels: int) -> np.ndarray:
     labelled, predicted = cells.sum(axis=2), cells.sum(axis=1)
     n = labelled.sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 is undefined, and NaN says so
-        recall = right / labelled
+        recall, precision = right / labelled, right / predicted
         f1 = 2 * right / (labelled + predicted)
         ece = np.abs(bins[:, 1] - bins[:, 2]).sum(axis=1) / n
         scores = [right.sum(axis=1) / n, _mean(recall), _mean(f1), nll / n, brier / n, ece]
-    return np.column_stack([*scores, recall])
+    return np.column_stack([*scores, recall, precision, f1])
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

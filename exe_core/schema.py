@@ -289,6 +289,7 @@ _DEFINITIONS: dict[str, tuple[str, dict[str, pa.Column], list[str]]] = {
             **_INTERVAL,
             "p_value": _number(0, 1, **_OPEN),
             "p_adjusted": _number(0, 1, **_OPEN),
+            "mcnemar_p": _number(0, 1, **_OPEN),
             "n": _integer(),
             "n_groups": _integer(),
         },
@@ -306,6 +307,19 @@ _DEFINITIONS: dict[str, tuple[str, dict[str, pa.Column], list[str]]] = {
             "n": _integer(),
         },
         ["run_id", "set_name", "bin_low"],
+    ),
+    "risk_coverage": (
+        "The risk of one run on one set if only its surest answers count.",
+        {
+            "run_id": _text(),
+            "set_name": _text(),
+            "coverage": _number(0, 1),
+            "threshold": _number(0, 1),
+            "risk": _number(0, 1, **_OPEN),
+            **_INTERVAL,
+            "n": _integer(),
+        },
+        ["run_id", "set_name", "coverage"],
     ),
     "confusion": (
         "How often one run answers `predicted` where the label is `label`.",

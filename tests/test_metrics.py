@@ -60,9 +60,10 @@ def test_scores_are_those_of_scikit_learn(seed):
     }
     for name, number in expected.items():
         assert value(table, name)["value"] == pytest.approx(number), name
-    recalls = sklearn_metrics.recall_score(truth, guess, average=None, labels=LABELS)
-    for label, number in zip(LABELS, recalls, strict=True):
-        assert value(table, "recall", label)["value"] == pytest.approx(number)
+    by_label = sklearn_metrics.precision_recall_fscore_support(truth, guess, labels=LABELS)
+    for metric, numbers in zip(("precision", "recall", "f1"), by_label, strict=False):
+        for label, number in zip(LABELS, numbers, strict=True):
+            assert value(table, metric, label)["value"] == pytest.approx(number)
 
 
 def test_f1_counts_a_label_that_is_only_predicted():
@@ -146,7 +147,7 @@ def test_runs_and_sets_are_scored_apart_and_in_any_order():
     table = metrics.score(both, **OPTIONS)
     shuffled = metrics.score(both.sample(frac=1, random_state=1), **OPTIONS)
     pd.testing.assert_frame_equal(table, shuffled)
-    assert len(table) == 3 * (len(metrics.SCORES) + len(LABELS))
+    assert len(table) == 3 * (len(metrics.SCORES) + len(metrics.BY_LABEL) * len(LABELS))
 
 
 def test_confusion_has_every_pair_and_the_counts_of_scikit_learn():
@@ -208,6 +209,18 @@ def test_comparing_without_common_items_is_undefined():
     table = compare(make(), make(run_id="b").assign(item_id=lambda rows: "x" + rows["item_id"]))
     assert table["difference"].isna().all()
     assert table["p_value"].isna().all()
+
+
+def test_mcnemar_by_hand():
+    """Ten items: the first alone is right on six, the other alone on one; p = 2 * 8 / 2**7."""
+    label = ["happy"] * 10
+    first = make(10).assign(label=label, predicted=["happy"] * 8 + ["sad"] * 2)
+    other = make(10, run_id="b").assign(label=label, predicted=["happy"] * 2 + ["sad"] * 8)
+    other.loc[8, "predicted"] = "happy"
+    table = compare(first, other)
+    assert table.loc["accuracy", "mcnemar_p"] == pytest.approx(2 * 8 / 2**7)
+    assert table.drop("accuracy")["mcnemar_p"].isna().all()
+    assert compare(first, first.assign(run_id="b")).loc["accuracy", "mcnemar_p"] == 1
 
 
 @pytest.mark.parametrize(
