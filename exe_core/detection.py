@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MIN_SIDE = 8
 """A smaller image (px) holds no face that could be told from another."""
+MOST_PIXELS = 200_000_000
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses what has twice as many, undecoded
 
 
 class ImageError(ValueError):
@@ -56,7 +58,7 @@ def read_image(path: Path) -> np.ndarray:
         reason = "not an image" if Path(path).stat().st_size else "empty file"
         raise ImageError(reason) from None
     except Image.DecompressionBombError:
-        raise ImageError("too large: over 178 megapixels") from None
+        raise ImageError(f"too large: over {MOST_PIXELS // 10**6} megapixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as fault:
         raise ImageError(f"damaged: {fault}") from None
     if min(image.size) < MIN_SIDE:

@@ -18,11 +18,13 @@ MODULES = {
 }
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LAYERS = [
-    {"schema", "settings", "config"},
-    {"record", "ledger"},
+    {"schema", "photo_sites", "settings", "config"},
+    {"record", "ledger", "redaction", "storage"},
     {
         "blazeface",
-        "photo_sites",
+        "photo_lists",
+        "searching",
+        "addresses",
         "fetching",
         "sources",
         "detection",
@@ -30,8 +32,27 @@ LAYERS = [
         "fer2013",
         "grouping",
     },
-    {"datasets", "models", "augmentation", "ensemble", "resampling", "metrics", "abstention", "figures"},
-    {"epochs", "training", "inference", "video", "screening", "timelines", "films"},
+    {
+        "datasets",
+        "models",
+        "augmentation",
+        "ensemble",
+        "resampling",
+        "metrics",
+        "abstention",
+        "figures",
+    },
+    {
+        "epochs",
+        "training",
+        "inference",
+        "film_file",
+        "decoding_plan",
+        "video",
+        "screening",
+        "timelines",
+        "films",
+    },
     {"claims", "criteria", "questions", "published", "published_claims"},
     {"cli"},
 ]
