@@ -30,7 +30,12 @@ LAYERS = [
         "detection",
         "readers",
         "fer2013",
+        "rafdb",
+        "ferplus",
         "grouping",
+        "leakage",
+        "holdings",
+        "open_sets",
     },
     {
         "datasets",
