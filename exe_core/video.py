@@ -1,14 +1,15 @@
 """Frames of a film: the very ones of a plain sequential decode, each at its presentation time.
 
-Every frame is decoded, only the wanted ones are converted to RGB. Damage is not silent: what
-could be decoded is given, and `Samples.coverage` says what is missing.
+Only what the wanted frames depend on is decoded (`decoding_plan`); where that can't be told, or
+does not come out as planned, everything is. Damage is not silent: what could be decoded is given,
+and `Samples.coverage` says what is missing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+import math
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,17 +17,22 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-log = logging.getLogger(__name__)
+from exe_core import decoding_plan, film_file
+from exe_core.decoding_plan import Index, NoPlanError, Plan
+from exe_core.film_file import VideoError, probe
 
-_NO_FILM = ("image2", "tty", "_pipe")
-"""FFmpeg opens pictures, and text as animated terminal output, as films of a frame or so."""
+log = logging.getLogger(__name__)
 
 _TOLERANCE_S = 1.0
 """Containers round durations, and some count the sound that outlasts the picture."""
 
 
-class VideoError(ValueError):
-    """A file has no frames to give."""
+_ROUNDING_S = 1e-6
+"""Times are sums of fractions; a mark is not missed for the last digit."""
+
+
+class _DamageError(ValueError):
+    """A packet can't be decoded."""
 
 
 class Sample(NamedTuple):
@@ -41,33 +47,19 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class VideoInfo:
-    """What a file says of its film."""
-
-    codec: str
-    width_px: int
-    height_px: int
-    rotation_deg: int
-    """Counter-clockwise turn that makes the stored picture upright; width and height are after."""
-    fps: float
-    """On average; films may vary it."""
-    duration_s: float
-    n_frames: int | None
-    """As the container counts them; None where it does not."""
-
-
-@dataclass(frozen=True)
 class Coverage:
     """How much of a film could be decoded."""
 
     n_frames: int
-    """Frames decoded."""
+    """Frames that there are: those decoded, or, in a film decoded by plan, those indexed."""
     n_damaged: int
     """Packets that no frame could be made of."""
     end_s: float
     """Where the decoded film ends; NaN without timestamps."""
     duration_s: float
     """Where it should end; NaN where the file does not say."""
+    gaps_s: tuple[tuple[float, float], ...] = ()
+    """From when to when frames are missing in between, where the file tells."""
 
     @property
     def missing_s(self) -> float:
@@ -77,22 +69,33 @@ class Coverage:
     @property
     def is_complete(self) -> bool:
         """Whether nothing is known to be missing."""
-        return not self.n_damaged and not self.missing_s > _TOLERANCE_S
+        return not (self.n_damaged or self.gaps_s or self.missing_s > _TOLERANCE_S)
 
     def __str__(self) -> str:
+        gaps = ", ".join(f"{start:.1f} to {end:.1f} s" for start, end in self.gaps_s)
         return (
             f"{self.n_frames} frames, {self.end_s:.1f} of {self.duration_s:.1f} s decoded, "
-            f"{self.n_damaged} packets damaged"
+            f"{self.n_damaged} packets damaged" + (f", nothing from {gaps}" if gaps else "")
         )
 
 
 class Samples(Iterator[Sample]):
-    """Iterator over sampled frames; `coverage` is set once it is exhausted, None before."""
+    """Iterator over sampled frames.
 
-    def __init__(self, path: Path, every: int) -> None:
+    Attributes
+    ----------
+    coverage
+        Set once the iterator is exhausted, None before.
+    sequential_because
+        Why the film was decoded from start to end; None while a plan holds.
+    """
+
+    def __init__(self, path: Path, every: int | None, every_seconds: float | None) -> None:
         self.coverage: Coverage | None = None
+        self.sequential_because: str | None = None
         self._path = path
-        self._samples = self._sample(every)
+        self._every, self._every_seconds = every, every_seconds
+        self._samples = self._sample()
 
     def __next__(self) -> Sample:
         return next(self._samples)
@@ -101,109 +104,125 @@ class Samples(Iterator[Sample]):
         """Close the file before the end is reached."""
         self._samples.close()
 
-    def _sample(self, every: int) -> Generator[Sample, None, None]:
-        with _opened(self._path) as (container, stream):
-            stream.thread_type = "AUTO"
-            start_s, duration_s = _start(container), _end(container, stream)
-            damage: list[str] = []
-            n_frames, end_s = 0, float("nan")
-            for frame in _frames(container, stream, damage):
-                time_s = float("nan") if frame.time is None else frame.time - start_s
-                if n_frames % every == 0:
-                    yield Sample(n_frames, time_s, _upright(frame))
-                n_frames += 1
-                end_s = time_s + _length(frame, stream)
-            self.coverage = Coverage(n_frames, len(damage), end_s, duration_s)
-        if not n_frames:
-            raise VideoError(f"{self._path.name}: no frame can be decoded ({_first(damage)})")
+    def _sample(self) -> Generator[Sample, None, None]:
+        index, last = None, -1
+        try:
+            with film_file.opened(self._path) as (container, stream):
+                index = decoding_plan.read_index(container, stream)
+            if index.fault:
+                raise _DamageError(index.fault)
+            for sample in self._planned(index):
+                yield sample
+                last = sample.frame
+        except _DamageError as fault:
+            self.sequential_because = str(fault)
+        except NoPlanError as reason:
+            self.sequential_because, index = str(reason), None
+        if self.sequential_because:
+            log.info("%s is decoded as a whole: %s", self._path.name, self.sequential_because)
+            yield from self._sequential(index, after=last)
+        assert self.coverage is not None  # both ways end by setting it
         if not self.coverage.is_complete:
-            log.warning("%s: %s (%s)", self._path.name, self.coverage, _first(damage))
+            log.warning("%s: %s", self._path.name, self.coverage)
+
+    def _planned(self, index: Index) -> Generator[Sample, None, None]:
+        """Decode what the wanted frames need; raise as soon as something is not as planned."""
+        with film_file.opened(self._path) as (container, stream):
+            stream.thread_type = "AUTO"
+            pts = index.pts[index.order]
+            times_s = pts * float(stream.time_base or 0) - film_file.start_s(container)
+            choose = self._chooser()
+            wanted = np.array([k for k, t in enumerate(times_s.tolist()) if choose(k, t)], int)
+            left = dict(zip(pts[wanted].tolist(), wanted.tolist(), strict=True))
+            for frame in _fed(container, stream, decoding_plan.plan(index, wanted)):
+                if frame.pts not in left:
+                    continue
+                if frame.pts != next(iter(left)):
+                    raise NoPlanError(f"frame {next(iter(left.values()))} did not come in its turn")
+                number = left.pop(frame.pts)
+                yield Sample(number, float(times_s[number]), film_file.upright(frame))
+            if left:
+                raise NoPlanError(f"frame {next(iter(left.values()))} did not come")
+            end_s = float(times_s[-1]) + film_file.frame_length_s(stream)
+            self.coverage = Coverage(len(pts), 0, end_s, film_file.end_s(container, stream))
+
+    def _sequential(self, index: Index | None, *, after: int) -> Generator[Sample, None, None]:
+        """Decode everything, give the wanted frames after one; an index tells what is missing."""
+        choose = self._chooser()
+        numbers = {} if index is None else {int(p): k for k, p in enumerate(index.pts[index.order])}
+        with film_file.opened(self._path) as (container, stream):
+            stream.thread_type = "AUTO"
+            start_s, duration_s = film_file.start_s(container), film_file.end_s(container, stream)
+            damage: list[str] = []
+            seen, end_s = [], float("nan")
+            for count, frame in enumerate(_frames(container, stream, damage)):
+                number = numbers.get(frame.pts or 0, count)
+                time_s = float("nan") if frame.time is None else frame.time - start_s
+                if choose(number, time_s) and number > after:
+                    yield Sample(number, time_s, film_file.upright(frame))
+                seen.append(number)
+                end_s = time_s + film_file.frame_length_s(stream, frame)
+            if not seen:
+                raise VideoError(f"{self._path.name}: no frame can be decoded ({_first(damage)})")
+            gaps = _gaps(index, seen, clock=(float(stream.time_base or 0), start_s))
+        self.coverage = Coverage(len(seen), len(damage), end_s, duration_s, gaps)
+
+    def _chooser(self) -> Callable[[int, float], bool]:
+        """Make what says of each frame in turn, by number and time, whether it is wanted."""
+        every, step_s, due_s = self._every, self._every_seconds, -math.inf
+        if step_s is None:
+            return lambda number, time_s: number % (every or 1) == 0
+
+        def is_due(number: int, time_s: float) -> bool:
+            nonlocal due_s
+            if math.isnan(time_s):
+                raise VideoError(f"{self._path.name} has no timestamps: sample by frames (every)")
+            if time_s + _ROUNDING_S < due_s:
+                return False
+            due_s = (math.floor((time_s + _ROUNDING_S) / step_s) + 1) * step_s
+            return True
+
+        return is_due
 
 
-def sample_frames(path: Path | str, *, every: int = 100) -> Samples:
-    """Give every n-th frame of a film, starting with frame 0.
+def sample_frames(
+    path: Path | str, *, every: int | None = None, every_seconds: float | None = None
+) -> Samples:
+    """Give every n-th frame of a film, or one every few seconds, starting with the first.
 
     Parameters
     ----------
     path
         Any file that FFmpeg reads.
     every
-        Step in frames, 1 or more.
+        Step in frames, 1 or more; 100 if neither step is given.
+    every_seconds
+        Step in seconds instead: the first frame at or after each multiple of it.
 
     Returns
     -------
     Samples
         Iterates over ``(frame, time_s, rgb)``, one frame in memory at a time. A truncated or
         damaged film gives what can be decoded, logs a warning at the end, and says in
-        ``.coverage`` what is missing. A frame lost to damage is not counted, as in any
-        sequential decode.
+        ``.coverage`` what is missing. Frames are numbered by the file's index of its pictures, so
+        those lost to damage leave a hole; where there is no index they are not counted. Damage
+        in a part that no wanted frame depends on is seen only if it spoils the index.
 
     Raises
     ------
     VideoError
         If the file is missing, empty, or no film; while iterating, if no frame can be decoded.
     """
-    if every < 1:
-        raise ValueError(f"every must be 1 or more, got {every}")
+    if every is not None and every_seconds is not None:
+        raise ValueError("give one step: every (frames) or every_seconds")
+    if every_seconds is None:
+        every = 100 if every is None else every
+        if every < 1:
+            raise ValueError(f"every must be 1 or more, got {every}")
+    elif not 0 < every_seconds < math.inf:
+        raise ValueError(f"every_seconds must be over 0, got {every_seconds}")
     probe(path)
-    return Samples(Path(path), every)
-
-
-def probe(path: Path | str) -> VideoInfo:
-    """Read what a file says of its film, without decoding more than a frame.
-
-    Raises
-    ------
-    VideoError
-        If the file is missing, empty, or no film.
-    """
-    with _opened(Path(path)) as (container, stream):
-        end_s = _end(container, stream)
-        rate = stream.average_rate or stream.guessed_rate
-        with closing(_frames(container, stream, [])) as frames:
-            first = next(frames, None)
-        turn = round(first.rotation) if first is not None else 0
-        size = (stream.width, stream.height)
-        width, height = size[::-1] if turn % 180 else size
-        return VideoInfo(
-            codec=stream.codec_context.name,
-            width_px=width,
-            height_px=height,
-            rotation_deg=turn,
-            fps=float(rate) if rate else float("nan"),
-            duration_s=end_s,
-            n_frames=stream.frames or None,
-        )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open a film and choose its picture, or say why there is none."""
-    if not path.is_file():
-        raise VideoError(f"no film at {path}")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path.name} is empty (0 bytes)")
-    try:
-        container = av.open(str(path))
-    except av.error.FFmpegError as fault:
-        raise VideoError(
-            f"{path.name} is no film that FFmpeg can read, or its index is cut off "
-            f"({fault.strerror})"
-        ) from None
-    with container:
-        cover = av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & cover]
-        if not streams or container.format.name.endswith(_NO_FILM):
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            raise VideoError(
-                f"{path.name} has no moving picture: it is {container.format.long_name}, "
-                f"with {kinds}"
-            )
-        if streams[0].codec_context is None:
-            raise VideoError(
-                f"{path.name}: FFmpeg has no decoder for its picture, or its index is cut off"
-            )
-        yield container, streams[0]
+    return Samples(Path(path), every, every_seconds)
 
 
 def _frames(
@@ -227,29 +246,56 @@ def _frames(
             damage.append(str(fault.strerror))
 
 
+def _fed(
+    container: av.container.InputContainer, stream: av.VideoStream, plan: Plan
+) -> Generator[av.VideoFrame, None, None]:
+    """Decode the packets of a plan."""
+    decoder, end = stream.codec_context, int(np.flatnonzero(plan.flush)[-1])
+    packets = (packet for packet in container.demux(stream) if packet.size)
+    first = None
+    try:
+        for place, packet in enumerate(packets):
+            if not plan.feed[place]:
+                continue
+            first = packet.pts if first is None else first
+            frames = decoder.decode(packet)
+            if plan.flush[place]:
+                frames += decoder.decode(None)
+            for frame in frames:
+                _check(frame, is_first=frame.pts == first)
+                yield frame
+            if place == end:
+                return
+            if plan.flush[place]:
+                decoder.flush_buffers()
+                first = None
+    except av.error.FFmpegError as fault:
+        raise _DamageError(fault.strerror) from None
+
+
+def _check(frame: av.VideoFrame, *, is_first: bool) -> None:
+    if frame.is_corrupt:
+        raise _DamageError("a picture is damaged")
+    if frame.interlaced_frame:  # one frame may then be two packets
+        raise NoPlanError("it is interlaced")
+    if is_first and not frame.key_frame:
+        raise NoPlanError("a picture that decoding should start at is no key picture")
+
+
+def _gaps(
+    index: Index | None, seen: list[int], *, clock: tuple[float, float]
+) -> tuple[tuple[float, float], ...]:
+    """List from when to when frames of the index are missing, before the last one seen."""
+    if index is None:
+        return ()
+    unit_s, start_s = clock
+    times_s = index.pts[index.order] * unit_s - start_s
+    found = np.unique(seen)
+    before = np.flatnonzero(np.diff(found) > 1)
+    return tuple(
+        (float(times_s[found[k] + 1]), float(times_s[found[k + 1]])) for k in before.tolist()
+    )
+
+
 def _first(damage: list[str]) -> str:
     return damage[0] if damage else "no error reported"
-
-
-def _start(container: av.container.InputContainer) -> float:
-    """Say when playing starts, on the clock of the file."""
-    return (container.start_time or 0) / av.time_base
-
-
-def _end(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    """Say when the picture should end, counted from where playing starts."""
-    if stream.duration is not None and stream.time_base is not None:
-        end = ((stream.start_time or 0) + stream.duration) * stream.time_base
-        return float(end) - _start(container)
-    return container.duration / av.time_base if container.duration else float("nan")
-
-
-def _length(frame: av.VideoFrame, stream: av.VideoStream) -> float:
-    if frame.duration and frame.time_base:
-        return float(frame.duration * frame.time_base)
-    return float(1 / stream.average_rate) if stream.average_rate else 0.0
-
-
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    rgb = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))

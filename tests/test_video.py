@@ -1,105 +1,108 @@
 """Films: the very frames of a plain decode, on real files of several kinds, whole and damaged."""
 
-from fractions import Fraction
-
 import av
 import cv2
 import numpy as np
 import pytest
+from film_samples import KINDS, RATE, UNEVEN_MS, Kind, make_film, opencv_decode, plain_decode
 
 from exe_core import video
 
 N, WIDTH, HEIGHT = 50, 64, 48
-TIMES_MS = np.cumsum(np.random.default_rng(0).integers(20, 90, N)).tolist()
-
-KINDS = {
-    "h264 with B-frames.mp4": {"codec": "libx264", "options": {"bf": "3", "g": "12"}},
-    "h264 open GOP.mp4": {"codec": "libx264", "options": {"x264-params": "open-gop=1:keyint=10"}},
-    "variable rate.mkv": {"codec": "libx264", "times_ms": TIMES_MS},
-    "mpeg-4.avi": {"codec": "mpeg4"},
-    "mpeg-4 with B-frames.mp4": {"codec": "mpeg4", "options": {"bf": "2"}},
-    "late start.ts": {"codec": "libx264", "options": {"bf": "2"}},
-    "vp9.webm": {"codec": "libvpx-vp9"},
-    "turned.mov": {"codec": "libx264", "rotation": 90},
-    "turned back.mp4": {"codec": "libx264", "rotation": -90},
-}
-
-
-def write_film(
-    path, *, codec="libx264", n=N, options=None, times_ms=None, rotation=None, faststart=False
-):
-    """Encode moving gradients."""
-    layout = {"movflags": "faststart"} if faststart else {}
-    with av.open(str(path), "w", container_options=layout) as container:
-        stream = container.add_stream(codec, rate=24, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        clock = Fraction(1, 1000) if times_ms else Fraction(1, 24)
-        stream.codec_context.time_base = clock
-        if rotation:
-            stream.set_display_rotation(rotation)
-        y, x = np.mgrid[:HEIGHT, :WIDTH]
-        for i in range(n):
-            picture = np.stack([3 * x + 5 * i, 4 * y + 3 * i, x + y + 9 * i], axis=-1) % 256
-            frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24")
-            frame.time_base, frame.pts = clock, times_ms[i] if times_ms else i
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-@pytest.fixture(params=KINDS)
-def film(request, tmp_path):
-    return write_film(tmp_path / request.param, **KINDS[request.param])
+PLAIN = Kind("plain.mp4")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A film of 10 s whose index stands first, so that it can be read when cut off."""
     path = tmp_path_factory.mktemp("films") / "whole.mp4"
-    return write_film(path, n=240, faststart=True)
+    return make_film(path, Kind("whole.mp4", container={"movflags": "faststart"}), n=240)
 
 
-def cv2_frames(path):
-    """Every frame and its time as OpenCV decodes it, in RGB and upright."""
-    capture = cv2.VideoCapture(str(path))
-    while True:
-        found, bgr = capture.read()
-        if not found:
-            return
-        yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, bgr[..., ::-1]
+@pytest.mark.parametrize("kind", [kind.mark for kind in KINDS])
+def test_frames_are_those_of_a_plain_decode_of_the_whole_film(tmp_path, kind):
+    path = make_film(tmp_path / kind.name, kind, n=160)
+    expected = list(plain_decode(path))
+    for every in (1, 9, 50):
+        samples = video.sample_frames(path, every=every)
+        got = list(samples)
+        assert [sample.frame for sample in got] == list(range(0, len(expected), every))
+        for frame, time_s, rgb in got:
+            assert time_s == pytest.approx(expected[frame][0], abs=1e-6)
+            if kind.matrix is None:
+                assert (rgb == expected[frame][1]).all()
+        assert (samples.sequential_because is None) == kind.planned
+        assert samples.coverage.is_complete
+        assert samples.coverage.n_frames == len(expected)
 
 
-def test_frames_are_those_of_another_sequential_decoder(film):
-    expected = list(cv2_frames(film))
-    got = list(video.sample_frames(film, every=7))
-    assert [sample.frame for sample in got] == list(range(0, N, 7))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind.mark
+        for kind in KINDS
+        if kind.codec in ("libx264", "mpeg4", "libvpx-vp9")
+        and kind.name not in ("h264 10 bit.mkv", "h264 interlaced.mp4", "h264 mirrored.mov")
+    ],
+)
+def test_frames_are_those_of_another_reader(tmp_path, kind):
+    """OpenCV, which the published study read films with.
+
+    It rounds 10-bit pictures otherwise, can't convert interlaced ones and mirrors none.
+    """
+    path = make_film(tmp_path / kind.name, kind, n=60)
+    expected = list(opencv_decode(path))
+    got = list(video.sample_frames(path, every=7))
+    assert [sample.frame for sample in got] == list(range(0, len(expected), 7))
     for frame, time_s, rgb in got:
         assert time_s == pytest.approx(expected[frame][0], abs=1e-3)
         assert (rgb == expected[frame][1]).all()
 
 
-def test_every_frame_once_and_in_order(film):
-    samples = video.sample_frames(film, every=1)
-    assert [sample.frame for sample in samples] == list(range(N))
-    assert samples.coverage.n_frames == N
-    assert samples.coverage.is_complete
+def test_a_mirrored_picture_is_shown_as_the_file_says(tmp_path):
+    kind = next(kind for kind in KINDS if kind.name == "h264 mirrored.mov")
+    path = make_film(tmp_path / kind.name, kind, n=20)
+    expected = list(plain_decode(path))
+    for frame, _, rgb in video.sample_frames(path, every=6):
+        assert (rgb == expected[frame][1][:, ::-1]).all()
 
 
 def test_time_is_that_of_the_timestamps_not_of_a_rate(tmp_path):
-    path = write_film(tmp_path / "film.mkv", times_ms=TIMES_MS)
+    path = make_film(tmp_path / "film.mkv", Kind("film.mkv", times_ms=UNEVEN_MS), n=N)
     times = [sample.time_s for sample in video.sample_frames(path, every=1)]
-    assert times == pytest.approx((np.array(TIMES_MS) - TIMES_MS[0]) / 1000, abs=2e-3)
+    assert times == pytest.approx((np.array(UNEVEN_MS[:N]) - UNEVEN_MS[0]) / 1000, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["even.mp4", "uneven.mkv", "even.ts"])
+def test_a_step_in_seconds_gives_the_first_frame_after_each_mark(tmp_path, name):
+    kind = Kind(name, times_ms=UNEVEN_MS if name == "uneven.mkv" else None)
+    path = make_film(tmp_path / name, kind, n=120)
+    times = np.array([time_s for time_s, _ in plain_decode(path)])
+    marks = np.arange(0, times[-1], 0.5)
+    expected = sorted({int(np.argmax(times > mark - 1e-6)) for mark in marks})
+    samples = video.sample_frames(path, every_seconds=0.5)
+    assert [sample.frame for sample in samples] == expected
+    assert (samples.sequential_because is None) == (name != "even.ts")
+
+
+def test_seconds_need_timestamps(tmp_path):
+    path = tmp_path / "film.h264"
+    with av.open(str(make_film(tmp_path / "film.mp4", PLAIN, n=20))) as film:
+        annex_b = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", film.streams.video[0])
+        packets = [q for p in film.demux(video=0) for q in annex_b.filter(p)]
+        path.write_bytes(b"".join(bytes(packet) for packet in packets))
+    assert len(list(video.sample_frames(path, every=1))) == 20
 
 
 def test_probe_tells_what_the_file_says(tmp_path):
-    info = video.probe(write_film(tmp_path / "film.mp4"))
+    info = video.probe(make_film(tmp_path / "film.mp4", PLAIN, n=N))
     assert (info.codec, info.width_px, info.height_px, info.n_frames) == ("h264", WIDTH, HEIGHT, N)
-    assert info.fps == 24
+    assert info.fps == RATE
     assert info.duration_s == pytest.approx(N / 24, abs=0.01)
 
 
 def test_probe_gives_the_size_of_the_upright_picture(tmp_path):
-    path = write_film(tmp_path / "film.mov", rotation=90)
+    path = make_film(tmp_path / "film.mov", Kind("film.mov", matrix=(0, 1, -1, 0)))
     info = video.probe(path)
     first = next(video.sample_frames(path))
     assert (info.height_px, info.width_px) == first.rgb.shape[:2] == (WIDTH, HEIGHT)
@@ -133,7 +136,7 @@ def test_film_cut_off_gives_what_is_there_and_says_what_is_missing(whole, tmp_pa
 
 
 def test_matroska_cut_off_is_noticed_too(tmp_path):
-    path = write_film(tmp_path / "film.mkv", n=240)
+    path = make_film(tmp_path / "film.mkv", Kind("film.mkv"), n=240)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     samples = video.sample_frames(path, every=10)
     assert 3 < len(list(samples)) < 24
@@ -177,7 +180,7 @@ def test_what_is_no_film_is_refused_at_once(tmp_path, name, content, reason):
 
 
 def test_film_cut_off_before_its_index_is_refused(tmp_path):
-    path = write_film(tmp_path / "film.mp4")
+    path = make_film(tmp_path / "film.mp4", PLAIN, n=N)
     path.write_bytes(path.read_bytes()[:-1500])
     with pytest.raises(video.VideoError, match="index"):
         video.sample_frames(path)
