@@ -7,7 +7,13 @@ import torch
 from PIL import Image
 
 from exe_core import datasets, inference, models, schema
-from exe_core.inference import InferenceError, predict, predict_faces
+from exe_core.inference import (
+    InferenceError,
+    hastened,
+    predict,
+    predict_faces,
+    predict_images,
+)
 
 LABELS = ("angry", "happy", "sad")
 
@@ -152,3 +158,55 @@ class TestPredictFaces:
     def test_no_faces_give_no_rows(self, stored):
         faces, splits = stored
         assert predict_faces(classifier(), faces[:0], run_id="r", splits=splits).empty
+
+
+class TestPredictImages:
+    def test_a_row_an_image_with_its_likeliest_class(self):
+        model = classifier()
+        faces = [images(1, size=80)[0], images(1, size=20)[0][:15], images(1)[0]]
+        table = predict_images(model, faces)
+        assert list(table) == ["predicted", "prob_angry", "prob_happy", "prob_sad"]
+        probs = table[schema.prob_columns(LABELS)].to_numpy()
+        assert np.array_equal(probs, predict(model, faces))
+        assert list(table["predicted"]) == [LABELS[k] for k in probs.argmax(axis=1)]
+
+    def test_no_images_give_no_rows(self):
+        assert len(predict_images(classifier(), [])) == 0
+
+    @pytest.mark.parametrize(
+        "image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)]
+    )
+    def test_what_is_no_picture_is_refused(self, image):
+        with pytest.raises(InferenceError, match="image 1 is"):
+            predict_images(classifier(), [images(1)[0], image])
+
+
+class TestHastened:
+    @pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet18-small"])
+    def test_says_the_same(self, name):
+        network = models.build(name, n_classes=3, seed=3)
+        network.train()(torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+        plain = models.Classifier(network.eval(), LABELS, models.Preprocessing(size=64), {})
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        faces = images(5, size=64)
+        assert predict(hastened(plain), faces) == pytest.approx(predict(plain, faces), abs=1e-6)
+        half = predict(hastened(plain, precision="bf16"), faces)
+        assert half == pytest.approx(predict(plain, faces), abs=0.02)
+        assert np.abs(half.sum(axis=1) - 1).max() < 1e-12
+        assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+    def test_what_can_not_be_fused_still_answers(self, caplog):
+        class Branching(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = torch.nn.Linear(3, 3)
+
+            def forward(self, faces):
+                pooled = faces.mean(dim=(2, 3))
+                return self.fc(pooled) if pooled.sum() > 0 else self.fc(-pooled)
+
+        plain = models.Classifier(Branching().eval(), LABELS, models.Preprocessing(size=32), {})
+        with caplog.at_level("INFO"):
+            quick = hastened(plain)
+        assert "stays unfused" in caplog.text
+        assert predict(quick, images()) == pytest.approx(predict(plain, images()), abs=1e-6)

@@ -1,0 +1,56 @@
+"""What the benchmarks found, as a table: each ratio is of two ways of one work in one run."""
+
+import os
+import platform
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from exe_core import record
+
+FOUND = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-ratios",
+        metavar="FILE",
+        help="add the ratios that the benchmarks measure to this CSV, with their origin beside it",
+    )
+
+
+@pytest.fixture
+def ratio(request, benchmark):
+    """Note how many times as fast as the other way ours was: ratio(what, times, aim=least)."""
+
+    def note(what, times, *, aim):
+        benchmark.extra_info["times as fast"] = round(float(times), 2)
+        request.config.stash.setdefault(FOUND, []).append(
+            {"what": what, "times_as_fast": round(float(times), 2), "aim": aim}
+        )
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    found = config.stash.get(FOUND, [])
+    for row in found:
+        terminalreporter.write_line(
+            f"{row['what']}: {row['times_as_fast']} times as fast (aim {row['aim']})"
+        )
+    target = config.getoption("--write-ratios", default=None)
+    if target and found:
+        write(pd.DataFrame(found), Path(target))
+
+
+def write(found, path):
+    """Replace the rows of what was measured anew; keep the others."""
+    here = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    found = found.assign(machine=here, commit=str(record.commit())[:10])
+    if path.exists():
+        before = pd.read_csv(path)
+        found = pd.concat([before[~before["what"].isin(found["what"])], found])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.sort_values("what").to_csv(path, index=False)
