@@ -277,7 +277,7 @@ def open_client(policy: AddressPolicy, *, timeout_s: float, connections: int) ->
     }
     near = [name.strip().lstrip("*.") for name in proxies.get("no", "").split(",") if name.strip()]
     for host in {*near, *(host for host, _ in policy.trusted)}:
-        mounts[f"all://*[{host}]" if ":" in host else f"all://*{host}"] = direct
+        mounts[f"all://[{host}]" if ":" in host else f"all://*{host}"] = direct
     return httpx.Client(
         transport=direct,
         mounts=mounts if proxies else None,

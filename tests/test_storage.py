@@ -37,7 +37,7 @@ def test_a_folder_that_is_read_only_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_disk_that_is_full_is_told() -> None:
     with (
-        pytest.raises(StorageError, match="No space left .* free some space"),
+        pytest.raises(StorageError, match=r"No space left .* free some space"),
         storage_told(Path("/dev")),
         Path("/dev/full").open("wb", buffering=0) as file,
     ):
