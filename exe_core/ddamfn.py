@@ -1,0 +1,246 @@
+"""DDAMFN: a dual-direction attention mixed feature network for facial expressions.
+
+Written anew from the published design (Zhang et al. 2023, Electronics 12(17), 3595); its parts are
+named as in the authors' state dict, so that their released checkpoints load. The backbone,
+MixedFeatureNet, is MobileFaceNet with depthwise kernels of several sizes. Each attention head
+weighs the features along both directions of the image, and the loss keeps the heads apart.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d, mse_loss, relu6
+
+FEATURES = 512
+SIDE = 7  # of the map of features of a face of 112 px
+
+DIVERSITY_WEIGHT = 0.1
+"""Of the diversity loss beside the cross-entropy, as published."""
+
+_KERNELS = (3, 5, 7, 9)  # px
+_STAGES = (
+    # inputs, outputs, channels for each of `_KERNELS` in the first block (which halves the side
+    # of the map) and in each of the n others (which add to their input), n
+    (64, 64, (64, 32, 32), (96, 32), 9),
+    (64, 128, (128, 64, 64), (192, 64), 16),
+    (128, 256, (256, 256, 256, 256), (172, 170, 170), 6),
+)
+
+
+class Answer(NamedTuple):
+    """What DDAMFN makes of faces: logits (N, C); features and attention (N, 512, 7, 7).
+
+    There is one attention map a head, with weights between 0 and 1.
+    """
+
+    logits: torch.Tensor
+    features: torch.Tensor
+    attention: tuple[torch.Tensor, ...]
+
+
+class DDAMFN(nn.Module):
+    """The whole network.
+
+    Parameters
+    ----------
+    n_classes
+        Outputs of the classifier.
+    n_heads
+        Attention heads; two in the released checkpoints.
+    """
+
+    def __init__(self, n_classes: int, *, n_heads: int = 2) -> None:
+        super().__init__()
+        self.features = mixed_feature_net()
+        self.heads = [f"cat_head{k}" for k in range(n_heads)]
+        for name in self.heads:
+            self.add_module(name, nn.Sequential(OrderedDict(CoordAtt=_AttentionHead())))
+        self.Linear = _convolution(FEATURES, FEATURES, SIDE, groups=FEATURES)
+        self.fc = nn.Linear(FEATURES, n_classes)
+        # Nothing passes through it, as in the published network; checkpoints hold its weights.
+        self.bn = nn.BatchNorm1d(n_classes)
+        self.attention: tuple[torch.Tensor, ...] = ()
+        """The maps of the last training pass, for `attention_loss`."""
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        """Give the logits (N, C) of normalised faces (N, 3, 112, 112)."""
+        found = self.answer(faces)
+        if self.training:
+            self.attention = found.attention
+        return found.logits
+
+    def answer(self, faces: torch.Tensor) -> Answer:
+        """Give logits, features and attention maps of normalised faces (N, 3, 112, 112).
+
+        Raises
+        ------
+        ValueError
+            If the faces are of another size: the classifier needs features of 7 x 7.
+        """
+        if faces.shape[1:] != (3, 16 * SIDE, 16 * SIDE):
+            raise ValueError(f"DDAMFN takes faces (N, 3, 112, 112), not {tuple(faces.shape)}")
+        features = self.features(faces)
+        attention = tuple(self.get_submodule(name)(features) for name in self.heads)
+        attended = features * torch.stack(attention).amax(dim=0)
+        logits = self.fc(self.Linear(attended).flatten(1))
+        return Answer(logits, features, attention)
+
+
+def diversity_loss(attention: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Compute the loss of heads that look at the same: 1 / mean squared difference.
+
+    Parameters
+    ----------
+    attention
+        Two or more maps (N, 512, 7, 7); over several pairs the differences are averaged.
+    """
+    pairs = [mse_loss(first, second) for first, second in combinations(attention, 2)]
+    return 1 / torch.stack(pairs).mean()
+
+
+def attention_loss(network: nn.Module) -> torch.Tensor:
+    """Compute what is added to the loss of a `DDAMFN` after a training pass: .1 of the diversity's.
+
+    Raises
+    ------
+    ValueError
+        If the network is another, or has not passed anything in training.
+    """
+    maps = getattr(network, "attention", ())
+    if len(maps) < 2:
+        raise ValueError("the attention loss needs a DDAMFN of two heads after a training pass")
+    return DIVERSITY_WEIGHT * diversity_loss(maps)
+
+
+def mixed_feature_net() -> nn.Sequential:
+    """Build the backbone: faces (N, 3, 112, 112) -> features (N, 512, 7, 7)."""
+    first = _STAGES[0][0]
+    layers: list[nn.Module] = [
+        _convolution(3, first, 3, stride=2, padding=1, prelu=True),
+        _convolution(first, first, 3, padding=1, groups=first, prelu=True),
+    ]
+    for inputs, outputs, begins, goes_on, n in _STAGES:
+        others = [_MixedBlock(outputs, outputs, goes_on, stride=1) for _ in range(n)]
+        layers += [
+            _MixedBlock(inputs, outputs, begins, stride=2),
+            nn.Sequential(OrderedDict(model=nn.Sequential(*others))),
+        ]
+    layers.append(_convolution(_STAGES[-1][1], FEATURES, 1, prelu=True))
+    return nn.Sequential(*layers)
+
+
+def _convolution(
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    prelu: bool = False,
+) -> nn.Sequential:
+    """Build a convolution, its batch norm and, if asked for, PReLU."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
+        bn=nn.BatchNorm2d(outputs),
+    )
+    if prelu:
+        layers["prelu"] = nn.PReLU(outputs)
+    return nn.Sequential(layers)
+
+
+class _MixedBlock(nn.Module):
+    """Widen, convolve each channel, weigh by place, narrow; with stride 1 add to the input."""
+
+    def __init__(self, inputs: int, outputs: int, split: tuple[int, ...], *, stride: int) -> None:
+        super().__init__()
+        self.conv = _convolution(inputs, sum(split), 1, prelu=True)
+        self.conv_dw = _MixedDepthwise(split, stride=stride)
+        self.CA = _CoordinateAttention(sum(split))
+        self.project = _convolution(sum(split), outputs, 1)
+        self.adds = stride == 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.project(self.CA(self.conv_dw(self.conv(x))))
+        return x + y if self.adds else y
+
+
+class _MixedDepthwise(nn.Module):
+    """Convolve each channel alone, a part of the channels with each size of kernel."""
+
+    def __init__(self, split: tuple[int, ...], *, stride: int) -> None:
+        super().__init__()
+        self.split = split
+        self.mixed_depthwise_conv = nn.ModuleList(
+            nn.Conv2d(n, n, side, stride, side // 2, groups=n, bias=False)
+            for n, side in zip(split, _KERNELS, strict=False)
+        )
+        # Nothing passes through these two, as in the published network.
+        self.bn = nn.BatchNorm2d(sum(split))
+        self.prelu = nn.PReLU(sum(split))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = zip(self.mixed_depthwise_conv, x.split(self.split, dim=1), strict=True)
+        return torch.cat([convolve(part) for convolve, part in parts], dim=1)
+
+
+class _CoordinateAttention(nn.Module):
+    """Weigh a map by a factor a row and one a column (Hou et al. 2021, arXiv 2103.02907).
+
+    Operations and their order are the published ones to the bit: with weights that are not
+    trained, 34 such blocks in a row make a difference of rounding as large as the answer.
+    """
+
+    def __init__(self, channels: int, **before: nn.Module) -> None:
+        super().__init__()
+        for name, layer in before.items():
+            self.add_module(name, layer)
+        inner = max(8, channels // 32)
+        self.conv1 = nn.Conv2d(channels, inner, 1)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, channels, 1)
+        self.conv3 = nn.Conv2d(inner, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        by_row, by_column = self.factors(
+            adaptive_avg_pool2d(x, (None, 1)), adaptive_avg_pool2d(x, (1, None))
+        )
+        return x * by_column * by_row
+
+    def factors(
+        self, rows: torch.Tensor, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn summaries of rows (N, C, H, 1) and columns (N, C, 1, W) into factors in [0, 1].
+
+        Both go through the same first layer, one after the other along one axis.
+        """
+        mixed = self.bn1(self.conv1(torch.cat([rows, columns.mT], dim=2)))
+        mixed = mixed * (relu6(mixed + 3) / 6)  # hard swish
+        by_row, by_column = mixed.split([rows.shape[2], columns.shape[3]], dim=2)
+        return self.conv2(by_row).sigmoid(), self.conv3(by_column.mT).sigmoid()
+
+
+class _AttentionHead(_CoordinateAttention):
+    """The factors alone, from rows and columns summed up by learnt weights instead of means."""
+
+    Linear_h: nn.Module
+    Linear_w: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__(
+            FEATURES,
+            Linear_h=_convolution(FEATURES, FEATURES, (1, SIDE), groups=FEATURES),
+            Linear_w=_convolution(FEATURES, FEATURES, (SIDE, 1), groups=FEATURES),
+        )
+        # Nothing passes through it, as in the published network.
+        self.Linear = _convolution(FEATURES, FEATURES, SIDE, groups=FEATURES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        by_row, by_column = self.factors(self.Linear_h(x), self.Linear_w(x))
+        return by_column * by_row

@@ -1,0 +1,156 @@
+"""DDAMFN has the published names and shapes, gives the published answers, and keeps heads apart."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from exe_core import ddamfn
+from exe_core.ddamfn import DDAMFN
+
+GOLDEN = Path(__file__).parent / "golden"
+EXPECTED = json.loads((GOLDEN / "ddamfn-expected.json").read_text())
+
+
+def published_state():
+    """List the names and shapes of the published state dict; a[0-2]b stands for a0b, a1b, a2b."""
+    with (GOLDEN / "ddamfn-state.csv").open() as stream:
+        for row in csv.DictReader(stream):
+            shape = tuple(int(n) for n in row["shape"].split("x") if n)
+            before, last, after = re.fullmatch(r"(.*?)(?:\[0-(\d+)\](.*))?", row["name"]).groups()
+            many = [f"{before}{k}{after}" for k in range(int(last) + 1)] if last else [before]
+            yield from ((name, shape) for name in many)
+
+
+def drawn(name, shape, rng):
+    """Draw the weights that the published answers were given for."""
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, dtype=np.int64)
+    z = rng.standard_normal(shape)
+    if name.endswith("running_var"):
+        z = 1 + 0.1 * np.abs(z)
+    elif name.endswith("running_mean"):
+        z = 0.1 * z
+    elif len(shape) >= 2:
+        z = z * math.sqrt(2 / math.prod(shape[1:]))
+    elif "prelu" in name:
+        z = 0.25 + 0.05 * z
+    else:
+        z = 1 + 0.1 * z if name.endswith("weight") else 0.1 * z
+    return z.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def answer():
+    """Answer as the published network did: its weights, its input, its two threads."""
+    rng = np.random.default_rng(20261122)
+    state = {
+        name: torch.from_numpy(drawn(name, shape, rng)) for name, shape in sorted(published_state())
+    }
+    network = DDAMFN(7).eval()
+    network.load_state_dict(state)
+    faces = torch.from_numpy(rng.standard_normal((2, 3, 112, 112)).astype(np.float32))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            return network.answer(faces)
+    finally:
+        torch.set_num_threads(threads)
+
+
+class TestAsPublished:
+    def test_names_and_shapes(self):
+        network = DDAMFN(7)
+        found = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        assert found == dict(published_state())
+        assert sum(p.numel() for p in network.parameters()) == EXPECTED["parameters"]
+
+    @pytest.mark.skipif(
+        torch.backends.cpu.get_cpu_capability() != "AVX512",
+        reason="the weights are drawn, and the network with them is chaotic: sums that are rounded "
+        "otherwise than on a processor with AVX-512 give other logits",
+    )
+    def test_answers_to_a_ten_thousandth(self, answer):
+        assert answer.logits.numpy() == pytest.approx(np.array(EXPECTED["logits"]), rel=1e-4)
+        assert float(answer.features.mean()) == pytest.approx(EXPECTED["features_mean"], rel=1e-4)
+        assert float(answer.features.std()) == pytest.approx(EXPECTED["features_std"], rel=1e-4)
+        heads = [float(head.mean()) for head in answer.attention]
+        assert heads == pytest.approx(EXPECTED["head_means"], rel=1e-4)
+        apart = 1 / float(ddamfn.diversity_loss(answer.attention))
+        assert apart == pytest.approx(EXPECTED["heads_mse"], rel=1e-4)
+
+    def test_features_and_heads_on_any_processor(self, answer):
+        assert float(answer.features.mean()) == pytest.approx(EXPECTED["features_mean"], rel=0.01)
+        assert float(answer.features.std()) == pytest.approx(EXPECTED["features_std"], rel=0.01)
+        heads = [float(head.mean()) for head in answer.attention]
+        assert heads == pytest.approx(EXPECTED["head_means"], rel=0.03)
+        apart = 1 / float(ddamfn.diversity_loss(answer.attention))
+        assert apart == pytest.approx(EXPECTED["heads_mse"], rel=0.03)
+
+
+class TestAnswer:
+    def test_shapes_and_range(self):
+        network = DDAMFN(5, n_heads=3).eval()
+        with torch.inference_mode():
+            found = network.answer(torch.randn(2, 3, 112, 112))
+            assert torch.equal(
+                network(torch.zeros(1, 3, 112, 112)), network(torch.zeros(1, 3, 112, 112))
+            )
+        assert found.logits.shape == (2, 5)
+        assert found.features.shape == (2, 512, 7, 7)
+        assert [tuple(head.shape) for head in found.attention] == [(2, 512, 7, 7)] * 3
+        assert all(((head >= 0) & (head <= 1)).all() for head in found.attention)
+
+    @pytest.mark.parametrize("shape", [(1, 3, 111, 112), (1, 1, 112, 112), (1, 3, 224, 224)])
+    def test_faces_of_another_size_are_refused(self, shape):
+        with pytest.raises(ValueError, match=r"takes faces \(N, 3, 112, 112\), not"):
+            DDAMFN(2)(torch.zeros(shape))
+
+    def test_every_weight_that_is_used_learns(self):
+        network = DDAMFN(3)
+        given = network.answer(torch.randn(2, 3, 112, 112, generator=torch.manual_seed(1)))
+        (given.logits.square().sum() + ddamfn.diversity_loss(given.attention)).backward()
+        idle = {name for name, p in network.named_parameters() if p.grad is None}
+        assert all(
+            re.search(r"conv_dw\.(bn|prelu)\.|CoordAtt\.Linear\.|^bn\.", name) for name in idle
+        )
+        assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+class TestDiversityLoss:
+    def test_is_the_inverse_of_the_mean_squared_difference(self):
+        one, other = torch.full((2, 4, 7, 7), 0.2), torch.full((2, 4, 7, 7), 0.7)
+        assert float(ddamfn.diversity_loss([one, other])) == pytest.approx(1 / 0.25)
+
+    def test_averages_the_difference_over_pairs(self):
+        maps = [torch.full((1, 1, 7, 7), value) for value in (0.0, 0.5, 1.0)]
+        expected = 1 / np.mean([0.25, 1.0, 0.25])
+        assert float(ddamfn.diversity_loss(maps)) == pytest.approx(expected)
+
+    def test_falls_as_heads_part(self):
+        first, second = torch.rand(2, 1, 8, 7, 7, generator=torch.manual_seed(0))
+        near, far = (ddamfn.diversity_loss([first, first + gap]) for gap in (0.1, 0.4))
+        assert far < near
+        assert ddamfn.diversity_loss([first, second]).ndim == 0
+
+    def test_is_a_tenth_of_the_training_loss_and_reaches_the_heads(self):
+        network = DDAMFN(3).train()
+        network(torch.randn(2, 3, 112, 112))
+        added = ddamfn.attention_loss(network)
+        assert float(added.detach()) == pytest.approx(
+            0.1 * float(ddamfn.diversity_loss(network.attention).detach())
+        )
+        added.backward()
+        assert network.cat_head0.CoordAtt.conv2.weight.grad.abs().sum() > 0
+
+    def test_of_a_network_without_heads_is_refused(self):
+        with pytest.raises(ValueError, match="needs a DDAMFN of two heads after a training pass"):
+            ddamfn.attention_loss(torch.nn.Linear(2, 2))
+        with pytest.raises(ValueError, match="after a training pass"):
+            ddamfn.attention_loss(DDAMFN(2))
