@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from exe_core.photo_sites import SOURCES, Source, WebSource
 from exe_core.schema import EMOTIONS
 
 Design = Literal["v1", "v2"]
@@ -92,39 +93,102 @@ class World(Part):
 
 
 class Pull(Part):
-    """Which photos are searched for, and when a query stops."""
+    """Which photos are searched for, and when a query stops.
 
-    sources: tuple[Literal["pexels", "pixabay"], ...] = ("pexels", "pixabay")
+    A query ends where its source does, at `max_pages`, when `max_per_query` of its photos are
+    known, or after a page of which less than `stop_below_new` was new to its source and design.
+    Raised later, either limit lets the next pull go on: from the page that was cut, which is asked
+    for again, to those after it; no photo is fetched twice.
+    """
+
+    sources: tuple[str, ...] = ("pexels", "pixabay")
     designs: tuple[Design, ...] = ("v1", "v2")
-    max_pages: dict[str, int] = {"pexels": 10, "pixabay": 4}
-    per_page: dict[str, int] = {"pexels": 80, "pixabay": 200}
+    max_pages: dict[str, int] = Field({}, validate_default=True)
+    per_page: dict[str, int] = Field(
+        {}, validate_default=True, description="as many as a source gives, if nothing is said"
+    )
     max_per_query: int | None = Field(None, ge=1)
     stop_below_new: float = Field(0.10, ge=0, le=1)
-    slow_below_quota: int = Field(20, ge=0)
+    slow_below_quota: int = Field(
+        20, ge=0, description="with fewer requests left, they are spread over the time till more"
+    )
+    filters: dict[str, dict[str, str]] = Field(
+        default={},
+        description="source -> what its searches are narrowed by, as the source names it",
+    )
+    local: str | None = Field(
+        None, description="of source local: a folder or CSV below the data folder of the study"
+    )
+    downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
     timeout_s: float = Field(30.0, gt=0)
     retries: int = Field(4, ge=0, le=20)
+    photo_timeout_s: float = Field(
+        120.0, gt=0, description="for a whole photo, over all its tries; timeout_s is for silence"
+    )
+    allow_private_addresses: bool = Field(
+        False, description="photos may lie on this machine or in its network, e.g. a lab's server"
+    )
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            _known_source(name)
+        return tuple(dict.fromkeys(given))
 
     @field_validator("max_pages", "per_page")
     @classmethod
     def _other_sources_keep_theirs(cls, given: dict[str, int], info: ValidationInfo) -> dict:
-        return {**cls.model_fields[str(info.field_name)].default, **given}
+        usual = {name: getattr(source, str(info.field_name)) for name, source in SOURCES.items()}
+        for name, number in given.items():
+            most = _known_source(name).per_page if info.field_name == "per_page" else number
+            if not 1 <= number <= most:
+                raise ValueError(f"{name}: {number} is not from 1 to {max(most, 1)}")
+        return usual | given
+
+    @field_validator("filters")
+    @classmethod
+    def _filters_are_known(cls, given: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for name, chosen in given.items():
+            source = _known_source(name)
+            known = source.filters if isinstance(source, WebSource) else {}
+            for unknown in chosen.keys() - known.keys():
+                raise ValueError(f"{name} has no filter {unknown!r}; it has {', '.join(known)}")
+        return given
+
+
+def _known_source(name: str) -> Source:
+    if name not in SOURCES:
+        raise ValueError(f"no source {name!r}; sources are {', '.join(SOURCES)}")
+    return SOURCES[name]
 
 
 class Set(Part):
     """A named collection of faces."""
 
     kind: Literal["photos", "folder", "fer2013", "rafdb"]
-    source: str | None = Field(None, description="photos: pexels or pixabay")
-    design: Design | None = Field(None, description="photos: v1 or v2")
+    source: str | None = Field(None, description="photos: a source of the pull")
+    design: Design | Literal["given"] | None = Field(
+        None, description="photos: v1 or v2; those of source local have the labels they are given"
+    )
     path: str | None = Field(None, description="other kinds: below the data folder of the study")
+    two_labels: Literal["drop", "first", "vote"] = Field(
+        "drop",
+        description="photos: one that was found under several labels is left out, takes the label "
+        "of its earliest hit, or that of most of its hits",
+    )
     gray: bool = False
     crop: Literal["detector", "as shipped"] = "detector"
     role: Literal["train", "test"] = Field("train", description="test sets are never trained on")
 
     @model_validator(mode="after")
     def _complete(self) -> Set:
+        if self.source is not None:
+            _known_source(self.source)
         if self.kind == "photos" and not (self.source and self.design):
             raise ValueError("a set of photos needs `source` and `design`")
+        if self.kind == "photos" and (self.source == "local") != (self.design == "given"):
+            raise ValueError("photos of source local, and no others, are of design given")
         if self.kind != "photos" and not self.path:
             raise ValueError(f"a set of kind {self.kind} needs `path`")
         return self
@@ -147,28 +211,90 @@ class Crop(Part):
 
 
 class Train(Part):
-    """A training recipe; the defaults are the published one."""
+    """A training recipe; the defaults are the published one, and what goes beyond it is off.
 
-    model: str = "resnet18"
+    Of the faults of the published code, those of training are switches, so that each can be
+    measured: `batch_norm: drifting`, `keep: last`, `split: modulo`. Two more are told by a set and
+    a run: benchmark faces as they are shipped (`crop` of a set), and a network that learned from
+    gray faces and is shown colours (`gray_in_use` of a run).
+    """
+
+    model: str = Field(
+        "resnet18", description="a name of exe_core.models, or timm:<name> of a timm backbone"
+    )
     weights: Literal["imagenet", "none"] = "imagenet"
     size: int = Field(224, ge=16, le=512)
     trainable: Literal["all", "layer3+layer4+fc"] = "layer3+layer4+fc"
+    batch_norm: Literal["frozen", "drifting"] = Field(
+        "frozen",
+        description="of layers that do not learn; drifting is the published fault: their running "
+        "mean and variance follow the batches, away from the weights that they belong to",
+    )
     augmentation: Literal["none", "light", "medium", "heavy"] = "light"
+    mixup: float = Field(
+        0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0 turns it off"
+    )
+    cutmix: float = Field(
+        0.0, ge=0, description="alpha of CutMix (Yun et al. 2019); with mixup, each batch draws one"
+    )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    scheduler: Literal["none", "step", "cosine", "plateau"] = "none"
+    sam_rho: float = Field(
+        0.0,
+        ge=0,
+        description="radius of sharpness-aware minimisation (Foret et al. 2021), which "
+        "passes each batch twice; 0 turns it off",
+    )
+    scheduler: Literal["none", "step", "cosine", "plateau", "exponential"] = "none"
+    warmup_epochs: int = Field(0, ge=0, description="the learning rate rises linearly so long")
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float | None = Field(None, gt=0, description="greatest norm of a batch's gradient")
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of a moving average of the weights, which is measured and "
+        "saved in their place; 0 turns it off",
+    )
+    loss: Literal["cross-entropy", "generalised-cross-entropy"] = Field(
+        "cross-entropy", description="the second is robust to wrong labels"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(32, ge=1)
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="of the passes in training; weights and scores stay fp32"
     )
+    compiled: bool = Field(False, description="pass batches through torch.compile")
     val_share: float = Field(0.2, gt=0, lt=1)
+    split: Literal["grouped", "modulo"] = Field(
+        "grouped",
+        description="modulo is the published fault: the val faces are every so-manieth row, so "
+        "faces of one photo lie on both sides; test faces stay those of the grouped split",
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        description="balanced draws each face with replacement, all classes equally often",
+    )
     class_weights: bool = False
     max_faces: int | None = Field(None, ge=1, description="at most this many training faces")
-    keep: Literal["best", "last"] = Field("best", description="which epoch is saved and reported")
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="which epoch is saved and reported; the published code saved the last and "
+        "reported the best",
+    )
+    flip_average: bool = Field(
+        False, description="answer with the mean of a face and its mirror image, now and in use"
+    )
     seed: int = 42
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Train:
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs}: fewer than epochs {self.epochs}")
+        if self.warmup_epochs and self.scheduler == "plateau":
+            raise ValueError("warmup_epochs: scheduler plateau has none; take another, or 0")
+        return self
 
 
 class Run(Part):
