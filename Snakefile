@@ -174,7 +174,7 @@ rule benchmarks:
     params:
         notebook="05-benchmarks",
         settings=settings("statistics", "ensembles"),
-        writes=writes(*map(study.table, ("metrics", "comparisons", "reliability", "confusion"))),
+        writes=writes(*map(study.table, ("metrics", "comparisons", "reliability", "risk_coverage", "confusion"))),
     threads: 1
     shell: STAGE
 

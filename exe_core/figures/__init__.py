@@ -15,6 +15,7 @@ from exe_core.figures.models import (
     history_chart,
     recall_chart,
     reliability_chart,
+    risk_coverage_chart,
     score_table_chart,
 )
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
@@ -32,6 +33,7 @@ __all__ = [
     "noise_chart",
     "recall_chart",
     "reliability_chart",
+    "risk_coverage_chart",
     "save",
     "score_table_chart",
     "share_differences",

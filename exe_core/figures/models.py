@@ -145,8 +145,14 @@ def history_chart(history: pd.DataFrame) -> alt.VConcatChart:
 
 
 def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
-    """Draw accuracy against confidence, a panel a run; on the diagonal a run is calibrated."""
-    columns = ["run_id", "confidence", "accuracy", "n"]
+    """Draw accuracy against confidence; on the diagonal a run is calibrated.
+
+    Parameters
+    ----------
+    reliability
+        Table "reliability"; each run is a panel or, where there is one run only, each set.
+    """
+    columns = ["run_id", "set_name", "confidence", "accuracy", "n"]
     data = drawable(reliability.dropna(subset=["confidence", "accuracy"]), columns)
     base = alt.Chart().encode(
         x=alt.X("confidence:Q", scale=UNIT, axis=PERCENT),
@@ -160,10 +166,25 @@ def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
         size=alt.Size("n:Q", title="faces", scale=alt.Scale(range=[8, 160])), tooltip=columns
     )
     layers = alt.layer(diagonal.encode(**corner), base.mark_line(color=ACCENT), bins, data=data)
-    run = alt.Facet("run_id:N", sort=in_order(data["run_id"]))
-    return styled(
-        layers.properties(width=125, height=125).facet(run, columns=4).resolve_axis(x="independent")
+    return _small_multiples(layers, data)
+
+
+def risk_coverage_chart(curves: pd.DataFrame) -> alt.FacetChart:
+    """Draw the share of wrong answers against the share of faces that are answered, surest first.
+
+    Parameters
+    ----------
+    curves
+        Table "risk_coverage"; each run is a panel or, where there is one run only, each set.
+    """
+    data = drawable(curves, ["run_id", "set_name", "coverage", "risk", "low", "high", "threshold"])
+    base = alt.Chart().encode(x=alt.X("coverage:Q", title="answered", scale=UNIT, axis=PERCENT))
+    wrong = {"title": "wrong", "scale": UNIT, "axis": PERCENT}
+    band = base.mark_area(color=ACCENT, opacity=0.18).encode(y=alt.Y("low:Q", **wrong), y2="high:Q")
+    line = base.mark_line(color=ACCENT).encode(
+        y=alt.Y("risk:Q", **wrong), tooltip=["coverage", "risk", "low", "high", "threshold"]
     )
+    return _small_multiples(alt.layer(band, line, data=data), data)
 
 
 def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
@@ -207,6 +228,13 @@ def _lines(data: pd.DataFrame) -> alt.Y:
     """Give each run a line or, where there is one run only, each set."""
     field = _line_field(data)
     return alt.Y(f"{field}:N", title=None, sort=in_order(data[field]))
+
+
+def _small_multiples(layers: alt.LayerChart, data: pd.DataFrame) -> alt.FacetChart:
+    field = _line_field(data)
+    panel = alt.Facet(f"{field}:N", sort=in_order(data[field]))
+    grid = layers.properties(width=125, height=125).facet(panel, columns=4)
+    return styled(grid.resolve_axis(x="independent"))
 
 
 def _line_field(data: pd.DataFrame) -> str:
