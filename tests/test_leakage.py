@@ -14,8 +14,8 @@ from PIL import Image, ImageEnhance
 from sample_sets import picture, save
 
 from exe_core.config import ROOT
-from exe_core.grouping import near_pairs
-from exe_core.leakage import audit, count
+from exe_core.fer2013 import read_fer2013
+from exe_core.leakage import audit, count, near_pairs
 
 
 def face(seed: int) -> Image.Image:
@@ -125,7 +125,7 @@ def test_flat_and_unreadable_images_and_empty_sets_are_borne(tmp_path: Path, cap
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=20), st.integers(0, 64))
 @settings(deadline=None)
 def test_near_pairs_are_all_pairs_within_the_distance(hashes: list[int], bits: int) -> None:
-    found = near_pairs([f"{one:016x}" for one in hashes], bits=bits).tolist()
+    found = near_pairs(np.array(hashes, np.uint64), bits=bits).tolist()
     assert found == [
         [i, j]
         for i in range(len(hashes))
@@ -140,3 +140,18 @@ def test_the_items_are_left_as_they_are(tmp_path: Path) -> None:
     count(audit(items, progress=False), items)
     pd.testing.assert_frame_equal(items, before)
     assert np.isfinite(audit(items, progress=False)["correlation"]).all()
+
+
+@pytest.mark.slow
+def test_the_duplicates_of_the_real_fer2013(tmp_path: Path) -> None:
+    source = Path(os.environ.get("EXE_DATA", "")) / "fer2013.tar.xz"
+    if not source.is_file():
+        pytest.skip("EXE_DATA names no folder with fer2013.tar.xz")
+    table = read_fer2013(source, unpacked=tmp_path / "fer2013")
+    items = table.assign(item_id=table["name"], set_name="fer2013")
+    pairs = audit(items, progress=False)
+    counts = count(pairs, items).set_index(["split", "other_split"])
+    share = counts.loc[("public", "train"), "share_identical"]
+    assert share == pytest.approx(0.076, abs=0.004)  # of all of PublicTest, by the literature
+    assert counts.loc[("train", "train"), "n_identical"] == pytest.approx(1224, abs=20)
+    assert (pairs["label"] != pairs["other_label"])[pairs["kind"] == "identical"].sum() > 0
