@@ -1,4 +1,4 @@
-"""A request over HTTP, made to last: retries, waits as asked, and no key in any text."""
+"""A request over HTTP, made to last: retries, waits as asked, limits, and no key in any text."""
 
 from __future__ import annotations
 
@@ -6,24 +6,36 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
+from PIL import Image
 
-from exe_core.detection import read_image
+from exe_core.addresses import AddressError, AddressPolicy, TimeLimit
+from exe_core.detection import ImageError, read_image
+from exe_core.redaction import Redaction
+from exe_core.storage import storage_told
+
+log = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 300.0
 """A server that asks to wait for longer is left until the next time."""
 BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 60.0
 LARGEST_FILE = 50_000_000  # bytes
+LARGEST_ANSWER = 10_000_000  # bytes of a search's answer
+MOST_REDIRECTS = 5
+CODINGS = {"identity", "gzip", "deflate"}
+"""Content codings that are unpacked; several in a row could make petabytes of a few bytes."""
+
+_YEAR_S = 366 * 86400.0
 
 Result = TypeVar("Result")
 
@@ -44,60 +56,38 @@ class QuotaError(SourceError):
     """The server asks to come back later than one waits here."""
 
     def __init__(self, reason: str, wait_s: float) -> None:
-        back = datetime.now(UTC) + timedelta(seconds=wait_s)
+        back = datetime.now(UTC) + timedelta(seconds=min(wait_s, _YEAR_S))
         super().__init__(f"{reason}: come back after {back:%Y-%m-%d %H:%M} UTC")
-
-
-class Redaction(logging.Filter):
-    """Takes keys out of texts, also out of what httpx logs: a key may be part of an address."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        super().__init__()
-        self._secrets = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
-
-    def __call__(self, fault: object) -> str:
-        """Give the text of a fault without the keys."""
-        text = str(fault) or type(fault).__name__
-        for secret in self._secrets:
-            text = text.replace(secret, "<key>")
-        return text
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite a log record; none is held back."""
-        record.msg, record.args = self(record.getMessage()), ()
-        return True
-
-    @contextmanager
-    def in_logs(self) -> Iterator[None]:
-        """Keep the keys out of httpx's log meanwhile."""
-        logger = logging.getLogger("httpx")
-        logger.addFilter(self)
-        try:
-            yield
-        finally:
-            logger.removeFilter(self)
 
 
 def wait_asked(headers: httpx.Headers) -> float | None:
     """Say how many seconds an answer asks to wait: Retry-After, else the reset of its quota.
 
-    Both come as seconds, as a moment in Unix time, or as a date.
+    Both come as seconds, as a moment in Unix time, or as a date. Moments are compared with the
+    server's own clock where it tells it, as the clock of this machine may be wrong or jump.
 
     >>> wait_asked(httpx.Headers({"Retry-After": "7"}))
     7.0
     """
-    for name in ("Retry-After", "X-RateLimit-Reset"):
+    for name in ("Retry-After", "X-RateLimit-Reset", "RateLimit-Reset"):
         text = headers.get(name, "")
         try:
             number = float(text)
         except ValueError:
-            try:
-                number = parsedate_to_datetime(text).timestamp()
-            except ValueError:
-                continue
+            number = _moment(text)
+        if number > 1e9:
+            now = _moment(headers.get("Date", ""))
+            number -= time.time() if math.isnan(now) else now
         if math.isfinite(number):
-            return max(number - time.time() if number > 1e9 else number, 0.0)
+            return min(max(number, 0.0), _YEAR_S)
     return None
+
+
+def _moment(date: str) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -110,26 +100,42 @@ class Fetcher:
         How often a request is made again after a fault that may pass.
     sleep
         Called with the seconds to wait.
+    policy
+        Which addresses of photos may be asked.
+    longest_s
+        How long a request may take over all its tries, waits between them excepted.
+    rng
+        Spreads the waits, so that many machines don't come back at one moment.
     """
 
     client: httpx.Client
     clean: Redaction
     retries: int
-    sleep: Callable[[float], None]
+    sleep: Callable[[float], object]
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+    longest_s: float = 120.0
+    rng: random.Random = field(default_factory=random.Random)
 
     def persist(self, attempt: Callable[[], Result]) -> Result:
         """Call `attempt` until it raises no `PassingError`, waiting longer each time."""
         for tried in range(self.retries + 1):
             try:
                 return attempt()
-            except PassingError as fault:
-                if tried == self.retries:
-                    raise self._given_up(fault) from None
-                backoff = BACKOFF_S * 2**tried * random.uniform(0.5, 1.5)  # noqa: S311
-                self.sleep(backoff if fault.wait_s is None else fault.wait_s)
-        raise AssertionError("unreachable")
+            except SourceError as fault:
+                failed = fault
+            if not isinstance(failed, PassingError) or tried == self.retries:
+                break
+            most = min(BACKOFF_S * 2**tried, LONGEST_BACKOFF_S)
+            wait_s = self.rng.uniform(0, most) if failed.wait_s is None else failed.wait_s
+            self.sleep(wait_s)
+        # outside of the handler, and without what httpx raised: that holds the request, and the
+        # request the key
+        failed.__cause__ = failed.__context__ = None
+        raise self._given_up(failed)
 
-    def _given_up(self, fault: PassingError) -> SourceError:
+    def _given_up(self, fault: SourceError) -> SourceError:
+        if not isinstance(fault, PassingError):
+            return fault
         if fault.wait_s is not None:
             return QuotaError(str(fault), fault.wait_s)
         return SourceError(f"{fault}, {self.retries + 1} times")
@@ -139,7 +145,7 @@ class Fetcher:
         """Turn httpx's errors into ours: those that may pass, and those that won't."""
         try:
             yield
-        except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as fault:
+        except (AddressError, httpx.UnsupportedProtocol, httpx.InvalidURL) as fault:
             raise SourceError(self.clean(fault)) from None
         except httpx.HTTPError as fault:
             raise PassingError(f"{type(fault).__name__}: {self.clean(fault)}") from None
@@ -150,14 +156,15 @@ class Fetcher:
         Parameters
         ----------
         answer
-            Its body is read only if there is something wrong.
+            The start of its body is read, if there is something wrong.
         window_s
             After so many seconds a spent quota is renewed, if the answer does not say.
         """
         if answer.status_code == httpx.codes.OK:
             return
-        said = self.clean(answer.read()[:200].decode(errors="replace"))
-        reason = f"HTTP {answer.status_code} {' '.join(said.split())}"
+        start = next(_body(answer, LARGEST_ANSWER), b"")[:5000].decode(errors="replace")
+        said = " ".join(self.clean(start).split())[:200]
+        reason = f"HTTP {answer.status_code} {said}"
         limited = answer.status_code == httpx.codes.TOO_MANY_REQUESTS
         if not limited and not answer.is_server_error:
             raise SourceError(reason)
@@ -168,8 +175,22 @@ class Fetcher:
             raise QuotaError(reason, wait_s)
         raise PassingError(reason, wait_s)
 
+    def get(self, url: str, **asked: Any) -> httpx.Response:
+        """Ask a programming interface once, and give its whole answer, keys taken out.
+
+        Redirects are not followed: the key is for this address only.
+        """
+        limit = TimeLimit(self.longest_s)
+        with self.faults_told(), limit, self.client.stream("GET", url, **asked) as answer:
+            body = b"".join(_body(answer, LARGEST_ANSWER))
+        headers = answer.headers.copy()
+        for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):
+            headers.pop(name, None)
+        text = self.clean(body.decode(errors="replace")) if body else ""
+        return httpx.Response(answer.status_code, headers=headers, content=text.encode())
+
     def photo(self, url: str, path: Path) -> np.ndarray:
-        """Download a photo, whole or not at all.
+        """Have a photo on disk, whole or not at all; one that is there is not asked for again.
 
         Returns
         -------
@@ -179,25 +200,66 @@ class Fetcher:
         Raises
         ------
         SourceError, ImageError
-            If it is not given, or is no image.
+            If it is not given, or is no photo.
+        StorageError
+            If the disk takes no more.
         """
-        partial = path.with_suffix(".part")
+        if path.exists():
+            try:
+                return _read_photo(path)
+            except ImageError:
+                log.warning("%s is damaged and is had anew", path.name)
+        partial, limit = path.with_suffix(".part"), TimeLimit(self.longest_s)
         try:
-            self.persist(lambda: self._download(url, partial))
-            image = read_image(partial)
-            partial.replace(path)
+            with storage_told(path.parent):
+                self.persist(lambda: self._download(url, partial, limit))
+                image = _read_photo(partial)
+                partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         return image
 
-    def _download(self, url: str, path: Path) -> None:
-        with (
-            self.faults_told(),
-            self.client.stream("GET", url, follow_redirects=True) as answer,
-            path.open("wb") as file,
-        ):
+    def _download(self, url: str, path: Path, limit: TimeLimit) -> None:
+        if limit.is_spent:
+            raise SourceError(f"not whole after {limit.seconds:g} s")
+        with self.faults_told(), limit, self._follow(url) as answer, path.open("wb") as file:
             self.accept(answer)
-            for chunk in answer.iter_bytes():
+            for chunk in _body(answer, LARGEST_FILE):
                 file.write(chunk)
-                if file.tell() > LARGEST_FILE:
-                    raise SourceError(f"larger than {LARGEST_FILE // 10**6} MB")
+
+    @contextmanager
+    def _follow(self, url: str) -> Iterator[httpx.Response]:
+        """Ask for a photo, and wherever the answer sends us, if that may be asked."""
+        request = self.client.build_request("GET", url, headers={"Accept-Encoding": "identity"})
+        for _ in range(MOST_REDIRECTS + 1):
+            self.policy.check(request.url)
+            answer = self.client.send(request, stream=True)
+            try:
+                if answer.next_request is None:
+                    yield answer
+                    return
+                request = answer.next_request
+            finally:
+                answer.close()
+        raise SourceError(f"more than {MOST_REDIRECTS} redirects")
+
+
+def _body(answer: httpx.Response, largest: int) -> Iterator[bytes]:
+    """Give the body of an answer in parts, unpacked, as long as it is not too large."""
+    coding = answer.headers.get("Content-Encoding", "identity").lower()
+    if coding not in CODINGS:
+        raise SourceError(f"packed as {coding[:40]!r}, not one of {', '.join(sorted(CODINGS))}")
+    length = 0
+    for part in answer.iter_bytes():
+        length += len(part)
+        if length > largest:
+            raise SourceError(f"larger than {largest // 10**6} MB")
+        yield part
+
+
+def _read_photo(path: Path) -> np.ndarray:
+    image = read_image(path)
+    with Image.open(path) as opened:  # an MPO is the one photo of a camera, with its previews
+        if opened.format != "MPO" and getattr(opened, "is_animated", False):
+            raise ImageError("animated: no photo")
+    return image
