@@ -5,6 +5,7 @@ import shutil
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from exe_core import screening
 from exe_core.config import parse_study
@@ -100,7 +101,7 @@ def test_a_film_is_screened_once_until_it_changes(study, finder, pictures, monke
         screening, "sample_frames", lambda path, **k: decoded.append(path.name) or real(path, **k)
     )
     again = screening.screen(study, listed, finder=finder, progress=False)
-    assert decoded == ["text.mp4"]
+    assert decoded == []
     for one, other in zip(first, again, strict=True):
         assert one.equals(other)
     write_film(study.data_dir / "films" / "other.mkv", pictures)
@@ -121,6 +122,67 @@ def test_a_film_cut_off_is_partial_and_the_others_are_whole(study, finder):
     assert rows.loc["other", "error"]
     assert rows.loc["Good one", "status"] == "ok"
     assert (frames["film_id"] == "Good one").sum() == 3
+
+
+def test_a_screening_that_is_stopped_leaves_nothing_half(study, finder, monkeypatch):
+    listed = screening.list_films(study)
+    calls = []
+
+    def stopped(image, face, **settings):
+        calls.append(face)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(image, face, **settings)
+
+    real = screening.crop
+    monkeypatch.setattr(screening, "crop", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        screening.screen(study, listed, finder=finder, progress=False)
+    assert not list(study.processed.rglob("*.parquet"))
+    _, frames, faces = screening.screen(study, listed, finder=finder, progress=False)
+    assert frames["film_id"].value_counts().to_dict() == {"Good one": 3, "other": 2}
+    assert all((screening.ROOT / path).is_file() for path in faces["path"])
+
+
+def test_other_settings_leave_the_earlier_crops_alone(study, finder):
+    listed = screening.list_films(study)
+    first = screening.screen(study, listed, finder=finder, progress=False).faces
+    larger = study.model_copy(update={"crop": study.crop.model_copy(update={"size": 96})})
+    second = screening.screen(larger, listed, finder=finder, progress=False).faces
+    sizes = [
+        {Image.open(screening.ROOT / path).size for path in faces["path"]}
+        for faces in (first, second)
+    ]
+    assert sizes == [{(64, 64)}, {(96, 96)}]
+
+
+def test_a_step_in_seconds(study, finder):
+    (film,) = (
+        row for row in screening.list_films(study).to_dict("records") if row["film_id"] == "other"
+    )
+    step = screening.Step(every_seconds=0.5)
+    place = {"store": study.processed, "finder": finder, "settings": study.crop}
+    found = screening.screen_film(film, step=step, **place)
+    assert found.frames["time_s"].tolist() == pytest.approx([0, 0.5, 1, 1.5])
+    assert found.frames["frame"].tolist() == [0, 5, 10, 15]
+
+
+def test_the_bar_counts_the_seconds_of_all_films(study, finder):
+    listed = screening.list_films(study)
+    with screening.progress_bar(listed, show=False) as bar:
+        assert bar.total == 5
+
+
+def test_films_of_one_name_are_told_apart(tmp_path, pictures):
+    for name in ("a.mp4", "a.mkv", "b.mp4", "other/a.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_film(tmp_path / name, pictures[:1], hold=2)
+    films = screening.find_films([tmp_path, tmp_path / "b.mp4"])
+    assert films["film_id"].is_unique
+    assert "b" in set(films["film_id"])
+    assert len(films) == 4
+    with pytest.raises(screening.ScreeningError, match="no film or folder at"):
+        screening.find_films([tmp_path / "absent.mp4"])
 
 
 def test_no_film_at_all_is_an_error(study):
