@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
-from exe_core import record
+from exe_core import ddamfn, networks, record
+from exe_core.config import ROOT
+from exe_core.pretrained import WeightsError, timm_weights, torchvision_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
+READY = ROOT / "data" / "models"
+"""Where the models lie that are ready to use, each in a folder of its name."""
 
 
 class ModelError(ValueError):
     """A model is unknown, damaged, or not the one that is needed."""
-
-
-class WeightsError(RuntimeError):
-    """Pretrained weights can't be had."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,15 @@ class Preprocessing:
         Of each channel, of values in [0, 1].
     gray
         Whether colours are taken away first, as they were in training.
+    flip_average
+        Whether the answer is the mean of a face's and its mirror image's.
     """
 
     size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     gray: bool = False
+    flip_average: bool = False
 
     def to_float(self, images: torch.Tensor) -> torch.Tensor:
         """Bring pixels (N, H, W, 3) uint8 to (N, 3, H, W) in [0, 1], in gray if need be."""
@@ -65,6 +67,33 @@ class Preprocessing:
         """Bring images (N, 3, H, W) in [0, 1] to the scale of the network."""
         mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std
+
+
+def logits_of(network: nn.Module, images: torch.Tensor, *, shown: Preprocessing) -> torch.Tensor:
+    """Show faces to a network as it must be shown them.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, of any precision; its device is that of the images.
+    images
+        (N, H, W, 3) uint8 RGB, of the size that is wanted.
+    shown
+        What the network learned from. With `flip_average`, the probabilities of each face and its
+        mirror image are averaged.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, C) float32, whose softmax is the probability of each class.
+    """
+    precision = next(network.parameters()).dtype
+    faces = shown.normalise(shown.to_float(images)).to(precision)
+    logits = network(faces).float()
+    if not shown.flip_average:
+        return logits
+    mirrored = network(faces.flip(dims=(3,))).float()
+    return torch.logaddexp(logits.log_softmax(dim=1), mirrored.log_softmax(dim=1)) - math.log(2)
 
 
 @dataclass(frozen=True)
@@ -84,14 +113,17 @@ class Architecture:
     Attributes
     ----------
     builder
-        Number of classes -> network with random weights, its last layer named ``fc``.
+        Number of classes -> network with random weights.
     pretrained
-        Name of its ImageNet weights in torchvision, if there are any.
+        Gives its ImageNet weights, all but those of the last layer, if there are any.
+    extra_loss
+        A term that is added to the loss, of the network as its last training pass left it.
     """
 
     builder: Callable[[int], nn.Module]
     preprocessing: Preprocessing
-    pretrained: str | None = None
+    pretrained: Callable[[], Mapping[str, torch.Tensor]] | None = None
+    extra_loss: Callable[[nn.Module], torch.Tensor] | None = None
 
 
 def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> nn.Module:
@@ -100,11 +132,12 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     Parameters
     ----------
     name
-        A key of `REGISTRY`.
+        A key of `REGISTRY`; "resnet18-fer:<width>"; or "timm:<name>" of a backbone of timm.
     n_classes
         Outputs of the last layer, which always starts at random.
     weights
-        "none" for random ones, "imagenet" for torchvision's, which are fetched once and cached.
+        "none" for random ones, "imagenet" for torchvision's or timm's, which are fetched once and
+        cached.
     seed
         Of the random weights; the global generator is left as it was.
 
@@ -120,10 +153,13 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
         torch.manual_seed(seed)
         network = architecture.builder(n_classes)
     if weights == "imagenet":
-        body = _imagenet(name, architecture)
-        network.load_state_dict(
-            body | {f"fc.{k}": v for k, v in network.get_submodule("fc").state_dict().items()}
-        )
+        if architecture.pretrained is None:
+            having = [key for key, known in REGISTRY.items() if known.pretrained]
+            raise WeightsError(
+                f"model {name} has no ImageNet weights (those of {', '.join(having)} do, and most "
+                "of timm): set `weights: none`"
+            )
+        network.load_state_dict({**network.state_dict(), **architecture.pretrained()})
     elif weights != "none":
         raise WeightsError(f"weights {weights!r}: allowed are 'imagenet' and 'none'")
     return network
@@ -131,100 +167,67 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
 
 def find(name: str) -> Architecture:
     """Look a network up by its name; a `ModelError` lists the names there are."""
-    if name not in REGISTRY:
-        raise ModelError(f"no model {name!r}; models are {', '.join(REGISTRY)}")
-    return REGISTRY[name]
-
-
-def _imagenet(name: str, architecture: Architecture) -> dict[str, torch.Tensor]:
-    """Fetch the weights of all layers but the last."""
-    if architecture.pretrained is None:
-        having = [key for key, known in REGISTRY.items() if known.pretrained]
-        raise WeightsError(
-            f"model {name} has no ImageNet weights (those of {', '.join(having)} do): "
-            "set `weights: none`"
-        )
-    source = torchvision.models.get_weight(architecture.pretrained)
-    try:
-        state = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as fault:  # URLError is an OSError
-        file = Path(source.url).name
-        reason = str(fault).splitlines()[0]
-        raise WeightsError(
-            f"the ImageNet weights of {name} could not be had ({reason}): set `weights: none` to "
-            f"start at random, or put a whole {file} into the folder checkpoints/ of torch's "
-            "cache (TORCH_HOME/hub, by default ~/.cache/torch/hub)"
-        ) from None
-    return {key: value for key, value in state.items() if not key.startswith("fc.")}
-
-
-def _small_resnet(n_classes: int, *, width: int = 32) -> nn.Module:
-    """Build ResNet18 for small faces: half the channels, half the shrinking.
-
-    The usual stem (7x7, stride 2, then pooling) leaves 2x2 of a face of 64 px for the last
-    stage; this one (3x3, stride 2) leaves 4x4.
-    """
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv1=nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
-        bn1=nn.BatchNorm2d(width),
-        relu=nn.ReLU(inplace=True),
+    if name in REGISTRY:
+        return REGISTRY[name]
+    family, _, option = name.partition(":")
+    if family == "timm" and option:
+        return _from_timm(option)
+    if family == "resnet18-fer" and option.isdecimal() and int(option) > 0:
+        width = int(option)
+        return Architecture(partial(networks.resnet18_fer, width=width), Preprocessing(size=48))
+    raise ModelError(
+        f"no model {name!r}; models are {', '.join(REGISTRY)}, resnet18-fer:<width>, timm:<name>"
     )
-    inputs = width
-    for stage in range(4):
-        outputs = width * 2**stage
-        layers[f"layer{stage + 1}"] = nn.Sequential(
-            _block(inputs, outputs, stride=1 if stage == 0 else 2), _block(outputs, outputs)
-        )
-        inputs = outputs
-    layers |= {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    layers["fc"] = nn.Linear(inputs, n_classes)
-    network = nn.Sequential(layers)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):  # He et al. 2015, as in torchvision's ResNet
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return network
 
 
-def _block(inputs: int, outputs: int, *, stride: int = 1) -> BasicBlock:
-    if stride == 1 and inputs == outputs:
-        return BasicBlock(inputs, outputs)
-    shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
-    return BasicBlock(inputs, outputs, stride, nn.Sequential(shortcut, nn.BatchNorm2d(outputs)))
+def _from_timm(name: str) -> Architecture:
+    """Describe a backbone of timm by the configuration that it comes with."""
+    import timm  # here: importing it takes seconds, and few models need it
+
+    if not timm.is_model(name):
+        near = ", ".join(get_close_matches(name, timm.list_models())) or "timm.list_models()"
+        raise ModelError(f"timm has no model {name!r}; near it are {near}")
+    settings = timm.get_pretrained_cfg(name)
+    known = {} if settings is None else settings.to_dict()
+    shown = timm.data.resolve_data_config(pretrained_cfg=known)
+    return Architecture(
+        lambda n_classes: timm.create_model(name, num_classes=n_classes),
+        Preprocessing(size=shown["input_size"][-1], mean=shown["mean"], std=shown["std"]),
+        pretrained=partial(timm_weights, name),
+    )
 
 
-def _tiny(n_classes: int) -> nn.Module:
-    """Build four convolutions, for tests: seconds on a CPU."""
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    channels = (3, 16, 32, 48, 64)
-    for index, (inputs, outputs) in enumerate(pairwise(channels), start=1):
-        layers[f"layer{index}"] = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        )
-    layers |= {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    layers["fc"] = nn.Linear(channels[-1], n_classes)
-    return nn.Sequential(layers)
+def _resnet(name: str) -> Architecture:
+    return Architecture(
+        lambda n_classes: getattr(torchvision.models, name)(num_classes=n_classes),
+        Preprocessing(),
+        pretrained=partial(
+            torchvision_weights, f"{name.replace('resnet', 'ResNet')}_Weights.IMAGENET1K_V1"
+        ),
+    )
 
 
 REGISTRY = {
-    "resnet18": Architecture(
-        lambda n_classes: torchvision.models.resnet18(num_classes=n_classes),
-        Preprocessing(),
-        pretrained="ResNet18_Weights.IMAGENET1K_V1",
+    "resnet18": _resnet("resnet18"),
+    "resnet50": _resnet("resnet50"),
+    "resnet18-small": Architecture(networks.resnet18_small, Preprocessing(size=64)),
+    "resnet18-fer": Architecture(networks.resnet18_fer, Preprocessing(size=48)),
+    "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
+    "tiny": Architecture(networks.tiny, Preprocessing(size=32)),
+    "ddamfn": Architecture(
+        ddamfn.DDAMFN, Preprocessing(size=112), extra_loss=ddamfn.attention_loss
     ),
-    "resnet50": Architecture(
-        lambda n_classes: torchvision.models.resnet50(num_classes=n_classes),
-        Preprocessing(),
-        pretrained="ResNet50_Weights.IMAGENET1K_V1",
-    ),
-    "resnet18-small": Architecture(_small_resnet, Preprocessing(size=64)),
-    "tiny": Architecture(_tiny, Preprocessing(size=32)),
 }
 """Name in a recipe -> network."""
 
 
-def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
+def save(
+    network: nn.Module,
+    folder: Path,
+    *,
+    card: Mapping[str, Any],
+    stored: Literal["float32", "float16"] = "float32",
+) -> Path:
     """Write weights and card, the card last: a folder with a card holds a whole model.
 
     Parameters
@@ -236,28 +239,47 @@ def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
     card
         Holds at least `model` (its name), `labels` (in order) and `preprocessing` (a
         `Preprocessing` or its fields); the SHA-256 of the weights is added.
+    stored
+        Precision of the file; a loaded network computes in float32. float16 halves the file and
+        moves probabilities by about 1e-3.
+
+    Raises
+    ------
+    ModelError
+        If the card lacks what it must hold, or a weight does not fit into float16.
     """
     missing = [key for key in ("model", "labels", "preprocessing") if key not in card]
     if missing:
         raise ModelError(f"the card of a model needs {', '.join(missing)}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).unlink(missing_ok=True)
-    partial = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, partial)
-    weights = partial.replace(folder / WEIGHTS_FILE)
+    unfinished = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
+    save_file(_storable(network, getattr(torch, stored)), unfinished)
+    weights = unfinished.replace(folder / WEIGHTS_FILE)
     shown = card["preprocessing"]
     plain = asdict(shown) if isinstance(shown, Preprocessing) else shown
-    content = {**card, "preprocessing": plain, "weights_sha256": record.digest(weights)}
+    digest = record.digest(weights)
+    content = {**card, "preprocessing": plain, "stored": stored, "weights_sha256": digest}
     return record.write_json(content, folder / CARD_FILE)
 
 
-def load(folder: Path, *, labels: Sequence[str] | None = None) -> Classifier:
-    """Read a model that `save` wrote.
+def _storable(network: nn.Module, precision: torch.dtype) -> dict[str, torch.Tensor]:
+    state = {}
+    for key, value in network.state_dict().items():
+        exact = value.to(precision) if value.is_floating_point() else value
+        if not exact.isfinite().all():
+            raise ModelError(f"{key} holds what {precision} can't: store it as float32")
+        state[key] = exact.contiguous()
+    return state
+
+
+def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifier:
+    """Read a model that `save` wrote, or one that is ready to use.
 
     Parameters
     ----------
     folder
-        Holds the weights and the card.
+        A `Path` holds the weights and the card; a `str` is the name of a ready model.
     labels
         The classes that are needed, in order; other ones are refused.
 
@@ -266,6 +288,7 @@ def load(folder: Path, *, labels: Sequence[str] | None = None) -> Classifier:
     ModelError
         If a file is missing or damaged, the network is unknown, or its labels are others.
     """
+    folder = _ready(folder) if isinstance(folder, str) else folder
     card = read_card(folder)
     found = tuple(card["labels"])
     if labels is not None and found != tuple(labels):
@@ -284,6 +307,17 @@ def load(folder: Path, *, labels: Sequence[str] | None = None) -> Classifier:
         raise ModelError(f"the weights in {folder.name} do not fit: {fault}; {again}") from None
     network = network.eval().to(memory_format=torch.channels_last)
     return Classifier(network, found, _preprocessing(card, folder), card)
+
+
+def _ready(name: str) -> Path:
+    """Find a ready model by its name."""
+    names = sorted(path.parent.name for path in READY.glob(f"*/{CARD_FILE}"))
+    if name not in names:
+        raise ModelError(
+            f"no ready model {name!r}; there are: {', '.join(names) or 'none'}. A model of your "
+            "own is loaded by its folder, a pathlib.Path"
+        )
+    return READY / name
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -27,7 +27,15 @@ log = logging.getLogger(__name__)
 HISTORY_FILE, CHECKPOINT_FILE = "history.parquet", "checkpoint.pt"
 _CODE = [
     Path(__file__).with_name(f"{name}.py")
-    for name in ("models", "augmentation", "epochs", "training")
+    for name in (
+        "networks",
+        "models",
+        "augmentation",
+        "losses",
+        "optimisation",
+        "epochs",
+        "training",
+    )
 ]
 
 
@@ -55,7 +63,7 @@ def train(
     faces
         (N, S, S, 3) uint8 RGB, S as in the recipe.
     labels
-        (N,) index into `classes`.
+        (N,) index into `classes`, or (N, C) float, rows that sum to 1: how probable each class is.
     splits
         (N,) "train" or "val"; faces on no or another side are never looked at.
     recipe
@@ -90,7 +98,12 @@ def train(
     """
     labels, splits = np.asarray(labels), _limited(splits, recipe=recipe)
     _check(faces, labels, splits, recipe=recipe, classes=classes)
-    preprocessing = replace(models.find(recipe.model).preprocessing, size=recipe.size, gray=gray)
+    preprocessing = replace(
+        models.find(recipe.model).preprocessing,
+        size=recipe.size,
+        gray=gray,
+        flip_average=recipe.flip_average,
+    )
     card: dict[str, Any] = {
         "model": recipe.model,
         "labels": list(classes),
@@ -136,14 +149,28 @@ def _check(
             f"{len(faces)} faces, {len(labels)} labels, {len(splits)} splits: one of each a face"
         )
     used = np.isin(splits, ["train", "val"])
-    if not np.isin(labels[used], range(len(classes))).all():
-        raise TrainingError(f"labels must be 0 to {len(classes) - 1}, places in {tuple(classes)}")
-    counts = np.bincount(labels[splits == "train"].astype(int), minlength=len(classes))
+    hard = _hard(labels[used], classes=classes)
+    counts = np.bincount(hard[splits[used] == "train"], minlength=len(classes))
     if not counts.all():
         lacking = ", ".join(name for name, n in zip(classes, counts, strict=True) if n == 0)
         raise TrainingError(f"no training face of {lacking}: add some, or leave the label out")
     if not (splits == "val").any():
         raise TrainingError("no face of split 'val', which the epochs are compared on: add some")
+
+
+def _hard(labels: np.ndarray, *, classes: Sequence[str]) -> np.ndarray:
+    """Give the class of each label, of soft ones the most probable."""
+    if labels.ndim == 2 and labels.shape[1] == len(classes):
+        sums = labels.sum(axis=1)
+        if not (np.isfinite(labels).all() and (labels >= 0).all() and np.allclose(sums, 1)):
+            raise TrainingError("soft labels must be shares: none negative, each row summing to 1")
+        return labels.argmax(axis=1)
+    if labels.ndim != 1 or not np.isin(labels, range(len(classes))).all():
+        raise TrainingError(
+            f"labels must be 0 to {len(classes) - 1}, places in {tuple(classes)}, or shares of "
+            f"these (N, {len(classes)}); they are {labels.dtype} {labels.shape}"
+        )
+    return labels.astype(int)
 
 
 def _data_digest(faces: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> str:
@@ -177,10 +204,11 @@ def _select(
     faces: np.ndarray, labels: np.ndarray, splits: np.ndarray, *, device: str
 ) -> dict[str, epochs.Part]:
     """Bring the faces of both splits to the device."""
+    exact = labels.astype(np.int64 if labels.ndim == 1 else np.float32)
     return {
         split: epochs.Part(
             torch.from_numpy(faces[splits == split]).to(device),
-            torch.from_numpy(labels[splits == split].astype(np.int64)).to(device),
+            torch.from_numpy(exact[splits == split]).to(device),
         )
         for split in ("train", "val")
     }

@@ -1,7 +1,6 @@
 """Networks by name, and models on disk: what is saved is what is loaded, or a clear refusal."""
 
 import json
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from exe_core import models
-from exe_core.models import ModelError, Preprocessing, WeightsError
+from exe_core.models import ModelError, Preprocessing
 
 LABELS = ["angry", "happy", "sad"]
 
@@ -19,10 +18,15 @@ def images(n=2, *, size=32, seed=0):
     return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
+def shown(name, n=2, *, seed=0):
+    """Make images of a size that the network takes, and that is quickly passed."""
+    return images(n, size=min(models.find(name).preprocessing.size, 112), seed=seed)
+
+
 def trained(name="tiny", *, seed=1):
     """Build a network whose batch norm has seen something."""
     network = models.build(name, n_classes=len(LABELS), seed=seed)
-    network.train()(images(4, seed=seed))
+    network.train()(shown(name, 4, seed=seed))
     return network.eval()
 
 
@@ -39,7 +43,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("name", models.REGISTRY)
 class TestEveryName:
     def test_gives_a_finite_number_for_each_class(self, name):
-        found = trained(name)(images())
+        found = trained(name)(shown(name))
         assert found.shape == (2, 3)
         assert found.isfinite().all()
 
@@ -47,8 +51,8 @@ class TestEveryName:
         network = trained(name)
         models.save(network, tmp_path, card=card(name))
         with torch.inference_mode():
-            expected = network.to(memory_format=torch.channels_last)(images())
-            assert torch.equal(models.load(tmp_path).network(images()), expected)
+            expected = network.to(memory_format=torch.channels_last)(shown(name))
+            assert torch.equal(models.load(tmp_path).network(shown(name)), expected)
 
     def test_is_the_same_network_for_the_same_seed(self, name):
         one, same, other = (models.build(name, n_classes=2, seed=s).state_dict() for s in (1, 1, 2))
@@ -62,50 +66,9 @@ def test_building_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_small_resnet_keeps_the_stages_that_recipes_name():
-    network = models.build("resnet18-small", n_classes=5)
-    assert {"layer3", "layer4", "fc"} <= dict(network.named_children()).keys()
-    assert network.layer4(network.layer3(torch.zeros(1, 64, 16, 16))).shape[-2:] == (4, 4)
-
-
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ModelError, match="no model 'resnet-18'; models are resnet18"):
         models.build("resnet-18", n_classes=2)
-
-
-class TestWeights:
-    def test_imagenet_replaces_all_but_the_last_layer(self, monkeypatch):
-        donor = models.build("resnet18", n_classes=1000, seed=7).state_dict()
-        source = type("Source", (), {"get_state_dict": lambda self, **_: donor})
-        monkeypatch.setattr(models.torchvision.models, "get_weight", lambda name: source())
-        network = models.build("resnet18", n_classes=3, weights="imagenet")
-        assert torch.equal(network.layer4[0].conv1.weight, donor["layer4.0.conv1.weight"])
-        assert network.fc.out_features == 3
-
-    def test_an_unreachable_host_says_what_to_do(self, monkeypatch, tmp_path):
-        def refuse(*args, **kwargs):
-            raise URLError("no route to host")
-
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        monkeypatch.setattr("torch.hub.urlopen", refuse)
-        with pytest.raises(WeightsError, match=r"weights: none.*resnet18-f37072fd.pth"):
-            models.build("resnet18", n_classes=2, weights="imagenet")
-
-    def test_a_damaged_file_in_the_cache_says_what_to_do(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        cached = tmp_path / "hub/checkpoints/resnet18-f37072fd.pth"
-        cached.parent.mkdir(parents=True)
-        cached.write_bytes(b"<html>not found</html>")
-        with pytest.raises(WeightsError, match="weights: none"):
-            models.build("resnet18", n_classes=2, weights="imagenet")
-
-    def test_a_network_without_them_says_which_have(self):
-        with pytest.raises(WeightsError, match=r"tiny has no ImageNet weights.*resnet18"):
-            models.build("tiny", n_classes=2, weights="imagenet")
-
-    def test_others_are_refused(self):
-        with pytest.raises(WeightsError, match="'imagenet' and 'none'"):
-            models.build("tiny", n_classes=2, weights="vggface")
 
 
 class TestPreprocessing:
