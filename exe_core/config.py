@@ -15,8 +15,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from exe_core.photo_sites import SOURCES
 from exe_core.schema import EMOTIONS, FIVE
-from exe_core.settings import Crop, Films, Part, Pull, Run, Set, Statistics, Train, World
+from exe_core.settings import Crop, Films, Part, Pull, Run, Sentiment, Set, Statistics, Train, World
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,6 +43,10 @@ class Study(Part):
     sets: dict[str, Set] = Field(min_length=1)
     runs: dict[str, Run] = Field(min_length=1)
     ensembles: dict[str, tuple[str, ...]] = Field(default={})
+    methods: dict[str, Literal["mean", "weighted", "stack"]] = Field(
+        default={}, description="how an ensemble combines its runs; their mean if nothing is said"
+    )
+    sentiment: Sentiment | None = Field(None, description="levels of sentiment, if it is asked")
     published: str | None = Field(
         None, description="published predictions of films, below the data folder"
     )
@@ -60,6 +65,9 @@ class Study(Part):
                 if self.sets[member].role == "test":
                     raise ValueError(f"run {name}: {member} is a test set and is never trained on")
             self.recipe(name)
+        chosen = {*self.pull.sources, *(entry.source for entry in self.sets.values())}
+        if "local" in chosen and not self.pull.local:
+            raise ValueError("source local: `pull.local` must say which folder or CSV it is")
         for name, members in self.ensembles.items():
             missing = [member for member in members if member not in self.runs]
             if missing or not members:
@@ -67,6 +75,9 @@ class Study(Part):
         clash = set(self.ensembles) & set(self.runs)
         if clash:
             raise ValueError(f"{', '.join(sorted(clash))}: a run and an ensemble of one name")
+        stray = set(self.methods) - set(self.ensembles)
+        if stray:
+            raise ValueError(f"methods: no ensemble {', '.join(sorted(stray))}")
         return self
 
     def recipe(self, run: str) -> Train:
@@ -105,14 +116,15 @@ class Study(Part):
 
     @property
     def traits(self) -> frozenset[str]:
-        """Say what the study is and has: its kind and name; photos, films, claims.
+        """Say what the study is and has: its kind and name; photos, films, claims, sentiment.
 
         Stages run, and passages of the book are shown, by these.
         """
         photos = any(entry.kind == "photos" for entry in self.sets.values())
-        films = self.kind == "world" or self.films.path is not None
-        claims = self.kind == "world" or self.published is not None
+        made = self.kind == "world" and self.world.n_films > 0
+        films, claims = made or self.films.path is not None, made or self.published is not None
         has = {"photos": photos, "films": films, "claims": claims}
+        has["sentiment"] = self.sentiment is not None
         return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})
 
     def missing(self) -> list[str]:
@@ -130,13 +142,15 @@ class Study(Part):
             for name, entry in self.sets.items()
             if entry.path and not (self.data_dir / entry.path).exists()
         ]
-        for name, path in (("films", self.films.path), ("published", self.published)):
+        others = {"films": self.films.path, "published": self.published, "local": self.pull.local}
+        for name, path in others.items():
             if path and not (self.data_dir / path).exists():
                 lacking.append(f"{name}: {self.data_dir / path}")
         sources = {entry.source for entry in self.sets.values() if entry.source}
-        for source in sorted(sources):
-            if not os.environ.get(f"{source.upper()}_API_KEY"):
-                lacking.append(f"{source}: its API key in the variable {source.upper()}_API_KEY")
+        for name in sorted(sources):
+            variable = SOURCES[name].key_variable
+            if variable and SOURCES[name].key_needed and not os.environ.get(variable):
+                lacking.append(f"{name}: its API key in the variable {variable}")
         return lacking
 
     @property

@@ -44,6 +44,18 @@ KEYWORDS: dict[str, dict[str, tuple[str, ...]]] = {
 """The two published search designs: design -> emotion -> queries."""
 
 
+VALENCE: dict[str, tuple[int | None, ...]] = {
+    "angry": (-2, -1),
+    "disgust": (-2, -1),
+    "fear": (-1, -2),
+    "happy": (2,),
+    "sad": (-1, -2),
+    "surprise": (1, 0, None),
+    "neutral": (0,),
+}
+"""Emotion -> its levels of sentiment, from -2 to 2, that can be defended; the first is used."""
+
+
 class Part(BaseModel):
     """A part of the settings: unknown keys are refused, values can't be changed."""
 
@@ -53,7 +65,7 @@ class Part(BaseModel):
 class World(Part):
     """What the synthetic world holds, and how noisy its keywords are."""
 
-    n_films: int = Field(12, ge=1, le=200)
+    n_films: int = Field(12, ge=0, le=200, description="0 for a study of faces alone")
     film_seconds: float = Field(180.0, ge=5)
     fps: int = Field(24, ge=1, le=60)
     renders_per_second: float = Field(1.0, gt=0)
@@ -180,6 +192,11 @@ class Set(Part):
     gray: bool = False
     crop: Literal["detector", "as shipped"] = "detector"
     role: Literal["train", "test"] = Field("train", description="test sets are never trained on")
+    counts: Literal["published", "any"] = Field(
+        "published",
+        description="rafdb, in a study of real faces: other numbers of images than the published "
+        "ones are refused",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Set:
@@ -200,7 +217,16 @@ class Crop(Part):
     min_score: float = Field(0.5, ge=0, le=1)
     margin: float = Field(0.1, ge=0, le=1, description="added on each side, in box widths")
     size: int = Field(128, ge=32, description="stored crops are square, this many pixels")
+    square: bool = Field(True, description="else crops keep the proportions of their boxes")
+    align: bool = Field(False, description="turn each crop until its eyes are level")
     primary_only: bool = True
+    tiles: int = Field(
+        0,
+        ge=0,
+        le=4,
+        description="levels of overlapping tiles that are searched for faces besides the whole "
+        "image, each for faces of half the size: the detector misses those under 15 % of its width",
+    )
     retry_border: float = Field(
         0.0,
         ge=0,
@@ -311,6 +337,28 @@ class Films(Part):
     path: str | None = Field(None, description="below the data folder of the study")
     every: int = Field(100, ge=1)
     event_window_s: float = Field(20.0, gt=0)
+
+
+Valence = Literal[-2, -1, 0, 1, 2]
+
+
+class Sentiment(Part):
+    """How pleasant each emotion is taken to be, on a scale of five levels; three are their sign.
+
+    An emotion for which more than one level can be defended lists them all: the first is the
+    study's choice, the others show what hangs on it. None drops the emotion.
+    """
+
+    valence: dict[str, tuple[Valence | None, ...]] = Field({}, validate_default=True)
+    faces: int = Field(1, ge=1, description="right and wrong answers a class that are explained")
+
+    @field_validator("valence")
+    @classmethod
+    def _other_emotions_keep_theirs(cls, given: dict[str, tuple]) -> dict[str, tuple]:
+        unknown = [name for name in given if name not in EMOTIONS]
+        if unknown or not all(given.values()):
+            raise ValueError(f"{given}: one level or more for each of {', '.join(EMOTIONS)}")
+        return VALENCE | given
 
 
 class Statistics(Part):

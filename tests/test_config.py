@@ -130,3 +130,32 @@ def test_paths_stay_below_the_home_that_is_given(monkeypatch, tmp_path):
     for table in ("hits", "faces", "metrics"):
         assert study.table(table).is_relative_to(tmp_path)
     assert study.table("history", run="pexels-v1").name == "pexels-v1.parquet"
+
+
+def test_an_ensemble_is_a_mean_unless_its_method_is_said():
+    plain = parse_study(settings(ensembles={"e": ["lab"]}))
+    assert plain.methods == {}
+    stacked = parse_study(settings(ensembles={"e": ["lab"]}, methods={"e": "stack"}))
+    assert stacked.methods == {"e": "stack"}
+    with pytest.raises(ConfigError, match="methods: no ensemble f"):
+        parse_study(settings(ensembles={"e": ["lab"]}, methods={"f": "stack"}))
+
+
+def test_sentiment_keeps_the_levels_of_emotions_that_are_not_told():
+    study = parse_study(settings(sentiment={"valence": {"surprise": [0, None]}}))
+    assert study.sentiment.valence["surprise"] == (0, None)
+    assert study.sentiment.valence["happy"] == (2,)
+    assert "sentiment" in study.traits
+    assert "sentiment" not in parse_study(settings()).traits
+
+
+@pytest.mark.parametrize("wrong", [{"joy": [1]}, {"sad": []}, {"sad": [-3]}])
+def test_levels_of_sentiment_are_of_known_emotions_from_minus_2_to_2(wrong):
+    with pytest.raises(ConfigError, match=r"sentiment\.valence"):
+        parse_study(settings(sentiment={"valence": wrong}))
+
+
+def test_a_world_without_films_has_neither_films_nor_claims():
+    assert {"films", "claims"} <= parse_study(settings(kind="world")).traits
+    bare = parse_study(settings(kind="world", world={"n_films": 0}))
+    assert not {"films", "claims"} & bare.traits
