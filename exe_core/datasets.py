@@ -15,7 +15,8 @@ from exe_core.config import ROOT, Study
 from exe_core.detection import FaceFinder, ImageError, find_faces, read_image
 from exe_core.fer2013 import read_fer2013
 from exe_core.grouping import near_duplicates, perceptual_hash, pixel_digests
-from exe_core.readers import DatasetError, read_folder, read_rafdb
+from exe_core.rafdb import read_rafdb
+from exe_core.readers import DatasetError, read_folder
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def _read(study: Study, set_name: str) -> pd.DataFrame:
     else:
         prefix = chosen.kind
         table = (
-            read_rafdb(source)
+            read_rafdb(source, published=study.kind == "real" and chosen.counts == "published")
             if chosen.kind == "rafdb"
             else read_fer2013(source, unpacked=study.raw / "unpacked" / set_name)
         )

@@ -1,4 +1,4 @@
-"""Read labelled images in the forms that people hold them: folders and RAF-DB.
+"""What all readers of labelled images share, and the reader of plain folders.
 
 Each reader gives a table with a row an image: name (unique in the set), path, label, person (or
 None) and split_given (or None).
@@ -50,52 +50,6 @@ def read_folder(root: Path) -> pd.DataFrame:
             for path in visible(folder)
         ]
     return image_table(rows, root)
-
-
-def read_rafdb(root: Path) -> pd.DataFrame:
-    """Read RAF-DB basic: as its authors give it, or as the folders DATASET with two CSV files.
-
-    Raises
-    ------
-    DatasetError
-        If it is neither, an image is missing or not listed, or a label is not 1 to 7.
-    """
-    listed = root / "EmoLabel" / "list_patition_label.txt"  # spelled so by its authors
-    if listed.is_file():
-        words = [line.split() for line in listed.read_text().splitlines() if line.strip()]
-        bad = [line for line in words if len(line) != 2]
-        if bad:
-            raise DatasetError(
-                f"{listed.name}: a line is '<image> <label>', not {' '.join(bad[0])!r}"
-            )
-        aligned = root / "Image" / "aligned"
-        rows = [
-            _raf_row(aligned / f"{Path(image).stem}_aligned.jpg", label, where=listed.name)
-            for image, label in words
-        ]
-        return image_table(rows, root)
-    rows = []
-    for side in ("train", "test"):
-        labels = read_csv(root / f"{side}_labels.csv", needs=["image", "label"])
-        folder = root / "DATASET" / side
-        rows += [
-            _raf_row(folder / label / image, label, where=f"{side}_labels.csv")
-            for image, label in zip(labels["image"], labels["label"], strict=True)
-        ]
-        n_files = sum(path.is_file() for path in folder.glob("*/[!.]*"))
-        if n_files != len(labels):
-            raise DatasetError(
-                f"{side}_labels.csv lists {len(labels)} images, DATASET/{side} holds {n_files}"
-            )
-    return image_table(rows, root)
-
-
-def _raf_row(path: Path, label: str, *, where: str) -> tuple:
-    name = path.stem.removesuffix("_aligned")
-    side = name.partition("_")[0]
-    if side not in ("train", "test"):
-        raise DatasetError(f"{where}: {path.name} is called neither train_.. nor test_..")
-    return name, path, label_of(label, "rafdb", where), None, side
 
 
 def read_csv(path: Path, *, needs: list[str]) -> pd.DataFrame:

@@ -114,3 +114,17 @@ def write_ferplus(path: Path, items: pd.DataFrame, *, published: bool = True) ->
         number += not (faceless and line % 60 == 14)
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
+
+
+def rafdb_as_folders(official: Path, root: Path) -> None:
+    """Lay RAF-DB out as DATASET/{train,test}/{1..7} with two CSV files, from its official form."""
+    listed = (official / "EmoLabel" / "list_patition_label.txt").read_text().splitlines()
+    tables: dict[str, list[str]] = {"train": ["image,label"], "test": ["image,label"]}
+    for name, label in (line.split() for line in listed):
+        image, side = name.replace(".", "_aligned."), name.partition("_")[0]
+        folder = root / "DATASET" / side / label
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / image).write_bytes((official / "Image" / "aligned" / image).read_bytes())
+        tables[side].append(f"{image},{label}")
+    for side, lines in tables.items():
+        (root / f"{side}_labels.csv").write_text("\n".join(lines) + "\n")
