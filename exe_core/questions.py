@@ -16,6 +16,10 @@ from exe_core.config import Study
 BIASED = "sad"
 """The label that the published ensemble is said to answer too often."""
 
+SKIN_TONES = {"bins": [-np.inf, 2, 4, np.inf], "labels": ["light", "middle", "dark"]}
+YAWS = {"bins": [-np.inf, 15, 30, np.inf], "labels": ["under 15°", "15° to 30°", "over 30°"]}
+"""How `pandas.cut` makes strata of the tone of skin, 0 light to 6 dark, and of the head's turn."""
+
 
 def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """Put the truth in the place of the label.
@@ -36,6 +40,34 @@ def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     shown = truth.drop_duplicates("item_id").set_index("item_id")
     label = shown["label_true"].mask(shown["is_blend"])
     return predictions.assign(label=predictions["item_id"].map(label))
+
+
+def by_trait(known: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Put the faces of a film set into strata of skin tone and of pose.
+
+    Parameters
+    ----------
+    known
+        Table "predictions".
+    truth
+        Table "truth".
+
+    Returns
+    -------
+    pd.DataFrame
+        Each row of `known` once a trait, `trait` named and its stratum as `set_name`; faces whose
+        trait is unknown are left out.
+    """
+    shown = truth.drop_duplicates("item_id").set_index("item_id")
+    traits = {
+        "skin tone": pd.cut(shown["skin_tone"], **SKIN_TONES),
+        "head turned": pd.cut(shown["yaw_deg"].abs(), **YAWS),
+    }
+    tables = [
+        known.assign(trait=trait, set_name=known["item_id"].map(strata.astype(object)))
+        for trait, strata in traits.items()
+    ]
+    return pd.concat(tables, ignore_index=True).dropna(subset="set_name")
 
 
 def true_course(truth: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:

@@ -153,6 +153,13 @@ def reliability() -> pd.DataFrame:
     return schema.check(pd.DataFrame(rows), "reliability")
 
 
+def strata() -> pd.DataFrame:
+    parts = {"skin tone": ("light", "middle", "dark"), "head turned": ("under 15°", "over 30°")}
+    tables = [metrics(names).assign(trait=trait) for trait, names in parts.items()]
+    table = pd.concat(tables, ignore_index=True)
+    return table[table["metric"] == "balanced_accuracy"]
+
+
 def risk_coverage() -> pd.DataFrame:
     rows = [
         {

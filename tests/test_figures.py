@@ -34,6 +34,7 @@ CHARTS = {
     "confusion": lambda: figures.confusion_chart(tables.confusion()),
     "history": lambda: figures.history_chart(tables.history()),
     "reliability": lambda: figures.reliability_chart(tables.reliability()),
+    "strata": lambda: figures.strata_chart(tables.strata()),
     "risk-coverage": lambda: figures.risk_coverage_chart(tables.risk_coverage()),
     "yield": lambda: figures.yield_chart(tables.face_counts()),
     "noise": lambda: figures.noise_chart(tables.query_truth()),

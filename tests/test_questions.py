@@ -22,6 +22,23 @@ def test_mixtures_have_no_true_label(tables):
     assert known["label"].isna().mean() == pytest.approx(0.2)
 
 
+def test_strata_hold_each_face_once_a_trait_and_leave_the_unknown_out():
+    truth = pd.DataFrame(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "skin_tone": [0.5, 2.0, 5.9, None],
+            "yaw_deg": [-40.0, 10.0, None, 15.1],
+        }
+    )
+    known = pd.DataFrame({"item_id": ["a", "b", "c", "d", "elsewhere"], "set_name": "films"})
+    found = questions.by_trait(known, truth)
+    places = found.groupby("trait")[["item_id", "set_name"]].apply(
+        lambda rows: dict(rows.itertuples(index=False))
+    )
+    assert places["skin tone"] == {"a": "light", "b": "light", "c": "dark"}
+    assert places["head turned"] == {"a": "over 30°", "b": "under 15°", "d": "15° to 30°"}
+
+
 def test_every_question_has_its_rows(answers):
     families = answers["family"].value_counts().to_dict()
     assert families == {"q1": 1, "q2": 1, "q3": len(criteria.CRITERIA), "q5": 4, "q6": 2}

@@ -17,6 +17,7 @@ from exe_core.figures.models import (
     reliability_chart,
     risk_coverage_chart,
     score_table_chart,
+    strata_chart,
 )
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
 
@@ -38,6 +39,7 @@ __all__ = [
     "score_table_chart",
     "share_differences",
     "sheet",
+    "strata_chart",
     "timeline",
     "yield_chart",
 ]

@@ -77,6 +77,36 @@ def score_table_chart(
     return styled(_faceted(chart, data, column=alt.Column("metric:N", sort=order)))
 
 
+def strata_chart(scores: pd.DataFrame) -> alt.VConcatChart:
+    """Draw the balanced accuracy of each run in each stratum, a column a run.
+
+    Parameters
+    ----------
+    scores
+        Rows of `metrics` whose metric is "balanced_accuracy", with the stratum as `set_name` and
+        what it is of as `trait`; each trait is a row of panels.
+    """
+    data = drawable(
+        only(scores, "metric", ["balanced_accuracy"]),
+        ["run_id", "trait", "set_name", *ESTIMATE, "n"],
+    )
+    runs = in_order(data["run_id"])
+    width = (WIDTH - 100) // len(runs) - 14
+    rows = [
+        intervals(
+            of_trait,
+            x=alt.X("value:Q", title="balanced accuracy", scale=UNIT, axis=PERCENT),
+            y=alt.Y("set_name:N", title=trait, sort=in_order(of_trait["set_name"])),
+            colour=alt.value(ACCENT),
+            tooltip=["n"],
+        )
+        .properties(width=width, height=alt.Step(20))
+        .facet(column=alt.Column("run_id:N", sort=runs))
+        for trait, of_trait in data.groupby("trait", sort=False)
+    ]
+    return styled(alt.vconcat(*rows))
+
+
 def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
     """Draw which emotion is answered where another is true, as shares of the true one.
 
@@ -179,10 +209,12 @@ def risk_coverage_chart(curves: pd.DataFrame) -> alt.FacetChart:
     """
     data = drawable(curves, ["run_id", "set_name", "coverage", "risk", "low", "high", "threshold"])
     base = alt.Chart().encode(x=alt.X("coverage:Q", title="answered", scale=UNIT, axis=PERCENT))
-    wrong = {"title": "wrong", "scale": UNIT, "axis": PERCENT}
-    band = base.mark_area(color=ACCENT, opacity=0.18).encode(y=alt.Y("low:Q", **wrong), y2="high:Q")
+    wrong = alt.Y("risk:Q", title="wrong", scale=UNIT, axis=PERCENT)
+    low = wrong.copy()
+    low.shorthand = "low:Q"
+    band = base.mark_area(color=ACCENT, opacity=0.18).encode(y=low, y2="high:Q")
     line = base.mark_line(color=ACCENT).encode(
-        y=alt.Y("risk:Q", **wrong), tooltip=["coverage", "risk", "low", "high", "threshold"]
+        y=wrong, tooltip=["coverage", "risk", "low", "high", "threshold"]
     )
     return _small_multiples(alt.layer(band, line, data=data), data)
 
@@ -230,7 +262,7 @@ def _lines(data: pd.DataFrame) -> alt.Y:
     return alt.Y(f"{field}:N", title=None, sort=in_order(data[field]))
 
 
-def _small_multiples(layers: alt.LayerChart, data: pd.DataFrame) -> alt.FacetChart:
+def _small_multiples(layers: alt.LayerChart | alt.FacetChart, data: pd.DataFrame) -> alt.FacetChart:
     field = _line_field(data)
     panel = alt.Facet(f"{field}:N", sort=in_order(data[field]))
     grid = layers.properties(width=125, height=125).facet(panel, columns=4)
