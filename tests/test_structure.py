@@ -22,6 +22,9 @@ LAYERS = [
     {"record", "ledger", "redaction", "storage"},
     {
         "blazeface",
+        "cropping",
+        "images",
+        "tiling",
         "photo_lists",
         "searching",
         "pulling",

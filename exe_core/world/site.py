@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -96,14 +97,17 @@ class PhotoSite:
         self._drawn: dict[str, Future[Path]] = {}
 
     def __enter__(self) -> PhotoSite:
-        found = [hits for queries in self.hits.values() for hits in queries.values()]
-        self._photos = {photo.photo_id: photo for hits in found for photo in hits}
+        # Query by query, as the sources are pulled from side by side.
+        by_query = [
+            *chain.from_iterable(zip(*(q.values() for q in self.hits.values()), strict=True))
+        ]
+        self._photos = {photo.photo_id: photo for hits in by_query for photo in hits}
         truth = [photos.truth(self.study, photo) for photo in self._photos.values()]
         write_truth(self.study, "photos", truth)
         self._cache, self._pool = _open_cache(self.study), workers(self.jobs)
-        for hits in found:
-            for photo in hits[: self.study.pull.max_per_query]:
-                self._file_of(photo)
+        ahead = (hits[: self.study.pull.max_per_query] for hits in by_query)
+        for photo in chain.from_iterable(ahead):
+            self._file_of(photo)
         self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.address = f"http://127.0.0.1:{self._server.server_port}"
