@@ -28,7 +28,16 @@ app = typer.Typer(
 )
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
-FROZEN = ("metrics", "confusion", "comparisons", "film_summary", "claims")
+FROZEN = (
+    "metrics",
+    "confusion",
+    "comparisons",
+    "film_summary",
+    "claims",
+    "sentiment_metrics",
+    "sentiment_comparisons",
+    "sentiment_choices",
+)
 """The tables of estimates that `freeze` keeps."""
 
 CHATTER = (
@@ -188,6 +197,22 @@ def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> No
 
 def _named(parameters: dict[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+@app.command()
+def convert_backbone(
+    source: Annotated[Path, typer.Argument(help="MFN_msceleb.pth, as its authors released it")],
+) -> None:
+    """Take the weights out of DDAMFN's pickled backbone, running nothing of it; then `weights:
+    msceleb` starts from them.
+    """
+    from exe_core import released
+
+    try:
+        written = released.convert_backbone(source, released.backbone_path())
+    except (released.CheckpointError, OSError) as fault:
+        fail(str(fault))
+    typer.echo(f"the weights of {source.name} are in {written}")
 
 
 @app.command()

@@ -21,6 +21,7 @@ from torch import nn
 from exe_core import ddamfn, networks, record
 from exe_core.config import ROOT
 from exe_core.pretrained import WeightsError, timm_weights, torchvision_weights
+from exe_core.released import backbone_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -115,7 +116,9 @@ class Architecture:
     builder
         Number of classes -> network with random weights.
     pretrained
-        Gives its ImageNet weights, all but those of the last layer, if there are any.
+        Gives the weights it may start from, all but those of the last layer, if there are any.
+    origin
+        What a recipe calls them, by what they were trained on.
     extra_loss
         A term that is added to the loss, of the network as its last training pass left it.
     """
@@ -123,6 +126,7 @@ class Architecture:
     builder: Callable[[int], nn.Module]
     preprocessing: Preprocessing
     pretrained: Callable[[], Mapping[str, torch.Tensor]] | None = None
+    origin: Literal["imagenet", "msceleb"] = "imagenet"
     extra_loss: Callable[[nn.Module], torch.Tensor] | None = None
 
 
@@ -137,7 +141,7 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
         Outputs of the last layer, which always starts at random.
     weights
         "none" for random ones, "imagenet" for torchvision's or timm's, which are fetched once and
-        cached.
+        cached, "msceleb" for the backbone of DDAMFN, which is put there by hand.
     seed
         Of the random weights; the global generator is left as it was.
 
@@ -152,16 +156,16 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = architecture.builder(n_classes)
-    if weights == "imagenet":
-        if architecture.pretrained is None:
-            having = [key for key, known in REGISTRY.items() if known.pretrained]
+    if weights not in ("imagenet", "msceleb", "none"):
+        raise WeightsError(f"weights {weights!r}: allowed are 'imagenet', 'msceleb' and 'none'")
+    if weights != "none":
+        if architecture.pretrained is None or architecture.origin != weights:
+            having = [key for key, it in REGISTRY.items() if it.pretrained and it.origin == weights]
             raise WeightsError(
-                f"model {name} has no ImageNet weights (those of {', '.join(having)} do, and most "
-                "of timm): set `weights: none`"
+                f"model {name} has no weights {weights!r} (those of {', '.join(having)} do; of "
+                "timm, most have 'imagenet'): set `weights: none`"
             )
         network.load_state_dict({**network.state_dict(), **architecture.pretrained()})
-    elif weights != "none":
-        raise WeightsError(f"weights {weights!r}: allowed are 'imagenet' and 'none'")
     return network
 
 
@@ -215,7 +219,11 @@ REGISTRY = {
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),
     "ddamfn": Architecture(
-        ddamfn.DDAMFN, Preprocessing(size=112), extra_loss=ddamfn.attention_loss
+        ddamfn.DDAMFN,
+        Preprocessing(size=112),
+        pretrained=backbone_weights,
+        origin="msceleb",
+        extra_loss=ddamfn.attention_loss,
     ),
 }
 """Name in a recipe -> network."""

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from exe_core.ddamfn import mixed_feature_net
+from exe_core.pretrained import WeightsError
 
 _EXPECTED = ("torch.nn.modules.", "networks.")
 """Where the classes come from that the authors' pickled backbone names."""
@@ -83,6 +85,32 @@ def convert_backbone(source: Path, target: Path) -> Path:
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial)
     return partial.replace(target)
+
+
+def backbone_path() -> Path:
+    """Say where `backbone_weights` looks: in the cache that PyTorch keeps fetched weights in."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / "mfn_msceleb.safetensors"
+
+
+def backbone_weights() -> dict[str, torch.Tensor]:
+    """Read the converted backbone as the weights that DDAMFN starts from.
+
+    Raises
+    ------
+    WeightsError
+        If it is not there, or damaged.
+    """
+    path = backbone_path()
+    again = (
+        "get MFN_msceleb.pth from the authors of DDAMFN and run `exe convert-backbone "
+        "MFN_msceleb.pth`, or set `weights: none` to start at random"
+    )
+    if not path.is_file():
+        raise WeightsError(f"the backbone of DDAMFN is not at {path}: {again}")
+    try:
+        return {f"features.{name}": tensor for name, tensor in load_file(path).items()}
+    except SafetensorError as fault:
+        raise WeightsError(f"{path} is damaged ({fault}): {again}") from None
 
 
 def _tensors(module: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:

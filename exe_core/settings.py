@@ -248,7 +248,7 @@ class Train(Part):
     model: str = Field(
         "resnet18", description="a name of exe_core.models, or timm:<name> of a timm backbone"
     )
-    weights: Literal["imagenet", "none"] = "imagenet"
+    weights: Literal["imagenet", "msceleb", "none"] = "imagenet"
     size: int = Field(224, ge=16, le=512)
     trainable: Literal["all", "layer3+layer4+fc"] = "layer3+layer4+fc"
     batch_norm: Literal["frozen", "drifting"] = Field(

@@ -104,3 +104,11 @@ def test_the_pages_are_those_of_one_study(folder):
     assert result.exit_code == 0, result.output
     (page,) = (folder / "executed").iterdir()
     assert nbformat.read(page, as_version=4).cells[0].source == "# Train: rafdb\n\nWhat?"
+
+
+def test_a_backbone_that_can_not_be_converted_says_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "MFN.pth").write_bytes(b"<html>")
+    done = runner.invoke(cli.app, ["convert-backbone", str(tmp_path / "MFN.pth")])
+    assert done.exit_code == 1
+    assert "MFN.pth was not written by torch.save" in done.output

@@ -38,11 +38,11 @@ class TestWeights:
             models.build("resnet18", n_classes=2, weights="imagenet")
 
     def test_a_network_without_them_says_which_have(self):
-        with pytest.raises(WeightsError, match=r"tiny has no ImageNet weights.*resnet18"):
+        with pytest.raises(WeightsError, match=r"tiny has no weights 'imagenet'.*resnet18"):
             models.build("tiny", n_classes=2, weights="imagenet")
 
     def test_others_are_refused(self):
-        with pytest.raises(WeightsError, match="'imagenet' and 'none'"):
+        with pytest.raises(WeightsError, match="'imagenet', 'msceleb' and 'none'"):
             models.build("tiny", n_classes=2, weights="vggface")
 
 

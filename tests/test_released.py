@@ -6,11 +6,12 @@ import types
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from exe_core import ddamfn, released
+from exe_core import ddamfn, models, released
 from exe_core.ddamfn import DDAMFN, mixed_feature_net
+from exe_core.pretrained import WeightsError
 from exe_core.released import CheckpointError
 
 
@@ -117,3 +118,34 @@ class TestPickledBackbone:
         with pytest.raises(CheckpointError, match=match):
             released.convert_backbone(folder / "MFN.pth", folder / "mfn")
         assert not (folder / "mfn").exists()
+
+
+class TestBackboneWeights:
+    def test_replace_the_features_of_the_network_and_nothing_else(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        backbone = mixed_feature_net()
+        released.backbone_path().parent.mkdir(parents=True)
+        save_file(backbone.state_dict(), released.backbone_path())
+        plain, started = (
+            models.build("ddamfn", n_classes=7, weights=w) for w in ("none", "msceleb")
+        )
+        assert all(
+            torch.equal(started.features.state_dict()[name], tensor)
+            for name, tensor in backbone.state_dict().items()
+        )
+        assert torch.equal(plain.fc.weight, started.fc.weight)
+
+    def test_that_are_missing_or_damaged_say_what_to_do(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        with pytest.raises(WeightsError, match="exe convert-backbone"):
+            models.build("ddamfn", n_classes=7, weights="msceleb")
+        released.backbone_path().parent.mkdir(parents=True)
+        released.backbone_path().write_bytes(b"<html>")
+        with pytest.raises(WeightsError, match=r"damaged.*exe convert-backbone"):
+            models.build("ddamfn", n_classes=7, weights="msceleb")
+
+    def test_are_of_ddamfn_alone(self):
+        with pytest.raises(WeightsError, match=r"tiny has no weights 'msceleb' \(those of ddamfn"):
+            models.build("tiny", n_classes=2, weights="msceleb")
+        with pytest.raises(WeightsError, match="ddamfn has no weights 'imagenet'"):
+            models.build("ddamfn", n_classes=2, weights="imagenet")
