@@ -1,95 +1,45 @@
-"""Read any image upright, find its faces, and cut them out: the same way for photos and frames."""
+"""Find the faces of images, and cut them out: the same way for photos and frames."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from exe_core import schema
 from exe_core.blazeface import detector_model
 from exe_core.config import ROOT
+from exe_core.cropping import Face, crop, side
+from exe_core.images import Decoded, ImageError, read_image, read_reduced
 from exe_core.settings import Crop
+from exe_core.tiling import MIN_TILE, distinct, is_cut
+from exe_core.tiling import tiles as tiles_of
+
+__all__ = ["Face", "FaceFinder", "ImageError", "crop", "face_row", "find_faces", "read_image"]
 
 log = logging.getLogger(__name__)
 
-MIN_SIDE = 8
-"""A smaller image (px) holds no face that could be told from another."""
-MOST_PIXELS = 200_000_000
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses what has twice as many, undecoded
+SEEN = 640
+"""Longer side (px) of the smallest decode that faces are looked for in: five times what the
+detector itself sees."""
 
+EYES = ("right_eye_x_px", "right_eye_y_px", "left_eye_x_px", "left_eye_y_px")
+"""Further columns of a table of faces that a detector found: the person's own right and left."""
 
-class ImageError(ValueError):
-    """A file can't be read as an image; the message is the reason."""
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image, upright and in colour, whatever the file.
-
-    EXIF rotation is applied; gray is replicated; 16 bits are scaled to 8; transparent parts are
-    laid on white.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 RGB, shape (height, width, 3).
-
-    Raises
-    ------
-    ImageError
-        With the reason: missing, empty, not an image, damaged, too small, too large.
-    """
-    try:
-        with Image.open(path) as opened:
-            image = _to_rgb(ImageOps.exif_transpose(opened))
-    except FileNotFoundError:
-        raise ImageError("no such file") from None
-    except UnidentifiedImageError:
-        reason = "not an image" if Path(path).stat().st_size else "empty file"
-        raise ImageError(reason) from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"too large: over {MOST_PIXELS // 10**6} megapixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as fault:
-        raise ImageError(f"damaged: {fault}") from None
-    if min(image.size) < MIN_SIDE:
-        width, height = image.size
-        raise ImageError(f"too small: {width} x {height} px, at least {MIN_SIDE} on each side")
-    return np.asarray(image)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64)
-        return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face's box in the pixels of the upright image, clipped to it."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    score: float
-    area_share: float = math.nan
+READERS = 2
+"""Threads that decode ahead; so many images and one more are held in memory."""
 
 
 class FaceFinder:
@@ -124,7 +74,7 @@ class FaceFinder:
             self._detector = vision.FaceDetector.create_from_options(options)
             self._as_image = mediapipe.Image
             self._format = mediapipe.ImageFormat.SRGB
-            self._boxes(np.zeros((64, 64, 3), np.uint8))  # the first call logs, too
+            self._look(np.zeros((64, 64, 3), np.uint8))  # the first call logs, too
         self.retry_border = retry_border
 
     def __enter__(self) -> FaceFinder:
@@ -138,13 +88,16 @@ class FaceFinder:
         with _quiet():
             self._detector.close()
 
-    def find(self, image: np.ndarray) -> list[Face]:
+    def find(self, image: np.ndarray, *, tiles: int = 0) -> list[Face]:
         """Find the faces of an image.
 
         Parameters
         ----------
         image
             uint8 RGB, shape (height, width, 3).
+        tiles
+            Levels of `exe_core.tiling.tiles` that are looked at besides the whole image: each
+            finds faces of half the size, and takes some four times as long as the one before.
 
         Returns
         -------
@@ -156,60 +109,39 @@ class FaceFinder:
                 f"an image must be uint8 of shape (height, width, 3), not {image.dtype} of shape "
                 f"{image.shape}; read_image gives such"
             )
-        boxes = self._boxes(image)
+        found = self._look(image)
         border = round(self.retry_border * max(image.shape[:2]))
-        if not boxes and border:
+        if not found and border:
             padded = np.pad(image, ((border, border), (border, border), (0, 0)))
-            boxes = [(x - border, y - border, *rest) for x, y, *rest in self._boxes(padded)]
-        faces = [_clip(box, image.shape[:2]) for box in boxes]
-        found = [face for face in faces if face.width > 0 and face.height > 0]
-        return sorted(found, key=lambda face: (-face.area_share, -face.score, face.x, face.y))
+            found = [face.moved(-border, -border) for face in self._look(padded)]
+        if tiles:
+            found = distinct([*found, *self._look_closer(image, levels=tiles)])
+        faces = [face.clipped(image.shape) for face in found]
+        seen = [face for face in faces if face.width > 0 and face.height > 0]
+        return sorted(seen, key=lambda face: (-face.area_share, -face.score, face.x, face.y))
 
-    def _boxes(self, image: np.ndarray) -> list[tuple[int, int, int, int, float]]:
+    def _look(self, image: np.ndarray) -> list[Face]:
+        height, width = image.shape[:2]
         picture = self._as_image(image_format=self._format, data=np.ascontiguousarray(image))
         return [
-            (box.origin_x, box.origin_y, box.width, box.height, found.categories[0].score)
+            Face(
+                box.origin_x,
+                box.origin_y,
+                box.width,
+                box.height,
+                min(float(found.categories[0].score), 1.0),
+                eyes=(right.x * width, right.y * height, left.x * width, left.y * height),
+            )
             for found in self._detector.detect(picture).detections
-            for box in [found.bounding_box]
+            for box, (right, left) in [(found.bounding_box, found.keypoints[:2])]
         ]
 
-
-def _clip(box: tuple[int, int, int, int, float], shape: tuple[int, int]) -> Face:
-    x, y, width, height, score = box
-    left, right = np.clip([x, x + width], 0, shape[1]).tolist()
-    top, bottom = np.clip([y, y + height], 0, shape[0]).tolist()
-    share = (right - left) * (bottom - top) / (shape[0] * shape[1])
-    return Face(left, top, right - left, bottom - top, min(float(score), 1.0), share)
-
-
-def crop(image: np.ndarray, face: Face, *, size: int, margin: float) -> np.ndarray:
-    """Cut a face out as a square.
-
-    Parameters
-    ----------
-    image
-        uint8 RGB, shape (height, width, 3).
-    face
-        The square is centred on its box.
-    size
-        Side of the result, px.
-    margin
-        Added on each side of the longer side of the box, in such sides. Where the square passes
-        the image's border, the border's pixels are repeated.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 RGB, shape (size, size, 3).
-    """
-    height, width = image.shape[:2]
-    side = max(1, round(max(face.width, face.height) * (1 + 2 * margin)))
-    left = round(face.x + (face.width - side) / 2)
-    top = round(face.y + (face.height - side) / 2)
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    square = Image.fromarray(image[np.ix_(rows, columns)])
-    return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+    def _look_closer(self, image: np.ndarray, *, levels: int) -> Iterator[Face]:
+        for tile in tiles_of(image.shape, levels=levels):
+            for seen in self._look(image[tile]):
+                face = seen.moved(tile[1].start, tile[0].start)
+                if not is_cut(face, tile, image.shape):
+                    yield face
 
 
 def find_faces(
@@ -222,6 +154,9 @@ def find_faces(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find and cut out the faces of a table of images.
 
+    Large JPEGs are decoded only as large as is needed: to find faces, and to cut them out no
+    smaller than the crops are.
+
     Parameters
     ----------
     items
@@ -232,7 +167,8 @@ def find_faces(
     crops
         Crops are saved below it as `<set_name>/<name of the item>_<k>.png`.
     settings
-        Their size and margin, and whether the faces beside the largest are kept.
+        How they are cut out, how closely one looks, and whether the faces beside the largest are
+        kept.
     progress
         Show a bar.
 
@@ -240,31 +176,74 @@ def find_faces(
     -------
     images, faces
         As in `exe_core.schema`; an image without a face, or that can't be read, is a row of
-        images and has none of faces.
+        images and has none of faces. Faces have the further columns of `EYES`, px.
     """
     images, faces = [], []
-    for item in tqdm(items.itertuples(), total=len(items), desc="faces", disable=not progress):
+    least = max(SEEN, MIN_TILE << settings.tiles)
+    rows = zip(items.itertuples(), _ahead(items["path"], least=least), strict=True)
+    for item, reading in tqdm(rows, total=len(items), desc="faces", disable=not progress):
         row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}
         try:
-            image = read_image(ROOT / item.path)
+            decoded = reading.result()
+            found = _find(finder, decoded, levels=settings.tiles)
+            kept = found[:1] if settings.primary_only else found
+            large = _large_enough(ROOT / item.path, decoded, kept, settings=settings)
         except ImageError as fault:
             images.append({**row, "status": "unreadable", "error": str(fault)})
             continue
-        found = finder.find(image)
-        size = {"height_px": image.shape[0], "width_px": image.shape[1], "n_faces": len(found)}
+        width, height = decoded.size
+        size = {"height_px": height, "width_px": width, "n_faces": len(found)}
         images.append({**row, **size, "status": "ok" if found else "no face"})
-        for k, face in enumerate(found[:1] if settings.primary_only else found):
+        for k, face in enumerate(kept):
             name = item.item_id.partition(":")[2] or item.item_id
             path = crops / item.set_name / f"{name}_{k}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cut = crop(image, face, size=settings.size, margin=settings.margin)
+            cut = crop(
+                large.pixels,
+                face if large.reduction == 1 else face.scaled(1 / large.reduction),
+                size=settings.size,
+                margin=settings.margin,
+                square=settings.square,
+                align=settings.align,
+            )
             Image.fromarray(cut).save(path, compress_level=1)
             faces.append(face_row(item._asdict(), face, k=k, path=path))
     log.info("%d images, %d with a face", len(images), sum(r["status"] == "ok" for r in images))
-    return _table(images, "images"), _table(faces, "faces")
+    return _table(images, "images"), _table(faces, "faces", further=EYES)
 
 
-def face_row(item: Mapping[str, object], face: Face, *, k: int, path: Path) -> dict[str, object]:
+def _ahead(paths: Iterable[str], *, least: float) -> Iterator[Future[Decoded]]:
+    """Decode the next images while this one is looked at."""
+    with ThreadPoolExecutor(READERS) as readers:
+        waiting: deque[Future[Decoded]] = deque()
+        for path in paths:
+            waiting.append(readers.submit(read_reduced, ROOT / path, least=least))
+            if len(waiting) > READERS:
+                yield waiting.popleft()
+        yield from waiting
+
+
+def _find(finder: FaceFinder, decoded: Decoded, *, levels: int) -> list[Face]:
+    """Find the faces of a decoded image, in pixels of the whole one."""
+    if decoded.reduction == 1:
+        return finder.find(decoded.pixels, tiles=levels)
+    # The detector samples its picture linearly and so blurs what is averaged already; of twice
+    # the size, it gives the boxes that it gives on the whole image.
+    larger = cv2.resize(decoded.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    found = finder.find(larger, tiles=levels)
+    return [face.scaled(decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
+
+
+def _large_enough(path: Path, decoded: Decoded, faces: list[Face], *, settings: Crop) -> Decoded:
+    """Decode an image again if its smallest face would be enlarged and need not be."""
+    if decoded.reduction == 1 or not faces:
+        return decoded
+    smallest = min(side(face, margin=settings.margin) for face in faces)
+    least = max(decoded.size) * settings.size / smallest
+    return decoded if max(decoded.pixels.shape) >= least else read_reduced(path, least=least)
+
+
+def face_row(item: Mapping[str, Any], face: Face, *, k: int, path: Path) -> dict[str, object]:
     """Make the row of the table `faces` for the k-th largest face of an item.
 
     Parameters
@@ -290,11 +269,15 @@ def face_row(item: Mapping[str, object], face: Face, *, k: int, path: Path) -> d
         "area_share": face.area_share,
         "is_primary": k == 0,
         "path": os.path.relpath(path, ROOT),
+        **dict(zip(EYES, face.eyes, strict=True)),
     }
 
 
-def _table(rows: list[dict[str, object]], name: str) -> pd.DataFrame:
-    return schema.check(pd.DataFrame(rows, columns=list(schema.TABLES[name].columns)), name)
+def _table(
+    rows: list[dict[str, object]], name: str, *, further: Sequence[str] = ()
+) -> pd.DataFrame:
+    columns = [*schema.TABLES[name].columns, *further]
+    return schema.check(pd.DataFrame(rows, columns=columns), name)
 
 
 @contextmanager
