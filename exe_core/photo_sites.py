@@ -121,7 +121,6 @@ def _pixabay_photo(photo: Content) -> Found:
         url=photo["largeImageURL"],
         page_url=photo["pageURL"],
         author=photo["user"],
-        author_url=f"https://pixabay.com/users/{photo['user_id']}/" if "user_id" in photo else None,
         width_px=int(photo["imageWidth"]),
         height_px=int(photo["imageHeight"]),
     )

@@ -54,6 +54,13 @@ def test_a_run_may_differ_from_the_recipe_of_the_study():
         ({"train": {"optimizer": "adm"}}, r"train\.optimizer: .*'adam'"),
         ({"sets": {"lab": {"kind": "fer2013"}}}, "needs `path`"),
         ({"sets": {"lab": {"kind": "photos", "source": "pexels"}}}, "needs `source` and `design`"),
+        ({"sets": {"lab": {"kind": "photos", "source": "local", "design": "v1"}}}, "design given"),
+        ({"sets": {"lab": {"kind": "photos", "source": "flickr"}}}, "no source 'flickr'; sources"),
+        ({"pull": {"sources": ["flickr"]}}, "sources are pexels, pixabay, unsplash, openverse"),
+        ({"pull": {"sources": ["local"]}}, r"`pull\.local` must say which"),
+        ({"pull": {"per_page": {"pexels": 81}}}, "pexels: 81 is not from 1 to 80"),
+        ({"pull": {"max_pages": {"pexels": 0}}}, "pexels: 0 is not"),
+        ({"pull": {"filters": {"openverse": {"licence": "by"}}}}, "no filter 'licence'; it has l"),
         ({"runs": {"lab": {"sets": ["lob"]}}}, "no set 'lob'; sets: lab"),
         ({"runs": {"lab": {"sets": ["lab"], "colour": 1}}}, r"runs\.lab\.colour: no such key"),
         ({"runs": {"lab": {"sets": ["lab"], "train": {"epoch": 1}}}}, "epoch"),
@@ -73,7 +80,8 @@ def test_what_is_wrong_is_named_with_what_is_allowed(changes, fault):
 
 def test_a_limit_for_one_source_leaves_those_of_the_others():
     study = parse_study(settings(pull={"per_page": {"pexels": 10}}))
-    assert study.pull.per_page == {"pexels": 10, "pixabay": 200}
+    assert study.pull.per_page["pexels"] == 10
+    assert study.pull.per_page["pixabay"] == 200
 
 
 def test_a_test_set_is_never_trained_on():
@@ -122,6 +130,20 @@ def test_a_missing_key_of_a_photo_site_is_named_not_shown(monkeypatch, tmp_path)
     assert study.missing() == ["pexels: its API key in the variable PEXELS_API_KEY"]
     monkeypatch.setenv("PEXELS_API_KEY", "secret")
     assert study.missing() == []
+
+
+def test_openverse_needs_no_key_and_a_list_its_file(monkeypatch, tmp_path):
+    sets = {
+        "open": {"kind": "photos", "source": "openverse", "design": "v1"},
+        "own": {"kind": "photos", "source": "local", "design": "given"},
+    }
+    pull = {"sources": ["openverse", "local"], "local": "own.csv"}
+    study = settings(kind="real", sets=sets, runs={"p": {"sets": ["open"]}}, pull=pull)
+    monkeypatch.setenv("EXE_DATA", str(tmp_path))
+    monkeypatch.delenv("OPENVERSE_TOKEN", raising=False)
+    assert parse_study(study).missing() == [f"local: {tmp_path.resolve()}/own.csv"]
+    (tmp_path / "own.csv").touch()
+    assert parse_study(study).missing() == []
 
 
 def test_paths_stay_below_the_home_that_is_given(monkeypatch, tmp_path):

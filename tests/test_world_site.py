@@ -1,6 +1,7 @@
 import hashlib
 import math
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -34,7 +35,8 @@ def site(home):
     """A site that many tests ask."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXE_HOME", str(home))
-        study = tiny_study(keyword_noise=NOISE, duplicate_share=0.4)
+        sources = ("pexels", "pixabay", "unsplash", "openverse")
+        study = tiny_study(keyword_noise=NOISE, duplicate_share=0.4, pull={"sources": sources})
         limits = {"pexels": (10_000, 3600), "pixabay": (10_000, 60)}
         with PhotoSite(study, limits=limits) as opened:
             yield opened
@@ -131,6 +133,53 @@ class TestPixabay:
         assert "API key" in answer.text
 
 
+class TestUnsplash:
+    def ask(self, site, query, key=None, **asked):
+        headers = {"Authorization": f"Client-ID {key or site.keys['unsplash']}"}
+        url = site.base_urls["unsplash"]
+        return HTTP.get(url, params={"query": query, **asked}, headers=headers)
+
+    def test_a_page_has_the_documented_fields(self, site):
+        answer = self.ask(site, "sad face", per_page=3)
+        content = answer.json()
+        assert (content["total"], content["total_pages"], len(content["results"])) == (8, 3, 3)
+        photo = content["results"][0]
+        assert {"id", "width", "height", "urls", "links", "user"} <= set(photo)
+        assert {"raw", "full", "regular", "small"} <= set(photo["urls"])
+        assert len(photo["id"]) == 11
+        assert answer.headers["X-Ratelimit-Limit"] == "5000"
+        assert decode(HTTP.get(photo["urls"]["regular"]).content).shape == (120, 160, 3)
+
+    def test_a_download_is_reported_with_the_key(self, site):
+        photo = self.ask(site, "sad face").json()["results"][0]
+        url = photo["links"]["download_location"]
+        assert HTTP.get(url).status_code == 401
+        key = {"Authorization": f"Client-ID {site.keys['unsplash']}"}
+        assert HTTP.get(url, headers=key).status_code == 200
+        assert HTTP.get(url.replace(photo["id"], "other"), headers=key).status_code == 404
+        assert site.reported == [photo["id"]]
+
+    def test_a_wrong_key_is_refused(self, site):
+        assert self.ask(site, "sad face", key="another").status_code == 401
+
+
+class TestOpenverse:
+    def test_a_page_has_the_documented_fields_and_needs_no_key(self, site):
+        asked = {"q": "sad face", "page_size": 5, "page": 2}
+        content = HTTP.get(site.base_urls["openverse"], params=asked).json()
+        assert (content["result_count"], content["page_count"]) == (8, 2)
+        assert len(content["results"]) == 3
+        photo = content["results"][0]
+        uuid.UUID(photo["id"])
+        assert {"url", "creator", "license", "license_version", "license_url"} <= set(photo)
+        assert {"attribution", "foreign_landing_url", "source"} <= set(photo)
+        assert "invented" in photo["attribution"]
+
+    def test_a_large_page_is_refused(self, site):
+        asked = {"q": "sad face", "page_size": 21}
+        assert HTTP.get(site.base_urls["openverse"], params=asked).status_code == 401
+
+
 class TestPhotos:
     def test_are_jpegs_of_the_said_size_and_smaller_ones(self, site):
         photo = pexels(site, "sad face").json()["photos"][0]
@@ -223,14 +272,33 @@ class TestQuota:
         with PhotoSite(tiny_study(), limits={"pexels": (2, 1.0), "pixabay": (1, 60)}) as site:
             first, second, third = (pexels(site, "happy face") for _ in range(3))
             assert [a.status_code for a in (first, second, third)] == [200, 200, 429]
-            left = [answer.headers["X-Ratelimit-Remaining"] for answer in (first, second, third)]
-            assert left == ["1", "0", "0"]
-            wait = float(third.headers["X-Ratelimit-Reset"]) - time.time()
+            left = [
+                answer.headers.get("X-Ratelimit-Remaining") for answer in (first, second, third)
+            ]
+            assert left == ["1", "0", None]
+            wait = float(second.headers["X-Ratelimit-Reset"]) - time.time()
             assert wait < 2.1
             time.sleep(max(wait, 0))
             assert pexels(site, "happy face").status_code == 200
             assert [pixabay(site, "sad face").status_code for _ in range(2)] == [200, 429]
             assert int(pixabay(site, "sad face").headers["X-RateLimit-Reset"]) > 50
+
+    def test_unsplash_says_403_and_openverse_how_long_to_wait(self):
+        sources = ("unsplash", "openverse")
+        limits = {"unsplash": (1, 60), "openverse": (1, 60)}
+        with PhotoSite(tiny_study(pull={"sources": sources}), limits=limits) as site:
+            key = {"Authorization": f"Client-ID {site.keys['unsplash']}"}
+            asked = [
+                HTTP.get(site.base_urls["unsplash"], params={"query": "sad face"}, headers=key)
+                for _ in range(2)
+            ]
+            assert [(a.status_code, a.text[:4]) for a in asked] == [(200, '{"to'), (403, "Rate")]
+            asked = [
+                HTTP.get(site.base_urls["openverse"], params={"q": "sad face"}) for _ in range(2)
+            ]
+            assert [answer.status_code for answer in asked] == [200, 429]
+            assert asked[0].headers["X-RateLimit-Available-anon_burst"] == "0"
+            assert 50 < int(asked[1].headers["Retry-After"]) <= 60
 
 
 class TestFaults:
@@ -261,7 +329,7 @@ def test_a_second_site_draws_nothing_again_unless_the_settings_change():
         with PhotoSite(study) as site:
             for hits in site.hits["pexels"].values():
                 for photo in hits:
-                    HTTP.get(f"{site.address}/photos/pexels/{photo.number}.jpg").raise_for_status()
+                    HTTP.get(f"{site.address}/photos/pexels/{photo.name}.jpg").raise_for_status()
         files = sorted((study.raw / "site").rglob("pexels-*.jpg"))
         return {p.name: (p.stat().st_mtime_ns, hashlib.sha256(p.read_bytes())) for p in files}
 

@@ -6,7 +6,10 @@ the noise of the study's confusion table; a photo without a face shows none.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
+import uuid
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,9 +52,9 @@ class Photo:
         return self.photo_id.partition(":")[0]
 
     @property
-    def number(self) -> int:
+    def name(self) -> str:
         """Its id at the source: two sources use the same numbers, as real ones do."""
-        return int(self.photo_id.partition(":")[2])
+        return self.photo_id.partition(":")[2]
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,12 @@ def catalogue(study: Study, source: str) -> dict[str, list[Photo]]:
         borrowed[query] = rng.binomial(n_photos, world.duplicate_share / 2)
         shown = _shown(rng, world, query, emotion=emotion, n=n_photos - borrowed[query])
         own[query] = [
-            Photo(f"{source}:{10_000 * place + rank}", query, emotion=name, author=_author(rng))
+            Photo(
+                f"{source}:{_name(source, 10_000 * place + rank)}",
+                query,
+                emotion=name,
+                author=_author(rng),
+            )
             for rank, name in enumerate(shown)
         ]
     hits = {}
@@ -105,6 +113,14 @@ def _shown(
     shares = {name: noise.get(name, 0.0) for name in EMOTIONS}
     shares[emotion] = 1 - sum(noise.values())
     return rng.choice(list(shares), n, p=list(shares.values())).tolist()
+
+
+def _name(source: str, number: int) -> str:
+    """Name a photo as its source names them: by a number, some letters or a UUID."""
+    digest = hashlib.sha256(f"{source}/{number}".encode()).digest()
+    if source == "unsplash":
+        return base64.urlsafe_b64encode(digest).decode()[:11]
+    return str(uuid.UUID(bytes=digest[:16], version=4)) if source == "openverse" else str(number)
 
 
 def _author(rng: np.random.Generator) -> str:
@@ -174,6 +190,7 @@ def _people(rng: np.random.Generator, emotion: str, world: World) -> list[Person
 
 def sample(study: Study, n: int) -> list[tuple[Photo, np.ndarray]]:
     """Draw `n` photos of the study, one query after the other, to be looked at."""
-    queries = [hits for source in study.pull.sources for hits in catalogue(study, source).values()]
+    sources = [source for source in study.pull.sources if source != "local"]
+    queries = [hits for source in sources for hits in catalogue(study, source).values()]
     chosen = [queries[place % len(queries)][place // len(queries)] for place in range(n)]
     return [(photo, draw(study, photo)) for photo in chosen]

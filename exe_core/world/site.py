@@ -1,4 +1,4 @@
-"""A photo site on this machine: a real HTTP server that answers as Pexels and as Pixabay do.
+"""A photo site on this machine: a real HTTP server that answers as four photo sites do.
 
 Who pulls from it can tell it from them by its address only; its photos are drawn as needed.
 """
@@ -6,16 +6,16 @@ Who pulls from it can tell it from them by its address only; its photos are draw
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import cv2
@@ -23,13 +23,9 @@ import numpy as np
 
 from exe_core.config import Study
 from exe_core.world import answers, photos
-from exe_core.world.answers import Answer
+from exe_core.world.answers import SITES, Answer, Asked
 from exe_core.world.making import digest, encode, workers, write_truth
 from exe_core.world.photos import Photo
-
-SEARCH = {"pexels": "/v1/search", "pixabay": "/api/"}
-LIMITS = {"pexels": (200, 3600.0), "pixabay": (100, 60.0)}
-"""Source -> how many searches a key may ask for, in how many seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +62,18 @@ class PhotoSite:
         after the other: a status such as 429 or 500, "cut" (the line drops half-way through the
         body), "garbage" (a body that is no JSON and no JPEG) or "stall" (2 s of silence).
     limits
-        In place of some of `LIMITS`.
+        Source -> how many requests in how many seconds, in place of those of `SITES`.
 
     Attributes
     ----------
     base_urls, keys
         Source -> the address of its search, and the key that it wants.
+    terms
+        Of all photos: licence, its address, and how to name their maker.
     requests
         Path and status of every answer, keys left out.
+    reported
+        Ids of the photos of Unsplash whose download was reported, in the order of the reports.
     """
 
     def __init__(
@@ -85,22 +85,26 @@ class PhotoSite:
         limits: Mapping[str, tuple[int, float]] | None = None,
     ) -> None:
         self.study, self.jobs = study, jobs
-        sources: tuple[str, ...] = study.pull.sources
-        self.keys = {source: f"{source}-key-of-the-world" for source in sources}
+        sources = [source for source in study.pull.sources if source in SITES]
+        self.keys = {
+            source: "" if source == "openverse" else f"{source}-key-of-the-world"
+            for source in sources
+        }
         self.hits = {source: photos.catalogue(study, source) for source in sources}
+        self.terms = (*answers.LICENCE, answers.CREDIT)
         self.requests: list[tuple[str, int]] = []
+        self.reported: list[str] = []
         self._faults = {part: list(sequence) for part, sequence in (faults or {}).items()}
         self._quotas = {
-            name: Quota(*limit) for name, limit in (LIMITS | dict(limits or {})).items()
+            name: Quota(*(limits or {}).get(name, SITES[name].limit)) for name in sources
         }
         self._lock = threading.Lock()
         self._drawn: dict[str, Future[Path]] = {}
 
     def __enter__(self) -> PhotoSite:
         # Query by query, as the sources are pulled from side by side.
-        by_query = [
-            *chain.from_iterable(zip(*(q.values() for q in self.hits.values()), strict=True))
-        ]
+        side_by_side = zip(*(found.values() for found in self.hits.values()), strict=True)
+        by_query = [*chain.from_iterable(side_by_side)]
         self._photos = {photo.photo_id: photo for hits in by_query for photo in hits}
         truth = [photos.truth(self.study, photo) for photo in self._photos.values()]
         write_truth(self.study, "photos", truth)
@@ -111,7 +115,7 @@ class PhotoSite:
         self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.address = f"http://127.0.0.1:{self._server.server_port}"
-        self.base_urls = {source: self.address + SEARCH[source] for source in self.hits}
+        self.base_urls = {source: self.address + SITES[source].path for source in self.hits}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,11 +126,11 @@ class PhotoSite:
     def _file_of(self, photo: Photo) -> Future[Path]:
         with self._lock:
             if photo.photo_id not in self._drawn:
-                path = self._cache / f"{photo.source}-{photo.number}-{photo.emotion}.jpg"
+                path = self._cache / f"{photo.source}-{photo.name}-{photo.emotion}.jpg"
                 self._drawn[photo.photo_id] = self._pool.submit(_draw, self.study, photo, path)
             return self._drawn[photo.photo_id]
 
-    def answer(self, target: str, *, authorization: str | None) -> Answer:
+    def answer(self, target: str, *, authorization: str) -> Answer:
         """Answer a GET request for `target`, a path with its query."""
         parts = urlsplit(target)
         asked = dict(parse_qsl(parts.query))
@@ -153,10 +157,12 @@ class PhotoSite:
                     return sequence.pop(0)
         return None
 
-    def _route(self, path: str, asked: dict[str, str], authorization: str | None) -> Answer:
-        for source, search in SEARCH.items():
-            if path.rstrip("/") == search.rstrip("/") and source in self.hits:
+    def _route(self, path: str, asked: dict[str, str], authorization: str) -> Answer:
+        for source in self.hits:
+            if path.rstrip("/") == SITES[source].path.rstrip("/"):
                 return self._search(source, asked, authorization)
+        if path.endswith("/download"):
+            return self._report(path.split("/")[-2], authorization)
         name = path.removeprefix("/photos/").removesuffix(".jpg")
         photo = self._photos.get(name.replace("/", ":"))
         if photo is None:
@@ -166,22 +172,31 @@ class PhotoSite:
         height = answers.integer(asked.get("h"), full)
         return Answer(200, data if height >= full else _reduce(data, height), "image/jpeg")
 
-    def _search(self, source: str, asked: dict[str, str], authorization: str | None) -> Answer:
-        in_header = source == "pexels"
-        if (authorization if in_header else asked.get("key")) != self.keys[source]:
-            return answers.refuse(source, 401 if in_header else 400)
+    def _search(self, source: str, query: dict[str, str], authorization: str) -> Answer:
+        asked = Asked(query, self.hits[source], self.address, self.study.world.photo_size)
+        return self._metered(
+            source, query, authorization, reply=lambda: SITES[source].answer(asked)
+        )
+
+    def _report(self, name: str, authorization: str) -> Answer:
+        if f"unsplash:{name}" not in self._photos:
+            return Answer(404, b"<h1>404 Not Found</h1>")
+        answer = self._metered("unsplash", {}, authorization, reply=lambda: Answer(200, b"{}"))
+        if answer.status == 200:
+            self.reported.append(name)
+        return answer
+
+    def _metered(
+        self, source: str, query: dict[str, str], authorization: str, *, reply: Callable[[], Answer]
+    ) -> Answer:
+        """Answer whoever has the key and something left of its quota."""
+        site = SITES[source]
+        if site.given(query, authorization) != self.keys[source]:
+            return site.refuse(401)
         left, ends = self._quotas[source].take()
-        if left < 0:
-            answer = answers.refuse(source, 429)
-        else:
-            reply = answers.pexels if in_header else answers.pixabay
-            size = self.study.world.photo_size
-            answer = reply(asked, hits=self.hits[source], address=self.address, size=size)
-        prefix = "X-Ratelimit" if in_header else "X-RateLimit"
-        # Pexels gives a moment, Pixabay the seconds that are left.
-        reset = math.ceil(ends if in_header else max(ends - time.time(), 0))
-        counts = {"Limit": self._quotas[source].limit, "Remaining": max(left, 0), "Reset": reset}
-        answer.headers = {f"{prefix}-{name}": str(count) for name, count in counts.items()}
+        answer = reply() if left >= 0 else site.refuse(429)
+        seconds = max(ends - time.time(), 0.0)
+        answer.headers = site.quota(self._quotas[source].limit, left, seconds, ends)
         return answer
 
 
@@ -192,13 +207,19 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def endpoints(study: Study) -> Iterator[dict[str, Mapping[str, str]]]:
-    """Say where a study pulls from: an own site for a world, the real ones (nothing) otherwise."""
+def endpoints(study: Study) -> Iterator[dict[str, Any]]:
+    """Say where a study pulls from: an own site for a world, the real ones (nothing) otherwise.
+
+    Yields
+    ------
+    dict
+        base_urls, keys and terms, as `exe_core.sources.pull` takes them.
+    """
     if study.kind == "real":
         yield {}
         return
     with PhotoSite(study) as site:
-        yield {"base_urls": site.base_urls, "keys": site.keys}
+        yield {"base_urls": site.base_urls, "keys": site.keys, "terms": site.terms}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -207,7 +228,9 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else each answer waits 40 ms for the receipt of its head
 
     def do_GET(self) -> None:
-        answer = self.server.site.answer(self.path, authorization=self.headers["Authorization"])
+        answer = self.server.site.answer(
+            self.path, authorization=self.headers.get("Authorization", "")
+        )
         self.send_response(answer.status)
         length = {"Content-Length": str(len(answer.body))}
         for name, value in ({"Content-Type": answer.kind} | length | answer.headers).items():
