@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from ssl import SSLContext
 from typing import Any
@@ -233,6 +234,12 @@ class _CappedStream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
+@cache
+def _ssl_context() -> SSLContext:
+    """Read the authorities that are trusted, once: it takes longer than most requests."""
+    return httpx.create_ssl_context()
+
+
 class CheckedTransport(httpx.HTTPTransport):
     """HTTP/1.1 and HTTP/2 over connections that a policy allows, or through an HTTP proxy.
 
@@ -247,7 +254,7 @@ class CheckedTransport(httpx.HTTPTransport):
         if proxy:
             policy = AddressPolicy.trusting([str(proxy.url)])
         options: dict[str, Any] = {
-            "ssl_context": httpx.create_ssl_context(),
+            "ssl_context": _ssl_context(),
             "max_connections": limits.max_connections,
             "max_keepalive_connections": limits.max_keepalive_connections,
             "keepalive_expiry": limits.keepalive_expiry,

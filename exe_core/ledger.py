@@ -160,8 +160,10 @@ class Ledger:
 
     def close(self) -> None:
         """Write the tables and end."""
-        self.save()
-        os.close(self._journal)
+        try:
+            self.save()
+        finally:
+            os.close(self._journal)
 
     def summary(self) -> str:
         """Say how much is there."""

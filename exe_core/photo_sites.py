@@ -75,8 +75,8 @@ class WebSource(Source):
         What a search can be narrowed by -> what it is, if nothing is said; None: not narrowed.
     request
         What is asked -> arguments of the HTTP request: params and headers.
-    photos, is_last
-        What an answer holds, and whether no page follows it.
+    photos, n_found, is_last
+        What an answer holds, how many photos it says there are, and whether no page follows it.
     window_s
         After so many seconds a spent quota is renewed, where an answer does not say.
     past_end
@@ -91,6 +91,7 @@ class WebSource(Source):
     filters: Mapping[str, str | None]
     request: Callable[[Asked], Content]
     photos: Callable[[Content], list[Found]]
+    n_found: Callable[[Content], int]
     is_last: Callable[[Content, Asked], bool]
     window_s: float = 3600.0
     past_end: str | None = None
@@ -173,6 +174,7 @@ PEXELS = WebSource(
     filters=dict.fromkeys(("orientation", "size", "color", "locale")),
     request=lambda asked: {"params": _paged(asked), "headers": {"Authorization": asked.key}},
     photos=lambda answer: [_pexels_photo(photo) for photo in answer["photos"]],
+    n_found=lambda answer: int(answer.get("total_results", 0)),
     is_last=lambda answer, asked: not answer.get("next_page"),
 )
 """200 requests an hour and 20,000 a month. The quota headers are those of the month, come with
@@ -201,6 +203,7 @@ PIXABAY = WebSource(
     },
     request=lambda asked: {"params": {"key": asked.key, **_paged(asked, query="q")}},
     photos=lambda answer: [_pixabay_photo(photo) for photo in answer["hits"]],
+    n_found=lambda answer: answer["totalHits"],
     is_last=lambda answer, asked: asked.page * asked.per_page >= answer["totalHits"],
     window_s=60.0,
     past_end='"page" is out of valid range',
@@ -224,6 +227,7 @@ UNSPLASH = WebSource(
     filters=dict.fromkeys(("order_by", "collections", "content_filter", "color", "orientation")),
     request=lambda asked: {"params": _paged(asked), **_client_id(asked.key)},
     photos=lambda answer: [_unsplash_photo(photo) for photo in answer["results"]],
+    n_found=lambda answer: answer["total"],
     is_last=lambda answer, asked: asked.page >= answer["total_pages"],
     spent="Rate Limit Exceeded",
     report=_client_id,
@@ -254,6 +258,7 @@ OPENVERSE = WebSource(
         "headers": {"Authorization": f"Bearer {asked.key}"} if asked.key else {},
     },
     photos=lambda answer: [_openverse_photo(photo) for photo in answer["results"]],
+    n_found=lambda answer: answer["result_count"],
     is_last=lambda answer, asked: asked.page >= answer["page_count"],
     window_s=60.0,
 )

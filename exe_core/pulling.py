@@ -25,6 +25,7 @@ from exe_core.ledger import Ledger, Page, Row
 from exe_core.photo_sites import Found
 from exe_core.redaction import Redaction
 from exe_core.searching import Query, Search
+from exe_core.storage import storage_told
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ class Puller:
         row["n_kept"] = len(photos[:room])
         row["n_new"] = self.ledger.add_hits(hits)
         row["share_new"] = row["n_new"] / len(photos) if photos else None
+        if hits and not self.ledger.pages[page]:
+            row["error"] = "nothing but photos of the pages before: asked for again next time"
         self.ledger.add_request(row)
         self._send_for(page.query, list(found.values()))
         return row
@@ -122,7 +125,7 @@ class Puller:
         row |= {"n_returned": 0, "n_kept": 0, "n_new": 0, "share_new": None}
         started = time.monotonic()
         try:
-            photos, row["is_last"] = self.search.ask(page)
+            photos, row["is_last"], row["error"] = self.search.ask(page)
         except SourceError as fault:
             self.ledger.add_request(self._heard(row, started) | {"error": str(fault)})
             raise
@@ -167,8 +170,9 @@ class Puller:
         row = {**self.search.describe(photo), "retrieved_at": datetime.now(UTC)}
         row |= {"sha256": None, "path": None, "phash": None, "reported_at": None}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image = self.search.fetch(photo, path)
+            with storage_told(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                image = self.search.fetch(photo, path)
         except (SourceError, ImageError, OSError) as fault:
             row |= {"status": "failed", "error": self.clean(fault)}
         else:

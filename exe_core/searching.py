@@ -40,10 +40,11 @@ class Query(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A page of photos, best first."""
+    """A page of photos, best first; one that is doubted is asked for again by the next pull."""
 
     photos: list[Found]
     is_last: bool
+    doubt: str | None = None
 
 
 class Search(Protocol):
@@ -226,6 +227,9 @@ class SiteSearch:
             photos = self.site.photos(content)
             for photo in photos:
                 _check(photo)
+            n_found = self.site.n_found(content)
+            if not photos and n_found > (page.page - 1) * self.per_page:
+                return Answer([], is_last=True, doubt=f"an empty page, of {n_found} photos found")
             return Answer(photos, not photos or self.site.is_last(content, self._asked(page)))
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
             raise SourceError(

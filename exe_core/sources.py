@@ -26,6 +26,7 @@ from exe_core.photo_sites import SOURCES, Source, Terms, WebSource
 from exe_core.pulling import Puller
 from exe_core.redaction import Redaction
 from exe_core.searching import Quota, Search, SiteSearch
+from exe_core.storage import storage_told
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def pull(
         If a key is missing, or another pull writes into the same folder.
     IncompletePullError
         If queries are left unfinished, by a quota or by faults; all the others are done.
-    StorageError, OSError
+    StorageError
         If the disk takes no more.
     """
     sources = [SOURCES[name] for name in study.pull.sources]
@@ -82,7 +83,7 @@ def pull(
         if stop.wait(seconds):
             raise SourceError("the pull was stopped")
 
-    with _alone(study.raw), clean.in_force(), ExitStack() as stack:
+    with storage_told(study.raw), _alone(study.raw), clean.in_force(), ExitStack() as stack:
         ledger = Ledger(study)
         stack.callback(ledger.close)
         bar = stack.enter_context(tqdm(desc="photos", unit="photo", total=0, disable=not progress))
@@ -208,6 +209,7 @@ class _Fetchers:
                 retries=self._settings.retries,
                 sleep=self._sleep,
                 policy=self._policy,
+                longest_s=self._settings.photo_timeout_s,
             )
         return self._own.fetcher
 
