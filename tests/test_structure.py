@@ -39,6 +39,7 @@ LAYERS = [
         "grouping",
         "leakage",
         "holdings",
+        "legend",
         "open_sets",
     },
     {
@@ -50,6 +51,8 @@ LAYERS = [
         "losses",
         "optimisation",
         "ensemble",
+        "sentiment",
+        "sentiment_scores",
         "resampling",
         "metrics",
         "abstention",
@@ -67,7 +70,7 @@ LAYERS = [
         "films",
     },
     {"claims", "criteria", "questions", "published", "published_claims"},
-    {"cli"},
+    {"cli", "data_commands", "terminal"},
 ]
 
 
