@@ -13,6 +13,14 @@ from browser import chromium  # noqa: F401 (a fixture of one browser for all mod
 from exe_core.config import ROOT
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-faults",
+        action="store_true",
+        help="write the table of tests/test_faults.py to data/frozen/faults",
+    )
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project, so that a test leaves the reader's book and results alone."""

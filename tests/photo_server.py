@@ -46,7 +46,8 @@ class Site:
     found
         Query -> the photos that it finds.
     faults
-        Part of a path -> what goes wrong with the next requests for it, one after the other.
+        Part of a path -> what goes wrong with the next requests for it, one after the other;
+        None: nothing.
     asked
         The path of each request.
     n_faults
@@ -55,7 +56,7 @@ class Site:
 
     def __init__(self) -> None:
         self.found: dict[str, list[int]] = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}
-        self.faults: dict[str, Iterable[Fault]] = defaultdict(list)
+        self.faults: dict[str, list[Fault | None]] = defaultdict(list)
         self.n_faults = 0
         self.quota: dict[str, str] = {}
         self.asked: list[str] = []
@@ -170,17 +171,18 @@ class _Server(ThreadingHTTPServer):
         """Say nothing where a client hung up: it may."""
 
 
-def always(fault: Fault) -> Iterable[Fault]:
-    """Have every request go wrong, as long as this stands in `faults`."""
+class Always(list):
+    """A script without end: what goes wrong with every request from some request on."""
 
-    class Endless(list):
-        def __bool__(self) -> bool:
-            return True
+    def __init__(self, fault: Fault, *, after: int = 0) -> None:
+        super().__init__([None] * after)
+        self.fault = fault
 
-        def pop(self, _: int) -> Fault:
-            return fault
+    def __bool__(self) -> bool:
+        return True
 
-    return Endless()
+    def pop(self, place: int) -> Fault | None:
+        return super().pop(place) if len(self) else self.fault
 
 
 def body_of(content: bytes, **headers: str) -> Fault:
