@@ -450,8 +450,11 @@ def write(table: pd.DataFrame, path: Path, *, name: str) -> Path:
     checked = check(table, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    checked.to_parquet(partial, index=False)
-    partial.replace(path)
+    try:
+        checked.to_parquet(partial, index=False)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
