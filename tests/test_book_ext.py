@@ -65,6 +65,7 @@ PAGES = {
     "counter": "# Counter\nSo far {val}`films.counter`.\n",
     "prose": "# Prose\nNo result is cited here.\n",
     "frozen": "# Frozen\nOn real faces {val}`real/benchmarks.accuracy:.3f`.\n",
+    "faults": "# Faults\n:::{paper-table} faults/faults\n:columns: fault = Fault, tries\nTold.\n:::\n",
 }
 ALT = {
     "fig-recall": "Recall of five emotions for seven runs.",
@@ -139,8 +140,11 @@ def book(tmp_path_factory):
         )  # fmt: skip
         record.write_values(study, "films", values=VALUES)
         schema.write(sample_tables.metrics(), study.table("metrics"), name="metrics")
-    frozen = folder / "data" / "frozen" / "real" / "values" / "benchmarks.json"
-    record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, frozen)
+    frozen = folder / "data" / "frozen"
+    values = frozen / "real" / "values" / "benchmarks.json"
+    record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, values)
+    (frozen / "faults").mkdir()
+    (frozen / "faults" / "faults.csv").write_text("fault,tries\nreset mid-body,41\n")
     lay_out(folder, PAGES)
     add_notebook(folder, saved[0])
     done = build(folder)
@@ -217,6 +221,13 @@ def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
 
 def test_frozen_results_of_another_study_can_be_cited(book):
     assert "On real faces 0.457" in text_of(book, "frozen")
+
+
+def test_what_an_instrument_was_measured_at_is_cited_by_name(book):
+    found = text_of(book, "faults")
+    assert "reset mid-body" in found
+    assert "41" in found
+    assert "a program drew them" not in found
 
 
 @pytest.mark.parametrize("name", ["index", "results", "executed/06-films", "prose"])
@@ -303,11 +314,11 @@ def test_the_same_pages_make_the_book_of_another_study(tmp_path):
 
 
 WRONG = {
-    "{val}`films.nothing:.2f`": "no value 'films.nothing' in study demo; films has",
-    "{val}`nowhere.n`": "has no nowhere.json: run the study first",
+    "{val}`films.nothing:.2f`": "no value 'films.nothing' in demo; films has",
+    "{val}`nowhere.n`": "demo has no nowhere.json: run what makes it first",
     "{val}`films.device:.2f`": "cannot write 'cpu' as '.2f'",
     "{est}`films.n:.2f`": "has no interval",
-    "{val}`nostudy/films.n`": "no study 'nostudy'",
+    "{val}`nostudy/films.n`": "'nostudy' is no study",
     "```{paper-figure} fig-none\nCaption.\n```": "has no fig-none.provenance.json",
     "```{paper-figure} fig-recall\n```": "has no caption",
     "```{paper-table} metrics\n:columns: nocolumn\nCaption.\n```": "no column 'nocolumn'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from sphinx.environment import BuildEnvironment
 
-from exe_core.config import ConfigError, Study, load_study
+from exe_core.config import ConfigError, Study, load_study, studies
 
 UNDEFINED = "n/a"
 
@@ -21,44 +22,49 @@ class ResultError(Exception):
 
 @dataclass(frozen=True)
 class Results:
-    """The results of one study, read on behalf of the page that is being built.
+    """Results of one name, read on behalf of the page that is being built.
 
-    The book's own study lies in `data/results`; what it cites of another study, as
-    ``real/stage.key``, lies frozen in `data/frozen/<study>`.
+    Those of the book's own study lie in `data/results`. What is cited by another name, as
+    ``real/stage.key`` or ``faults/faults``, lies frozen in `data/frozen/<name>`: of a study, or
+    measured on the paper's instruments.
     """
 
     env: BuildEnvironment
-    study: Study
+    name: str
+    study: Study | None
 
     @classmethod
-    def cited(cls, env: BuildEnvironment, study: str = "") -> Results:
-        """Find the results of `study`, or of the book's own, and mark the page as showing them."""
+    def cited(cls, env: BuildEnvironment, name: str = "") -> Results:
+        """Find results by name, or the book's own, and mark the page as showing them."""
+        name = name or env.config.paper_study
         try:
-            results = cls(env, load_study(study or env.config.paper_study))
+            results = cls(env, name, load_study(name) if name in studies() else None)
         except ConfigError as fault:
             raise ResultError(str(fault)) from None
-        env.temp_data.setdefault("paper_kinds", set()).add(results.study.kind)
+        if results.study is None and not results.folder.is_dir():
+            raise ResultError(
+                f"{name!r} is no study ({', '.join(studies())}) and not in data/frozen"
+            )
+        if results.study is not None:
+            env.temp_data.setdefault("paper_kinds", set()).add(results.study.kind)
         return results
 
     @property
-    def own(self) -> bool:
-        """Whether these are the results of the book's own study."""
-        return self.study.name == self.env.config.paper_study
+    def folder(self) -> Path:
+        """The folder that holds values, figures and, where frozen, tables."""
+        frozen = Path(self.env.srcdir) / "data" / "frozen" / self.name
+        return self.study.results if self.study is not None and self._own else frozen
 
     @property
-    def folder(self) -> Path:
-        """The folder that holds values and figures."""
-        frozen = Path(self.env.srcdir) / "data" / "frozen" / self.study.name
-        return self.study.results if self.own else frozen
+    def _own(self) -> bool:
+        return self.name == self.env.config.paper_study
 
     def entry(self, key: str) -> dict[str, object]:
         """Look up ``stage.key`` in the values of its stage."""
         stage = key.partition(".")[0]
         values = json.loads(self._read(self.folder / "values" / f"{stage}.json"))
         if key not in values:
-            raise ResultError(
-                f"no value {key!r} in study {self.study.name}; {stage} has {', '.join(values)}"
-            )
+            raise ResultError(f"no value {key!r} in {self.name}; {stage} has {', '.join(values)}")
         return values[key]
 
     def provenance(self, figure: str) -> dict[str, object]:
@@ -73,10 +79,11 @@ class Results:
         return self.folder / "figures" / f"{figure}.{suffix}"
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read a table of the study."""
-        path = self.study.table(name) if self.own else self.folder / f"{name}.parquet"
-        self._read(path)
-        return pd.read_parquet(path)
+        """Read a table: parquet of a study, CSV of an instrument."""
+        if self.study is None:
+            return pd.read_csv(io.BytesIO(self._read(self.folder / f"{name}.csv")))
+        path = self.study.table(name) if self._own else self.folder / f"{name}.parquet"
+        return pd.read_parquet(io.BytesIO(self._read(path)))
 
     def uri(self, path: Path) -> str:
         """Say where a file lies as Sphinx wants it: from the root of the book."""
@@ -85,7 +92,7 @@ class Results:
     def _read(self, path: Path) -> bytes:
         self.env.note_dependency(str(path))
         if not path.is_file():
-            raise ResultError(f"study {self.study.name} has no {path.name}: run the study first")
+            raise ResultError(f"{self.name} has no {path.name}: run what makes it first")
         return path.read_bytes()
 
 
