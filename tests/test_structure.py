@@ -62,6 +62,8 @@ LAYERS = [
         "epochs",
         "training",
         "inference",
+        "explain",
+        "costs",
         "film_file",
         "decoding_plan",
         "video",

@@ -1,0 +1,222 @@
+"""Where in a face a network looks: Grad-CAM, attention maps, and a check that maps mean something.
+
+A map that stays the same when the weights are replaced by random ones shows the face, not what
+was learnt (Adebayo et al. 2018, arXiv 1810.03292).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import torch
+from captum.attr import LayerGradCam
+from scipy.stats import rankdata
+
+from exe_core import models
+from exe_core.ddamfn import DDAMFN
+from exe_core.models import Classifier
+
+MIN_SIDE = 7
+"""Cells a side that a map needs to tell an eye from a mouth; as many as ResNet has at 224 px."""
+
+OTHER_FACES = "other faces"
+"""Stands in the place of a layer where maps of different faces are compared."""
+
+_STAGES = (
+    "features",
+    *(f"layer{k}" for k in (4, 3, 2, 1)),
+    *(f"stages.{k}" for k in (3, 2, 1, 0)),
+)
+"""Stages of DDAMFN, of ResNet and its like, and of ConvNeXt; the deepest first."""
+
+
+class ExplainError(ValueError):
+    """A network can't be explained on what was given."""
+
+
+def grad_cam(
+    classifier: Classifier, images: np.ndarray, *, labels: Sequence[str], layer: str | None = None
+) -> np.ndarray:
+    """Compute how much each place speaks for a label (Selvaraju et al. 2017).
+
+    Parameters
+    ----------
+    classifier
+        From `exe_core.models.load`.
+    images
+        (N, S, S, 3) uint8 RGB, S as the classifier wants them.
+    labels
+        (N,) the label to explain of each image.
+    layer
+        Whose map is weighed; by default that of `map_layer`.
+
+    Returns
+    -------
+    np.ndarray
+        (N, h, w) in the layer's own resolution; below 0 where a place speaks against the label.
+
+    Raises
+    ------
+    ExplainError
+        If images and labels do not fit each other or the classifier.
+    """
+    _check(classifier, images, labels)
+    network = classifier.network.eval()
+    chosen = network.get_submodule(layer or map_layer(classifier))
+    targets = torch.tensor([classifier.labels.index(label) for label in labels])
+    maps = LayerGradCam(network, chosen).attribute(
+        _shown(classifier, images), target=targets.to(_device(classifier))
+    )
+    return maps.detach().squeeze(1).float().cpu().numpy()
+
+
+def map_layer(classifier: Classifier) -> str:
+    """Name the deepest stage whose map has `MIN_SIDE` cells a side or more.
+
+    Raises
+    ------
+    ExplainError
+        If the network has no stage of a name that is known here, or none with such a map.
+    """
+    names = dict(classifier.network.named_modules())
+    sides: dict[str, int] = {}
+    hooks = [
+        names[name].register_forward_hook(
+            lambda _, __, output, name=name: sides.update({name: min(output.shape[2:])})
+        )
+        for name in _STAGES
+        if name in names
+    ]
+    _pass_blank(classifier, hooks)
+    for name in _STAGES:
+        if sides.get(name, 0) >= MIN_SIDE:
+            return name
+    raise ExplainError(
+        f"no stage of {classifier.card['model']} has a map of {MIN_SIDE} cells a side "
+        f"(found: {sides or 'no stage'}): show it larger faces, or name the layer"
+    )
+
+
+def attention_maps(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """Average the attention of each head of DDAMFN over its channels.
+
+    Returns
+    -------
+    np.ndarray
+        (N, heads, 7, 7) between 0 and 1.
+
+    Raises
+    ------
+    ExplainError
+        If the network is another.
+    """
+    network = classifier.network.eval()
+    if not isinstance(network, DDAMFN):
+        raise ExplainError(f"{classifier.card['model']} has no attention heads; ddamfn has")
+    with torch.inference_mode():
+        heads = network.answer(_shown(classifier, images)).attention
+    return torch.stack(heads, dim=1).mean(dim=2).cpu().numpy()
+
+
+def randomisation_check(
+    classifier: Classifier, images: np.ndarray, *, labels: Sequence[str], seed: int
+) -> pd.DataFrame:
+    """Replace the weights by random ones, layer by layer from the answer down, and compare maps.
+
+    Parameters
+    ----------
+    classifier, images, labels
+        As for `grad_cam`; two images or more.
+    seed
+        Of the random weights.
+
+    Returns
+    -------
+    pd.DataFrame
+        step, layer, image, rank_correlation: Spearman's, of the map of an image before and after
+        the layers up to `layer` were replaced; NaN where a map is the same everywhere. At step 0
+        nothing is replaced, and the map of the image is compared with that of the next: what maps
+        have in common because faces are alike.
+    """
+    layer = map_layer(classifier)
+    trained = grad_cam(classifier, images, labels=labels, layer=layer)
+    found = [(0, OTHER_FACES, rank_correlation(trained, np.roll(trained, 1, axis=0)))]
+    network = deepcopy(classifier.network)
+    fresh = models.build(classifier.card["model"], n_classes=len(classifier.labels), seed=seed)
+    changed = Classifier(network, classifier.labels, classifier.preprocessing, classifier.card)
+    for step, name in enumerate(reversed(_layers(classifier)), start=1):
+        network.get_submodule(name).load_state_dict(fresh.get_submodule(name).state_dict())
+        maps = grad_cam(changed, images, labels=labels, layer=layer)
+        found.append((step, name, rank_correlation(trained, maps)))
+    rows = [
+        {"step": step, "layer": name, "image": image, "rank_correlation": value}
+        for step, name, values in found
+        for image, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Compute Spearman's correlation (N,) of maps (N, h, w); NaN where one is constant."""
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    with np.errstate(invalid="ignore"):
+        return (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+
+
+def _layers(classifier: Classifier) -> list[str]:
+    """Name the layers with weights in the order of their use, stages one by one."""
+    network = classifier.network
+    parts = {
+        f"{name}.{inner}" if name in ("features", "stages") else name: module
+        for name, child in network.named_children()
+        for inner, module in (
+            child.named_children() if name in ("features", "stages") else [("", child)]
+        )
+        if next(module.parameters(), None) is not None
+    }
+    used: list[str] = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: used.append(name))
+        for name, module in parts.items()
+    ]
+    _pass_blank(classifier, hooks)
+    return used
+
+
+def _pass_blank(classifier: Classifier, hooks: Sequence[torch.utils.hooks.RemovableHandle]) -> None:
+    """Pass one black face, so that hooks see every layer, and take the hooks off."""
+    size = classifier.preprocessing.size
+    try:
+        with torch.inference_mode():
+            classifier.network.eval()(_shown(classifier, np.zeros((1, size, size, 3), np.uint8)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _shown(classifier: Classifier, images: np.ndarray) -> torch.Tensor:
+    shown = classifier.preprocessing
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(_device(classifier))
+    return shown.normalise(shown.to_float(pixels))
+
+
+def _device(classifier: Classifier) -> torch.device:
+    return next(classifier.network.parameters()).device
+
+
+def _check(classifier: Classifier, images: np.ndarray, labels: Sequence[str]) -> None:
+    size = classifier.preprocessing.size
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
+        raise ExplainError(
+            f"images are {images.dtype} {images.shape}; needed is uint8 (N, {size}, {size}, 3)"
+        )
+    if len(images) != len(labels):
+        raise ExplainError(f"{len(images)} images and {len(labels)} labels: one of each")
+    if unknown := set(labels) - set(classifier.labels):
+        raise ExplainError(
+            f"{', '.join(sorted(unknown))}: the network answers {', '.join(classifier.labels)}"
+        )

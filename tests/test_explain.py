@@ -1,0 +1,148 @@
+"""Maps point at what the answer hangs on, and change when the weights do."""
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from exe_core import explain, models
+from exe_core.explain import ExplainError
+from exe_core.models import Classifier, Preprocessing
+
+LABELS = ("angry", "happy", "sad")
+
+
+def built(name="tiny", *, size=32, seed=1):
+    network = models.build(name, n_classes=3, seed=seed)
+    return Classifier(network.eval(), LABELS, Preprocessing(size=size), {"model": name})
+
+
+def faces(n=3, *, size=32, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def colours():
+    """A network of cells of 8 px whose angry is red, happy green and sad blue."""
+    layer = nn.Conv2d(3, 3, 8, stride=8, bias=False)
+    layer.weight.data = torch.eye(3).view(3, 3, 1, 1).expand(3, 3, 8, 8) / 64
+    fc = nn.Linear(3, 3, bias=False)
+    fc.weight.data = torch.eye(3)
+    parts = OrderedDict(layer1=layer, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=fc)
+    shown = Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1))
+    return Classifier(nn.Sequential(parts).eval(), LABELS, shown, {"model": "colours"})
+
+
+def patched():
+    """A black image with a red cell at (1, 2) and a blue one at (6, 5)."""
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    image[0, 8:16, 16:24, 0] = 255
+    image[0, 48:56, 40:48, 2] = 255
+    return image
+
+
+class TestGradCam:
+    @pytest.mark.parametrize(("label", "cell"), [("angry", (1, 2)), ("sad", (6, 5))])
+    def test_points_at_what_speaks_for_the_label(self, colours, label, cell):
+        found = explain.grad_cam(colours, patched(), labels=[label])
+        assert found.shape == (1, 8, 8)
+        assert np.unravel_index(found[0].argmax(), (8, 8)) == cell
+        assert np.count_nonzero(found[0] > 1e-6) == 1
+
+    def test_of_a_label_that_nothing_speaks_for_is_nowhere(self, colours):
+        assert not explain.grad_cam(colours, patched(), labels=["happy"]).any()
+
+    def test_of_an_image_does_not_depend_on_its_neighbours(self):
+        classifier, images = built(), faces()
+        together = explain.grad_cam(classifier, images, labels=["sad", "sad", "happy"])
+        alone = explain.grad_cam(classifier, images[1:2], labels=["sad"])
+        assert together[1] == pytest.approx(alone[0], abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ("images", "labels", "match"),
+        [
+            (faces(size=33), ["sad"] * 3, r"needed is uint8 \(N, 32, 32, 3\)"),
+            (faces() / 255, ["sad"] * 3, "images are float64"),
+            (faces(), ["sad"], "3 images and 1 labels"),
+            (faces(), ["sad", "joy", "sad"], "joy: the network answers angry, happy, sad"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, images, labels, match):
+        with pytest.raises(ExplainError, match=match):
+            explain.grad_cam(built(), images, labels=labels)
+
+
+class TestMapLayer:
+    @pytest.mark.parametrize(
+        ("name", "size", "layer"),
+        [
+            ("tiny", 32, "layer2"),
+            ("resnet18-small", 64, "layer3"),
+            ("ddamfn", 112, "features"),
+            ("timm:convnextv2_atto", 112, "stages.2"),
+            ("timm:convnextv2_atto", 224, "stages.3"),
+        ],
+    )
+    def test_is_the_deepest_that_is_fine_enough(self, name, size, layer):
+        assert explain.map_layer(built(name, size=size)) == layer
+
+    def test_without_one_is_refused(self):
+        with pytest.raises(ExplainError, match="no stage of tiny has a map of 7 cells"):
+            explain.map_layer(built(size=8))
+
+
+class TestAttentionMaps:
+    def test_are_the_means_of_the_heads(self):
+        classifier = built("ddamfn", size=112)
+        images = faces(2, size=112)
+        found = explain.attention_maps(classifier, images)
+        assert found.shape == (2, 2, 7, 7)
+        assert 0 <= found.min() <= found.max() <= 1
+        shown = classifier.preprocessing
+        with torch.inference_mode():
+            given = shown.normalise(shown.to_float(torch.from_numpy(images)))
+            heads = classifier.network.answer(given).attention
+        assert found[:, 1] == pytest.approx(heads[1].mean(dim=1).numpy())
+
+    def test_are_of_ddamfn_alone(self):
+        with pytest.raises(ExplainError, match="tiny has no attention heads"):
+            explain.attention_maps(built(), faces())
+
+
+class TestRandomisationCheck:
+    LABELS_OF = ("sad", "happy", "angry")
+
+    def test_goes_from_the_answer_down_to_the_image(self):
+        found = explain.randomisation_check(built(), faces(), labels=self.LABELS_OF, seed=2)
+        steps = found.drop_duplicates("step").set_index("step")["layer"]
+        assert steps.tolist() == ["other faces", "fc", "layer4", "layer3", "layer2", "layer1"]
+        assert found.groupby("step").size().eq(3).all()
+
+    def test_finds_that_random_weights_give_other_maps(self):
+        images = faces(12)
+        found = explain.randomisation_check(built(), images, labels=["sad"] * 12, seed=2)
+        last = found[found["layer"] == "layer1"]["rank_correlation"]
+        assert abs(last.mean()) < 0.5
+
+    def test_finds_that_the_same_weights_give_the_same_maps(self):
+        classifier = built(seed=5)
+        found = explain.randomisation_check(classifier, faces(), labels=self.LABELS_OF, seed=5)
+        assert found[found["step"] > 0]["rank_correlation"].to_numpy() == pytest.approx(1)
+
+    def test_leaves_the_network_as_it_was(self):
+        classifier = built()
+        before = {name: t.clone() for name, t in classifier.network.state_dict().items()}
+        explain.randomisation_check(classifier, faces(), labels=self.LABELS_OF, seed=2)
+        after = classifier.network.state_dict()
+        assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+        assert not any(module._forward_hooks for module in classifier.network.modules())
+
+
+def test_rank_correlation_is_spearmans_and_undefined_where_nothing_varies():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 4, 4))
+    assert explain.rank_correlation(maps, np.exp(maps)) == pytest.approx([1, 1])
+    assert explain.rank_correlation(maps, -maps) == pytest.approx([-1, -1])
+    assert np.isnan(explain.rank_correlation(maps, np.zeros((2, 4, 4)))).all()
