@@ -12,13 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 import yaml
 
+from exe_core import data_commands
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import digest, provenance, write_json, write_values
+from exe_core.terminal import fail
 
 app = typer.Typer(
     help="Expressions Ensemble, re-examined: run the stages of a study.",
@@ -26,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_commands.app, name="data")
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
 FROZEN = (
@@ -55,12 +58,6 @@ _RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def fail(message: str) -> NoReturn:
-    """End with one clear message and exit status 1."""
-    typer.echo(f"exe: {message}", err=True)
-    raise typer.Exit(1)
-
-
 def _study(name: str) -> Study:
     try:
         return load_study(name)
@@ -81,6 +78,23 @@ def check(name: Annotated[str, typer.Argument(help="the study, configs/<name>.ym
         fail(f"study {name} lacks\n{lines}\ndata/README.md says what each is and who has it")
 
 
+def _provide(study: Study) -> None:
+    """Fetch what a real study reads and is open, if no data folder is given."""
+    if study.kind == "world" or os.environ.get("EXE_DATA"):
+        return
+    from exe_core import open_sets  # slow to import
+
+    paths = [entry.path for entry in study.sets.values()] + [study.films.path, study.published]
+    names = open_sets.open_sets_at([path for path in paths if path])
+    try:
+        for name in names:
+            open_sets.get(name)
+    except open_sets.OpenSetError as fault:
+        fail(f"study {study.name} was given no DATA=<folder>, and of what is open {fault}")
+    if names:
+        os.environ["EXE_DATA"] = str(open_sets.CACHE)
+
+
 @app.command()
 def build(
     study: Annotated[str, typer.Argument(help="the study, configs/<study>.yml")],
@@ -88,8 +102,10 @@ def build(
 ) -> None:
     """Compute what is missing or stale of a study, and its book.
 
-    One build at a time: the lock goes with the process, so a killed one leaves none behind.
+    One build at a time: the lock goes with the process, so a killed one leaves none behind. A
+    study of real data that is given none takes what is open of it, once, from where it is public.
     """
+    _provide(_study(study))
     check(study)
     (ROOT / ".snakemake").mkdir(exist_ok=True)
     with (ROOT / ".snakemake" / "build.lock").open("w") as lock:

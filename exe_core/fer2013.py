@@ -20,6 +20,17 @@ from exe_core.record import digest
 
 USAGES = {"Training": "train", "PublicTest": "public", "PrivateTest": "private"}
 """FER2013's own words for its parts -> split_given; the literature reports PrivateTest."""
+PUBLISHED = {
+    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "public": (467, 56, 496, 895, 653, 415, 607),
+    "private": (491, 55, 528, 879, 594, 416, 626),
+}
+"""Images of each part, by the labels of `exe_core.schema.EMOTIONS`: 28,709, 3,589 and 3,589."""
+DIGESTS = {
+    "fer2013.csv": "md5:f8428a1edbd21e88f42c73edd2a14f95",
+    "icml_face_data.csv": "md5:b114b9e04e6949e5fe8b6a98b3892b1d",
+}
+"""Of the files as they were given out, by torchvision's reader of FER2013."""
 FER_SIZE = 48
 FLAT_HISTOGRAM = 0.05
 """Greatest distance of a picture's cumulative histogram from a straight line, in the median of a
