@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import http.server
 import ipaddress
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.events
 import httpcore
 import httpx
 import pytest
@@ -16,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from photo_server import Site, photo_bytes
 
+from exe_core import addresses
 from exe_core.addresses import AddressError, AddressPolicy, TimeLimit, open_client
 
 PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"]
@@ -54,7 +62,7 @@ def test_a_name_is_judged_by_what_it_stands_for(name: str) -> None:
 
 
 def test_a_study_may_allow_private_addresses_but_not_those_of_a_clouds_secrets() -> None:
-    for address in set(PRIVATE) - {"100.64.0.1"}:  # shared by a provider's customers
+    for address in set(PRIVATE) - {"100.64.0.1"}:  # that one is shared by a provider's customers
         lax.check(at(address))
         assert lax.resolve(address, 8000)
     for address in NEVER:
@@ -244,3 +252,81 @@ def test_a_time_limit_counts_only_what_is_inside() -> None:
         assert limit.cap(None) == pytest.approx(10.0, abs=1)
         assert limit.cap(0.5) == 0.5
     assert not limit.is_spent
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Make a certificate of photos.test and its key, for a day."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("certificate")
+    paths = folder / "certificate.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "1", "-newkey", "ec"]
+    command += ["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=photos.test"]
+    command += [
+        "-addext",
+        "subjectAltName=DNS:photos.test",
+        "-out",
+        str(paths[0]),
+        "-keyout",
+        str(paths[1]),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return paths
+
+
+@pytest.fixture
+def http2(certificate: tuple[Path, Path]) -> Iterator[int]:
+    """A server of one photo over TLS and HTTP/2; give its port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    context.set_alpn_protocols(["h2"])
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                with context.wrap_socket(accepted, server_side=True) as connection:
+                    answer(connection)
+            except OSError:  # the client hung up
+                continue
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def answer(connection: ssl.SSLSocket) -> None:
+    protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    protocol.initiate_connection()
+    connection.sendall(protocol.data_to_send())
+    while data := connection.recv(65536):
+        for event in protocol.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                protocol.send_headers(event.stream_id, [(":status", "200")])
+                protocol.send_data(event.stream_id, photo_bytes(1), end_stream=True)
+        connection.sendall(protocol.data_to_send())
+
+
+def test_http2_is_spoken_and_the_name_is_what_the_certificate_must_be_of(
+    http2: int, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connecting to an address that was looked up before must not weaken TLS."""
+    answers_of(monkeypatch, ["127.0.0.1"])
+    url = f"https://photos.test:{http2}/1.jpg"
+    with open_client(lax, timeout_s=2, connections=1) as client:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            client.get(url)
+        with pytest.raises(httpx.ConnectError, match="SSL"):
+            client.get(f"https://other.test:{http2}/1.jpg")
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    monkeypatch.setattr(addresses, "_ssl_context", lambda: trusting)
+    with open_client(lax, timeout_s=2, connections=1) as client:
+        answered = client.get(url)
+        assert answered.http_version == "HTTP/2"
+        assert answered.content == photo_bytes(1)
+        with pytest.raises(httpx.ConnectError, match="Hostname mismatch"):
+            client.get(f"https://other.test:{http2}/1.jpg")

@@ -17,6 +17,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from unittest import mock
 
+import nbformat
+import papermill
 import photo_server as server
 import pytest
 from fault_trials import FOUND, Trial, make_study, small_disk
@@ -184,6 +186,7 @@ def full_disk(trial: Trial) -> Iterator[None]:
         reason = trial.pull()
         assert isinstance(reason, StorageError)
         assert "free some space" in str(reason)
+        assert not [*trial.home.rglob(".*.parquet.*"), *trial.home.rglob("*.part")]
         ballast.unlink()
         yield
 
@@ -374,3 +377,36 @@ def test_nothing_is_lost_however_often(
         pytest.skip(f"no small disk can be mounted here: {reason}")
     table.append({"fault": fault, **row})
     assert is_nothing_lost(row), row
+
+
+@pytest.mark.slow
+def test_an_executed_notebook_shows_no_key(
+    trial: Callable[[int], Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulling = trial(0)
+    for source, key in KEYS.items():
+        monkeypatch.setenv(f"{source.upper()}_API_KEY", key)
+    with pulling.site as site:
+        site.faults["?"] = Always(echo, after=1)
+        source = f"""
+import logging
+from exe_core.config import parse_study
+from exe_core.sources import pull
+logging.basicConfig(level=logging.DEBUG)
+study = parse_study({pulling.study.model_dump(mode="json")!r})
+pull(study, base_urls={site.base_urls!r})
+"""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(notebook, tmp_path / "given.ipynb")
+        executed = pulling.home / "executed.ipynb"
+        with pytest.raises(
+            papermill.PapermillExecutionError, match="HTTP 403 bad request"
+        ) as ended:
+            papermill.execute_notebook(
+                str(tmp_path / "given.ipynb"), str(executed), kernel_name="python3", cwd=str(ROOT)
+            )
+        pulling.said.write(str(ended.value))
+    shown = executed.read_text()
+    assert "<key>" in shown
+    assert "IncompletePullError" in shown
+    assert pulling.leaked() == 0
