@@ -82,6 +82,16 @@ class Plan:
     feed: np.ndarray
     flush: np.ndarray
 
+    @property
+    def stretch(self) -> np.ndarray:
+        """Number, for each packet, the parts that can be decoded without each other, from 0."""
+        return np.cumsum(self.flush) - self.flush
+
+    def shares(self, n: int) -> list[Plan]:
+        """Deal the stretches out to n decoders, or to fewer if there are fewer."""
+        whose = self.stretch % min(n, int(self.flush.sum()))
+        return [Plan(self.feed & (whose == k), self.flush & (whose == k)) for k in np.unique(whose)]
+
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
     """Read the packets of a film without decoding them.

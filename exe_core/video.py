@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +26,10 @@ from exe_core.decoding_plan import Index, NoPlanError, Plan
 from exe_core.film_file import VideoError, probe
 
 log = logging.getLogger(__name__)
+
+_MAX_DECODERS = 4
+_AHEAD = 4
+"""Pictures that each decoder may have ready: 25 MB each of a film in 4K."""
 
 _TOLERANCE_S = 1.0
 """Containers round durations, and some count the sound that outlasts the picture."""
@@ -128,23 +136,26 @@ class Samples(Iterator[Sample]):
     def _planned(self, index: Index) -> Generator[Sample, None, None]:
         """Decode what the wanted frames need; raise as soon as something is not as planned."""
         with film_file.opened(self._path) as (container, stream):
-            stream.thread_type = "AUTO"
-            pts = index.pts[index.order]
-            times_s = pts * float(stream.time_base or 0) - film_file.start_s(container)
-            choose = self._chooser()
-            wanted = np.array([k for k, t in enumerate(times_s.tolist()) if choose(k, t)], int)
-            left = dict(zip(pts[wanted].tolist(), wanted.tolist(), strict=True))
-            for frame in _fed(container, stream, decoding_plan.plan(index, wanted)):
-                if frame.pts not in left:
-                    continue
-                if frame.pts != next(iter(left)):
-                    raise NoPlanError(f"frame {next(iter(left.values()))} did not come in its turn")
-                number = left.pop(frame.pts)
-                yield Sample(number, float(times_s[number]), film_file.upright(frame))
-            if left:
-                raise NoPlanError(f"frame {next(iter(left.values()))} did not come")
-            end_s = float(times_s[-1]) + film_file.frame_length_s(stream)
-            self.coverage = Coverage(len(pts), 0, end_s, film_file.end_s(container, stream))
+            unit_s, start_s = float(stream.time_base or 0), film_file.start_s(container)
+            duration_s = film_file.end_s(container, stream)
+            usual_s = film_file.frame_length_s(stream)
+        times_s = index.pts[index.order] * unit_s - start_s
+        choose = self._chooser()
+        wanted = np.array([k for k, t in enumerate(times_s.tolist()) if choose(k, t)], int)
+        plan = decoding_plan.plan(index, wanted)
+        cores = os.cpu_count() or 1
+        shares = plan.shares(min(cores, _MAX_DECODERS))
+        whose = plan.stretch[index.order[wanted]] % len(shares)
+        with ExitStack() as stack:
+            decoders = []
+            for k, share in enumerate(shares):
+                mine = wanted[whose == k]
+                due = dict(zip(index.pts[index.order[mine]].tolist(), mine.tolist(), strict=True))
+                pictures = _pictures(self._path, share, due, n_threads=max(1, cores // len(shares)))
+                decoders.append(stack.enter_context(closing(_ahead(pictures))))
+            for k, number in zip(whose.tolist(), wanted.tolist(), strict=True):
+                yield Sample(number, float(times_s[number]), next(decoders[k]))
+        self.coverage = Coverage(len(times_s), 0, float(times_s[-1]) + usual_s, duration_s)
 
     def _sequential(self, index: Index | None, *, after: int) -> Generator[Sample, None, None]:
         """Decode everything, give the wanted frames after one; an index tells what is missing."""
@@ -244,6 +255,35 @@ def _frames(
             return
         except av.error.FFmpegError as fault:
             damage.append(str(fault.strerror))
+
+
+def _ahead(pictures: Generator[np.ndarray, None, None]) -> Generator[np.ndarray, None, None]:
+    """Run a decoder in a thread of its own, a few pictures ahead of what is asked for."""
+    with ThreadPoolExecutor(1) as thread, closing(pictures):
+        waiting = deque(thread.submit(next, pictures, None) for _ in range(_AHEAD))
+        try:
+            while (picture := waiting.popleft().result()) is not None:
+                waiting.append(thread.submit(next, pictures, None))
+                yield picture
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+
+def _pictures(
+    path: Path, plan: Plan, due: dict[int, int], *, n_threads: int
+) -> Generator[np.ndarray, None, None]:
+    """Decode by plan and give the pictures that are due (time in the file -> number of frame)."""
+    with film_file.opened(path) as (container, stream):
+        stream.thread_type, stream.codec_context.thread_count = "AUTO", n_threads
+        for frame in _fed(container, stream, plan):
+            if frame.pts not in due:
+                continue
+            if frame.pts != next(iter(due)):
+                raise NoPlanError(f"frame {next(iter(due.values()))} did not come in its turn")
+            del due[frame.pts]
+            yield film_file.upright(frame)
+    if due:
+        raise NoPlanError(f"frame {next(iter(due.values()))} did not come")
 
 
 def _fed(
