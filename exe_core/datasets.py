@@ -14,29 +14,30 @@ from exe_core import schema
 from exe_core.config import ROOT, Study
 from exe_core.detection import FaceFinder, ImageError, find_faces, read_image
 from exe_core.fer2013 import read_fer2013
-from exe_core.grouping import near_duplicates, perceptual_hash, pixel_digests
+from exe_core.grouping import is_hash, joined, near_duplicates, perceptual_hash
+from exe_core.photo_labels import decide_labels, found_by
 from exe_core.rafdb import read_rafdb
 from exe_core.readers import DatasetError, read_folder
 
 log = logging.getLogger(__name__)
 
-ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given"]
+ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given", "phash"]
 
 
 def items(study: Study, set_name: str) -> pd.DataFrame:
     """List the images of a set that have a label of the study.
 
     Photos come from the tables of the pull: those of the set's source and design that were
-    downloaded; a photo that was found under two labels is left out, as neither can be trusted.
+    downloaded; what becomes of one that was found under two labels is the set's `two_labels`.
     Images of other labels are left out. What is left out is counted in the log.
 
     Returns
     -------
     pandas.DataFrame
         item_id, set_name, path (relative to the project's root), label, group_id (the person where
-        known; else images of one picture share it) and split_given: None, train, val, test; public
-        or private of FER2013; everything of a set of role "test" that is not one of these two is
-        test.
+        known, else the image itself), split_given (None, train, val, test; public or private of
+        FER2013; everything of a set of role "test" that is not one of these two is test), and
+        phash, the perceptual hash where the pull left one.
 
     Raises
     ------
@@ -67,23 +68,23 @@ def items(study: Study, set_name: str) -> pd.DataFrame:
 
 def _photos(study: Study, set_name: str) -> pd.DataFrame:
     chosen = study.sets[set_name]
-    hits = schema.read(study.table("hits"), name="hits")
-    photos = schema.read(study.table("photos"), name="photos")
-    ok = photos[photos["status"] == "ok"].sort_values("photo_id", ignore_index=True)
-    # over all photos, so that sets which share a picture agree on its group
-    ok["group_id"] = ok["photo_id"].to_numpy()[near_duplicates(ok["phash"].tolist())]
-    found = hits[(hits["source"] == chosen.source) & (hits["design"] == chosen.design)]
-    found = found[["photo_id", "label"]].drop_duplicates()
-    ambiguous = found["photo_id"].duplicated(keep=False)
-    table = found[~ambiguous].merge(ok[["photo_id", "path", "group_id"]], on="photo_id")
+    hits, photos, requests = (
+        schema.read(study.table(name), name=name) for name in ("hits", "photos", "requests")
+    )
+    found = found_by(hits, chosen)
+    decided = decide_labels(found, chosen.two_labels, requests=requests)
+    ok = photos[photos["status"] == "ok"]
+    table = decided[["photo_id", "label"]].merge(ok[["photo_id", "path", "phash"]], on="photo_id")
     log.info(
-        "%s: %d photos found, %d of them under two labels or more and left out, %d not downloaded",
+        "%s: %d photos found, %d of them under two labels or more (%s), %d not downloaded",
         set_name,
         found["photo_id"].nunique(),
-        found["photo_id"][ambiguous].nunique(),
-        (~ambiguous).sum() - len(table),
+        found.groupby("photo_id")["label"].nunique().gt(1).sum(),
+        chosen.two_labels,
+        len(decided) - len(table),
     )
     table["path"] = [ROOT / path for path in table["path"]]
+    table["group_id"] = table["photo_id"]
     return table.rename(columns={"photo_id": "item_id"}).assign(split_given=None)
 
 
@@ -97,37 +98,50 @@ def _read(study: Study, set_name: str) -> pd.DataFrame:
         )
     if chosen.kind == "folder":
         table = read_folder(source)
-        group = _groups_of_folder(table, set_name)
-        prefix = set_name
+    elif chosen.kind == "rafdb":
+        published = study.kind == "real" and chosen.counts == "published"
+        table = read_rafdb(source, published=published)
     else:
-        prefix = chosen.kind
-        table = (
-            read_rafdb(source, published=study.kind == "real" and chosen.counts == "published")
-            if chosen.kind == "rafdb"
-            else read_fer2013(source, unpacked=study.raw / "unpacked" / set_name)
-        )
-        digests = pixel_digests(tqdm(table["path"], desc=f"compare {set_name}"))
-        group = [found or name for found, name in zip(digests, table["name"], strict=True)]
-    table["item_id"] = [f"{prefix}:{name}" for name in table["name"]]
-    table["group_id"] = [f"{prefix}:{name}" for name in group]
-    return table
+        table = read_fer2013(source, unpacked=study.raw / "unpacked" / set_name)
+    prefix = set_name if chosen.kind == "folder" else chosen.kind
+    table["item_id"] = prefix + ":" + table["name"]
+    table["group_id"] = prefix + ":" + table["person"].where(table["person"].notna(), table["name"])
+    return table.assign(phash=None)
 
 
-def _groups_of_folder(table: pd.DataFrame, set_name: str) -> list[str]:
-    """Give the person where known, else the first image of the same picture."""
-    alone = table[table["person"].isna()]
-    hashes, names = [], []
-    for name, path in zip(alone["name"], alone["path"], strict=True):
+def all_items(study: Study, *, progress: bool = True) -> pd.DataFrame:
+    """List the images of all sets of a study; those of one picture share a group in all of them.
+
+    So no split leaks, whichever sets a run mixes, and whether a copy lies in the same set, in
+    another or at another source.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `items` gives them, the sets one below the other. The group is that of the first image
+        of the same picture or person.
+    """
+    table = pd.concat([items(study, name) for name in study.sets], ignore_index=True)
+    table["phash"] = _hashes(table, progress=progress)
+    hashed = table["phash"].notna()
+    picture = pd.Series([f"{k} alone" for k in table.index])
+    picture[hashed] = near_duplicates(table.loc[hashed, "phash"].tolist()).astype(str)
+    together = joined([table["group_id"], picture])
+    return table.assign(group_id=table["group_id"].to_numpy()[together])
+
+
+def _hashes(items: pd.DataFrame, *, progress: bool) -> list[str | None]:
+    """Give the hash of each image, computed where the pull left none; None if it can't be read."""
+    known = dict(zip(items["path"], items["phash"], strict=True))
+    for path in tqdm(known, desc="compare", disable=not progress):
+        if is_hash(known[path]):
+            continue
         try:
-            hashes.append(perceptual_hash(read_image(path)))
-            names.append(name)
+            known[path] = perceptual_hash(read_image(ROOT / path))
         except ImageError as fault:
-            log.warning("%s: %s can't be compared with the others: %s", set_name, name, fault)
-    first = dict(zip(names, np.array(names)[near_duplicates(hashes)], strict=True)) if names else {}
-    return [
-        first.get(name, name) if pd.isna(person) else person
-        for name, person in zip(table["name"], table["person"], strict=True)
-    ]
+            known[path] = None
+            log.warning("%s can't be compared with the others: %s", path, fault)
+    return [known[path] for path in items["path"]]
 
 
 def faces_as_shipped(
@@ -249,15 +263,15 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
         As `exe_core.detection.find_faces` gives them, the sets one below the other.
     """
     tables = []
-    crop = study.crop
+    crop, listed = study.crop, all_items(study, progress=progress)
     with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
         for name, settings in study.sets.items():
-            listed = items(study, name)
+            of_set = listed[listed["set_name"] == name].reset_index(drop=True)
             tables.append(
-                faces_as_shipped(listed, progress=progress)
+                faces_as_shipped(of_set, progress=progress)
                 if settings.crop == "as shipped"
                 else find_faces(
-                    listed,
+                    of_set,
                     finder=finder,
                     crops=study.processed / "crops",
                     settings=crop,
@@ -273,6 +287,9 @@ def training_set(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Load what a run learns from: the train and val faces of its sets.
 
+    An image that is in several of the sets counts once, and is left out if they label it
+    differently.
+
     Returns
     -------
     images, labels, sides
@@ -286,13 +303,22 @@ def training_set(
     """
     learnt = faces[faces["set_name"].isin(study.runs[run].sets) & faces["is_primary"]]
     learnt = learnt.merge(splits[["face_id", "split"]], on="face_id", validate="1:1")
-    learnt = learnt[learnt["split"] != "test"].sort_values("face_id", ignore_index=True)
+    learnt = _once(learnt[learnt["split"] != "test"].sort_values("face_id", ignore_index=True))
     absent = set(study.labels) - set(learnt["label"][learnt["split"] == "train"])
     if absent:
         raise DatasetError(f"run {run}: no training face shows {', '.join(sorted(absent))}")
     images = load_faces(learnt, size=study.recipe(run).size)
     codes = pd.Categorical(learnt["label"], categories=list(study.labels)).codes
     return images, codes.astype(np.int64), learnt["split"].to_numpy(dtype=str)
+
+
+def _once(faces: pd.DataFrame) -> pd.DataFrame:
+    """Keep one face an item; none of an item that has several labels."""
+    n_labels = faces.groupby("item_id")["label"].transform("nunique")
+    kept = faces[n_labels <= 1].drop_duplicates("item_id")
+    if len(kept) < len(faces):
+        log.info("%d faces are in several sets or have several labels", len(faces) - len(kept))
+    return kept
 
 
 def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndarray:

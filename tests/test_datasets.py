@@ -17,12 +17,14 @@ from sample_sets import (
     make_study,
     picture,
     save,
+    write_fer_csv,
     write_listed,
 )
 
 from exe_core import datasets, schema
 from exe_core.config import Study
-from exe_core.datasets import DatasetError, faces_as_shipped, items, load_faces, split
+from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces, split
+from exe_core.grouping import perceptual_hash
 from exe_core.schema import FIVE
 from exe_core.world.render import render_face
 
@@ -50,8 +52,46 @@ def test_the_person_is_the_group_and_the_same_picture_is_where_there_is_none(
         ],
     )
     picture(2, size=(96, 96)).save(folders / "set" / "d.png")
-    groups = items(folder_study(), "one").set_index("item_id")["group_id"]
+    groups = all_items(folder_study(), progress=False).set_index("item_id")["group_id"]
     assert groups.tolist() == ["one:p1", "one:p1", "one:c.png", "one:c.png"]
+
+
+def test_a_picture_shares_its_group_across_sets_and_joins_persons(folders: Path) -> None:
+    write_listed(folders / "one", [("a.png", "happy", "p1"), ("b.png", "sad", "p2")])
+    write_listed(folders / "two", [("x.png", "happy", ""), ("y.png", "sad", "")])
+    picture(0, size=(90, 90)).save(folders / "two" / "y.png")
+    picture(5).save(folders / "two" / "x.png")
+    write_fer_csv(folders / "fer.csv")
+    study = make_study(
+        one={"kind": "folder", "path": "one"},
+        two={"kind": "folder", "path": "two", "role": "test"},
+        fer={"kind": "fer2013", "path": "fer.csv"},
+    )
+    groups = all_items(study, progress=False).set_index("item_id")["group_id"].to_dict()
+    assert groups["two:y.png"] == groups["one:a.png"] == "one:p1"
+    assert groups["one:b.png"] == "one:p2"
+    fer = {name: group for name, group in groups.items() if name.startswith("fer2013:")}
+    names = sorted(fer)
+    assert fer[names[0]] == fer[names[8]] == "one:p1", "picture 0 is in FER2013 twice"
+    assert fer[names[5]] == "two:x.png"
+    assert len(set(fer.values())) == 9
+
+
+def test_a_hash_that_the_pull_left_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study()
+    hits = [(f"pexels:{k}", "sad", "pexels", "v2", "sad") for k in range(3)]
+    known = perceptual_hash(np.asarray(picture(1).convert("RGB")))
+    write_pull(study, hits, {"pexels:0": known, "pexels:1": "old", "pexels:2": known})
+    read = []
+
+    def looked_at(path: Path) -> np.ndarray:
+        read.append(path.name)
+        return np.asarray(picture(2).convert("RGB"))
+
+    monkeypatch.setattr(datasets, "read_image", looked_at)
+    groups = all_items(study, progress=False)["group_id"]
+    assert groups.tolist() == ["pexels:0", "pexels:1", "pexels:0"]
+    assert read == ["1.jpg"]
 
 
 def test_a_damaged_file_stays_in_the_table(folders: Path) -> None:
@@ -93,41 +133,42 @@ def write_pull(study: Study, hits: list[tuple[str, ...]], hashes: dict[str, str 
     photos["photo_id"], photos["phash"] = list(hashes), list(hashes.values())
     photos["source"] = photos["photo_id"].str.partition(":")[0]
     photos["status"] = ["failed" if value is None else "ok" for value in hashes.values()]
-    photos["path"] = "data/a.jpg"
+    photos["path"] = ["data/" + name.partition(":")[2] + ".jpg" for name in hashes]
     schema.write(photos, study.table("photos"), name="photos")
+    schema.write(schema.empty("requests"), study.table("requests"), name="requests")
 
 
-def test_photos_of_a_set_are_those_with_one_label(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("drop", {"pexels:1": "happy", "pexels:3": "sad"}),
+        ("vote", {"pexels:1": "happy", "pexels:2": "sad", "pexels:3": "sad"}),
+    ],
+)
+def test_what_becomes_of_a_photo_under_two_labels_is_a_setting(
+    rule: str, kept: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    study = make_study()
+    chosen = {"kind": "photos", "source": "pexels", "design": "v2", "two_labels": rule}
+    study = make_study(photos=chosen)
     write_pull(
         study,
         [
             ("pexels:1", "happy", "pexels", "v2", "happy"),
             ("pexels:1", "happy", "pexels", "v2", "smiling"),
             ("pexels:2", "happy", "pexels", "v2", "happy"),
+            ("pexels:2", "sad", "pexels", "v2", "sad"),
             ("pexels:2", "sad", "pexels", "v2", "crying"),
             ("pexels:3", "sad", "pexels", "v2", "sad"),
             ("pexels:3", "angry", "pexels", "v1", "angry face"),
             ("pexels:4", "sad", "pexels", "v2", "sad"),
             ("pixabay:1", "sad", "pixabay", "v2", "sad"),
         ],
-        {
-            "pexels:1": "00000000000000ff",
-            "pexels:2": "ff00000000000000",
-            "pexels:3": "ffff0000ffff0000",
-            "pexels:4": None,
-            "pixabay:1": "00000000000000fe",
-        },
+        {**dict.fromkeys([f"pexels:{k}" for k in (1, 2, 3)], "a"), "pexels:4": None},
     )
     table = items(study, "photos")
-    assert table[["item_id", "label"]].to_numpy().tolist() == [
-        ["pexels:1", "happy"],
-        ["pexels:3", "sad"],
-    ]
-    assert "4 photos found, 1 of them under two labels or more and left out, 1 not" in caplog.text
-    pixabay = make_study(photos={"kind": "photos", "source": "pixabay", "design": "v2"})
-    assert items(pixabay, "photos")["group_id"].tolist() == ["pexels:1"]
+    assert dict(zip(table["item_id"], table["label"], strict=True)) == kept
+    assert f"4 photos found, 1 of them under two labels or more ({rule}), 1 not" in caplog.text
 
 
 def faces_of(groups: list[int], labels: list[str], **more: object) -> pd.DataFrame:
@@ -270,6 +311,8 @@ def test_a_run_learns_from_the_train_and_val_faces_of_its_own_sets(folders: Path
     for name in ("one", "two"):
         rows = [(f"{emotion}{k}.png", emotion) for emotion in ("happy", "sad") for k in range(10)]
         write_listed(folders / name, rows, "file,emotion")
+    for k, path in enumerate(sorted((folders / "two").glob("*.png"))):
+        picture(100 + k).save(path)
     study = make_study(
         labels=("happy", "sad"),
         one={"kind": "folder", "path": "one", "crop": "as shipped"},
@@ -287,3 +330,23 @@ def test_a_run_learns_from_the_train_and_val_faces_of_its_own_sets(folders: Path
     )
     with pytest.raises(DatasetError, match="no training face shows sad"):
         datasets.training_set(study, "one", faces=faces, splits=without)
+
+
+def test_a_mix_counts_a_photo_once_and_leaves_out_one_with_two_labels(tmp_path: Path) -> None:
+    names = {"v1": ["a", "b", "c", "d"], "v2": ["c", "d", "e", "f"]}
+    labels = {"a": "happy", "b": "sad", "c": "happy", "e": "sad", "f": "happy"}
+    faces = pd.DataFrame(
+        [
+            (f"{name}/pexels:{one}/0", f"pexels:{one}", name, labels.get(one, other))
+            for name, other in (("v1", "sad"), ("v2", "happy"))
+            for one in names[name]
+        ],
+        columns=["face_id", "item_id", "set_name", "label"],
+    )
+    faces["path"] = str(save(picture(1), tmp_path / "a.png"))
+    faces["is_primary"] = True
+    sets = {name: {"kind": "photos", "source": "pexels", "design": name} for name in names}
+    study = make_study(labels=("happy", "sad"), **sets)
+    splits = faces[["face_id"]].assign(split="train")
+    _, codes, _ = datasets.training_set(study, "one", faces=faces, splits=splits)
+    assert codes.tolist() == [0, 1, 0, 1, 0], "a, b, c once, e, f: d is happy in one and sad in two"

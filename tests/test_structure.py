@@ -37,6 +37,7 @@ LAYERS = [
         "rafdb",
         "ferplus",
         "grouping",
+        "photo_labels",
         "leakage",
         "holdings",
         "legend",
