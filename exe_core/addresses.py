@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from ssl import SSLContext
 from typing import Any
 from urllib.request import getproxies
 
 import httpcore
 import httpx
+
+from exe_core import __version__
 
 PORTS = {80, 443, 8080, 8443}
 """Ports of the web; any other may be another service, whom a request might harm."""
@@ -278,7 +279,7 @@ def open_client(policy: AddressPolicy, *, timeout_s: float, connections: int) ->
     direct = CheckedTransport(policy, limits=limits)
     proxies = getproxies()
     mounts: dict[str, httpx.BaseTransport | None] = {
-        f"{scheme}://": CheckedTransport(policy, limits=limits, proxy=httpx.Proxy(proxies[scheme]))
+        f"{scheme}://": CheckedTransport(policy, limits=limits, proxy=_proxy(proxies[scheme]))
         for scheme in ("http", "https")
         if scheme in proxies
     }
@@ -289,5 +290,9 @@ def open_client(policy: AddressPolicy, *, timeout_s: float, connections: int) ->
         transport=direct,
         mounts=mounts if proxies else None,
         timeout=timeout_s,
-        headers={"User-Agent": f"exe-core/{version('exe-core')} (photos for research)"},
+        headers={"User-Agent": f"exe-core/{__version__} (photos for research)"},
     )
+
+
+def _proxy(address: str) -> httpx.Proxy:
+    return httpx.Proxy(address if "://" in address else f"http://{address}")

@@ -182,8 +182,9 @@ def test_the_next_address_is_tried_if_one_does_not_answer(
         assert client.get(f"http://photos.test:{port}/photos/1.jpg").status_code == 200
 
 
+@pytest.mark.parametrize("scheme", ["http://", ""])
 def test_proxies_of_the_environment_are_used_but_not_for_what_is_trusted(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     seen = []
 
@@ -199,7 +200,7 @@ def test_proxies_of_the_environment_are_used_but_not_for_what_is_trusted(
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("http_proxy", f"{scheme}127.0.0.1:{server.server_port}")
         monkeypatch.setenv("no_proxy", "localhost, ::1, .near.test")
         policy = AddressPolicy.trusting([site.address])
         with open_client(policy, timeout_s=2, connections=1) as client:
