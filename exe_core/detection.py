@@ -24,7 +24,7 @@ from exe_core.config import ROOT
 from exe_core.cropping import Face, crop, side
 from exe_core.images import Decoded, ImageError, read_image, read_reduced
 from exe_core.settings import Crop
-from exe_core.tiling import MIN_TILE, distinct, is_cut
+from exe_core.tiling import MIN_TILE, around, distinct, is_cut, is_same
 from exe_core.tiling import tiles as tiles_of
 
 __all__ = ["Face", "FaceFinder", "ImageError", "crop", "face_row", "find_faces", "read_image"]
@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 SEEN = 640
 """Longer side (px) of the smallest decode that faces are looked for in: five times what the
 detector itself sees."""
+
+SMALL = 0.15
+"""A face of this share of the width is about the smallest that the detector finds by itself: an
+image is decoded large enough for its crop."""
 
 EYES = ("right_eye_x_px", "right_eye_y_px", "left_eye_x_px", "left_eye_y_px")
 """Further columns of a table of faces that a detector found: the person's own right and left."""
@@ -115,7 +119,7 @@ class FaceFinder:
             padded = np.pad(image, ((border, border), (border, border), (0, 0)))
             found = [face.moved(-border, -border) for face in self._look(padded)]
         if tiles:
-            found = distinct([*found, *self._look_closer(image, levels=tiles)])
+            found += self._look_closer(image, found, levels=tiles)
         faces = [face.clipped(image.shape) for face in found]
         seen = [face for face in faces if face.width > 0 and face.height > 0]
         return sorted(seen, key=lambda face: (-face.area_share, -face.score, face.x, face.y))
@@ -136,12 +140,27 @@ class FaceFinder:
             for box, (right, left) in [(found.bounding_box, found.keypoints[:2])]
         ]
 
-    def _look_closer(self, image: np.ndarray, *, levels: int) -> Iterator[Face]:
-        for tile in tiles_of(image.shape, levels=levels):
-            for seen in self._look(image[tile]):
-                face = seen.moved(tile[1].start, tile[0].start)
-                if not is_cut(face, tile, image.shape):
-                    yield face
+    def _look_closer(self, image: np.ndarray, known: list[Face], *, levels: int) -> list[Face]:
+        """Find further faces in tiles, and keep those that a close-up shows, too.
+
+        So many looks find what is none in leaves and lamps; in a close-up few of those remain.
+        """
+        seen = [
+            face
+            for tile in tiles_of(image.shape, levels=levels)
+            for face in self._look_at(image, tile)
+            if not is_cut(face, tile, image.shape)
+        ]
+        sure = [
+            close
+            for face in distinct(seen, known=known)
+            for close in self._look_at(image, around(face, image.shape))
+            if is_same(close, face)
+        ]
+        return distinct(sure, known=known)
+
+    def _look_at(self, image: np.ndarray, tile: tuple[slice, slice]) -> list[Face]:
+        return [face.moved(tile[1].start, tile[0].start) for face in self._look(image[tile])]
 
 
 def find_faces(
@@ -179,7 +198,8 @@ def find_faces(
         images and has none of faces. Faces have the further columns of `EYES`, px.
     """
     images, faces = [], []
-    least = max(SEEN, MIN_TILE << settings.tiles)
+    for_crop = settings.size / (SMALL * (1 + 2 * settings.margin))
+    least = max(SEEN, MIN_TILE << settings.tiles, for_crop)
     rows = zip(items.itertuples(), _ahead(items["path"], least=least), strict=True)
     for item, reading in tqdm(rows, total=len(items), desc="faces", disable=not progress):
         row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}

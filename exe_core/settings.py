@@ -216,7 +216,7 @@ class Crop(Part):
 
     min_score: float = Field(0.5, ge=0, le=1)
     margin: float = Field(0.1, ge=0, le=1, description="added on each side, in box widths")
-    size: int = Field(128, ge=32, description="stored crops are square, this many pixels")
+    size: int = Field(128, ge=32, description="longer side of a stored crop, px")
     square: bool = Field(True, description="else crops keep the proportions of their boxes")
     align: bool = Field(False, description="turn each crop until its eyes are level")
     primary_only: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,8 +16,11 @@ so large that the tiles of the level before show it."""
 MIN_TILE = 128
 """The side (px) of the picture that the detector sees: smaller tiles show it nothing new."""
 
+CLOSE_UP = 0.25
+"""The size, in tile sides, of which the detector is surest."""
+
 SAME_FACE = 0.5
-"""Two boxes that share more of the smaller one are of one face."""
+"""The part of the smaller of two boxes of one face that the larger one covers, at least."""
 
 
 def tiles(shape: tuple[int, ...], *, levels: int) -> Iterator[tuple[slice, slice]]:
@@ -61,18 +64,27 @@ def is_cut(face: Face, tile: tuple[slice, slice], shape: tuple[int, ...]) -> boo
     )
 
 
-def distinct(faces: Iterable[Face]) -> list[Face]:
-    """Keep one box of each face: the surest of those that overlap (non-maximum suppression)."""
-    kept: list[Face] = []
+def distinct(faces: Iterable[Face], *, known: Sequence[Face] = ()) -> list[Face]:
+    """Keep one box of each face that is not known: the surest (non-maximum suppression)."""
+    kept = list(known)
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(_shared(face, other) <= SAME_FACE for other in kept):
+        if not any(is_same(face, other) for other in kept):
             kept.append(face)
-    return kept
+    return kept[len(known) :]
 
 
-def _shared(face: Face, other: Face) -> float:
-    """Give the part of the smaller of two boxes that lies in the larger one."""
+def around(face: Face, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Give the tile in whose middle a face takes up `CLOSE_UP` of the side."""
+    reach = math.ceil(max(face.width, face.height, 1) / CLOSE_UP / 2)
+    x = min(max(face.x + face.width // 2, 0), shape[1] - 1)
+    y = min(max(face.y + face.height // 2, 0), shape[0] - 1)
+    rows = slice(max(0, y - reach), min(shape[0], y + reach))
+    return rows, slice(max(0, x - reach), min(shape[1], x + reach))
+
+
+def is_same(face: Face, other: Face) -> bool:
+    """Say whether two boxes are of one face: they share more than half of the smaller one."""
     across = min(face.x + face.width, other.x + other.width) - max(face.x, other.x)
     down = min(face.y + face.height, other.y + other.height) - max(face.y, other.y)
     smaller = min(face.width * face.height, other.width * other.height)
-    return max(across, 0) * max(down, 0) / smaller if smaller else 1.0
+    return max(across, 0) * max(down, 0) > SAME_FACE * smaller

@@ -1,0 +1,229 @@
+"""Faces of large photos against the published loop, ordinary photos, and recall by face size.
+
+OMP_NUM_THREADS=1 pytest tests/benchmarks/test_bench_crop.py --benchmark-enable
+
+The published loop decodes every photo whole, shows all of it to the detector, and cuts out and
+resizes the largest face. RECALL=data/frozen/detection keeps the table of recall by face size there;
+PHOTOS is how many large photos there are, and SCENES how many scenes for each size of face.
+"""
+
+import os
+import platform
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sample_scenes import enlarged, scene
+from scipy.stats import binomtest
+
+from exe_core import record
+from exe_core.config import load_study
+from exe_core.cropping import side
+from exe_core.detection import FaceFinder, find_faces, read_image
+from exe_core.settings import Crop
+
+N_PHOTOS = int(os.environ.get("PHOTOS", "6"))
+N_SCENES = int(os.environ.get("SCENES", "5"))
+KEPT = os.environ.get("RECALL")
+PHOTO, TIMES = (1000, 1500), 4  # 24 megapixels
+SCENE = (960, 1280)
+EDGES = (0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.22, 0.30, 0.40)
+LEVELS = (0, 1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def finder():
+    with FaceFinder() as found:
+        yield found
+
+
+def table_of(paths):
+    names = [path.name for path in paths]
+    items = {"item_id": names, "set_name": "photos", "path": list(map(str, paths))}
+    return pd.DataFrame({**items, "label": "happy", "group_id": names})
+
+
+@pytest.fixture(scope="module")
+def large_photos(tmp_path_factory):
+    """World scenes of 24 megapixels, with a camera's detail; faces of 15 to 33 % of the width."""
+    folder = tmp_path_factory.mktemp("large")
+    for k in range(N_PHOTOS):
+        rng = np.random.default_rng([24, k])
+        drawn = scene(rng, PHOTO, share=rng.uniform(0.15, 0.33)).picture
+        picture = enlarged(rng, drawn, times=TIMES)
+        Image.fromarray(picture).save(folder / f"{k}.jpg", quality=90)
+    return table_of(sorted(folder.iterdir()))
+
+
+def published(items, finder, folder, *, size):
+    """Give the time of each photo, and the boxes of its largest face in the whole picture."""
+    boxes, seconds = [], []
+    for path in map(Path, items["path"]):
+        started = time.perf_counter()
+        picture = cv2.imread(str(path))
+        found = finder.find(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+        for face in found[:1]:
+            rows = slice(face.y, face.y + face.height)
+            cut = picture[rows, face.x : face.x + face.width]
+            cv2.imwrite(str(folder / path.name), cv2.resize(cut, (size, size)))
+        seconds.append(time.perf_counter() - started)
+        boxes.append(found[0] if found else None)
+    return boxes, seconds
+
+
+def overlap(face, row):
+    """Intersection over union of a face and a row of the table of faces."""
+    right, bottom = row.x_px + row.width_px, row.y_px + row.height_px
+    across = min(face.x + face.width, right) - max(face.x, row.x_px)
+    down = min(face.y + face.height, bottom) - max(face.y, row.y_px)
+    shared = max(across, 0) * max(down, 0)
+    return shared / (face.width * face.height + row.width_px * row.height_px - shared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [128, 224])
+def test_large_photos(benchmark, ratio, large_photos, finder, tmp_path, size):
+    settings, times = Crop(size=size), []
+
+    def both():
+        _, seconds = published(large_photos, finder, tmp_path, size=size)
+        started = time.perf_counter()
+        how = {"crops": tmp_path, "settings": settings, "progress": False}
+        find_faces(large_photos, finder=finder, **how)
+        times.append(sum(seconds) / (time.perf_counter() - started))
+
+    benchmark.pedantic(both, rounds=3, iterations=1, warmup_rounds=1)
+    ratio(f"faces of 24-megapixel photos, crops of {size} px", np.median(times[1:]), aim=4)
+
+
+@pytest.mark.slow
+def test_boxes_of_large_photos(benchmark, large_photos, finder, tmp_path):
+    """Boxes of the smaller decode against those of the whole, averaged alike and as it is.
+
+    Averaged alike they must agree. As it is, the whole picture is read at 128 points a row, and
+    its boxes move with the noise of these few pixels: by how much is measured, too.
+    """
+    how = {"finder": finder, "settings": Crop(), "progress": False}
+    _, faces = benchmark.pedantic(
+        lambda: find_faces(large_photos, crops=tmp_path, **how), rounds=1, iterations=1
+    )
+    found = faces.set_index("item_id")
+    rng = np.random.default_rng(0)
+    rows = []
+    for item, path in zip(large_photos["item_id"], large_photos["path"], strict=True):
+        whole = read_image(path)
+        noisier = np.clip(whole + rng.normal(0, 2, whole.shape[:2])[..., None], 0, 255)
+        averaged = Image.fromarray(whole).reduce(8)
+        twice = averaged.resize((2 * averaged.width, 2 * averaged.height), Image.Resampling.BICUBIC)
+        raw, moved, alike = (
+            finder.find(picture)[0].scaled(whole.shape[0] / picture.shape[0])
+            for picture in (whole, noisier.astype(np.uint8), np.asarray(twice))
+        )
+        again = moved.x, moved.y, moved.width, moved.height
+        box = pd.Series(again, index=["x_px", "y_px", "width_px", "height_px"])
+        ours = found.loc[item]
+        rows.append((overlap(alike, ours), overlap(raw, ours), overlap(raw, box)))
+        assert side(alike, margin=0.1) >= 128
+    names = ["averaged alike", "as it is", "as it is, noise added"]
+    agreement = pd.DataFrame(rows, columns=names)
+    shown = agreement.describe(percentiles=[0.05, 0.5]).round(4).to_dict()
+    benchmark.extra_info["overlap with the box of the whole decode"] = shown
+    assert agreement["averaged alike"].min() >= 0.97
+    assert agreement["as it is"].mean() >= 0.97
+
+
+@pytest.fixture(scope="module")
+def ordinary_photos(tmp_path_factory):
+    """World photos of 640 x 480 px."""
+    folder = tmp_path_factory.mktemp("ordinary")
+    for k in range(20 if N_PHOTOS < 20 else 200):
+        rng = np.random.default_rng([640, k])
+        picture = scene(rng, (480, 640), share=rng.uniform(0.15, 0.33)).picture
+        Image.fromarray(picture).save(folder / f"{k}.jpg", quality=90)
+    return table_of(sorted(folder.iterdir()))
+
+
+def test_ordinary_photos(benchmark, ordinary_photos, finder, tmp_path):
+    how = {"finder": finder, "crops": tmp_path, "settings": Crop(), "progress": False}
+    images, _ = benchmark(lambda: find_faces(ordinary_photos, **how))
+    assert len(images) == len(ordinary_photos)
+
+
+def is_found(face, box):
+    """Whether a found box is of the face: around its middle, and of its size within a factor 2."""
+    x, y, width, height = box
+    across, down = x + width / 2 - face.x, y + height / 2 - face.y
+    inside = 0 <= across <= face.width and 0 <= down <= face.height
+    return inside and 0.5 < face.width / max(width, height) < 2
+
+
+def looked_at(finder):
+    """Look at every scene with each number of levels: a row a look."""
+    bins = [*pairwise(EDGES), (None, None)]
+    for place, (low, high) in enumerate(bins):
+        for k in range(N_SCENES if low else 2 * N_SCENES):
+            rng = np.random.default_rng([place, k])
+            share = np.exp(rng.uniform(np.log(low), np.log(high))) if low else None
+            drawn = scene(rng, SCENE, share=share)
+            for levels in LEVELS:
+                started = time.process_time()
+                found = finder.find(drawn.picture, tiles=levels)
+                seconds = time.process_time() - started
+                true = [face for face in found if drawn.face and is_found(face, drawn.face)]
+                yield {
+                    "levels": levels,
+                    "share_low": low,
+                    "share_high": high,
+                    "is_found": bool(true),
+                    "has_false_find": len(found) > len(true[:1]),
+                    "cpu_ms": 1000 * seconds,
+                }
+
+
+def rate(flags, name):
+    """A share of scenes with its Wilson interval."""
+    flags = list(flags)
+    low, high = binomtest(sum(flags), len(flags)).proportion_ci(method="wilson")
+    return {name: np.mean(flags), f"{name}_low": low, f"{name}_high": high}
+
+
+def recall_table(looks):
+    """Recall and false finds by levels and face size; a row without a size has no person."""
+    rows = []
+    keys = ["levels", "share_low", "share_high"]
+    for (levels, low, high), group in looks.groupby(keys, dropna=False):
+        recall = dict.fromkeys(["recall", "recall_low", "recall_high"], np.nan)
+        rows.append(
+            {
+                **{"tile_levels": levels, "face_share_low": low, "face_share_high": high},
+                "n_scenes": len(group),
+                **(recall if np.isnan(low) else rate(group["is_found"], "recall")),
+                **rate(group["has_false_find"], "false_find"),
+                "cpu_ms": group["cpu_ms"].median(),
+            }
+        )
+    return pd.DataFrame(rows).round(4)
+
+
+@pytest.mark.slow
+def test_recall_by_face_size(benchmark, finder, tmp_path):
+    found = benchmark.pedantic(
+        lambda: recall_table(pd.DataFrame(looked_at(finder))), rounds=1, iterations=1
+    )
+    folder = Path(KEPT) if KEPT else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    found.to_csv(folder / "recall.csv", index=False)
+    command = (
+        f"RECALL={KEPT} SCENES={N_SCENES} pytest tests/benchmarks/test_bench_crop.py -k recall"
+    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    made = {"command": command, "machine": machine, "scene_px": SCENE, "levels": LEVELS}
+    record.write_json(made | record.provenance(load_study("demo")), folder / "provenance.json")
+    by_size = found.pivot_table("recall", "face_share_low", "tile_levels")
+    assert by_size.loc[0.22:, 0].min() >= 0.9
+    assert by_size.loc[0.06, 2] > by_size.loc[0.06, 0]
