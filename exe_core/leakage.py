@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.fft import dctn
 from tqdm import tqdm
 
+from exe_core import schema
 from exe_core.config import ROOT
 from exe_core.detection import ImageError, read_image
 
@@ -55,8 +56,8 @@ def audit(
     Returns
     -------
     pandas.DataFrame
-        A row a pair: item_id, set_name, split, label, the same with other_ of the one that stands
-        earlier in `items`, kind ("identical" or "near"), and correlation (1 if identical).
+        Table "leakage", a row a pair: the other one stands earlier in `items`; correlation is 1
+        for identical ones.
     """
     readable, digests, thumbs = _read(items, progress=progress)
     same = _same(digests)
@@ -66,13 +67,11 @@ def audit(
     alike = _correlations(thumbs, near)
     near, alike = near[alike >= near_correlation], alike[alike >= near_correlation]
     described = readable.rename(columns={"split_given": "split"})[["item_id", *_PART, "label"]]
-    return pd.concat(
-        [
-            _pairs(described, same, kind="identical", correlation=np.ones(len(same))),
-            _pairs(described, near, kind="near", correlation=alike),
-        ],
-        ignore_index=True,
-    )
+    found = [
+        _pairs(described, same, kind="identical", correlation=np.ones(len(same))),
+        _pairs(described, near, kind="near", correlation=alike),
+    ]
+    return schema.check(pd.concat(found, ignore_index=True), "leakage")
 
 
 def _read(items: pd.DataFrame, *, progress: bool) -> tuple[pd.DataFrame, list[str], np.ndarray]:
@@ -142,7 +141,7 @@ def _correlations(thumbs: np.ndarray, pairs: np.ndarray, *, chunk: int = 4096) -
     found = [np.empty(0)]
     for start in range(0, len(pairs), chunk):
         one, other = (_standard(thumbs[side]) for side in pairs[start : start + chunk].T)
-        found.append((one * other).sum(axis=1))
+        found.append((one * other).sum(axis=1).clip(max=1))
     return np.concatenate(found)
 
 
@@ -161,6 +160,18 @@ def _pairs(
     return pd.concat([later, earlier.add_prefix("other_")], axis=1).assign(
         kind=kind, correlation=correlation.astype(float)
     )
+
+
+def twins(pairs: pd.DataFrame, *, of: str, among: str, near: bool = True) -> set[str]:
+    """Name the items of one split that have an identical, or also a near, image in another split.
+
+    Test items among these are left out where a score without leakage is asked for.
+    """
+    kinds = ["identical", "near"] if near else ["identical"]
+    told = pairs[pairs["kind"].isin(kinds)]
+    later = told["item_id"][(told["split"] == of) & (told["other_split"] == among)]
+    earlier = told["other_item_id"][(told["other_split"] == of) & (told["split"] == among)]
+    return {*later, *earlier}
 
 
 def count(pairs: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:

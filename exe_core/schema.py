@@ -328,6 +328,22 @@ _DEFINITIONS: dict[str, tuple[str, dict[str, pa.Column], list[str]]] = {
         },
         ["run_id", "set_name", "coverage"],
     ),
+    "leakage": (
+        "Two images of one picture; the other one stands earlier.",
+        {
+            "item_id": _text(),
+            "set_name": _text(),
+            "split": _text(**_OPEN),
+            "label": _emotion(**_OPEN),
+            "other_item_id": _text(),
+            "other_set_name": _text(),
+            "other_split": _text(**_OPEN),
+            "other_label": _emotion(**_OPEN),
+            "kind": _text(checks=pa.Check.isin(["identical", "near"])),
+            "correlation": _number(0, 1),
+        },
+        ["set_name", "item_id", "other_set_name", "other_item_id"],
+    ),
     "confusion": (
         "How often one run answers `predicted` where the label is `label`.",
         {

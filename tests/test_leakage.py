@@ -15,7 +15,7 @@ from sample_sets import picture, save
 
 from exe_core.config import ROOT
 from exe_core.fer2013 import read_fer2013
-from exe_core.leakage import audit, count, near_pairs
+from exe_core.leakage import audit, count, near_pairs, twins
 
 
 def face(seed: int) -> Image.Image:
@@ -108,6 +108,16 @@ def test_an_identical_copy_is_not_counted_as_near_too(tmp_path: Path) -> None:
     counts = count(audit(items, progress=False), items).set_index(["split", "other_split"])
     assert counts.loc[("public", "train"), ["n_identical", "n_near"]].tolist() == [1, 0]
     assert counts.loc[("train", "public"), ["n_identical", "n_near"]].tolist() == [1, 1]
+
+
+def test_twins_are_named_whichever_stands_first(tmp_path: Path) -> None:
+    darker = ImageEnhance.Brightness(face(2)).enhance(0.9)
+    sides = [("public", face(1)), ("train", face(1)), ("train", face(2)), ("public", darker)]
+    items = listed(tmp_path, [("fer", side, "sad", image) for side, image in sides])
+    pairs = audit(items, progress=False)
+    assert twins(pairs, of="public", among="train") == {"fer:0", "fer:3"}
+    assert twins(pairs, of="public", among="train", near=False) == {"fer:0"}
+    assert twins(pairs, of="train", among="train") == set()
 
 
 def test_flat_and_unreadable_images_and_empty_sets_are_borne(tmp_path: Path, caplog) -> None:
