@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from exe_core.addresses import AddressError, AddressPolicy, TimeLimit
-from exe_core.detection import ImageError, read_image
+from exe_core.images import FORMATS, ImageError, read_image
 from exe_core.redaction import Redaction
 from exe_core.storage import storage_told
 
@@ -35,6 +36,10 @@ MOST_REDIRECTS = 5
 CODINGS = {"identity", "gzip", "deflate"}
 """Content codings that are unpacked; several in a row could make petabytes of a few bytes."""
 
+LARGE_PHOTO = 25_000_000
+"""Photos of more pixels are decoded one after the other: 200 megapixels take 2 GB meanwhile."""
+
+_ONE_AT_A_TIME = threading.Lock()
 _YEAR_S = 366 * 86400.0
 
 Result = TypeVar("Result")
@@ -258,8 +263,18 @@ def _body(answer: httpx.Response, largest: int) -> Iterator[bytes]:
 
 
 def _read_photo(path: Path) -> np.ndarray:
-    image = read_image(path)
+    with _ONE_AT_A_TIME if _n_pixels(path) > LARGE_PHOTO else nullcontext():
+        image = read_image(path)
     with Image.open(path) as opened:  # an MPO is the one photo of a camera, with its previews
         if opened.format != "MPO" and getattr(opened, "is_animated", False):
             raise ImageError("animated: no photo")
     return image
+
+
+def _n_pixels(path: Path) -> int:
+    """Count the pixels that a file says to have; 0 if it can't be told."""
+    try:
+        with Image.open(path, formats=FORMATS) as opened:
+            return opened.width * opened.height
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 0
