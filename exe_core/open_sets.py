@@ -119,14 +119,21 @@ class Repository:
             urls={name: f"{root}/{quote(path)}" for name, path in paths.items()},
             retry_if_failed=self._retries,
         )
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with (
+            ThreadPoolExecutor(WORKERS) as pool,
+            tqdm(total=len(paths), desc=folder.name, unit=" files") as shown,
+        ):
             jobs = {pool.submit(self._fetch_one, shelf, name): name for name in paths}
+            missing = []
             try:
-                done = tqdm(as_completed(jobs), total=len(jobs), desc=folder.name, unit=" files")
-                return [jobs[job] for job in done if not job.result()]
+                for job in as_completed(jobs):
+                    if not job.result():
+                        missing.append(jobs[job])
+                    shown.update()
             except (OpenSetError, OSError):
                 pool.shutdown(cancel_futures=True)
                 raise
+        return missing
 
     def fetch_all(self, paths: Mapping[str, str], folder: Path) -> None:
         """Fetch files that the repository must have."""
