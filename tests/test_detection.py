@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sample_scenes import enlarged, scene
 
 from exe_core.config import ROOT
-from exe_core.detection import FaceFinder, find_faces, read_image
+from exe_core.cropping import Face, crop
+from exe_core.detection import EYES, FaceFinder, find_faces, read_image
+from exe_core.images import read_reduced
 from exe_core.settings import Crop
 from exe_core.world.render import render_face
 
@@ -115,7 +118,16 @@ def test_nothing_is_lost_beside_bad_files(
 ) -> None:
     (tmp_path / "text.jpg").write_bytes(b"words")
     (tmp_path / "cut.jpg").write_bytes(bytes_of("JPEG")[:1500])
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    large = saved(Image.new("RGB", (3000, 2000)), tmp_path / "large.jpg").read_bytes()
+    (tmp_path / "large.jpg").write_bytes(large[: len(large) // 2])
     paths = [
+        tmp_path / "empty.jpg",
+        tmp_path / "folder.jpg",
+        tmp_path / "large.jpg",
+        saved(Image.new("F", (100, 80)), tmp_path / "float.tiff"),
+        saved(Image.new("RGB", (100, 5)), tmp_path / "flat.png"),
         tmp_path / "text.jpg",
         saved(Image.fromarray(portrait), tmp_path / "face.png"),
         tmp_path / "cut.jpg",
@@ -133,7 +145,13 @@ def test_nothing_is_lost_beside_bad_files(
         progress=False,
     )
     by_name = images.set_index("item_id")
+    assert list(by_name.index) == given_items["item_id"].tolist()
     assert by_name.status.to_dict() == {
+        "mixed:empty.jpg": "unreadable",
+        "mixed:folder.jpg": "unreadable",
+        "mixed:large.jpg": "unreadable",
+        "mixed:float.tiff": "unreadable",
+        "mixed:flat.png": "unreadable",
         "mixed:text.jpg": "unreadable",
         "mixed:face.png": "ok",
         "mixed:cut.jpg": "unreadable",
@@ -143,6 +161,9 @@ def test_nothing_is_lost_beside_bad_files(
         "mixed:gray.png": "ok",
     }
     assert by_name.error["mixed:absent.jpg"] == "no such file"
+    assert by_name.error["mixed:empty.jpg"] == "empty file"
+    assert "truncated" in by_name.error["mixed:large.jpg"]
+    assert by_name.error[by_name.status == "unreadable"].str.len().gt(0).all()
     assert by_name.n_faces["mixed:two.png"] == 2
     assert pd.isna(by_name.n_faces["mixed:text.jpg"])
     assert faces.groupby("item_id").is_primary.sum().eq(1).all()
@@ -164,3 +185,97 @@ def test_a_table_of_faceless_images_gives_an_empty_table_of_faces(
     )
     assert len(images) == 1
     assert faces.empty
+
+
+def found_in(items: pd.DataFrame, finder: FaceFinder, crops: Path, **how: object) -> pd.DataFrame:
+    """The faces of items, and the sizes of their images."""
+    images, faces = find_faces(
+        items, finder=finder, crops=crops, settings=Crop(**how), progress=False
+    )
+    return faces.merge(
+        images[["item_id", "height_px", "width_px"]].add_prefix("image_"),
+        left_on="item_id",
+        right_on="image_item_id",
+    )
+
+
+def face_of(row: object) -> Face:
+    eyes = tuple(getattr(row, name) for name in EYES)
+    return Face(row.x_px, row.y_px, row.width_px, row.height_px, row.score, eyes=eyes)
+
+
+@pytest.fixture(scope="module")
+def large() -> np.ndarray:
+    """A picture so large that a JPEG of it is decoded smaller."""
+    rng = np.random.default_rng(7)
+    return enlarged(rng, scene(rng, (488, 650), share=0.2).picture, times=4)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_large_photo_gives_the_face_that_its_whole_gives(
+    tmp_path: Path, finder: FaceFinder, large: np.ndarray, orientation: int
+) -> None:
+    turn = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]
+    stored = Image.fromarray(large)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    small = saved(
+        stored.transpose(turn) if turn is not None else stored,
+        tmp_path / "a.jpg",
+        quality=95,
+        exif=exif,
+    )
+    assert read_reduced(small, least=711).reduction == 2
+    whole = saved(stored, tmp_path / "a.png", compress_level=1)
+    found = found_in(table_of([small, whole]), finder, tmp_path / "crops", align=True)
+    first, second = found.itertuples()
+    assert (first.image_width_px, first.image_height_px) == (2600, 1952)
+    for name in ("x_px", "y_px", "width_px", "height_px"):
+        assert getattr(first, name) == pytest.approx(getattr(second, name), abs=0.04 * 2600 * 0.2)
+    for name in EYES:
+        assert getattr(first, name) == pytest.approx(getattr(second, name), abs=0.04 * 2600 * 0.2)
+    again = crop(read_image(small), face_of(first), size=128, margin=0.1, align=True)
+    apart = np.abs(read_image(ROOT / first.path).astype(int) - again)
+    assert apart.mean() < 3
+
+
+def test_a_small_face_of_a_large_photo_is_cut_from_a_larger_decode(
+    tmp_path: Path, finder: FaceFinder
+) -> None:
+    rng = np.random.default_rng(8)
+    picture = enlarged(rng, scene(rng, (488, 650), share=0.08).picture, times=4)
+    path = saved(Image.fromarray(picture), tmp_path / "a.jpg", quality=95)
+    (row,) = found_in(table_of([path]), finder, tmp_path, tiles=1, size=224).itertuples()
+    assert row.width_px * 1.2 / 2 < 224 < row.width_px * 1.2
+    expected = crop(read_image(path), face_of(row), size=224, margin=0.1)
+    assert np.array_equal(read_image(ROOT / row.path), expected)
+
+
+def test_tiles_find_small_faces_and_leave_the_others_as_they_are(finder: FaceFinder) -> None:
+    small = [scene(np.random.default_rng(k), (480, 640), share=0.07) for k in range(8)]
+    plain = sum(bool(finder.find(one.picture)) for one in small)
+    closer = [finder.find(one.picture, tiles=2) for one in small]
+    is_there = [
+        any(
+            abs(face.x + face.width / 2 - one.face[0] - one.face[2] / 2) < one.face[2] / 2
+            for face in faces
+        )
+        for one, faces in zip(small, closer, strict=True)
+    ]
+    assert plain <= 2
+    assert sum(is_there) >= 6
+    for k in range(4):
+        picture = scene(np.random.default_rng(k), (480, 640), share=0.3).picture
+        assert set(finder.find(picture)) <= set(finder.find(picture, tiles=2))
+
+
+def test_eyes_lie_in_the_box_the_right_one_to_the_left(
+    finder: FaceFinder, portrait: np.ndarray
+) -> None:
+    (face,) = finder.find(portrait)
+    right_x, right_y, left_x, left_y = face.eyes
+    assert face.x < right_x < left_x < face.x + face.width
+    assert face.y < min(right_y, left_y) <= max(right_y, left_y) < face.y + face.height
+    turned = Image.fromarray(portrait).rotate(-20, Image.Resampling.BICUBIC)
+    (tilted,) = finder.find(np.asarray(turned))
+    assert tilted.roll_deg - face.roll_deg == pytest.approx(20, abs=6)
