@@ -288,7 +288,8 @@ def training_set(
     """Load what a run learns from: the train and val faces of its sets.
 
     An image that is in several of the sets counts once, and is left out if they label it
-    differently.
+    differently. With `split: modulo` of the recipe, every so-manieth face is val, whatever
+    faces share its group: the published fault, to be measured.
 
     Returns
     -------
@@ -307,9 +308,13 @@ def training_set(
     absent = set(study.labels) - set(learnt["label"][learnt["split"] == "train"])
     if absent:
         raise DatasetError(f"run {run}: no training face shows {', '.join(sorted(absent))}")
-    images = load_faces(learnt, size=study.recipe(run).size)
+    recipe, sides = study.recipe(run), learnt["split"].to_numpy(dtype=str)
+    if recipe.split == "modulo":
+        every = round(1 / recipe.val_share)
+        sides = np.where(np.arange(len(learnt)) % every == 0, "val", "train")
+    images = load_faces(learnt, size=recipe.size)
     codes = pd.Categorical(learnt["label"], categories=list(study.labels)).codes
-    return images, codes.astype(np.int64), learnt["split"].to_numpy(dtype=str)
+    return images, codes.astype(np.int64), sides
 
 
 def _once(faces: pd.DataFrame) -> pd.DataFrame:

@@ -240,9 +240,9 @@ class Train(Part):
     """A training recipe; the defaults are the published one, and what goes beyond it is off.
 
     Of the faults of the published code, those of training are switches, so that each can be
-    measured: `batch_norm: drifting`, `keep: last`, `split: modulo`. Two more are told by a set and
-    a run: benchmark faces as they are shipped (`crop` of a set), and a network that learned from
-    gray faces and is shown colours (`gray_in_use` of a run).
+    measured: `batch_norm: drifting`, `keep: last`, `split: modulo`. Two more lie elsewhere:
+    benchmark faces as they are shipped (`crop` of a set), and a network that learned from gray
+    faces and is shown colours (`gray` of exe_core.inference.predict).
     """
 
     model: str = Field(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from exe_core.augmentation import PRESETS, Augmentation, augment
+from exe_core.augmentation import PRESETS, Augmentation, augment, mix
 
 
 def faces(n=8, *, size=24, seed=0):
@@ -89,3 +89,42 @@ def test_erasing_takes_a_fiftieth_to_a_fifth():
     assert 0.4 < hit.float().mean() < 0.6
     assert share[hit].min() > 0.01
     assert share[hit].max() < 0.25
+
+
+class TestMixing:
+    """Each face a number, each label the same: what is mixed must be mixed alike."""
+
+    GIVEN = torch.arange(8.0).view(-1, 1, 1, 1).expand(-1, 3, 12, 12).contiguous()
+    TARGETS = torch.eye(8)
+
+    def mixed(self, seed=0, **alphas):
+        torch.manual_seed(seed)
+        return mix(self.GIVEN, self.TARGETS, **alphas)
+
+    def test_off_changes_nothing(self):
+        images, targets = self.mixed()
+        assert images is self.GIVEN
+        assert targets is self.TARGETS
+
+    @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}])
+    @pytest.mark.parametrize("seed", range(5))
+    def test_labels_are_mixed_as_faces_are(self, alphas, seed):
+        images, targets = self.mixed(seed, **alphas)
+        values = targets @ torch.arange(8.0)
+        assert torch.allclose(images.mean(dim=(1, 2, 3)), values, atol=1e-5)
+        assert torch.allclose(targets.sum(dim=1), torch.ones(8))
+
+    def test_mixup_blends_and_cutmix_cuts(self):
+        blended, cut = (self.mixed(3, **way)[0] for way in ({"mixup": 1.0}, {"cutmix": 1.0}))
+        assert all(len(face.unique()) == 1 for face in blended)
+        assert torch.equal(cut, cut.round())
+
+    def test_with_both_on_batches_are_mixed_either_way(self):
+        found = [self.mixed(seed, mixup=1.0, cutmix=1.0)[0] for seed in range(30)]
+        cut = sum(torch.equal(images, images.round()) for images in found)
+        assert 5 < cut < 25
+
+    def test_is_a_function_of_the_seed(self):
+        one, same, other = (self.mixed(seed, mixup=1.0)[0] for seed in (1, 1, 2))
+        assert torch.equal(one, same)
+        assert not torch.equal(one, other)

@@ -350,3 +350,27 @@ def test_a_mix_counts_a_photo_once_and_leaves_out_one_with_two_labels(tmp_path: 
     splits = faces[["face_id"]].assign(split="train")
     _, codes, _ = datasets.training_set(study, "one", faces=faces, splits=splits)
     assert codes.tolist() == [0, 1, 0, 1, 0], "a, b, c once, e, f: d is happy in one and sad in two"
+
+
+def test_the_published_split_takes_every_so_manieth_face_whatever_its_group(
+    tmp_path: Path,
+) -> None:
+    names = [f"{one}{twin}" for one in "abcdefghij" for twin in "12"]
+    faces = pd.DataFrame({"face_id": names, "item_id": names, "set_name": "one"})
+    faces["label"] = ["happy", "sad"] * 10
+    faces["path"] = str(save(picture(1), tmp_path / "a.png"))
+    faces["is_primary"] = True
+    faces["group_id"] = faces["face_id"].str[0]
+    splits = faces[["face_id"]].assign(split=["val"] * 4 + ["train"] * 14 + ["test"] * 2)
+    grouped = make_study(labels=("happy", "sad"), one={"kind": "folder", "path": "x"})
+    published = grouped.model_copy(
+        update={"train": grouped.train.model_copy(update={"split": "modulo"})}
+    )
+    sides = {}
+    for study in (grouped, published):
+        *_, found = datasets.training_set(study, "one", faces=faces, splits=splits)
+        sides[study.train.split] = pd.Series(found).groupby(faces["group_id"][:18].to_numpy())
+    assert all(len(set(group)) == 1 for _, group in sides["grouped"])
+    assert any(len(set(group)) == 2 for _, group in sides["modulo"])
+    assert sides["modulo"].get_group("a").tolist() == ["val", "train"]
+    assert sum(side == "val" for _, group in sides["modulo"] for side in group) == 4

@@ -1,5 +1,7 @@
 """An epoch changes what it may change, and the kept weights are those of the epoch named."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -48,6 +50,22 @@ class TestFrozenLayers:
         found.step(1, parts())
         after = states(found.network)
         assert not any(torch.equal(before[key], after[key]) for key in before)
+
+    def test_the_published_fault_lets_batch_norm_drift(self):
+        found = run(trainable="layer3+layer4+fc", batch_norm="drifting")
+        before = states(found.network)
+        found.step(1, parts())
+        moved = {
+            key
+            for key, value in states(found.network).items()
+            if not torch.equal(value, before[key])
+        }
+        frozen = {key for key in moved if key.startswith(("layer1", "layer2"))}
+        assert {key.split(".")[-1] for key in frozen} == {
+            "running_mean",
+            "running_var",
+            "num_batches_tracked",
+        }
 
     def test_the_published_choice_is_nearly_all_of_resnet18(self):
         network = models.build("resnet18", n_classes=5)
@@ -115,6 +133,68 @@ def test_class_weights_are_one_where_classes_are_equal_and_high_for_rare_ones():
     labels = torch.tensor([0, 0, 0, 1])
     assert Part(labels, torch.tensor([0, 1])).class_weights(2).tolist() == [1, 1]
     assert Part(labels, labels).class_weights(2).tolist() == pytest.approx([2 / 3, 2])
+
+
+def test_balanced_sampling_shows_rare_classes_as_often():
+    labels = torch.cat([torch.zeros(900), torch.ones(90), torch.full((10,), 2)]).long()
+    found = Run(recipe(sampling="balanced"), models.Preprocessing(), n_classes=3, device="cpu")
+    order = found._order(Part(labels, labels), torch.Generator().manual_seed(0))
+    assert len(order) == 1000
+    assert all(270 < n < 400 for n in torch.bincount(labels[order]).tolist())
+
+
+def test_the_most_probable_class_counts_where_labels_are_soft():
+    soft = Part(torch.zeros(3), torch.tensor([[0.6, 0.4], [0.1, 0.9], [0.3, 0.7]]))
+    assert soft.counts(2) == [1, 2]
+    assert soft.class_weights(2).tolist() == pytest.approx([1.5, 0.75])
+
+
+def test_an_extra_loss_sees_each_training_pass(monkeypatch):
+    seen = []
+
+    def extra(network):
+        seen.append(network.training)
+        return 1000 * network.fc.weight.square().sum()
+
+    plain = models.REGISTRY["tiny"]
+    monkeypatch.setitem(models.REGISTRY, "tiny", dataclasses.replace(plain, extra_loss=extra))
+    found = run(batch_size=20)
+    before = found.network.fc.weight.norm().item()
+    for epoch in range(1, 4):
+        found.step(epoch, parts())
+    assert seen == [True] * 6
+    assert found.network.fc.weight.norm().item() < 0.7 * before
+    assert found.history[0]["loss"] > 100 > found.history[1]["loss"]
+
+
+class TestAveragedWeights:
+    def test_are_measured_and_kept_in_place_of_the_newest(self):
+        found = run(ema_decay=0.9, keep="last")
+        for epoch in range(1, 4):
+            found.step(epoch, parts())
+        newest = found.network.state_dict()
+        assert not torch.equal(found.kept["fc.weight"], newest["fc.weight"])
+        found.network.load_state_dict(found.kept)
+        loss, *_ = run_of(found)._evaluate(parts()["val"])
+        assert loss == pytest.approx(found.score(3)["loss"], abs=1e-6)
+
+
+def run_of(found):
+    """Give a run without an average that has the weights of another."""
+    plain = run()
+    plain.network.load_state_dict(found.network.state_dict())
+    return plain
+
+
+def test_a_compiled_network_learns_the_same(monkeypatch):
+    """As far as that can be seen without a compiler: torch's own eager backend stands in."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: compile_(network, backend="eager"))
+    plain, compiled = run(), run(compiled=True)
+    for found in (plain, compiled):
+        found.step(1, parts())
+    assert compiled.history[0]["loss"] == pytest.approx(plain.history[0]["loss"])
+    assert plain.kept.keys() == compiled.kept.keys()
 
 
 def test_bf16_learns_too_and_is_measured_in_fp32():
