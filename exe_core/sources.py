@@ -137,6 +137,10 @@ def _key(source: Source, keys: Mapping[str, str] | None) -> str:
             f"no key for {source.name}: set the environment variable {variable}; "
             "data/README.md says where a key is had"
         )
+    if not (given.strip().isascii() and given.strip().isprintable()):
+        raise SourceError(
+            f"the key of {source.name} holds letters or signs that none has: look at {variable}"
+        )
     return given.strip()
 
 

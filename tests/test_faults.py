@@ -27,6 +27,7 @@ from photo_server import KEYS, Always, Answer, Site, redirect, status
 from exe_core.config import ROOT
 from exe_core.fetching import SourceError
 from exe_core.record import provenance, write_json
+from exe_core.sources import pull
 from exe_core.storage import StorageError
 
 Meeting = Callable[[Trial], AbstractContextManager[None]]
@@ -377,6 +378,15 @@ def test_nothing_is_lost_however_often(
         pytest.skip(f"no small disk can be mounted here: {reason}")
     table.append({"fault": fault, **row})
     assert is_nothing_lost(row), row
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines", "a\x00b"])
+def test_a_key_that_can_be_none_is_refused_and_not_shown(
+    trial: Callable[[int], Trial], key: str
+) -> None:
+    with pytest.raises(SourceError, match="the key of pexels holds") as refused:
+        pull(trial(0).study, keys={**KEYS, "pexels": key}, progress=False)
+    assert key not in str(refused.value)
 
 
 @pytest.mark.slow
