@@ -121,7 +121,7 @@ class Repository:
         )
         with (
             ThreadPoolExecutor(WORKERS) as pool,
-            tqdm(total=len(paths), desc=folder.name, unit=" files") as shown,
+            tqdm(total=len(paths), desc=folder.name, disable=None, leave=False) as shown,
         ):
             jobs = {pool.submit(self._fetch_one, shelf, name): name for name in paths}
             missing = []

@@ -23,7 +23,7 @@ from sample_sets import (
 
 from exe_core import fer2013
 from exe_core.config import ROOT
-from exe_core.datasets import DatasetError, faces_as_shipped, items, load_faces
+from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces
 
 Write = Callable[[Path], None]
 
@@ -54,8 +54,9 @@ def test_every_form_of_fer2013_gives_the_same_faces(folders: Path, form: str) ->
     assert table["item_id"].tolist() == [f"fer2013:{number:06d}" for number in range(10)]
     assert table["label"].tolist() == [emotion for _, emotion, _ in fer_images()]
     assert table["split_given"].tolist() == ["train"] * 7 + ["public"] * 2 + ["private"]
-    assert table["group_id"].nunique() == 9
-    assert table["group_id"][8] == table["group_id"][0]
+    groups = all_items(study, progress=False)["group_id"]
+    assert groups.nunique() == 9
+    assert groups[8] == groups[0]
     images, faces = faces_as_shipped(table, progress=False)
     assert set(images["status"]) == {"ok"}
     pixels = load_faces(faces, size=48)

@@ -103,9 +103,10 @@ def test_a_list_of_other_images_is_refused(raf: Path, text: str, message: str) -
         read_rafdb(raf.parent.parent / "list.txt")
 
 
+@pytest.mark.slow
 def test_the_worlds_files_are_the_same_set_in_both_forms(tmp_path: Path) -> None:
     made = tiny_study(labels=("disgust", "neutral"))
-    make_benchmarks(made, progress=False)
+    make_benchmarks(made, progress=False, jobs=1)
     official = made.data_dir / "benchmarks" / "rafdb"
     rafdb_as_folders(official, tmp_path / "folders")
     columns = ["name", "label", "split_given"]
