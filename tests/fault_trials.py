@@ -9,7 +9,9 @@ import logging
 import multiprocessing
 import os
 import random
+import resource
 import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +30,8 @@ from exe_core.storage import StorageError
 
 FOUND = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}
 PER_PAGE = 3
+STORAGE_FAULT = 3
+"""How a process ends whose pull ended with a StorageError."""
 TOLD = (SourceError, StorageError)
 """How a pull may end: with a reason, never with a crash."""
 
@@ -92,11 +96,12 @@ class Trial:
             root.setLevel(level)
         return None
 
-    def pull_aside(self) -> multiprocessing.Process:
-        """Start the pull in a process of its own."""
+    def pull_aside(self, *, largest_file: int = resource.RLIM_INFINITY) -> multiprocessing.Process:
+        """Start the pull in a process of its own, whose files may not grow larger (bytes)."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["exe_core.sources"])
-        given = (self.study.model_dump(mode="json"), self.site.base_urls, str(self.home))
+        study = self.study.model_dump(mode="json")
+        given = (study, self.site.base_urls, str(self.home), largest_file)
         process = context.Process(target=_pull_aside, args=given, daemon=True)
         process.start()
         return process
@@ -167,9 +172,15 @@ def _forms(key: str) -> set[str]:
 _FORMS = [form for key in KEYS.values() for form in _forms(key)]
 
 
-def _pull_aside(study: dict[str, object], base_urls: Mapping[str, str], home: str) -> None:
+def _pull_aside(
+    study: dict[str, object], base_urls: Mapping[str, str], home: str, largest_file: int
+) -> None:
     os.environ["EXE_HOME"] = home
-    pull(parse_study(study), base_urls=base_urls, keys=KEYS, progress=False)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+    try:
+        pull(parse_study(study), base_urls=base_urls, keys=KEYS, progress=False)
+    except StorageError:
+        sys.exit(STORAGE_FAULT)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import csv
 import json
 import random
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ import nbformat
 import papermill
 import photo_server as server
 import pytest
-from fault_trials import FOUND, Trial, make_study, small_disk
+from fault_trials import FOUND, STORAGE_FAULT, Trial, make_study, small_disk
 from photo_server import KEYS, Always, Answer, Site, redirect, status
 
 from exe_core.config import ROOT
@@ -193,6 +194,15 @@ def full_disk(trial: Trial) -> Iterator[None]:
 
 
 @contextmanager
+def small_files_only(trial: Trial) -> Iterator[None]:
+    """As a quota that is used up: no file grows beyond some bytes."""
+    process = trial.pull_aside(largest_file=trial.rng.randrange(1000))
+    process.join()
+    assert process.exitcode == STORAGE_FAULT
+    yield
+
+
+@contextmanager
 def read_only_folder(trial: Trial) -> Iterator[None]:
     with small_disk(trial.home) as mount:
         if trial.rng.random() < 0.5:  # else it is so from the beginning
@@ -209,21 +219,23 @@ def read_only_folder(trial: Trial) -> Iterator[None]:
 
 @contextmanager
 def killed(trial: Trial) -> Iterator[None]:
-    """SIGKILL at a random moment, one to three times."""
+    """SIGKILL one to three times: after some number of requests, and some milliseconds more."""
     trial.site.photo_delay_s = 0.02
-    n_kills, longest_s = trial.rng.randint(1, 3), 1.0
+    n_kills, n_requests = trial.rng.randint(1, 3), 2 * (len(PHOTOS) + 3)
     while n_kills:
         process = trial.pull_aside()
-        process.join(trial.rng.uniform(0, longest_s))
+        enough = len(trial.site.asked) + trial.rng.randint(0, n_requests)
+        while process.is_alive() and len(trial.site.asked) < enough:
+            time.sleep(0.002)
+        process.join(trial.rng.uniform(0, 0.15))
         process.kill()
         process.join()
         assert trial.photos_are_whole()
-        if process.exitcode == 0:  # it was done before
-            longest_s /= 2
-            if not trial.lost():
-                break
-        else:
+        if process.exitcode == -signal.SIGKILL:
             n_kills -= 1
+        else:  # it was done before: from the beginning
+            assert process.exitcode == 0
+            shutil.rmtree(trial.study.raw)
     yield
 
 
@@ -265,6 +277,7 @@ FAULTS: dict[str, Meeting] = {
     "keys said back": of_searches(echo, changed(with_keys)),
     "clock jumps": clock_jumps,
     "two pulls at once": two_at_once,
+    "files limited in size": small_files_only,
 }
 """What each run of the tests meets."""
 
