@@ -18,7 +18,9 @@ from exe_core.record import digest_of
 
 study = load_study(config.get("study", "demo"))
 RUNS = list(study.runs)
-PULLS, HAS_FILMS, HAS_CLAIMS = (part in study.traits for part in ("photos", "films", "claims"))
+PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT = (
+    part in study.traits for part in ("photos", "films", "claims", "sentiment")
+)
 EXECUTED = study.results / "notebooks"
 LEDGERS = study.results / "ledgers"
 IN_DATA = [study.data_dir / entry.path for entry in study.sets.values() if entry.path] if study.kind == "real" else []
@@ -71,9 +73,10 @@ def pages():
     """List the executed notebooks that the study's book shows, in the order of the paper."""
     names = ["00-world"] if study.kind == "world" else []
     names += ["01-pull"] if PULLS else []
-    names += ["02-crop", *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in RUNS), "05-benchmarks"]
+    names += ["02-crop", *(["02-curate"] if PULLS else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in RUNS), "05-benchmarks"]
     names += ["06-films"] if HAS_FILMS else []
     names += ["07-claims"] if HAS_CLAIMS else []
+    names += ["08-sentiment"] if HAS_SENTIMENT else []
     return [EXECUTED / f"{name}.ipynb" for name in names]
 
 
@@ -100,7 +103,10 @@ if study.kind == "world":
         params:
             notebook="00-world",
             settings=settings("world", "sets"),
-            writes=writes(study.raw / "films.parquet", study.table("events"), study.raw / "benchmarks"),
+            writes=writes(
+                study.raw / "benchmarks",
+                *([study.raw / "films.parquet", study.table("events")] if HAS_FILMS else []),
+            ),
         threads: 2
         shell: STAGE
 
@@ -135,6 +141,24 @@ rule crop:
         writes=writes(study.table("images"), study.table("faces"), study.table("splits")),
     threads: 2
     shell: STAGE
+
+
+if PULLS:
+
+    rule curate:
+        message: "curate: what became of the photos, and how wrong their keywords are"
+        input:
+            code("02-curate"),
+            LEDGERS / "pull.json",
+            LEDGERS / "crop.json",
+            [study.labelled] if study.labelled.exists() else [],
+        output: page=EXECUTED / "02-curate.ipynb", ledger=LEDGERS / "curate.json"
+        params:
+            notebook="02-curate",
+            settings=settings("pull", "sets", "world"),
+            writes=writes(study.results / "to_label.csv", study.results / "credits.csv"),
+        threads: 1
+        shell: STAGE
 
 
 rule train:
@@ -173,7 +197,7 @@ rule benchmarks:
     output: page=EXECUTED / "05-benchmarks.ipynb", ledger=LEDGERS / "benchmarks.json"
     params:
         notebook="05-benchmarks",
-        settings=settings("statistics", "ensembles"),
+        settings=settings("statistics", "ensembles", "methods"),
         writes=writes(*map(study.table, ("metrics", "comparisons", "reliability", "risk_coverage", "confusion"))),
     threads: 1
     shell: STAGE
@@ -211,6 +235,20 @@ if HAS_CLAIMS:
             settings=settings("statistics", "films", "ensembles"),
             writes=writes(study.table("claims")),
         threads: 1
+        shell: STAGE
+
+
+if HAS_SENTIMENT:
+
+    rule sentiment:
+        message: "sentiment: seven classes, five levels, three"
+        input: code("08-sentiment"), [LEDGERS / f"{stage}-{run}.json" for stage in ("train", "predict") for run in RUNS]
+        output: page=EXECUTED / "08-sentiment.ipynb", ledger=LEDGERS / "sentiment.json"
+        params:
+            notebook="08-sentiment",
+            settings=settings("statistics", "ensembles", "methods", "sentiment"),
+            writes=writes(*(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons", "choices"))),
+        threads: 2
         shell: STAGE
 
 

@@ -75,6 +75,10 @@ class Study(Part):
         clash = set(self.ensembles) & set(self.runs)
         if clash:
             raise ValueError(f"{', '.join(sorted(clash))}: a run and an ensemble of one name")
+        if self.sentiment and self.sentiment.set_name not in self.sets:
+            raise ValueError(
+                f"sentiment: no set {self.sentiment.set_name!r}; sets: {', '.join(self.sets)}"
+            )
         stray = set(self.methods) - set(self.ensembles)
         if stray:
             raise ValueError(f"methods: no ensemble {', '.join(sorted(stray))}")
@@ -171,6 +175,11 @@ class Study(Part):
     def results(self) -> Path:
         """Models, predictions, estimates, figures: what the book shows."""
         return self._base / "results" / self.name
+
+    @property
+    def labelled(self) -> Path:
+        """The photos of this study that a person labelled, if one did: data/README.md."""
+        return self._base / "labels" / f"{self.name}.csv"
 
     def table(self, name: str, *, run: str | None = None) -> Path:
         """Say where a table lies; per-run tables are named by their run.

@@ -15,9 +15,11 @@ import torch
 from captum.attr import LayerGradCam
 from scipy.stats import rankdata
 
-from exe_core import models
+from exe_core import models, resampling
 from exe_core.ddamfn import DDAMFN
 from exe_core.models import Classifier
+from exe_core.schema import EMOTIONS
+from exe_core.settings import Statistics
 
 MIN_SIDE = 7
 """Cells a side that a map needs to tell an eye from a mouth; as many as ResNet has at 224 px."""
@@ -159,12 +161,65 @@ def randomisation_check(
     return pd.DataFrame(rows)
 
 
+def average_over_images(check: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+    """Average a `randomisation_check` over its images, with intervals.
+
+    Returns
+    -------
+    pd.DataFrame
+        step, layer, value, low, high, and n: images whose maps could be compared.
+    """
+    rows = []
+    for (step, layer), table in check.groupby(["step", "layer"]):
+        known = table["rank_correlation"].dropna()
+        found = resampling.bootstrap(
+            np.column_stack([known, np.ones(len(known))]),
+            _mean,
+            n=statistics.n_bootstrap,
+            level=statistics.level,
+            rng=np.random.default_rng(seed),
+        )
+        rows.append({"step": step, "layer": layer, **found._asdict(), "n": len(known)})
+    return pd.DataFrame(rows)
+
+
+def _mean(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return sums[:, 0] / sums[:, 1]
+
+
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Compute Spearman's correlation (N,) of maps (N, h, w); NaN where one is constant."""
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     with np.errstate(invalid="ignore"):
         return (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+
+
+def examples(predictions: pd.DataFrame, *, n: int) -> pd.DataFrame:
+    """Choose faces to explain: of each label some that all runs read rightly, some that not all do.
+
+    Parameters
+    ----------
+    predictions
+        Table "predictions" of one set and split; every run has read every item.
+    n
+        Faces of either kind and label, the first by their id; there may be fewer.
+
+    Returns
+    -------
+    pd.DataFrame
+        item_id, label, is_right, and a column a run: what it answered.
+    """
+    by_run = predictions.set_index(["item_id", "label", "run_id"])["predicted"]
+    in_order = list(dict.fromkeys(predictions["run_id"]))
+    answers = by_run.unstack("run_id")[in_order].reset_index("label")  # noqa: PD010
+    runs = answers.columns.drop("label")
+    answers["is_right"] = answers[runs].eq(answers["label"], axis=0).all(axis=1)
+    chosen = answers.sort_index().groupby(["label", "is_right"]).head(n).reset_index()
+    chosen["place"] = chosen["label"].map({name: k for k, name in enumerate(EMOTIONS)})
+    ordered = chosen.sort_values(["place", "is_right"], ascending=[True, False], kind="stable")
+    return ordered[["item_id", "label", "is_right", *runs]].reset_index(drop=True)
 
 
 def _layers(classifier: Classifier) -> list[str]:

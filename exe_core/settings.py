@@ -349,8 +349,11 @@ class Sentiment(Part):
     study's choice, the others show what hangs on it. None drops the emotion.
     """
 
+    set_name: str = Field("rafdb", description="the set on whose test faces it is judged")
     valence: dict[str, tuple[Valence | None, ...]] = Field({}, validate_default=True)
-    faces: int = Field(1, ge=1, description="right and wrong answers a class that are explained")
+    faces: int = Field(
+        1, ge=1, description="faces of each class, rightly and wrongly read, that are explained"
+    )
 
     @field_validator("valence")
     @classmethod

@@ -164,11 +164,16 @@ def test_an_ensemble_is_a_mean_unless_its_method_is_said():
 
 
 def test_sentiment_keeps_the_levels_of_emotions_that_are_not_told():
-    study = parse_study(settings(sentiment={"valence": {"surprise": [0, None]}}))
+    study = parse_study(settings(sentiment={"set_name": "lab", "valence": {"surprise": [0, None]}}))
     assert study.sentiment.valence["surprise"] == (0, None)
     assert study.sentiment.valence["happy"] == (2,)
     assert "sentiment" in study.traits
     assert "sentiment" not in parse_study(settings()).traits
+
+
+def test_sentiment_is_judged_on_a_set_of_the_study():
+    with pytest.raises(ConfigError, match="sentiment: no set 'rafdb'; sets: lab"):
+        parse_study(settings(sentiment={}))
 
 
 @pytest.mark.parametrize("wrong", [{"joy": [1]}, {"sad": []}, {"sad": [-3]}])

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from exe_core import explain, models
 from exe_core.explain import ExplainError
 from exe_core.models import Classifier, Preprocessing
+from exe_core.settings import Statistics
 
 LABELS = ("angry", "happy", "sad")
 
@@ -146,3 +148,41 @@ def test_rank_correlation_is_spearmans_and_undefined_where_nothing_varies():
     assert explain.rank_correlation(maps, np.exp(maps)) == pytest.approx([1, 1])
     assert explain.rank_correlation(maps, -maps) == pytest.approx([-1, -1])
     assert np.isnan(explain.rank_correlation(maps, np.zeros((2, 4, 4)))).all()
+
+
+def test_examples_are_the_first_right_and_wrong_faces_of_each_label():
+    answers = {
+        # item: label, answer of a, answer of b
+        "s:1": ("sad", "sad", "happy"),
+        "s:2": ("happy", "happy", "happy"),
+        "s:3": ("sad", "sad", "sad"),
+        "s:4": ("sad", "sad", "sad"),
+        "s:5": ("sad", "happy", "happy"),
+    }
+    rows = [
+        {"item_id": item, "label": label, "run_id": run, "predicted": said}
+        for item, (label, *both) in answers.items()
+        for run, said in zip("ba", both, strict=True)
+    ]
+    found = explain.examples(pd.DataFrame(rows), n=1)
+    assert found.columns.tolist() == ["item_id", "label", "is_right", "b", "a"]
+    assert found["item_id"].tolist() == ["s:2", "s:3", "s:1"]
+    assert found["is_right"].tolist() == [True, True, False]
+    assert found.iloc[2][["b", "a"]].tolist() == ["sad", "happy"]
+    assert len(explain.examples(pd.DataFrame(rows), n=5)) == 5
+
+
+def test_a_check_is_averaged_over_the_images_whose_maps_can_be_compared():
+    check = pd.DataFrame(
+        {
+            "step": [0, 0, 0, 1, 1, 1],
+            "layer": ["other faces"] * 3 + ["fc"] * 3,
+            "image": [0, 1, 2] * 2,
+            "rank_correlation": [0.1, 0.2, 0.6, 0.5, np.nan, 0.5],
+        }
+    )
+    found = explain.average_over_images(check, statistics=Statistics(n_bootstrap=100), seed=1)
+    assert found["value"].tolist() == pytest.approx([0.3, 0.5])
+    assert found["n"].tolist() == [3, 2]
+    assert found.loc[0, "low"] < 0.3 < found.loc[0, "high"]
+    assert found.loc[1, ["low", "high"]].tolist() == pytest.approx([0.5, 0.5])
