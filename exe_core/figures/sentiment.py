@@ -36,9 +36,10 @@ def class_chart(metrics: pd.DataFrame) -> alt.FacetChart:
     metrics
         Rows of `metrics` of one set, of the three scores.
     """
-    measures = ["precision", "recall", "f1"]
-    data = only(metrics, "metric", measures)
+    data = only(metrics, "metric", ["precision", "recall", "f1"])
     data = drawable(data, ["run_id", "metric", "label", *ESTIMATE, "n"])
+    data["metric"] = data["metric"].replace("f1", "F1")
+    measures = ["precision", "recall", "F1"]
     runs, labels = in_order(data["run_id"]), labels_in(data["label"])
     chart = intervals(
         data,
@@ -70,7 +71,7 @@ def choices_chart(choices: pd.DataFrame) -> alt.FacetChart:
     data["metric"] = data["metric"].str.replace("_", " ")
     data["levels"] = data["scale"].astype(str) + " levels"
     base = alt.Chart().encode(
-        x=alt.X("value:Q", title="score", scale=alt.Scale(zero=False)),
+        x=alt.X("value:Q", title="score", scale=alt.Scale(zero=False, nice=True)),
         y=alt.Y("run_id:N", title=None, sort=in_order(data["run_id"])),
         tooltip=columns,
     )
@@ -78,9 +79,9 @@ def choices_chart(choices: pd.DataFrame) -> alt.FacetChart:
         "surprise:N",
         title="surprise",
         scale=alt.Scale(domain=list(SURPRISE), range=list(SURPRISE.values())),
-        legend=alt.Legend(symbolType="stroke"),
+        legend=alt.Legend(symbolType="square"),
     )
-    ticks = base.mark_tick(thickness=1.5, size=13, opacity=0.75).encode(color=surprise)
+    ticks = base.mark_tick(thickness=1.5, size=13, opacity=1).encode(color=surprise)
     own = base.mark_point(size=60, color=INK, opacity=1).transform_filter(
         "datum.choice == 'as chosen' && datum.rule == 'sum'"
     )
@@ -96,7 +97,7 @@ def choices_chart(choices: pd.DataFrame) -> alt.FacetChart:
     )
 
 
-def randomisation_chart(check: pd.DataFrame) -> alt.FacetChart:
+def randomisation_chart(check: pd.DataFrame) -> alt.HConcatChart:
     """Draw how far maps stay the same while layers are replaced by random ones, a panel a run.
 
     Parameters
@@ -105,25 +106,24 @@ def randomisation_chart(check: pd.DataFrame) -> alt.FacetChart:
         run_id, step, layer, and the rank correlation as value, low and high; step 0 compares the
         maps of different faces.
     """
-    data = drawable(check, ["run_id", "step", "layer", *ESTIMATE]).sort_values(["run_id", "step"])
-    data["until"] = [
-        f"{step}. {layer}" if step else layer
-        for step, layer in zip(data["step"], data["layer"], strict=True)
-    ]
-    runs = in_order(check["run_id"])
-    y = alt.Y("until:N", title="replaced down to", sort=in_order(data["until"]))
+    data = drawable(check, ["run_id", "step", "layer", *ESTIMATE])
+    runs = in_order(data["run_id"])
+    width = (WIDTH - 130 * len(runs)) // len(runs)
     x = alt.X(
-        "value:Q", title="rank correlation with the map as trained", scale=alt.Scale(domain=[-1, 1])
+        "value:Q",
+        title="rank correlation",
+        scale=alt.Scale(domain=[-1, 1]),
+        axis=alt.Axis(values=[-1, -0.5, 0, 0.5, 1]),
     )
-    none = alt.Chart().mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=0.8)
-    dots = intervals(data, x=x, y=y, colour=alt.value(ACCENT))
-    layers = alt.layer(none.encode(x=alt.datum(0)), *dots.layer, data=data)
-    width = (WIDTH - 150 * len(runs)) // len(runs)
-    return styled(
-        layers.properties(width=width, height=alt.Step(16))
-        .facet(column=alt.Column("run_id:N", sort=runs))
-        .resolve_scale(y="independent")
-    )
+    panels = []
+    for run in runs:
+        rows = data[data["run_id"] == run].sort_values("step")
+        y = alt.Y("layer:N", title=None, sort=in_order(rows["layer"]))
+        zero = alt.Chart().mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=0.8)
+        dots = intervals(rows, x=x, y=y, colour=alt.value(ACCENT))
+        layers = alt.layer(zero.encode(x=alt.datum(0)), *dots.layer, data=rows)
+        panels.append(layers.properties(width=width, height=alt.Step(16), title=run))
+    return styled(alt.hconcat(*panels))
 
 
 def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
