@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from exe_core import data_commands
+from exe_core import data_commands, film_command
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import digest, provenance, write_json, write_values
 from exe_core.terminal import fail
@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_commands.app, name="data")
+app.command()(film_command.film)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
 FROZEN = (

@@ -20,7 +20,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from exe_core.config import ROOT, Study
-from exe_core.detection import FaceFinder, crop, face_row
+from exe_core.cropping import crop
+from exe_core.detection import EYES, FaceFinder, face_row
 from exe_core.record import digest, digest_of
 from exe_core.schema import check, empty, read, write
 from exe_core.settings import Crop
@@ -236,11 +237,18 @@ def _screen(
     frames, faces, begun = [], [], bar.n
     samples = sample_frames(ROOT / film["path"], **step._asdict())
     for sample in samples:
-        found = finder.find(sample.rgb)
+        found = finder.find(sample.rgb, tiles=settings.tiles)
         frames.append((film["film_id"], sample.frame, sample.time_s, len(found)))
         for face in found[:1]:
             name = f"{sample.frame:06d}_0.png"
-            cut = crop(sample.rgb, face, size=settings.size, margin=settings.margin)
+            cut = crop(
+                sample.rgb,
+                face,
+                size=settings.size,
+                margin=settings.margin,
+                square=settings.square,
+                align=settings.align,
+            )
             Image.fromarray(cut).save(partial / name, compress_level=1)
             item = _item(film["film_id"], sample)
             faces.append(face_row(item, face, k=0, path=folder / name))
@@ -253,7 +261,7 @@ def _screen(
     tables = {
         "films": pd.DataFrame([told]),
         "frames": pd.DataFrame(frames, columns=["film_id", "frame", "time_s", "n_faces"]),
-        "faces": pd.DataFrame(faces, columns=list(empty("faces").columns)),
+        "faces": pd.DataFrame(faces, columns=[*empty("faces").columns, *EYES]),
     }
     for name, table in tables.items():
         write(table, partial / f"{name}.parquet", name=name)

@@ -45,6 +45,9 @@ LAYERS = [
     },
     {
         "datasets",
+        "accounting",
+        "curation",
+        "credits",
         "networks",
         "pretrained",
         "models",
@@ -72,8 +75,16 @@ LAYERS = [
         "timelines",
         "films",
     },
-    {"claims", "criteria", "questions", "published", "published_claims"},
-    {"cli", "data_commands", "terminal"},
+    {
+        "claims",
+        "criteria",
+        "questions",
+        "published",
+        "published_claims",
+        "film_page",
+        "film_report",
+    },
+    {"cli", "data_commands", "film_command", "terminal"},
 ]
 
 
