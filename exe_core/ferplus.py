@@ -114,7 +114,7 @@ def join_votes(
     if not agreements:
         raise DatasetError(f"no image of {len(items)} has votes by the number in its item_id")
     key = max(agreements, key=lambda one: agreements[one])
-    if agreements[key] < LEAST_AGREEMENT:
+    if not agreements[key] >= LEAST_AGREEMENT:  # nor where all votes are tied
         raise DatasetError(
             f"FER+ joined by {key} agrees with {agreements[key]:.2f} of the labels of FER2013, "
             f"where the right join agrees with .64 and chance with .18: the numbers of these "
@@ -142,9 +142,13 @@ def _joined(items: pd.DataFrame, votes: pd.DataFrame, key: str) -> pd.DataFrame:
 
 
 def agreement(joined: pd.DataFrame) -> float:
-    """Give the share of images whose most frequent vote is their label; ties are left out."""
+    """Give the share of images whose most frequent vote is their label.
+
+    Ties are left out; NaN if there is nothing else.
+    """
     voted = majority(soft_labels(joined), labels=EMOTIONS)
-    return float((voted == joined["label"].to_numpy())[pd.notna(voted)].mean())
+    clear = pd.notna(voted)
+    return float((voted == joined["label"].to_numpy())[clear].mean()) if clear.any() else np.nan
 
 
 def soft_labels(

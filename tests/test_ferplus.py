@@ -61,6 +61,16 @@ def test_a_table_with_image_numbers_joins_the_numbers_of_a_folder(tmp_path: Path
     assert agreement(joined) == 1
 
 
+def test_votes_that_are_all_tied_join_nothing(tmp_path: Path) -> None:
+    items = made_items()
+    votes = read_votes(write_ferplus(tmp_path / "ferplus.csv", items, published=False))
+    tied = votes.assign(votes_happy=9, votes_sad=9)
+    with pytest.raises(DatasetError, match="agrees with nan"):
+        join_votes(
+            items, tied.assign(**{name: 0 for name in VOTES if name[6:9] not in ("hap", "sad")})
+        )
+
+
 def test_numbers_of_another_count_are_refused(tmp_path: Path) -> None:
     items = made_items()
     votes = read_votes(write_ferplus(tmp_path / "ferplus.csv", items, published=False))
