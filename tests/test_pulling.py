@@ -47,7 +47,7 @@ def run(study: Study, site: Site, clock: Clock | None = None) -> None:
 
 def run_in_world(study: Study, world: PhotoSite) -> None:
     where = {"base_urls": world.base_urls, "keys": world.keys, "terms": world.terms}
-    pull(study, **where, progress=False)
+    pull(study, **where, progress=False, sleep=Clock())
 
 
 def read(study: Study, name: str) -> pd.DataFrame:

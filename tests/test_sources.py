@@ -310,12 +310,8 @@ def test_searches_slow_down_when_little_quota_is_left(home: Path, site: Site) ->
     assert read(study, "requests").quota_left.tolist() == [9, 9]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_pull_that_is_stopped_goes_on_and_loses_nothing(
-    home: Path, site: Site, how: signal.Signals
-) -> None:
-    site.photo_delay_s = 0.05
-    study = make_study(per_page={"pexels": 2})
+def start_process(study: Study, site: Site, home: Path) -> subprocess.Popen:
+    """Pull in another process."""
     code = (
         "import json, sys; from exe_core.config import parse_study; "
         "from exe_core.sources import pull; given = json.load(sys.stdin); "
@@ -332,9 +328,23 @@ def test_a_pull_that_is_stopped_goes_on_and_loses_nothing(
     given = {"study": study.model_dump(mode="json"), "urls": site.base_urls, "keys": KEYS}
     process.stdin.write(json.dumps(given).encode())
     process.stdin.close()
+    return process
+
+
+def wait_until_asked(site: Site, n_photos: int) -> None:
     deadline = time.monotonic() + 60
-    while site.count("/photos/") < 5 and time.monotonic() < deadline:
+    while site.count("/photos/") < n_photos and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_pull_that_is_stopped_goes_on_and_loses_nothing(
+    home: Path, site: Site, how: signal.Signals
+) -> None:
+    site.photo_delay_s = 0.05
+    study = make_study(per_page={"pexels": 2})
+    process = start_process(study, site, home)
+    wait_until_asked(site, 5)
     process.send_signal(how)
     said = process.stdout.read().decode()
     assert process.wait() != 0, "the pull ended before it was stopped"
@@ -399,7 +409,18 @@ def test_keys_are_taken_from_the_environment(
     assert len(read(make_study(), "hits")) == 8
 
 
-def test_two_pulls_into_one_folder_are_refused(home: Path, site: Site) -> None:
+def test_of_two_pulls_into_one_folder_the_second_is_refused(home: Path, site: Site) -> None:
+    site.photo_delay_s = 0.5
     study = make_study()
-    with sources._alone(study.raw), pytest.raises(SourceError, match=r"another pull .* is running"):
-        run(study, site)
+    first = start_process(study, site, home)
+    wait_until_asked(site, 1)
+    second = start_process(study, site, home)
+    said = second.stdout.read().decode()
+    assert second.wait() != 0
+    assert "another pull into pulled is running: wait for it" in said
+    said = first.stdout.read().decode()
+    assert first.wait() == 0, said
+    assert outcome(study) == EXPECTED
+    assert site.count("/photos/") == 7
+    run(study, site)
+    assert site.count("/photos/") == 7
