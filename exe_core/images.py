@@ -19,7 +19,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
 """What is read. Pillow knows more, one of which (EPS) is a program that it would run."""
 
 REDUCTIONS = (8, 4, 2)
-"""The scales of a JPEG's blocks at which it can be decoded smaller, for less."""
+"""How many times smaller a JPEG can be decoded, whose blocks are of 8 pixels a side."""
 
 # Pillow warns beyond this, and refuses twice as much by itself.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -62,8 +62,8 @@ def read_image(path: Path) -> np.ndarray:
 def read_reduced(path: Path, *, least: float) -> Decoded:
     """Read an image as `read_image` does, no larger than it is needed.
 
-    A JPEG is reduced as it is decoded, 2, 4 or 8 times: its blocks are averaged. Other files can't
-    be decoded smaller and are read whole.
+    Squares of 2, 4 or 8 pixels a side are averaged: those of a JPEG as it is decoded, which takes
+    a fraction of the time and memory; those of other files after they were decoded whole.
 
     Parameters
     ----------
@@ -81,13 +81,15 @@ def read_reduced(path: Path, *, least: float) -> Decoded:
         with Image.open(path, formats=FORMATS) as opened:
             stored = opened.size
             _check_size(*stored)
-            fitting = [by for by in REDUCTIONS if max(stored) // by >= least]
-            if fitting:
-                opened.draft(None, (stored[0] // fitting[0], stored[1] // fitting[0]))
+            reduction = next((by for by in REDUCTIONS if max(stored) // by >= least), 1)
+            if reduction > 1:
+                opened.draft(None, (stored[0] // reduction, stored[1] // reduction))
             decoded = opened.size
             ImageOps.exif_transpose(opened, in_place=True)
             size = stored if opened.size == decoded else stored[::-1]
-            pixels = np.asarray(_to_rgb(opened))
+            left = reduction * max(decoded) // max(stored)
+            image = _to_rgb(opened)
+            pixels = np.asarray(image.reduce(left) if left > 1 else image)
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except UnidentifiedImageError:
@@ -99,7 +101,7 @@ def read_reduced(path: Path, *, least: float) -> Decoded:
         raise
     except (OSError, SyntaxError, ValueError, EOFError) as fault:
         raise ImageError(f"damaged: {fault}") from None
-    return Decoded(pixels, size, round(max(stored) / max(decoded)))
+    return Decoded(pixels, size, reduction)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -118,8 +120,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         deep = np.asarray(image)
         return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", layer.size, "white")
-        white.paste(layer, mask=layer.getchannel("A"))
+        white.paste(layer, mask=layer)
         return white
     return image if image.mode == "RGB" else image.convert("RGB")
