@@ -13,7 +13,7 @@ from exe_core.config import load_study, studies
 from exe_core.figures.bundle import embedded_spec
 from paperbook.results import ResultError, Results
 
-TRAITS = ("world", "real", "photos", "films", "claims")
+TRAITS = ("world", "real", "photos", "films", "claims", "sentiment")
 NAMES = {"vl.json": "Vega-Lite", "provenance.json": "provenance"}
 
 
