@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from exe_core.settings import Train
 log = logging.getLogger(__name__)
 
 HISTORY_FILE, CHECKPOINT_FILE = "history.parquet", "checkpoint.pt"
+_CHECKPOINT_SHARE = 0.05
 _CODE = [
     Path(__file__).with_name(f"{name}.py")
     for name in (
@@ -55,7 +58,8 @@ def train(
 ) -> pd.DataFrame:
     """Train a network and leave it in `folder`, with its card and its history.
 
-    A checkpoint after every epoch lets a run that was killed go on from there. If `folder` holds
+    A checkpoint lets a run that was killed go on from there: after every epoch, unless epochs are
+    so short that this would take more than a twentieth of the time. If `folder` holds
     the finished model of the same recipe, data and code, that one is kept.
 
     Parameters
@@ -123,10 +127,13 @@ def train(
     with torch.random.fork_rng():
         run = epochs.Run(recipe, preprocessing, n_classes=len(classes), device=device)
         run.resume(checkpoint, digest=digest)
-        left = range(run.epoch + 1, recipe.epochs + 1)
+        left, due = range(run.epoch + 1, recipe.epochs + 1), -math.inf
         for epoch in tqdm(left, desc=run_id, unit="epoch", disable=not progress):
             run.step(epoch, parts)
-            run.checkpoint(checkpoint, digest=digest)
+            if (now := time.monotonic()) >= due:
+                run.checkpoint(checkpoint, digest=digest)
+                written = time.monotonic()
+                due = written + (written - now) / _CHECKPOINT_SHARE
     return _finish(run, parts, folder, card=card | {"run_id": run_id, "provenance": provenance})
 
 

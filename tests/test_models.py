@@ -1,6 +1,7 @@
 """Networks by name, and models on disk: what is saved is what is loaded, or a clear refusal."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -149,6 +150,105 @@ class TestCard:
             models.load(tmp_path / "nowhere")
 
 
+class TestHalfPrecision:
+    """The weights of a ready model are stored in half the space."""
+
+    def test_takes_half_the_space_and_answers_nearly_the_same(self, tmp_path):
+        network = trained("resnet18-small")
+        for stored in ("float32", "float16"):
+            models.save(network, tmp_path / stored, card=card("resnet18-small"), stored=stored)
+        sizes = [
+            (tmp_path / x / models.WEIGHTS_FILE).stat().st_size for x in ("float16", "float32")
+        ]
+        assert sizes[0] < 0.51 * sizes[1]
+        found = models.load(tmp_path / "float16")
+        assert found.card["stored"] == "float16"
+        assert {w.dtype for w in found.network.parameters()} == {torch.float32}
+        with torch.inference_mode():
+            one, other = (net(images()).softmax(1) for net in (network, found.network))
+        assert torch.allclose(one, other, atol=5e-3)
+        assert not torch.equal(one, other)
+
+    def test_a_weight_that_does_not_fit_is_refused(self, tmp_path):
+        network = trained()
+        torch.nn.init.constant_(network.fc.bias, 1e6)
+        with pytest.raises(ModelError, match=r"fc\.bias holds what torch\.float16 can't"):
+            models.save(network, tmp_path, card=card(), stored="float16")
+        assert not (tmp_path / models.CARD_FILE).exists()
+
+
+class TestReadyModels:
+    @pytest.fixture
+    def shelf(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(models, "READY", tmp_path)
+        models.save(trained(), tmp_path / "fer7", card=card())
+        return tmp_path
+
+    def test_is_loaded_by_its_name(self, shelf):
+        by_name, by_folder = models.load("fer7"), models.load(shelf / "fer7")
+        assert by_name.card == by_folder.card
+        with torch.inference_mode():
+            assert torch.equal(by_name.network(images()), by_folder.network(images()))
+
+    @pytest.mark.parametrize("name", ["fer8", "../fer7", "", "fer7/"])
+    def test_another_name_lists_those_there_are(self, shelf, name):
+        with pytest.raises(ModelError, match=r"there are: fer7.*by its folder"):
+            models.load(name)
+
+
+class TestFlipAverage:
+    def test_the_answer_is_the_mean_of_the_two_probabilities(self):
+        network = trained()
+        faces = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+        plain, flipping = Preprocessing(size=32), Preprocessing(size=32, flip_average=True)
+        with torch.inference_mode():
+            found = models.logits_of(network, faces, shown=flipping).softmax(1)
+            one, other = (
+                models.logits_of(network, x, shown=plain).softmax(1)
+                for x in (faces, faces.flip(dims=(2,)))
+            )
+            again = models.logits_of(network, faces.flip(dims=(2,)), shown=flipping).softmax(1)
+        assert torch.allclose(found, (one + other) / 2, atol=1e-6)
+        assert torch.allclose(found, again, atol=1e-6), "a mirror changes nothing any more"
+        assert not torch.allclose(one, other, atol=1e-4)
+
+    def test_answers_are_float32_whatever_the_weights_are(self):
+        network = trained().bfloat16()
+        faces = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+        found = models.logits_of(network, faces, shown=Preprocessing(size=32, flip_average=True))
+        assert found.dtype == torch.float32
+
+
+class TestNames:
+    def test_the_width_of_a_network_is_part_of_its_name(self):
+        assert models.build("resnet18-fer:8", n_classes=2).fc.in_features == 64
+        assert models.find("resnet18-fer:8").preprocessing.size == 48
+
+    @pytest.mark.parametrize("name", ["resnet18-fer:", "resnet18-fer:0", "tiny:3", "timm:", ":"])
+    def test_others_of_the_kind_are_refused(self, name):
+        with pytest.raises(ModelError, match="no model"):
+            models.find(name)
+
+    def test_a_backbone_of_timm_comes_with_its_preprocessing(self):
+        found = models.find("timm:test_resnet")
+        assert found.preprocessing.size == 160
+        assert found.preprocessing.mean == (0.5, 0.5, 0.5), "not that of ImageNet"
+        assert found.builder(4)(images(2)).shape == (2, 4)
+
+    def test_a_backbone_that_timm_does_not_have_names_those_near(self):
+        with pytest.raises(
+            ModelError, match=r"timm has no model 'convnextv2_tiney'.*convnextv2_tiny"
+        ):
+            models.find("timm:convnextv2_tiney")
+
+    def test_a_backbone_of_timm_comes_back_from_disk(self, tmp_path):
+        network = models.build("timm:test_resnet", n_classes=3).eval()
+        models.save(network, tmp_path, card=card("timm:test_resnet"))
+        with torch.inference_mode():
+            expected = network.to(memory_format=torch.channels_last)(images())
+            assert torch.equal(models.load(tmp_path).network(images()), expected)
+
+
 class TestDamagedWeights:
     def test_truncated(self, folder):
         path = folder / models.WEIGHTS_FILE
@@ -186,3 +286,23 @@ class TestDamagedWeights:
         (folder / models.CARD_FILE).write_text(json.dumps(changed))
         with pytest.raises(ModelError, match="do not fit"):
             models.load(folder)
+
+    def test_a_pickle_that_would_run_code_runs_none(self, folder, tmp_path):
+        path, trace = folder / models.WEIGHTS_FILE, tmp_path / "trace"
+        path.write_bytes(pickle.dumps(Malicious(trace)))
+        changed = json.loads((folder / models.CARD_FILE).read_text())
+        changed["weights_sha256"] = models.record.digest(path)
+        (folder / models.CARD_FILE).write_text(json.dumps(changed))
+        with pytest.raises(ModelError, match="do not fit"):
+            models.load(folder)
+        assert not trace.exists()
+
+
+class Malicious:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return self.trace.touch, ()
