@@ -13,31 +13,25 @@ from PIL import Image
 from exe_core.cropping import Face, crop, side
 from exe_core.images import read_image
 
-HEIGHT, WIDTH = 64, 90
-FRAME = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+FRAME = np.random.default_rng(1).integers(0, 256, (64, 90, 3), dtype=np.uint8)
+SHAPES = st.tuples(st.integers(8, 120), st.integers(8, 120))
 
 
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    path = tmp_path_factory.mktemp("photo") / "a.png"
-    Image.fromarray(FRAME).save(path)
-    return read_image(path)
-
-
-def boxes(reach: int = 40) -> st.SearchStrategy[Face]:
-    """Boxes within the picture, across its borders, and wholly beyond them."""
+def boxes(reach: int = 90) -> st.SearchStrategy[Face]:
+    """Boxes within a picture, across its borders, and wholly beyond them."""
     return st.builds(
         lambda x, y, width, height, eyes: Face(x, y, width, height, 0.9, eyes=eyes),
-        x=st.integers(-reach, WIDTH + reach),
-        y=st.integers(-reach, HEIGHT + reach),
-        width=st.integers(0, WIDTH),
-        height=st.integers(0, HEIGHT),
-        eyes=st.tuples(*[st.integers(-reach, WIDTH + reach).map(float)] * 4),
+        x=st.integers(-reach, reach),
+        y=st.integers(-reach, reach),
+        width=st.integers(0, reach),
+        height=st.integers(0, reach),
+        eyes=st.tuples(*[st.integers(-reach, reach).map(float)] * 4),
     )
 
 
 @settings(max_examples=120, deadline=None)
 @given(
+    shape=SHAPES,
     box=boxes(),
     size=st.integers(8, 64),
     margin=st.floats(0, 1),
@@ -45,20 +39,28 @@ def boxes(reach: int = 40) -> st.SearchStrategy[Face]:
     align=st.booleans(),
 )
 def test_photo_and_frame_give_the_same_crop_at_every_border(
-    photo: np.ndarray, box: Face, size: int, margin: float, square: bool, align: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    shape: tuple[int, int],
+    box: Face,
+    size: int,
+    margin: float,
+    square: bool,
+    align: bool,
 ) -> None:
     how = {"size": size, "margin": margin, "square": square, "align": align}
-    decoded = np.ascontiguousarray(FRAME[..., ::-1])[..., ::-1]  # as a BGR decoder gives it
-    kept = decoded.copy()
-    cut = crop(photo, box, **how)
+    frame = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    path = tmp_path_factory.getbasetemp() / "photo.png"
+    Image.fromarray(frame).save(path)
+    decoded = np.ascontiguousarray(frame[..., ::-1])[..., ::-1]  # as a BGR decoder gives it
+    cut = crop(read_image(path), box, **how)
     assert np.array_equal(cut, crop(decoded, box, **how))
-    assert np.array_equal(decoded, kept)
+    assert np.array_equal(decoded, frame)
     assert cut.dtype == np.uint8
     assert max(cut.shape[:2]) == size
     assert not square or cut.shape == (size, size, 3)
     # beyond the border lie the border's pixels, as far as one looks
-    far = 400
-    padded = np.pad(FRAME, ((far, far), (far, far), (0, 0)), mode="edge")
+    far = 350
+    padded = np.pad(frame, ((far, far), (far, far), (0, 0)), mode="edge")
     assert np.array_equal(cut, crop(padded, box.moved(far, far), **how))
 
 
@@ -74,10 +76,12 @@ def test_a_box_can_keep_its_proportions() -> None:
     assert tall.shape == (48, 24, 3)
 
 
-@given(box=boxes(), margin=st.floats(0, 1), align=st.booleans())
+@given(shape=SHAPES, box=boxes(), margin=st.floats(0, 1), align=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_the_crop_of_a_plain_image_is_plain(box: Face, margin: float, align: bool) -> None:
-    image = np.full((HEIGHT, WIDTH, 3), (9, 99, 199), np.uint8)
+def test_the_crop_of_a_plain_image_is_plain(
+    shape: tuple[int, int], box: Face, margin: float, align: bool
+) -> None:
+    image = np.full((*shape, 3), (9, 99, 199), np.uint8)
     cut = crop(image, box, size=16, margin=margin, align=align)
     assert np.all(cut == (9, 99, 199))
 
@@ -124,19 +128,19 @@ def test_level_eyes_leave_the_crop_as_it_is() -> None:
     assert np.array_equal(crop(image, unknown, size=64, margin=0.2, align=True), plain)
 
 
-@given(box=boxes(reach=200))
-def test_a_clipped_box_is_what_lies_in_the_image(box: Face) -> None:
-    face = box.clipped((HEIGHT, WIDTH, 3))
-    covered = np.zeros((HEIGHT + 800, WIDTH + 800), bool)
-    covered[400 + box.y :, 400 + box.x :][: box.height, : box.width] = True
-    inside = covered[400 : 400 + HEIGHT, 400 : 400 + WIDTH]
+@given(shape=SHAPES, box=boxes(reach=200))
+def test_a_clipped_box_is_what_lies_in_the_image(shape: tuple[int, int], box: Face) -> None:
+    face = box.clipped((*shape, 3))
+    covered = np.zeros((800, 800), bool)
+    covered[200 + box.y :, 200 + box.x :][: box.height, : box.width] = True
+    inside = covered[200 : 200 + shape[0], 200 : 200 + shape[1]]
     assert face.width * face.height == inside.sum()
     assert face.area_share == pytest.approx(inside.mean())
-    assert 0 <= face.x <= face.x + face.width <= WIDTH
-    assert 0 <= face.y <= face.y + face.height <= HEIGHT
+    assert 0 <= face.x <= face.x + face.width <= shape[1]
+    assert 0 <= face.y <= face.y + face.height <= shape[0]
     if inside.any():
         assert np.argwhere(inside).min(axis=0).tolist() == [face.y, face.x]
-    assert face.clipped((HEIGHT, WIDTH)) == face
+    assert face.clipped(shape) == face
 
 
 @given(box=boxes(), factor=st.sampled_from([2.0, 4.0, 8.0]))
