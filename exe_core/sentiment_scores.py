@@ -45,8 +45,8 @@ def score(
     Returns
     -------
     pd.DataFrame
-        Table "metrics", and `scale`: the number of classes or levels. A set is named with its
-        scale. To the scores of `exe_core.metrics` come those of `ORDERED`.
+        Table "metrics", and `scale`: "7 classes", "5 levels" or "3 levels". A set is named with
+        its scale. To the scores of `exe_core.metrics` come those of `ORDERED`.
     """
     tables = []
     for scale, names, rows in _scales(predictions, levels):
@@ -131,7 +131,7 @@ def sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.DataFra
             tables.append(
                 points.assign(
                     set_name=points["set_name"] + f", {n_levels} levels, {rule}, {choice}",
-                    scale=n_levels,
+                    scale=f"{n_levels} levels",
                     rule=rule,
                     choice=choice,
                     surprise=level_name(way["surprise"]) if "surprise" in way else None,
@@ -142,15 +142,18 @@ def sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.DataFra
 
 def _scales(
     predictions: pd.DataFrame, levels: Levels
-) -> list[tuple[int, Sequence[str], pd.DataFrame]]:
+) -> list[tuple[str, Sequence[str], pd.DataFrame]]:
     """Give the predictions at each scale, with its names; sets are named with their scale."""
     labels = schema.labels_of(predictions)
-    own = predictions.assign(set_name=predictions["set_name"] + f", {len(labels)} classes")
-    found: list[tuple[int, Sequence[str], pd.DataFrame]] = [(len(labels), labels, own)]
+    found: list[tuple[str, Sequence[str], pd.DataFrame]] = [
+        (f"{len(labels)} classes", labels, predictions)
+    ]
     for n, names in LEVELS.items():
-        table = at_levels(predictions, levels, n_levels=n)
-        found.append((n, names, table.assign(set_name=table["set_name"] + f", {n} levels")))
-    return found
+        found.append((f"{n} levels", names, at_levels(predictions, levels, n_levels=n)))
+    return [
+        (scale, names, table.assign(set_name=table["set_name"] + f", {scale}"))
+        for scale, names, table in found
+    ]
 
 
 def _of_different_signs(ways: Sequence[Levels]) -> list[Levels]:

@@ -34,7 +34,7 @@ def choices():
         {"run_id": run, "scale": scale, "rule": rule, "choice": choice, "surprise": surprise}
         | {"metric": metric, "value": rng.uniform(0.5, 0.9)}
         for run in RUNS
-        for scale in (5, 3)
+        for scale in ("5 levels", "3 levels")
         for rule in ("sum", "top")
         for choice, surprise in told
         for metric in ("accuracy", "quadratic_kappa")

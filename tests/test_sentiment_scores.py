@@ -11,6 +11,7 @@ from exe_core.schema import EMOTIONS, TABLES
 from exe_core.settings import Sentiment, Statistics
 
 WAYS = sentiment.choices(Sentiment().valence, labels=EMOTIONS)
+SCALES = ["7 classes", "5 levels", "3 levels"]
 QUICK = Statistics(n_bootstrap=200, n_permutations=200)
 
 
@@ -54,17 +55,21 @@ class TestScore:
         levels = sentiment.at_levels(run(), WAYS[0], n_levels=n)
         true, said = levels["label"], levels["predicted"]
         kappa = cohen_kappa_score(true, said, labels=sentiment.LEVELS[n], weights="quadratic")
-        assert one(scores, "accuracy", n).value == pytest.approx(accuracy_score(true, said))
-        assert one(scores, "quadratic_kappa", n).value == pytest.approx(kappa)
+        assert one(scores, "accuracy", f"{n} levels").value == pytest.approx(
+            accuracy_score(true, said)
+        )
+        assert one(scores, "quadratic_kappa", f"{n} levels").value == pytest.approx(kappa)
         x, y = levels["valence"], levels["valence_true"]
         r = stats.pearsonr(x, y).statistic
-        assert one(scores, "valence_correlation", n).value == pytest.approx(r)
+        assert one(scores, "valence_correlation", f"{n} levels").value == pytest.approx(r)
         lin = 2 * r * x.std() * y.std() / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
-        assert one(scores, "valence_concordance", n).value == pytest.approx(lin, rel=0.01)
+        assert one(scores, "valence_concordance", f"{n} levels").value == pytest.approx(
+            lin, rel=0.01
+        )
         names = list(sentiment.LEVELS[n])
         expected = precision_recall_fscore_support(true, said, labels=names)
         for metric, values in zip(("precision", "recall", "f1"), expected, strict=False):
-            found = [one(scores, metric, n, name).value for name in names]
+            found = [one(scores, metric, f"{n} levels", name).value for name in names]
             assert found == pytest.approx(values), metric
 
     def test_holds_every_scale_with_intervals_around_its_estimates(self, scores):
@@ -74,17 +79,17 @@ class TestScore:
         assert set(TABLES["metrics"].columns) < set(scores)
 
     def test_fewer_levels_are_easier(self, scores):
-        values = [one(scores, "accuracy", scale).value for scale in (7, 5, 3)]
+        values = [one(scores, "accuracy", scale).value for scale in SCALES]
         assert values == sorted(values)
 
     def test_a_perfect_reader_has_a_kappa_of_one_and_a_random_one_of_none(self):
         perfect = sentiment_scores.score(run(skill=60), WAYS[0], statistics=QUICK, seed=1)
-        assert one(perfect, "quadratic_kappa", 5).value == pytest.approx(1)
-        assert one(perfect, "valence_concordance", 5).value == pytest.approx(1)
+        assert one(perfect, "quadratic_kappa", "5 levels").value == pytest.approx(1)
+        assert one(perfect, "valence_concordance", "5 levels").value == pytest.approx(1)
         guess = one(
             sentiment_scores.score(run(skill=0), WAYS[0], statistics=QUICK, seed=1),
             "quadratic_kappa",
-            5,
+            "5 levels",
         )
         assert guess.low < 0 < guess.high
 
@@ -95,8 +100,8 @@ class TestScore:
             labels=EMOTIONS,
         )
         found = sentiment_scores.score(same, WAYS[0], statistics=QUICK, seed=1)
-        assert np.isnan(one(found, "valence_correlation", 5).value)
-        assert one(found, "valence_concordance", 5).value == pytest.approx(0)
+        assert np.isnan(one(found, "valence_correlation", "5 levels").value)
+        assert one(found, "valence_concordance", "5 levels").value == pytest.approx(0)
 
 
 class TestCompare:
@@ -105,7 +110,7 @@ class TestCompare:
             run("good", skill=3), run("bad", skill=1, seed=3), WAYS[0], statistics=QUICK, seed=1
         )
         accuracy = found[found["metric"] == "accuracy"]
-        assert accuracy["scale"].tolist() == [7, 5, 3]
+        assert accuracy["scale"].tolist() == SCALES
         assert (accuracy["low"] > 0).all()
         assert (accuracy["p_value"] < 0.01).all()
 
@@ -118,11 +123,11 @@ class TestCompare:
 class TestSensitivity:
     def test_holds_every_way_once_a_rule(self, table):
         counts = table[table["metric"] == "accuracy"].groupby(["scale", "rule"]).size()
-        assert counts[5].tolist() == [48, 48]
-        assert counts[3].tolist() == [3, 3], "only surprise changes a sign"
+        assert counts["5 levels"].tolist() == [48, 48]
+        assert counts["3 levels"].tolist() == [3, 3], "only surprise changes a sign"
 
     def test_its_first_way_scores_as_the_study_does(self, table, scores):
-        for scale in (5, 3):
+        for scale in SCALES[1:]:
             for metric in ("accuracy", "balanced_accuracy", "quadratic_kappa"):
                 rows = table[(table["scale"] == scale) & (table["metric"] == metric)]
                 own = rows[(rows["rule"] == "sum") & (rows["choice"] == "as chosen")]

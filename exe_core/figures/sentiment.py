@@ -69,7 +69,6 @@ def choices_chart(choices: pd.DataFrame) -> alt.FacetChart:
     columns = ["run_id", "scale", "rule", "choice", "surprise", "metric", "value"]
     data = drawable(choices, columns)
     data["metric"] = data["metric"].str.replace("_", " ")
-    data["levels"] = data["scale"].astype(str) + " levels"
     base = alt.Chart().encode(
         x=alt.X("value:Q", title="score", scale=alt.Scale(zero=False, nice=True)),
         y=alt.Y("run_id:N", title=None, sort=in_order(data["run_id"])),
@@ -92,7 +91,7 @@ def choices_chart(choices: pd.DataFrame) -> alt.FacetChart:
     return styled(
         panels.facet(
             column=alt.Column("metric:N", sort=in_order(data["metric"])),
-            row=alt.Row("levels:N", sort=in_order(data["levels"])),
+            row=alt.Row("scale:N", sort=in_order(data["scale"])),
         ).resolve_scale(x="independent")
     )
 
