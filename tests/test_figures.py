@@ -37,6 +37,7 @@ CHARTS = {
     "strata": lambda: figures.strata_chart(tables.strata()),
     "risk-coverage": lambda: figures.risk_coverage_chart(tables.risk_coverage()),
     "yield": lambda: figures.yield_chart(tables.face_counts()),
+    "recall by size": lambda: figures.recall_by_size_chart(tables.recall_by_size()),
     "noise": lambda: figures.noise_chart(tables.query_truth()),
     "claims": lambda: figures.claims_chart(tables.claims()),
 }
@@ -111,6 +112,16 @@ def test_every_chart_is_drawn_in_the_one_style_at_the_width_of_a_page(name):
     drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
     assert 300 < float(ElementTree.fromstring(drawn).get("width")) < 740
     assert "Liberation Sans" in drawn
+
+
+def test_recall_is_drawn_for_each_size_with_and_without_tiles():
+    found = tables.recall_by_size()
+    chart = figures.recall_by_size_chart(found)
+    assert sorted(values_of(chart, "recall")) == sorted(found["recall"])
+    assert set(values_of(chart, "looked at")) == {"the whole picture only", "tiles too, 2 levels"}
+    assert min(values_of(chart, "face width")) == pytest.approx((0.02 * 0.04) ** 0.5, abs=1e-4)
+    with pytest.raises(figures.ChartError, match="no column recall_low"):
+        figures.recall_by_size_chart(found.drop(columns="recall_low"))
 
 
 def test_shares_are_drawn_as_they_are_for_every_film_and_run():

@@ -7,7 +7,7 @@ all written into the page. `save` and `sheet` keep a figure under a permanent na
 """
 
 from exe_core.figures.bundle import Figure, FigureError, save, sheet
-from exe_core.figures.faces import noise_chart, yield_chart
+from exe_core.figures.faces import noise_chart, recall_by_size_chart, yield_chart
 from exe_core.figures.films import emotion_shares, share_differences, timeline
 from exe_core.figures.models import (
     claims_chart,
@@ -32,6 +32,7 @@ __all__ = [
     "emotion_shares",
     "history_chart",
     "noise_chart",
+    "recall_by_size_chart",
     "recall_chart",
     "reliability_chart",
     "risk_coverage_chart",

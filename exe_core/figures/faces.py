@@ -6,7 +6,10 @@ import altair as alt
 import pandas as pd
 
 from exe_core.figures.style import (
+    ACCENT,
+    MUTED,
     PERCENT,
+    UNIT,
     WIDTH,
     drawable,
     emotion_colour,
@@ -65,3 +68,44 @@ def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
     header = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
     row = alt.Row("label:N", sort=labels_in(data["label"]), header=header)
     return styled(bars.facet(row=row, spacing=6).resolve_scale(y="independent"))
+
+
+def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:
+    """Draw how many faces of each size are found, with and without tiles, and the intervals.
+
+    Parameters
+    ----------
+    recall
+        tile_levels (two of them), face_share_low and face_share_high (of the picture's width),
+        n_scenes, recall, recall_low and recall_high.
+    """
+    columns = ["tile_levels", "face_share_low", "face_share_high", "n_scenes"]
+    data = drawable(recall, [*columns, "recall", "recall_low", "recall_high"])
+    data["face width"] = (data["face_share_low"] * data["face_share_high"]) ** 0.5
+    data["looked at"] = [
+        f"tiles too, {levels} levels" if levels else "the whole picture only"
+        for levels in data["tile_levels"]
+    ]
+    kinds = in_order(data.sort_values("tile_levels")["looked at"])
+    sizes = alt.X(
+        "face width:Q",
+        title="width of the face, in widths of the picture",
+        scale=alt.Scale(type="log", domain=[0.02, 0.4]),
+        axis=alt.Axis(format="%", values=[0.02, 0.04, 0.08, 0.15, 0.2, 0.4]),
+    )
+    colour = alt.Color(
+        "looked at:N",
+        title=None,
+        sort=kinds,
+        scale=alt.Scale(domain=kinds, range=[MUTED, ACCENT][: len(kinds)]),
+    )
+    base = alt.Chart(data).encode(x=sizes, color=colour)
+    band = base.mark_area(opacity=0.18).encode(
+        y=alt.Y("recall_low:Q", title="share of faces found", scale=UNIT, axis=PERCENT),
+        y2="recall_high:Q",
+    )
+    tooltip = ["looked at", *columns[1:], "recall", "recall_low", "recall_high"]
+    line = base.mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=45)).encode(
+        y="recall:Q", tooltip=tooltip
+    )
+    return styled((band + line).properties(width=WIDTH - 60, height=240))
