@@ -19,7 +19,8 @@ PINS = {
 
 
 def wanted():
-    extras = [text for group in PROJECT["optional-dependencies"].values() for text in group]
+    """List what the lock holds: all but the extras that only some want."""
+    extras = PROJECT["optional-dependencies"]["test"]
     return [Requirement(text) for text in PROJECT["dependencies"] + extras]
 
 

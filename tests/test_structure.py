@@ -65,6 +65,7 @@ LAYERS = [
     {
         "epochs",
         "training",
+        "tracking",
         "inference",
         "explain",
         "costs",
