@@ -6,14 +6,15 @@ was learnt (Adebayo et al. 2018, arXiv 1810.03292).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
 import pandas as pd
 import torch
-from captum.attr import LayerGradCam
 from scipy.stats import rankdata
+from tqdm import TqdmWarning
 
 from exe_core import models, resampling
 from exe_core.ddamfn import DDAMFN
@@ -65,6 +66,11 @@ def grad_cam(
     ExplainError
         If images and labels do not fit each other or the classifier.
     """
+    with warnings.catch_warnings():
+        # it asks for a progress bar of notebooks that nothing here needs
+        warnings.simplefilter("ignore", TqdmWarning)
+        from captum.attr import LayerGradCam
+
     _check(classifier, images, labels)
     network = classifier.network.eval()
     chosen = network.get_submodule(layer or map_layer(classifier))
