@@ -127,7 +127,7 @@ def _origin(
     return {
         "title": film["title"],
         "status": film["status"],
-        "error": film["error"],
+        "error": None if film["status"] == "ok" else film["error"],
         "models": {
             run: model.card.get("weights_sha256", "unsaved") for run, model in classifiers.items()
         },
@@ -156,7 +156,7 @@ def _write(
     if len(seen):
         summary = summarise(rows)
         summary.to_csv(folder / "summary.csv", index=False)
-        described = pd.DataFrame([film]).assign(genre=None)
+        described = pd.DataFrame([film]).assign(genre="")
         drawn = {
             "timeline": figures.timeline(thinned(seen)),
             "shares": figures.emotion_shares(summary, films=described),

@@ -125,6 +125,19 @@ def make_film(path, kind, *, n=200):
     return path
 
 
+def write_film(path, pictures, *, hold=10, rate=10):
+    """Write each picture for `hold` frames."""
+    height, width = pictures[0].shape[:2]
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in pictures:
+            for _ in range(hold):
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        film.mux(stream.encode())
+    return path
+
+
 def plain_decode(path):
     """Give the time and the stored picture of each frame, by the shortest loop there is."""
     with av.open(str(path)) as film:

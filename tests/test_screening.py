@@ -2,9 +2,9 @@
 
 import shutil
 
-import av
 import numpy as np
 import pytest
+from film_samples import write_film
 from PIL import Image
 
 from exe_core import screening
@@ -13,19 +13,6 @@ from exe_core.detection import FaceFinder
 from exe_core.world.render import render_face
 
 SIZE = 160
-
-
-def write_film(path, pictures, *, hold=10):
-    """Write each picture for `hold` frames, at 10 frames a second."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10)
-        stream.width = stream.height = SIZE
-        stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            for _ in range(hold):
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 @pytest.fixture(scope="module")
