@@ -248,7 +248,7 @@ def _find(finder: FaceFinder, decoded: Decoded, *, levels: int) -> list[Face]:
     if decoded.reduction == 1:
         return finder.find(decoded.pixels, tiles=levels)
     # The detector samples its picture linearly and so blurs what is averaged already; of twice
-    # the size, it gives the boxes that it gives on the whole image.
+    # the size, it gives nearly the boxes that it gives of the whole image.
     larger = cv2.resize(decoded.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     found = finder.find(larger, tiles=levels)
     return [face.scaled(decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
