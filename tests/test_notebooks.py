@@ -78,6 +78,16 @@ def test_claims(smoke):
     assert sum(found[f"n.{name}"]["value"] for name in verdicts) == found["n.all"]["value"] > 5
 
 
+def test_sentiment(smoke):
+    found = values(smoke, "sentiment")
+    assert found["n_faces"]["value"] == 5 * load_study("smoke").world.benchmark_test_faces
+    kappa = found["exe.3 levels.quadratic_kappa"]
+    assert kappa["low"] <= kappa["value"] <= kappa["high"]
+    assert found["n_choices"]["value"] == 2**3 * 3, (
+        "of angry, fear and sad two levels, surprise three"
+    )
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_parameters_are_explained(name):
     for entry in papermill.inspect_notebook(str(ROOT / "notebooks" / f"{name}.ipynb")).values():

@@ -50,6 +50,8 @@ LAYERS = [
         "credits",
         "networks",
         "pretrained",
+        "ddamfn",
+        "released",
         "models",
         "augmentation",
         "losses",
