@@ -39,6 +39,7 @@ COLUMNS = ("fault", "tries", "survived", "lost", "twice", "leaked", "seconds")
 PHOTOS = sorted({number for numbers in FOUND.values() for number in numbers})
 TRIES = 10
 KILLS = 40
+FIRST_SEED = 100
 
 
 def of_searches(*faults: server.Fault, **settings: object) -> Meeting:
@@ -352,9 +353,9 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[dict[str, object]]]:
         trials = ("test_faults", "fault_trials", "photo_server")
         inputs = [ROOT / "exe_core" / f"{name}.py" for name in pulling + fetching]
         inputs += [ROOT / "tests" / f"{name}.py" for name in trials]
-        origin = provenance(make_study(), inputs=inputs, seed=0)
-        command = "pytest tests/test_faults.py --write-faults"
-        write_json({**origin, "command": command}, TABLE / "provenance.json")
+        origin = provenance(make_study(), inputs=inputs, seed=FIRST_SEED)
+        how = {"command": "pytest tests/test_faults.py --write-faults", "disk": "a tmpfs of 2 MiB"}
+        write_json({**origin, **how}, TABLE / "provenance.json")
 
 
 def is_nothing_lost(row: dict[str, object]) -> bool:
@@ -386,7 +387,7 @@ def test_nothing_is_lost_by_kills(trial: Callable[[int], Trial]) -> None:
 def test_nothing_is_lost_however_often(
     fault: str, trial: Callable[[int], Trial], table: list[dict[str, object]]
 ) -> None:
-    seeds = range(100, 100 + (KILLS if fault == "kill -9" else TRIES))
+    seeds = range(FIRST_SEED, FIRST_SEED + (KILLS if fault == "kill -9" else TRIES))
     try:
         row = count(ALL[fault], trial, seeds=seeds)
     except PermissionError as reason:
