@@ -19,6 +19,18 @@ from exe_core.figures.models import (
     score_table_chart,
     strata_chart,
 )
+from exe_core.figures.photos import (
+    keyword_noise_chart,
+    novelty_chart,
+    query_yield_chart,
+    whereabouts_chart,
+)
+from exe_core.figures.sentiment import (
+    choices_chart,
+    class_chart,
+    heat_over,
+    randomisation_chart,
+)
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
 
 __all__ = [
@@ -27,11 +39,18 @@ __all__ = [
     "ChartError",
     "Figure",
     "FigureError",
+    "choices_chart",
     "claims_chart",
+    "class_chart",
     "confusion_chart",
     "emotion_shares",
+    "heat_over",
     "history_chart",
+    "keyword_noise_chart",
     "noise_chart",
+    "novelty_chart",
+    "query_yield_chart",
+    "randomisation_chart",
     "recall_by_size_chart",
     "recall_chart",
     "reliability_chart",
@@ -42,5 +61,6 @@ __all__ = [
     "sheet",
     "strata_chart",
     "timeline",
+    "whereabouts_chart",
     "yield_chart",
 ]

@@ -1,0 +1,119 @@
+"""The tables of a pull and of the crop after it, small or made from a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from exe_core.photo_labels import decide_labels, found_by
+from exe_core.settings import Set
+
+SETS = {
+    "pexels-v2": Set(kind="photos", source="pexels", design="v2"),
+    "pixabay-v2": Set(kind="photos", source="pixabay", design="v2"),
+}
+QUERIES = {"mad": "angry", "sad": "sad", "crying": "sad", "happy": "happy", "smiling": "happy"}
+
+_HITS = [  # photo, query, page, rank
+    (1, "mad", 1, 1),
+    (2, "mad", 1, 2),
+    (3, "sad", 1, 1),
+    (4, "sad", 1, 2),
+    (3, "sad", 2, 1),
+    (5, "sad", 2, 2),
+    (6, "crying", 1, 1),
+    (7, "crying", 1, 2),
+    (5, "crying", 1, 3),
+    (1, "crying", 1, 4),
+    (8, "happy", 1, 1),
+    (9, "happy", 1, 2),
+    (10, "smiling", 1, 1),
+]
+_FAILED = {4: "HTTP 404: not there", 9: "damaged: broken data stream at 123456"}
+_STATUS = {6: "no face", 8: "unreadable"}
+
+
+def make_pull(
+    *, seed: int | None = None, n: int = 0, rule: str = "drop"
+) -> dict[str, pd.DataFrame]:
+    """Make hits, photos, requests, images, faces, splits and truth; from a seed, of n hits.
+
+    Without a seed: ten photos of one source, photo 1 under two labels, 2 and 10 one picture.
+    """
+    hits = _hits_of("pexels", _HITS) if seed is None else _random_hits(seed, n)
+    hits = hits.drop_duplicates(["photo_id", "design", "query"], ignore_index=True)
+    photos = hits[["photo_id", "source"]].drop_duplicates(ignore_index=True)
+    number = photos["photo_id"].str.extract(r":(\d+)")[0].astype(int)
+    photos["error"] = number.map(_FAILED)
+    photos["status"] = np.where(photos["error"].isna(), "ok", "failed")
+    requests = _requests(hits)
+    images = _images(hits, photos, requests, rule)
+    faces = images[images["status"] == "ok"][["item_id", "set_name"]].reset_index(drop=True)
+    faces["face_id"] = faces["set_name"] + "/" + faces["item_id"] + "/0"
+    faces["group_id"] = faces["item_id"].replace("pexels:10", "pexels:2")
+    faces["label"] = images.loc[images["status"] == "ok", "label"].to_numpy()
+    faces["path"] = "data/a.png"
+    sides = np.array(["train", "train", "val", "test", "train"])
+    splits = faces[["face_id"]].assign(split=sides[np.arange(len(faces)) % 5])
+    truth = photos[["photo_id"]].rename(columns={"photo_id": "item_id"})
+    return {
+        "hits": hits,
+        "photos": photos,
+        "requests": requests,
+        "images": images.drop(columns="label"),
+        "faces": faces.assign(is_primary=True),
+        "splits": splits,
+        "truth": truth.assign(label_true=np.where(number % 4 == 1, "happy", "sad")),
+    }
+
+
+def _hits_of(source: str, rows: list[tuple[int, str, int, int]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["number", "query", "page", "rank"])
+    table["photo_id"] = source + ":" + table["number"].astype(str)
+    return table.drop(columns="number").assign(
+        label=table["query"].map(QUERIES), source=source, design="v2"
+    )
+
+
+def _random_hits(seed: int, n: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.concat(
+        [
+            _hits_of(
+                source,
+                [
+                    (int(rng.integers(1, 20)), str(rng.choice(list(QUERIES))), 1, rank)
+                    for rank in range(1, n + 1)
+                ],
+            )
+            for source in ("pexels", "pixabay")
+        ],
+        ignore_index=True,
+    )
+
+
+def _requests(hits: pd.DataFrame) -> pd.DataFrame:
+    page = ["source", "design", "query", "page"]
+    table = hits.groupby(page, sort=False, as_index=False).agg(n_returned=("rank", "max"))
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    table["requested_at"] = start + pd.to_timedelta(np.arange(len(table)), unit="s")
+    table["n_new"] = table["n_returned"] - (table["page"] - 1)
+    again = table.assign(n_new=0, requested_at=table["requested_at"] + pd.Timedelta(days=1))
+    failed = table.head(1).assign(page=2, error="timeout", n_returned=0, n_new=0)
+    return pd.concat([table.assign(error=None), again.assign(error=None), failed])
+
+
+def _images(
+    hits: pd.DataFrame, photos: pd.DataFrame, requests: pd.DataFrame, rule: str
+) -> pd.DataFrame:
+    ok = photos.loc[photos["status"] == "ok", "photo_id"]
+    parts = []
+    for name, chosen in SETS.items():
+        decided = decide_labels(found_by(hits, chosen), rule, requests=requests)
+        decided = decided[decided["photo_id"].isin(ok)].assign(set_name=name)
+        number = decided["photo_id"].str.extract(r":(\d+)")[0].astype(int)
+        status = number.map(_STATUS).fillna("ok")
+        n_faces = status.map({"ok": 1, "no face": 0}).astype("Int64")
+        parts.append(decided.assign(status=status, n_faces=n_faces))
+    images = pd.concat(parts, ignore_index=True).rename(columns={"photo_id": "item_id"})
+    return images[["item_id", "set_name", "label", "status", "n_faces"]]
