@@ -58,6 +58,7 @@ class Puller:
     is_spent: bool = False
     begun: set[str] = field(default_factory=set)
     pending: deque[_Pending] = field(default_factory=deque)
+    pool: ThreadPoolExecutor = field(init=False)
 
     def run(self) -> list[str]:
         """Pull all queries; list the unfinished ones with the reason."""
@@ -179,6 +180,8 @@ class Puller:
             row |= {
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                 "path": os.path.relpath(path, ROOT),
+                # of the file, which may have been there before its row
+                "retrieved_at": datetime.fromtimestamp(path.stat().st_mtime, UTC),
                 "phash": perceptual_hash(image),
                 "status": "ok",
                 "error": UNREPORTED if self.search.wants_reports else None,

@@ -297,9 +297,11 @@ def test_an_answer_of_another_form_names_the_field(home: Path, site: Site) -> No
 def test_a_lost_table_of_photos_is_made_again(home: Path, site: Site) -> None:
     study = make_study()
     run(study, site)
+    before = read(study, "photos")
     study.table("photos").unlink()
     run(study, site)
     assert outcome(study) == EXPECTED
+    pd.testing.assert_frame_equal(read(study, "photos"), before)
     assert site.count("/photos/") == 7, "photos that were on disk were downloaded again"
 
 
