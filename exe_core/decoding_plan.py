@@ -137,11 +137,13 @@ def _next(packets: Iterator[av.Packet]) -> av.Packet | None:
 
 def _check(index: Index) -> None:
     times = index.pts[index.shown]
+    if not len(times):
+        raise NoPlanError("no picture of it is shown")
     if len(np.unique(times)) < len(times):
         raise NoPlanError("several pictures have one time")
     if not index.starts[0]:
         raise NoPlanError("it begins with a picture that needs earlier ones")
-    if len(times) and times.min() < index.pts[0]:
+    if times.min() < index.pts[0]:
         raise NoPlanError("it begins with pictures that decoders leave out")
 
 

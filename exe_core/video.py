@@ -163,19 +163,20 @@ class Samples(Iterator[Sample]):
         numbers = {} if index is None else {int(p): k for k, p in enumerate(index.pts[index.order])}
         with film_file.opened(self._path) as (container, stream):
             stream.thread_type = "AUTO"
-            start_s, duration_s = film_file.start_s(container), film_file.end_s(container, stream)
+            unit_s, start_s = float(stream.time_base or 0), film_file.start_s(container)
+            duration_s = film_file.end_s(container, stream)
             damage: list[str] = []
             seen, end_s = [], float("nan")
             for count, frame in enumerate(_frames(container, stream, damage)):
                 number = numbers.get(frame.pts or 0, count)
-                time_s = float("nan") if frame.time is None else frame.time - start_s
+                time_s = math.nan if frame.pts is None else frame.pts * unit_s - start_s
                 if choose(number, time_s) and number > after:
                     yield Sample(number, time_s, film_file.upright(frame))
                 seen.append(number)
                 end_s = time_s + film_file.frame_length_s(stream, frame)
             if not seen:
                 raise VideoError(f"{self._path.name}: no frame can be decoded ({_first(damage)})")
-            gaps = _gaps(index, seen, clock=(float(stream.time_base or 0), start_s))
+            gaps = _gaps(index, seen, clock=(unit_s, start_s))
         self.coverage = Coverage(len(seen), len(damage), end_s, duration_s, gaps)
 
     def _chooser(self) -> Callable[[int, float], bool]:

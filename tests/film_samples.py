@@ -31,6 +31,10 @@ class Kind:
     """Whether a plan is expected to hold."""
 
     @property
+    def title(self):
+        return self.name.rpartition(".")[0]
+
+    @property
     def mark(self):
         """Its parameter of a test: the encoders that take seconds to start are slow."""
         slow = [pytest.mark.slow] if self.codec in ("libsvtav1", "libx265") else []
@@ -39,6 +43,7 @@ class Kind:
 
 QUICK = {"preset": "ultrafast"}
 B_PYRAMID = {"preset": "fast", "bf": "5", "b-pyramid": "normal", "g": "60", "refs": "4"}
+LAGGING = {"deadline": "good", "cpu-used": "5", "lag-in-frames": "25", "g": "60", "crf": "30"}
 SVT = {"preset": "12", "g": "32"}
 X265 = "log-level=none:pools=1:frame-threads=1"
 KINDS = [
@@ -73,7 +78,7 @@ KINDS = [
     Kind("hevc layers.mkv", "libx265", {"x265-params": f"temporal-layers=3:keyint=30:{X265}"}),
     Kind("hevc 10 bit.mp4", "libx265", {"x265-params": X265}, pixels="yuv420p10le"),
     Kind("vp9.webm", "libvpx-vp9", {"deadline": "realtime", "g": "30"}),
-    Kind("vp9 hidden frames.mkv", "libvpx-vp9", {"lag-in-frames": "25", "g": "60", "crf": "30"}),
+    Kind("vp9 hidden frames.mkv", "libvpx-vp9", LAGGING),
     Kind("vp8.webm", "libvpx", {"deadline": "realtime", "g": "30"}, planned=False),
     Kind("av1.mkv", "libsvtav1", SVT | {"svtav1-params": "lp=1"}),
     Kind("av1 open GOP.mp4", "libsvtav1", SVT | {"svtav1-params": "lp=1:irefresh-type=1"}),

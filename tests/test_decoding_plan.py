@@ -80,7 +80,7 @@ def test_every_frame_wanted_is_every_packet_fed():
 
 
 @pytest.mark.parametrize(
-    ("name", "starts", "spares"),
+    ("name", "starts", "some_are_spared"),
     [
         ("h264 closed GOP.mp4", [0, 24, 48], True),
         ("h264 open GOP.mp4", [0], True),
@@ -90,21 +90,20 @@ def test_every_frame_wanted_is_every_packet_fed():
         ("prores.mov", list(range(60)), True),
     ],
 )
-def test_starts_are_read_from_the_pictures_not_from_the_container(tmp_path, name, starts, spares):
+def test_starts_are_read_from_the_pictures_not_from_the_container(
+    tmp_path, name, starts, some_are_spared
+):
     index = index_of(make_film(tmp_path / name, KIND[name], n=60))
     assert np.flatnonzero(index.starts).tolist() == starts
-    assert index.spared.any() == spares
+    assert index.spared.any() == some_are_spared
     assert index.fault is None
 
 
 @pytest.mark.slow
 def test_only_the_highest_layer_is_spared(tmp_path):
+    """In three temporal layers of one B-frame each, that is every other picture at most."""
     path = make_film(tmp_path / "film.mkv", KIND["hevc layers.mkv"], n=60)
-    with av.open(str(path)) as film:
-        heads = [bytes(packet)[:400] for packet in film.demux(video=0) if packet.size]
-    spared = index_of(path).spared
-    assert len(heads) == len(spared)
-    assert 0 < spared.mean() < 0.7
+    assert 0.2 < index_of(path).spared.mean() <= 0.5
 
 
 def test_pictures_hidden_by_an_edit_list_are_no_frames(tmp_path):

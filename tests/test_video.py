@@ -1,14 +1,13 @@
 """Films: the very frames of a plain decode, on real files of several kinds, whole and damaged."""
 
 import av
-import cv2
 import numpy as np
 import pytest
-from film_samples import KINDS, RATE, UNEVEN_MS, Kind, make_film, opencv_decode, plain_decode
+from film_samples import KINDS, UNEVEN_MS, Kind, make_film, opencv_decode, plain_decode
 
 from exe_core import video
 
-N, WIDTH, HEIGHT = 50, 64, 48
+N = 50
 PLAIN = Kind("plain.mp4")
 
 
@@ -86,26 +85,10 @@ def test_a_step_in_seconds_gives_the_first_frame_after_each_mark(tmp_path, name)
 
 
 def test_seconds_need_timestamps(tmp_path):
-    path = tmp_path / "film.h264"
-    with av.open(str(make_film(tmp_path / "film.mp4", PLAIN, n=20))) as film:
-        annex_b = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", film.streams.video[0])
-        packets = [q for p in film.demux(video=0) for q in annex_b.filter(p)]
-        path.write_bytes(b"".join(bytes(packet) for packet in packets))
+    path = make_film(tmp_path / "film.h264", PLAIN, n=20)
     assert len(list(video.sample_frames(path, every=1))) == 20
-
-
-def test_probe_tells_what_the_file_says(tmp_path):
-    info = video.probe(make_film(tmp_path / "film.mp4", PLAIN, n=N))
-    assert (info.codec, info.width_px, info.height_px, info.n_frames) == ("h264", WIDTH, HEIGHT, N)
-    assert info.fps == RATE
-    assert info.duration_s == pytest.approx(N / 24, abs=0.01)
-
-
-def test_probe_gives_the_size_of_the_upright_picture(tmp_path):
-    path = make_film(tmp_path / "film.mov", Kind("film.mov", matrix=(0, 1, -1, 0)))
-    info = video.probe(path)
-    first = next(video.sample_frames(path))
-    assert (info.height_px, info.width_px) == first.rgb.shape[:2] == (WIDTH, HEIGHT)
+    with pytest.raises(video.VideoError, match="no timestamps"):
+        list(video.sample_frames(path, every_seconds=0.1))
 
 
 def test_longer_step_than_the_film_gives_its_first_frame(whole):
@@ -153,59 +136,57 @@ def test_damage_within_is_passed_over_and_counted(whole, tmp_path, caplog):
     times = [sample.time_s for sample in samples]
     assert samples.coverage.n_damaged > 0
     assert not samples.coverage.is_complete
+    assert "is damaged" in samples.sequential_because
     assert times[-1] == pytest.approx(239 / 24, abs=0.01)
     assert "packets damaged" in caplog.text
 
 
-def picture(suffix):
-    return cv2.imencode(suffix, np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+def test_frames_after_damage_keep_their_numbers(whole, tmp_path):
+    """A plain decode would count them one less for each picture that is lost."""
+    content, step = bytearray(whole.read_bytes()), 10
+    with av.open(str(whole)) as film:
+        packets = [packet for packet in film.demux(video=0) if packet.size]
+        place, size = packets[60].pos, packets[60].size
+    content[place : place + size] = bytes(size)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(content)
+    samples = video.sample_frames(path, every=step)
+    times = {sample.frame: sample.time_s for sample in samples}
+    for sample in video.sample_frames(whole, every=step):
+        assert times.get(sample.frame, sample.time_s) == sample.time_s
+    assert len(times) >= 240 / step - 1
+    ((start, end),) = samples.coverage.gaps_s
+    assert 0 < end - start < 0.2
+    assert f"nothing from {start:.1f} to" in str(samples.coverage)
+
+
+def test_a_stop_in_reading_goes_on_as_a_whole_decode_where_the_plan_broke(whole, monkeypatch):
+    """Frames come once, whatever happens between them."""
+    real, given = video._fed, []
+
+    def broken(*arguments):
+        for frame in real(*arguments):
+            given.append(frame)
+            if len(given) == 30:
+                raise video.NoPlanError("it is a test")
+            yield frame
+
+    expected = [(sample.frame, sample.time_s) for sample in video.sample_frames(whole, every=10)]
+    monkeypatch.setattr(video, "_fed", broken)
+    samples = video.sample_frames(whole, every=10)
+    assert [(sample.frame, sample.time_s) for sample in samples] == expected
+    assert samples.sequential_because == "it is a test"
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "reason"),
+    ("steps", "fault"),
     [
-        ("empty.mp4", b"", "empty"),
-        ("text.mp4", b"not a film\n" * 100, "no film that FFmpeg can read"),
-        ("text.txt", b"not a film\n" * 100, "no moving picture"),
-        ("noise.mkv", np.random.default_rng(0).bytes(5000), "no film that FFmpeg can read"),
-        ("photo.jpg", picture(".jpg"), "no moving picture"),
-        ("photo.mp4", picture(".png"), "no moving picture"),
+        ({"every": 0}, "every must be 1 or more, got 0"),
+        ({"every_seconds": 0}, "every_seconds must be over 0, got 0"),
+        ({"every_seconds": float("nan")}, "over 0, got nan"),
+        ({"every": 1, "every_seconds": 1}, "give one step"),
     ],
 )
-def test_what_is_no_film_is_refused_at_once(tmp_path, name, content, reason):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(video.VideoError, match=f"{name}.*{reason}"):
-        video.sample_frames(path)
-
-
-def test_film_cut_off_before_its_index_is_refused(tmp_path):
-    path = make_film(tmp_path / "film.mp4", PLAIN, n=N)
-    path.write_bytes(path.read_bytes()[:-1500])
-    with pytest.raises(video.VideoError, match="index"):
-        video.sample_frames(path)
-
-
-def test_sound_alone_is_refused(tmp_path):
-    path = tmp_path / "sound.m4a"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=44100)
-        sound = av.AudioFrame.from_ndarray(
-            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
-        )
-        sound.sample_rate = 44100
-        container.mux(stream.encode(sound))
-        container.mux(stream.encode())
-    with pytest.raises(video.VideoError, match=r"no moving picture.*audio"):
-        video.probe(path)
-
-
-def test_missing_file_and_folder_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "absent.mp4"):
-        with pytest.raises(video.VideoError, match=f"no film at {path}"):
-            video.sample_frames(path)
-
-
-def test_step_must_be_positive(whole):
-    with pytest.raises(ValueError, match="1 or more, got 0"):
-        video.sample_frames(whole, every=0)
+def test_one_step_is_given_and_is_positive(whole, steps, fault):
+    with pytest.raises(ValueError, match=fault):
+        video.sample_frames(whole, **steps)

@@ -1,0 +1,208 @@
+"""How much faster a film is read than by the published loop, and with what memory: within one run.
+
+pytest tests/benchmarks/test_bench_films.py --benchmark-enable
+
+FILM_SECONDS (20 by default, 300 for the figures of the paper) is the length of the film. The
+published loop reads every frame once for each model, looks for faces in every 100th, and shows the
+largest face to the model by itself.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from film_samples import Kind
+from film_samples import make_film as make_small
+from long_film import make_film, repeated
+from PIL import Image
+from torchvision import transforms
+
+from exe_core import inference, models, screening, video
+from exe_core.cropping import crop
+from exe_core.detection import FaceFinder
+from exe_core.settings import Crop
+
+SECONDS = int(os.environ.get("FILM_SECONDS", "20"))
+PIECE = 50
+"""The film repeats a piece of at most this many seconds: encoding takes longer than all else."""
+EVERY, SIZE, LABELS = 100, 224, ("angry", "fear", "happy", "sad", "surprise")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    kept = os.environ.get("FILM_KEPT")
+    path = Path(kept) if kept else tmp_path_factory.mktemp("films") / "film.mp4"
+    piece = min(SECONDS, PIECE)
+    return path if path.exists() else make_film(path, seconds=piece, repeat=SECONDS // piece)
+
+
+@pytest.fixture(scope="module")
+def classifiers():
+    """Four ResNet18 whose batch norms have seen data."""
+    made = []
+    for seed in range(4):
+        network = models.build("resnet18", n_classes=len(LABELS), seed=seed)
+        network.train()(torch.rand(8, 3, SIZE, SIZE))
+        shown = models.Preprocessing(size=SIZE)
+        made.append(models.Classifier(network.eval(), LABELS, shown, {}))
+    return made
+
+
+@pytest.fixture(scope="module")
+def finder():
+    with FaceFinder() as found:
+        yield found
+
+
+def published(film, classifiers, finder):
+    """Give the probabilities of each model for each frame that has a face."""
+    shown = classifiers[0].preprocessing
+    prepare = transforms.Compose(
+        [
+            transforms.Resize((SIZE, SIZE)),
+            transforms.ToTensor(),
+            transforms.Normalize(shown.mean, shown.std),
+        ]
+    )
+    found = {}
+    for k, classifier in enumerate(classifiers):
+        capture, number = cv2.VideoCapture(str(film)), 0
+        while True:
+            is_there, bgr = capture.read()
+            if not is_there:
+                break
+            if number % EVERY == 0:
+                rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+                faces = finder.find(rgb)
+                if faces:
+                    face = Image.fromarray(crop(rgb, faces[0], size=SIZE, margin=0.1))
+                    with torch.no_grad():
+                        logits = classifier.network(prepare(face).unsqueeze(0))
+                    found[k, number] = logits.softmax(dim=1)[0].numpy()
+            number += 1
+    return found
+
+
+def ours(film, classifiers, finder, store):
+    """Decode and detect once, keep the crops, show them to all models in batches."""
+    row = screening.find_films([film]).iloc[0].to_dict()
+    screened = screening.screen_film(
+        row,
+        store=store,
+        finder=finder,
+        settings=Crop(size=SIZE, margin=0.1),
+        step=screening.Step(every=EVERY),
+    )
+    numbers = screened.faces["item_id"].str.rpartition(":")[2].astype(int)
+    crops = [np.asarray(Image.open(screening.ROOT / path)) for path in screened.faces["path"]]
+    return {
+        (k, number): row
+        for k, classifier in enumerate(classifiers)
+        for number, row in zip(numbers, inference.predict(classifier, crops), strict=True)
+    }
+
+
+def timed(work, *arguments):
+    """Give what a function gives, and its seconds: of the clock, and of all processors."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = work(*arguments)
+    return found, np.array([time.perf_counter() - wall, time.process_time() - cpu])
+
+
+def test_a_film_through_four_networks(benchmark, ratio, film, classifiers, finder, tmp_path):
+    """Time the published loop once and ours twice, before and after it."""
+    aims = {"fp32": (1e-5, 13.0), "bf16": (0.05, 16.0)}
+    quick = {
+        precision: [inference.hastened(each, precision=precision) for each in classifiers]
+        for precision in aims
+    }
+    for networks in quick.values():
+        inference.predict(networks[0], np.zeros((2, SIZE, SIZE, 3), np.uint8))
+
+    def all_ways():
+        runs = {precision: [] for precision in aims}
+        for turn in ("before", "after"):
+            for precision, networks in quick.items():
+                store = tmp_path / turn / precision
+                runs[precision].append(timed(ours, film, networks, finder, store))
+            if turn == "before":
+                expected, theirs = timed(published, film, classifiers, finder)
+        return runs, expected, theirs
+
+    runs, expected, theirs = benchmark.pedantic(all_ways, rounds=1)
+    for precision, (within, aim) in aims.items():
+        wall, cpu = theirs / np.mean([seconds for _, seconds in runs[precision]], axis=0)
+        what = f"film of {SECONDS} s through four ResNet18, {precision}"
+        ratio(what, wall, aim=aim)
+        ratio(f"{what}, processor time", cpu, aim=aim)
+        for found, _ in runs[precision]:
+            assert found.keys() == expected.keys()
+            assert max(np.abs(found[key] - expected[key]).max() for key in expected) < within
+
+
+def whole(film):
+    """Decode every frame on all cores, and convert none: what `ffmpeg -i film -f null -` does."""
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        return sum(1 for _ in container.decode(stream))
+
+
+def test_decoding_against_a_whole_decode(benchmark, ratio, film):
+    """Time both in turn; the ratio is the median of three."""
+    ratios = []
+
+    def both():
+        start = time.perf_counter()
+        n = whole(film)
+        between = time.perf_counter()
+        assert len(list(video.sample_frames(film, every=EVERY))) == -(-n // EVERY)
+        ratios.append((between - start) / (time.perf_counter() - between))
+
+    benchmark.pedantic(both, rounds=3)
+    ratio(f"decoding a film of {SECONDS} s by plan, not as a whole", np.median(ratios), aim=2.5)
+
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from exe_core import video
+for sample in video.sample_frames(sys.argv[1], every=int(sys.argv[2])):
+    pass
+# getrusage counts what the process that started this one had in memory
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+
+
+def peak_mib(film, every):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(film), str(every)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_memory_does_not_grow_with_the_film(benchmark, film, tmp_path):
+    """Two hours of small pictures cost little more than their first 20 s, so a wide film does too.
+
+    What grows is the index of packets.
+    """
+    short = make_small(tmp_path / "short.mp4", Kind("short.mp4"), n=480)
+    long = repeated(short, tmp_path / "long.mp4", times=360)
+    assert video.probe(long).duration_s == pytest.approx(7200)
+    small = peak_mib(short, EVERY)
+    growth = benchmark.pedantic(lambda: peak_mib(long, EVERY) - small, rounds=1)
+    wide = peak_mib(film, EVERY)
+    benchmark.extra_info |= {"MiB of a wide film": wide, "MiB more of two hours": growth}
+    assert growth < 150
+    assert wide + growth < 1536
