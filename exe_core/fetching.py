@@ -63,6 +63,7 @@ class QuotaError(SourceError):
     def __init__(self, reason: str, wait_s: float) -> None:
         back = datetime.now(UTC) + timedelta(seconds=min(wait_s, _YEAR_S))
         super().__init__(f"{reason}: come back after {back:%Y-%m-%d %H:%M} UTC")
+        self.wait_s = wait_s
 
 
 def wait_asked(headers: httpx.Headers) -> float | None:

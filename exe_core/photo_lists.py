@@ -107,6 +107,9 @@ class ListSearch:
         names = [photo.photo_id for photo in self._photos(page)]
         return f"{page.query}, {len(names)} listed, {_digest(' '.join(names))}"
 
+    def wait_turn(self) -> None:
+        """Wait for nobody."""
+
     def ask(self, page: Page) -> Answer:
         """Give a page of the list."""
         photos, end = self._photos(page), page.page * self._per_page

@@ -13,7 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 PAGES_AHEAD = 1
 """Pages that are searched for while the photos of one are still on their way."""
 UNREPORTED = "its download is not reported yet"
+
+Result = TypeVar("Result")
 
 
 class _Pending(NamedTuple):
@@ -104,7 +107,7 @@ class Puller:
 
     def _pull_page(self, page: Page, *, label: str, room: int | None) -> Row:
         """Search for a page, write down what it gave, and send for its photos."""
-        row, photos = self.fetcher().persist(lambda: self._ask(page))
+        row, photos = self._persist(lambda: self._ask(page))
         found = {photo.photo_id: photo for photo in photos[:room]}
         hits = [
             {"photo_id": photo_id, "label": label, **page._asdict(), "rank": rank}
@@ -121,6 +124,7 @@ class Puller:
 
     def _ask(self, page: Page) -> tuple[Row, list[Found]]:
         """Ask for a page once; a request that fails is a row at once."""
+        self.search.wait_turn()
         row: Row = {"requested_at": datetime.now(UTC), **page._asdict()}
         row |= {"asked": self.search.asked(page), "is_last": False, "error": None}
         row |= {"n_returned": 0, "n_kept": 0, "n_new": 0, "share_new": None}
@@ -159,8 +163,24 @@ class Puller:
         for photo in page.photos:
             row = self.ledger.photos.get(photo.photo_id)
             if row and row["error"] == UNREPORTED and not self.stop.is_set():
-                self.search.tell(photo)
+                self._persist(partial(self._tell, photo))
                 self.ledger.add_photo(row | {"error": None, "reported_at": datetime.now(UTC)})
+
+    def _tell(self, photo: Found) -> None:
+        self.search.wait_turn()
+        self.search.tell(photo)
+
+    def _persist(self, attempt: Callable[[], Result]) -> Result:
+        """Try until it is done, and through spent quotas as far as the study waits for them."""
+        while True:
+            try:
+                return self.fetcher().persist(attempt)
+            except QuotaError as spent:
+                if spent.wait_s > self.study.pull.wait_for_quota_s:
+                    raise
+                log.info("%s is waited for: %s", self.source, spent)
+                self.ledger.save()
+                self.fetcher().sleep(spent.wait_s)
 
     def _download(self, photo: Found) -> None:
         """Have a photo on disk, or the reason why not."""

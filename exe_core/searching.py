@@ -68,6 +68,9 @@ class Search(Protocol):
     def asked(self, page: Page) -> str:
         """Put the question in a line, without the key: another question has another answer."""
 
+    def wait_turn(self) -> None:
+        """Wait until there may be a request."""
+
     def ask(self, page: Page) -> Answer:
         """Ask for a page once."""
 
@@ -75,7 +78,7 @@ class Search(Protocol):
         """Have a photo at `path`, whole or not at all, and give its pixels."""
 
     def tell(self, photo: Found) -> None:
-        """Report that a photo was downloaded."""
+        """Report once that a photo was downloaded."""
 
     def describe(self, photo: Found) -> Row:
         """Give what the source says of a photo, as columns of the table photos."""
@@ -145,9 +148,11 @@ class Quota:
         remaining_s = self._remaining_s()
         if self.left is None or self.left >= self._slow_below or not remaining_s:
             return 0.0
-        if self.left == 0 and remaining_s > LONGEST_WAIT_S:
+        if self.left > 0:
+            return min(remaining_s / (self.left + 1), LONGEST_PAUSE_S)
+        if remaining_s > LONGEST_WAIT_S:
             raise QuotaError("the quota is spent", remaining_s)
-        return remaining_s if not self.left else min(remaining_s / (self.left + 1), LONGEST_PAUSE_S)
+        return remaining_s
 
     def _remaining_s(self) -> float:
         return max(self._renewed - time.monotonic(), 0.0)
@@ -206,8 +211,19 @@ class SiteSearch:
         usual = {name: value for name, value in self.site.filters.items() if value is not None}
         return Asked(page.query, page.page, self.per_page, usual | self.filters, key)
 
+    def wait_turn(self) -> None:
+        """Wait until the quota allows a request.
+
+        Raises
+        ------
+        QuotaError
+            If that is longer than one waits here.
+        """
+        if pause_s := self.quota.pause_s():
+            self.fetcher().sleep(pause_s)
+
     def ask(self, page: Page) -> Answer:
-        """Ask for a page once, when the quota allows.
+        """Ask for a page once.
 
         Raises
         ------
@@ -239,8 +255,6 @@ class SiteSearch:
 
     def _get(self, url: str, **arguments: dict[str, str]) -> httpx.Response:
         self.http_status = None
-        if pause_s := self.quota.pause_s():
-            self.fetcher().sleep(pause_s)
         answer = self.fetcher().get(url, **arguments)
         self.http_status = answer.status_code
         if answer.is_success:
@@ -249,6 +263,7 @@ class SiteSearch:
 
     def _accept(self, answer: httpx.Response) -> None:
         spent = self.site.spent
+        # from here on said as the other sites say it
         if answer.status_code == httpx.codes.FORBIDDEN and spent and spent in answer.text:
             answer.status_code = httpx.codes.TOO_MANY_REQUESTS
         self.fetcher().accept(answer, window_s=self.quota.wait_s())
@@ -258,7 +273,7 @@ class SiteSearch:
         return self.fetcher().photo(photo.url, path)
 
     def tell(self, photo: Found) -> None:
-        """Report that a photo was downloaded.
+        """Report once that a photo was downloaded.
 
         Raises
         ------
@@ -268,8 +283,7 @@ class SiteSearch:
         url = photo.report_url or ""
         if self.site.report is None or not url.startswith(_origin(self.endpoint) + "/"):
             raise SourceError(f"{photo.photo_id}: its download can't be reported to {url!r:.80}")
-        arguments = self.site.report(self.key)
-        self.fetcher().persist(lambda: self._accept(self._get(url, **arguments)))
+        self._accept(self._get(url, **self.site.report(self.key)))
 
     def describe(self, photo: Found) -> Row:
         """Give what the site says of a photo, as columns of the table photos."""

@@ -124,6 +124,12 @@ class Pull(Part):
     slow_below_quota: int = Field(
         20, ge=0, description="with fewer requests left, they are spread over the time till more"
     )
+    wait_for_quota_s: float = Field(
+        0.0,
+        ge=0,
+        description="a spent quota is waited for if there is more within so many seconds; else its "
+        "source is left to the next pull",
+    )
     filters: dict[str, dict[str, str]] = Field(
         default={},
         description="source -> what its searches are narrowed by, as the source names it",

@@ -110,11 +110,28 @@ def test_a_spent_quota_is_not_asked_again_and_the_next_pull_goes_on(site: Site) 
     with pytest.raises(IncompletePullError, match=r"on \(the quota is spent: come back after"):
         run(small_study(), site)
     assert pages_asked(site) == ["happy face 1"]
+    assert len(read(small_study(), "requests")) == 1
     assert len(read(small_study(), "photos")) == 4, "what was found was had"
     site.quota = {}
     run(small_study(), site)
     assert pages_asked(site) == ["happy face 1", "happy face 2", "sad face 1"]
     assert len(read(small_study(), "photos")) == 7
+
+
+def test_a_study_may_wait_for_its_quota(site: Site) -> None:
+    site.faults["query=sad"] = [status(429, Retry_After="3000"), status(429, Retry_After="500")]
+    clock = Clock()
+    run(small_study(wait_for_quota_s=3600), site, clock)
+    assert clock.waits == [3000, 500]
+    assert len(read(small_study(), "photos")) == 7
+    requests = read(small_study(), "requests")
+    assert requests.http_status.tolist() == [200, 200, 429, 429, 200]
+
+
+def test_a_quota_that_is_far_off_is_not_waited_for(site: Site) -> None:
+    site.faults["query=sad"] = [status(429, Retry_After="4000")]
+    with pytest.raises(IncompletePullError, match="come back after"):
+        run(small_study(wait_for_quota_s=3600), site)
 
 
 def test_a_refusal_without_a_time_waits_for_the_quota_that_was_spent(site: Site) -> None:
