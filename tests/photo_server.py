@@ -240,6 +240,17 @@ def drip(code: int, body: bytes, headers: dict[str, str]) -> Answer:
     return code, parts(), headers
 
 
+def slowly(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+    """Send one half, and a little later the other."""
+
+    def parts() -> Iterator[bytes]:
+        yield body[: len(body) // 2]
+        time.sleep(0.03)
+        yield body[len(body) // 2 :]
+
+    return code, parts(), headers
+
+
 def endless(code: int, body: bytes, headers: dict[str, str]) -> Answer:
     """Send more than a photo may hold, and say that it is little."""
     return 200, (body + bytes(2**20) for _ in range(10**4)), {}

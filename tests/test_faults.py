@@ -221,7 +221,7 @@ def read_only_folder(trial: Trial) -> Iterator[None]:
 @contextmanager
 def killed(trial: Trial) -> Iterator[None]:
     """SIGKILL one to three times: after some number of requests, and some milliseconds more."""
-    trial.site.photo_delay_s = 0.02
+    trial.site.faults["/photos/"] = Always(server.slowly)
     n_kills, n_requests = trial.rng.randint(1, 3), 2 * (len(PHOTOS) + 3)
     while n_kills:
         process = trial.pull_aside()
@@ -237,6 +237,7 @@ def killed(trial: Trial) -> Iterator[None]:
         else:  # it was done before: from the beginning
             assert process.exitcode == 0
             shutil.rmtree(trial.study.raw)
+    trial.site.faults.clear()
     yield
 
 
