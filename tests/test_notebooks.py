@@ -54,6 +54,15 @@ def test_crop(smoke):
     assert 0.8 < found["pexels-v2.yield"]["value"] < 1
 
 
+def test_curate(smoke):
+    found = values(smoke, "curate")
+    assert found["used"]["value"] < found["returned"]["value"]
+    assert found["labelled_by"]["value"] == "the truth of the world"
+    noise = found["noise"]
+    assert noise["low"] <= noise["value"] <= noise["high"]
+    assert noise["low"] <= found["known"]["value"] <= noise["high"]
+
+
 @pytest.mark.parametrize("run", load_study("smoke").runs)
 def test_train(smoke, run):
     found = values(smoke, f"train-{run}")
