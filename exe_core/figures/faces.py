@@ -91,13 +91,14 @@ def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:
         "face width:Q",
         title="width of the face, in widths of the picture",
         scale=alt.Scale(type="log", domain=[0.02, 0.4]),
-        axis=alt.Axis(format="%", values=[0.02, 0.04, 0.08, 0.15, 0.2, 0.4]),
+        axis=alt.Axis(format="%", values=[0.02, 0.04, 0.08, 0.15, 0.4], labelOverlap=False),
     )
     colour = alt.Color(
         "looked at:N",
         title=None,
         sort=kinds,
         scale=alt.Scale(domain=kinds, range=[MUTED, ACCENT][: len(kinds)]),
+        legend=alt.Legend(symbolOpacity=1),
     )
     base = alt.Chart(data).encode(x=sizes, color=colour)
     band = base.mark_area(opacity=0.18).encode(

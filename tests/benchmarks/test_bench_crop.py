@@ -134,7 +134,7 @@ def test_boxes_of_large_photos(benchmark, large_photos, finder, tmp_path):
     shown = agreement.describe(percentiles=[0.05, 0.5]).round(4).to_dict()
     benchmark.extra_info["overlap with the box of the whole decode"] = shown
     assert agreement["averaged alike"].min() >= 0.97
-    assert agreement["as it is"].mean() >= 0.97
+    assert agreement["as it is"].median() >= 0.97
 
 
 @pytest.fixture(scope="module")
