@@ -12,6 +12,7 @@ import os
 import pickle
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import lr_scheduler
 
 from exe_core import augmentation, models
+from exe_core.convolution import ByProduct
 from exe_core.losses import loss_of
 from exe_core.optimisation import average_of, optimizer_of, scheduler_of, still_batch_norm
 from exe_core.settings import Train
@@ -199,7 +201,8 @@ class Run:
     def _forward(self, faces: torch.Tensor) -> torch.Tensor:
         kind, half = torch.device(self.device).type, self.recipe.precision == "bf16"
         shown = self.shown.normalise(faces).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(kind, torch.bfloat16, enabled=half):
+        by_product = nullcontext() if self.recipe.compiled else ByProduct()
+        with torch.autocast(kind, torch.bfloat16, enabled=half), by_product:
             return self.passing(shown).float()
 
     @torch.inference_mode()

@@ -34,6 +34,7 @@ _CODE = [
         "networks",
         "models",
         "augmentation",
+        "convolution",
         "losses",
         "optimisation",
         "epochs",

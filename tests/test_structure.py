@@ -54,6 +54,7 @@ LAYERS = [
         "released",
         "models",
         "augmentation",
+        "convolution",
         "losses",
         "optimisation",
         "ensemble",
