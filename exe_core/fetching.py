@@ -19,7 +19,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from exe_core.addresses import AddressError, AddressPolicy, TimeLimit
+from exe_core.addresses import AddressError, AddressPolicy
+from exe_core.connections import TimeLimit
 from exe_core.images import FORMATS, ImageError, read_image
 from exe_core.redaction import Redaction
 from exe_core.storage import storage_told

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from exe_core.addresses import AddressPolicy, open_client
+from exe_core.addresses import AddressPolicy
 from exe_core.config import Study
+from exe_core.connections import open_client
 from exe_core.fetching import Fetcher, SourceError
 from exe_core.ledger import Ledger
 from exe_core.photo_lists import ListSearch

@@ -350,7 +350,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[dict[str, object]]]:
             writer.writeheader()
             writer.writerows(rows)
         pulling = ("sources", "pulling", "searching", "photo_sites", "ledger")
-        fetching = ("fetching", "addresses", "redaction", "storage")
+        fetching = ("fetching", "connections", "addresses", "redaction", "storage")
         trials = ("test_faults", "fault_trials", "photo_server")
         inputs = [ROOT / "exe_core" / f"{name}.py" for name in pulling + fetching]
         inputs += [ROOT / "tests" / f"{name}.py" for name in trials]

@@ -22,7 +22,8 @@ from photo_server import Clock, Site, cut, hang_up, photo_bytes, redirect, statu
 from PIL import Image
 
 from exe_core import fetching
-from exe_core.addresses import AddressPolicy, open_client
+from exe_core.addresses import AddressPolicy
+from exe_core.connections import open_client
 from exe_core.fetching import Fetcher, PassingError, QuotaError, SourceError, wait_asked
 from exe_core.images import ImageError
 from exe_core.redaction import Redaction

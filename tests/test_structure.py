@@ -29,6 +29,7 @@ LAYERS = [
         "searching",
         "pulling",
         "addresses",
+        "connections",
         "fetching",
         "sources",
         "detection",
