@@ -50,7 +50,7 @@ def probe(path: Path | str) -> VideoInfo:
         size = (stream.width, stream.height)
         width, height = size[::-1] if turn % 180 else size
         return VideoInfo(
-            codec=stream.codec_context.name,
+            codec=stream.codec_context.codec.canonical_name,
             width_px=width,
             height_px=height,
             rotation_deg=turn,
