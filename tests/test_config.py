@@ -91,7 +91,7 @@ def test_a_test_set_is_never_trained_on():
 
 
 def test_unknown_study_and_unknown_run():
-    with pytest.raises(ConfigError, match="no study 'dmeo'; there are .*demo"):
+    with pytest.raises(ConfigError, match=r"no study 'dmeo'; there are .*demo"):
         load_study("dmeo")
     with pytest.raises(ConfigError, match="has no run 'pexel'; its runs are pexels-v1"):
         load_study("demo").recipe("pexel")
