@@ -86,8 +86,8 @@ def main():
             "n_equal": "of these, equal to those of a whole decode: number, time, each pixel",
             "way": "plan, or whole where no plan holds",
             "because": "why there is no plan",
-            "time_of_whole": "processor time of sampling over that of decoding every frame; in films "
-            "as small as these what each takes at least weighs: see tests/benchmarks",
+            "time_of_whole": "processor time of sampling over that of decoding every frame; "
+            "in films as small as these what each takes at least weighs: see tests/benchmarks",
         },
         "commit": record.commit(),
         "packages": {"av": version("av"), **libraries},
