@@ -132,6 +132,7 @@ rule crop:
     message: "crop: find faces, split by group"
     input:
         code("02-crop"),
+        "data/frozen/detection/recall.csv",
         [LEDGERS / "pull.json"] if PULLS else [],
         [LEDGERS / "world.json"] if study.kind == "world" else IN_DATA,
     output: page=EXECUTED / "02-crop.ipynb", ledger=LEDGERS / "crop.json"
