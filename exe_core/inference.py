@@ -16,7 +16,7 @@ from scipy.special import softmax
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
-from exe_core import ensemble, schema
+from exe_core import ensemble, models, schema
 from exe_core.models import Classifier
 
 log = logging.getLogger(__name__)
@@ -63,12 +63,12 @@ def predict(
     shown = classifier.preprocessing
     shown = shown if gray is None else replace(shown, gray=gray)
     network = classifier.network.eval()
-    weight = next(network.parameters())
+    device = next(network.parameters()).device
     logits = [np.empty((0, len(classifier.labels)))]
     with torch.inference_mode():
         for batch in _batches(images, size=shown.size, batch_size=batch_size):
-            faces = shown.to_float(torch.from_numpy(batch).to(weight.device))
-            answers = network(shown.normalise(faces).to(weight.dtype))
+            faces = torch.from_numpy(batch).to(device)
+            answers = models.logits_of(network, faces, shown=shown)
             logits.append(answers.double().cpu().numpy())
     return softmax(np.concatenate(logits), axis=1)
 

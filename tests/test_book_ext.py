@@ -65,7 +65,13 @@ PAGES = {
     "counter": "# Counter\nSo far {val}`films.counter`.\n",
     "prose": "# Prose\nNo result is cited here.\n",
     "frozen": "# Frozen\nOn real faces {val}`real/benchmarks.accuracy:.3f`.\n",
-    "faults": "# Faults\n:::{paper-table} faults/faults\n:columns: fault = Fault, tries\nTold.\n:::\n",
+    "faults": """\
+        # Faults
+        ```{paper-table} faults/faults
+        :columns: fault = Fault, tries
+        Told.
+        ```
+        """,
 }
 ALT = {
     "fig-recall": "Recall of five emotions for seven runs.",

@@ -1,5 +1,7 @@
 """What a classifier says does not depend on how it is asked; only on the faces."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,13 @@ class TestPredict:
         assert np.array_equal(predict(model, images()), expected)
         after = model.network.state_dict()
         assert all(torch.equal(before[key], after[key]) for key in before)
+
+    def test_a_face_and_its_mirror_image_are_averaged_where_the_card_says_so(self):
+        model, faces = classifier(), images()
+        both = dataclasses.replace(model.preprocessing, flip_average=True)
+        found = predict(dataclasses.replace(model, preprocessing=both), faces)
+        mirrored = predict(model, np.ascontiguousarray(faces[:, :, ::-1]))
+        assert found == pytest.approx((predict(model, faces) + mirrored) / 2, abs=1e-6)
 
     def test_a_list_of_any_sizes_is_resized(self):
         big, wide = images(1, size=80)[0], images(1, size=64)[0][:40]
