@@ -37,7 +37,7 @@ TOLD = (SourceError, StorageError)
 
 
 def make_study(**settings: object) -> Study:
-    usual = {"designs": ["v1"], "timeout_s": 0.4, "photo_timeout_s": 0.8, "retries": 2}
+    usual = {"designs": ["v1"], "timeout_s": 20, "retries": 2}
     usual |= {"per_page": dict.fromkeys(KEYS, PER_PAGE)}
     return parse_study(
         {

@@ -60,13 +60,14 @@ def _served(
 ) -> Meeting:
     @contextmanager
     def meet(trial: Trial) -> Iterator[None]:
-        trial.settings |= settings
+        usual, trial.settings = trial.settings, trial.settings | settings
         fault, after = trial.rng.choice(faults), trial.rng.randrange(pages)
         lasting, passing = Always(fault, after=after), [None] * after + [fault]
         trial.site.faults[where(trial)] = trial.rng.choice([lasting, passing, [*passing, fault]])
         trial.pull()
         assert trial.site.n_faults, "the fault did not happen"
         trial.site.faults.clear()
+        trial.settings = usual
         yield
 
     return meet
@@ -260,7 +261,7 @@ FAULTS: dict[str, Meeting] = {
     "429 without a wait": of_searches(status(429)),
     "5xx burst, searches": of_searches(status(500), status(502), status(503)),
     "5xx burst, photos": of_photos(status(500), status(502), status(503)),
-    "silence, photos": of_photos(server.stall),
+    "silence, photos": of_photos(server.stall, timeout_s=0.4),
     "reset mid-body, searches": of_searches(server.reset),
     "reset mid-body, photos": of_photos(server.reset),
     "wrong Content-Length, photos": of_photos(server.longer, server.shorter),
@@ -273,7 +274,7 @@ FAULTS: dict[str, Meeting] = {
     "redirect loop": of_photos(redirect("")),
     "private addresses": private_addresses,
     "dead image host": dead_image_host,
-    "slow drip": of_photos(server.drip),
+    "slow drip": of_photos(server.drip, photo_timeout_s=0.8),
     "more than 50 MB": of_photos(server.endless),
     "decompression bomb (PNG)": of_photos(server.body_of(server.png_bomb(60_000))),
     "keys said back": of_searches(echo, changed(with_keys)),
@@ -286,7 +287,7 @@ FAULTS: dict[str, Meeting] = {
 KIN: dict[str, Meeting] = {
     "429 for a photo": of_photos(status(429), status(429, Retry_After="7")),
     "404 for a photo": of_photos(status(404)),
-    "silence, searches": of_searches(server.stall),
+    "silence, searches": of_searches(server.stall, timeout_s=0.4),
     "hung up": of_searches(server.hang_up),
     "wrong Content-Length, searches": of_searches(server.longer, server.shorter),
     "HTML for JSON": of_searches(server.page_of_html),
