@@ -66,8 +66,8 @@ def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
     """Say which picture each of several images shows.
 
     Each hash is looked up in tables keyed by 18 of its signs (locality-sensitive hashing), as a
-    whole, by window and mirrored; what is found there is then compared. 100,000 images need no
-    comparison of all pairs.
+    whole, by window and mirrored; what is found there is then compared. So the time grows with the
+    number of images, not with that of pairs, and a copy in a thousand may be missed.
 
     Parameters
     ----------
