@@ -139,7 +139,7 @@ def randomisation_check(
     classifier, images, labels
         As for `grad_cam`; two images or more.
     seed
-        Of the random weights.
+        Of the random weights; not that of the training, which would give back those it began with.
 
     Returns
     -------
@@ -148,7 +148,17 @@ def randomisation_check(
         the layers up to `layer` were replaced; NaN where a map is the same everywhere. At step 0
         nothing is replaced, and the map of the image is compared with that of the next: what maps
         have in common because faces are alike.
+
+    Raises
+    ------
+    ExplainError
+        As for `grad_cam`, and if the network was trained from this seed.
     """
+    if classifier.card.get("recipe", {}).get("seed") == seed:
+        raise ExplainError(
+            f"seed {seed} is that of the training: a layer that hardly learnt would "
+            "be replaced by nearly itself; give another"
+        )
     layer = map_layer(classifier)
     trained = grad_cam(classifier, images, labels=labels, layer=layer)
     found = [(0, OTHER_FACES, rank_correlation(trained, np.roll(trained, 1, axis=0)))]

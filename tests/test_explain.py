@@ -1,6 +1,7 @@
 """Maps point at what the answer hangs on, and change when the weights do."""
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -132,6 +133,12 @@ class TestRandomisationCheck:
         classifier = built(seed=5)
         found = explain.randomisation_check(classifier, faces(), labels=self.LABELS_OF, seed=5)
         assert found[found["step"] > 0]["rank_correlation"].to_numpy() == pytest.approx(1)
+
+    def test_refuses_the_weights_that_the_training_began_with(self):
+        started = built(seed=5)
+        trained = replace(started, card={"model": "tiny", "recipe": {"seed": 5}})
+        with pytest.raises(ExplainError, match="seed 5 is that of the training"):
+            explain.randomisation_check(trained, faces(), labels=self.LABELS_OF, seed=5)
 
     def test_leaves_the_network_as_it_was(self):
         classifier = built()
