@@ -9,6 +9,7 @@ rolling intra refresh. Where the headers do not settle it there is no plan, and 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -105,8 +106,7 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream) -
     if family not in CONTAINERS:
         raise NoPlanError(f"the container {family} does not give each picture its time")
     role = _reader(codec)
-    rows: list[tuple[int, bool, bool, bool, int]] = []
-    fault = None
+    times, headers, fault = array("q"), bytearray(), None  # a film of two hours has 170,000
     packets = container.demux(stream)
     while (packet := _next(packets)) is not None:
         if not packet.size:
@@ -117,12 +117,14 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream) -
             raise NoPlanError("not every picture has a time")
         found = role(packet)
         if packet.is_corrupt or found is None:
-            fault = fault or f"packet {len(rows)} is damaged"
-        rows.append((packet.pts, not packet.is_discard, *(found or Role(False, False))))
-    if not rows:
+            fault = fault or f"packet {len(times)} is damaged"
+        times.append(packet.pts)
+        headers += bytes((not packet.is_discard, *(found or Role(False, False))))
+    if not times:
         raise NoPlanError("it has no packets that can be read")
-    pts, shown, starts, spared, layer = (np.array(column) for column in zip(*rows, strict=True))
-    index = Index(pts, shown, starts, spared & (layer == layer.max()), fault)
+    shown, starts, spared, layer = np.frombuffer(headers, np.uint8).reshape(-1, 4).T
+    is_spared = (spared == 1) & (layer == layer.max())
+    index = Index(np.array(times), shown == 1, starts == 1, is_spared, fault)
     _check(index)
     return index
 
@@ -244,7 +246,7 @@ def _hevc_role(unit: memoryview) -> Role | None:
     Intra random access points (16 to 21) are starts for what is shown after them; even types up
     to 14 are not referred to in their own layer.
     """
-    kind, layer = unit[0] >> 1 & 63, (unit[1] & 7) - 1
+    kind, layer = unit[0] >> 1 & 63, max(unit[1] & 7, 1) - 1
     return Role(16 <= kind <= 21, kind < 16 and kind % 2 == 0, layer) if kind < 32 else None
 
 
