@@ -345,17 +345,17 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[dict[str, object]]]:
     if request.config.getoption("--write-faults"):
         absent = set(ALL) - {str(row["fault"]) for row in rows}
         assert not absent, f"not written: {', '.join(sorted(absent))} did not run or was skipped"
-        TABLE.mkdir(parents=True, exist_ok=True)
-        with (TABLE / "faults.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
         pulling = ("sources", "pulling", "searching", "photo_sites", "ledger")
         fetching = ("fetching", "connections", "addresses", "redaction", "storage")
         trials = ("test_faults", "fault_trials", "photo_server")
         inputs = [ROOT / "exe_core" / f"{name}.py" for name in pulling + fetching]
         inputs += [ROOT / "tests" / f"{name}.py" for name in trials]
         origin = provenance(make_study(), inputs=inputs, seed=FIRST_SEED)
+        TABLE.mkdir(parents=True, exist_ok=True)
+        with (TABLE / "faults.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
         how = {"command": "pytest tests/test_faults.py --write-faults", "disk": "a tmpfs of 2 MiB"}
         write_json({**origin, **how}, TABLE / "provenance.json")
 
