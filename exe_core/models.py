@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from tqdm import TqdmWarning
 
 from exe_core import ddamfn, networks, record
 from exe_core.config import ROOT
@@ -186,7 +188,10 @@ def find(name: str) -> Architecture:
 
 def _from_timm(name: str) -> Architecture:
     """Describe a backbone of timm by the configuration that it comes with."""
-    import timm  # here: importing it takes seconds, and few models need it
+    with warnings.catch_warnings():
+        # it asks for a progress bar of notebooks that nothing here needs
+        warnings.simplefilter("ignore", TqdmWarning)
+        import timm  # here: importing it takes seconds, and few models need it
 
     if not timm.is_model(name):
         near = ", ".join(get_close_matches(name, timm.list_models())) or "timm.list_models()"
