@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser import chromium  # noqa: F401 (a fixture of one browser for all modules)
 
 from exe_core.config import ROOT
+
+pytest_plugins = ["browser", "ratios"]
 
 
 def pytest_addoption(parser):
