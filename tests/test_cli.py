@@ -39,7 +39,8 @@ def test_check_names_what_a_study_lacks(monkeypatch, tmp_path):
 def test_an_unknown_study_is_one_line():
     result = runner.invoke(cli.app, ["check", "dmeo"])
     assert result.exit_code == 1
-    assert result.output.startswith("exe: no study 'dmeo'; there are demo")
+    assert result.output.startswith("exe: no study 'dmeo'; there are ")
+    assert " demo, " in result.output
     assert "Traceback" not in result.output
 
 

@@ -27,6 +27,8 @@ from exe_core.cropping import side
 from exe_core.detection import FaceFinder, find_faces, read_image
 from exe_core.settings import Crop
 
+pytestmark = pytest.mark.slow
+
 N_PHOTOS = int(os.environ.get("PHOTOS", "6"))
 N_SCENES = int(os.environ.get("SCENES", "5"))
 KEPT = os.environ.get("RECALL")

@@ -29,6 +29,8 @@ from exe_core.cropping import crop
 from exe_core.detection import FaceFinder
 from exe_core.settings import Crop
 
+pytestmark = pytest.mark.slow
+
 SECONDS = int(os.environ.get("FILM_SECONDS", "20"))
 PIECE = 50
 """The film repeats a piece of at most this many seconds: encoding takes longer than all else."""

@@ -6,8 +6,11 @@ OMP_NUM_THREADS=1 pytest tests/benchmarks/test_bench_grouping.py --benchmark-ena
 import time
 
 import numpy as np
+import pytest
 
 from exe_core.grouping import near_duplicates
+
+pytestmark = pytest.mark.slow
 
 FEW, MANY = 2000, 8000
 

@@ -15,6 +15,8 @@ from torchvision import transforms
 
 from exe_core import inference, models
 
+pytestmark = pytest.mark.slow
+
 SIZE, FACES, LABELS = 224, 16, ("angry", "fear", "happy", "sad", "surprise")
 
 

@@ -23,6 +23,8 @@ from exe_core.config import parse_study
 from exe_core.settings import KEYWORDS
 from exe_core.sources import pull
 
+pytestmark = pytest.mark.slow
+
 LATENCY_S, N_PHOTOS, PER_PAGE = 0.05, 80, 40
 SIZE = (640, 480)  # of the photos of the world's site
 LABELS = ("happy", "sad")
