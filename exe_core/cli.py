@@ -149,13 +149,13 @@ def stage(
     ] = None,
 ) -> None:
     """Execute a notebook of a study; a failed one is kept, to be read."""
-    _study(study)
+    results = _study(study).results
     source = NOTEBOOKS / f"{notebook}.ipynb"
     if not source.is_file():
         known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         fail(f"no notebook {notebook!r}; there are {known}")
     given = {"study": study} | dict(_parameter(text) for text in parameter or [])
-    target = out or ROOT / "data" / "results" / study / "notebooks" / source.name
+    target = out or results / "notebooks" / source.name
     started = time.monotonic()
     _execute(source, target, parameters=given)
     absent = [str(path) for path in writes or [] if not path.exists()]

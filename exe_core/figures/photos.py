@@ -65,9 +65,11 @@ def novelty_chart(novelty: pd.DataFrame, *, stop_below: float) -> alt.FacetChart
         tooltip=["label", "page", "value", "low", "high"],
     )
     share = alt.Y("value:Q", title="share of the page that is new", axis=PERCENT, scale=UNIT)
+    low = share.copy()
+    low.shorthand = "low:Q"
     stop = alt.Chart().mark_rule(color=INK, strokeDash=[4, 3]).encode(y=alt.datum(stop_below))
     layers = alt.layer(
-        base.mark_rule(opacity=0.45).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
+        base.mark_rule(opacity=0.45).encode(y=low, y2="high:Q"),
         base.mark_line(point=alt.OverlayMarkDef(size=24)).encode(y=share),
         stop,
         data=data,
