@@ -64,13 +64,15 @@ def _in_time(hits: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     asked = requests[requests["error"].isna()].groupby(page)["requested_at"].min()
     timed = hits.merge(asked.rename("asked_at").reset_index(), on=page, how="left")
     timed["code"] = pd.Categorical(timed["label"], categories=EMOTIONS).codes
-    return timed.sort_values(["asked_at", "code", "query", "page", "rank"], ignore_index=True)
+    return timed.sort_values(
+        ["asked_at", "code", "query", "page", "rank", "photo_id"], ignore_index=True
+    )
 
 
 def _most_voted(hits: pd.DataFrame) -> pd.Series:
     """Give the label of most hits of each photo, by photo_id."""
     query = ["source", "design", "query"]
-    placed = hits.sort_values([*query, "page", "rank"])
+    placed = hits.sort_values([*query, "page", "rank", "photo_id"])
     placed["weight"] = 1 / (placed.groupby(query).cumcount() + 1)
     votes = placed.groupby(["photo_id", "label", "code"])["weight"].agg(["size", "sum"])
     order = ["photo_id", "size", "sum", "code"]

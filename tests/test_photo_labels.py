@@ -66,6 +66,11 @@ def test_a_rank_counts_over_the_pages_of_a_query() -> None:
     assert labels(hits, "vote")["a"] == "sad"
 
 
+def test_two_photos_that_a_site_puts_in_one_place_are_told_apart_by_their_ids() -> None:
+    hits = hits_of(("a", "mad", 2, 2), ("a", "sad", 1, 1), ("b", "mad", 2, 2))
+    assert labels(hits, "vote") == labels(hits[::-1], "vote") == {"a": "angry", "b": "angry"}
+
+
 def test_the_query_is_that_of_the_earliest_hit_under_the_label_that_was_chosen() -> None:
     hits = hits_of(("a", "mad", 1, 1), ("a", "sad", 1, 1), ("a", "crying", 1, 1))
     asked = requests_of(("mad", 1, 0), ("sad", 1, 2), ("crying", 1, 1))
