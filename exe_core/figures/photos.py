@@ -61,6 +61,7 @@ def novelty_chart(novelty: pd.DataFrame, *, stop_below: float) -> alt.FacetChart
     data["search"] = data["source"] + " " + data["design"]
     base = alt.Chart().encode(
         x=alt.X("page:O", title="page", axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("label:N", sort=labels_in(data["label"])),
         color=emotion_colour(labels_in(data["label"]), legend=alt.Legend(symbolOpacity=1)),
         tooltip=["label", "page", "value", "low", "high"],
     )
