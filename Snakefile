@@ -49,8 +49,8 @@ def _imports(text):
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.startswith("exe_core")}
-    paths = (Path(*name.split(".")).with_suffix(".py") for name in names)
-    return {path for path in paths if path.is_file()}
+    paths = (Path(*name.split(".")) for name in names)
+    return {found for path in paths for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file()}
 
 
 def settings(*parts):

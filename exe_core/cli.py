@@ -17,10 +17,10 @@ from typing import Annotated
 import typer
 import yaml
 
-from exe_core import data_commands, film_command
+from exe_core.commands import data_commands, film_command
+from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import digest, provenance, write_json, write_values
-from exe_core.terminal import fail
 
 app = typer.Typer(
     help="Expressions Ensemble, re-examined: run the stages of a study.",
@@ -83,7 +83,7 @@ def _provide(study: Study) -> None:
     """Fetch what a real study reads and is open, if no data folder is given."""
     if study.kind == "world" or os.environ.get("EXE_DATA"):
         return
-    from exe_core import open_sets  # slow to import
+    from exe_core.sets import open_sets  # slow to import
 
     paths = [entry.path for entry in study.sets.values()] + [study.films.path, study.published]
     names = open_sets.open_sets_at([path for path in paths if path])
@@ -223,7 +223,7 @@ def convert_backbone(
     """Take the weights out of DDAMFN's pickled backbone, running nothing of it; then `weights:
     msceleb` starts from them.
     """
-    from exe_core import released
+    from exe_core.backbones import released
 
     try:
         written = released.convert_backbone(source, released.backbone_path())

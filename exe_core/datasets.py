@@ -13,11 +13,11 @@ from tqdm import tqdm
 from exe_core import schema
 from exe_core.config import ROOT, Study
 from exe_core.detection import FaceFinder, ImageError, find_faces, read_image
-from exe_core.fer2013 import read_fer2013
-from exe_core.grouping import is_hash, joined, near_duplicates, perceptual_hash
-from exe_core.photo_labels import decide_labels, found_by
-from exe_core.rafdb import read_rafdb
-from exe_core.readers import DatasetError, read_folder
+from exe_core.pull.photo_labels import decide_labels, found_by
+from exe_core.sets.fer2013 import read_fer2013
+from exe_core.sets.grouping import is_hash, joined, near_duplicates, perceptual_hash
+from exe_core.sets.rafdb import read_rafdb
+from exe_core.sets.readers import DatasetError, read_folder
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from exe_core import schema
-from exe_core.blazeface import detector_model
 from exe_core.config import ROOT
-from exe_core.cropping import Face, crop, side
-from exe_core.images import Decoded, ImageError, read_image, read_reduced
+from exe_core.faces.blazeface import detector_model
+from exe_core.faces.cropping import Face, crop, side
+from exe_core.faces.images import Decoded, ImageError, read_image, read_reduced
+from exe_core.faces.tiling import MIN_TILE, around, distinct, is_cut, is_same
+from exe_core.faces.tiling import tiles as tiles_of
 from exe_core.settings import Crop
-from exe_core.tiling import MIN_TILE, around, distinct, is_cut, is_same
-from exe_core.tiling import tiles as tiles_of
 
 __all__ = ["Face", "FaceFinder", "ImageError", "crop", "face_row", "find_faces", "read_image"]
 
@@ -100,7 +100,7 @@ class FaceFinder:
         image
             uint8 RGB, shape (height, width, 3).
         tiles
-            Levels of `exe_core.tiling.tiles` that are looked at besides the whole image: each
+            Levels of `exe_core.faces.tiling.tiles` that are looked at besides the whole image: each
             finds faces of half the size, and takes some four times as long as the one before.
 
         Returns

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from exe_core import resampling, schema
-from exe_core.timelines import timeline
+from exe_core.footage.timelines import timeline
 
 _ROUNDING = 1e-12
 """A variance below this is that of rounding."""

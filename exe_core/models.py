@@ -20,10 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import TqdmWarning
 
-from exe_core import ddamfn, networks, record
+from exe_core import ddamfn, record
+from exe_core.backbones import networks
+from exe_core.backbones.pretrained import WeightsError, timm_weights, torchvision_weights
+from exe_core.backbones.released import backbone_weights
 from exe_core.config import ROOT
-from exe_core.pretrained import WeightsError, timm_weights, torchvision_weights
-from exe_core.released import backbone_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -273,7 +273,7 @@ constants/licenses.py, serializers/media_serializers.py; issues 4474 and 5613 fo
 """
 
 LOCAL = Source(name="local", per_page=1000, max_pages=1_000_000, terms=Terms())
-"""Images that are at hand, or a table of addresses: `exe_core.photo_lists`."""
+"""Images that are at hand, or a table of addresses: `exe_core.pull.photo_lists`."""
 
 SOURCES: dict[str, Source] = {
     source.name: source for source in (PEXELS, PIXABAY, UNSPLASH, OPENVERSE, LOCAL)

@@ -17,17 +17,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from exe_core.addresses import AddressPolicy
 from exe_core.config import Study
-from exe_core.connections import open_client
-from exe_core.fetching import Fetcher, SourceError
 from exe_core.ledger import Ledger
-from exe_core.photo_lists import ListSearch
 from exe_core.photo_sites import SOURCES, Source, Terms, WebSource
-from exe_core.pulling import Puller
-from exe_core.redaction import Redaction
-from exe_core.searching import Quota, Search, SiteSearch
-from exe_core.storage import storage_told
+from exe_core.pull.photo_lists import ListSearch
+from exe_core.pull.pulling import Puller
+from exe_core.pull.searching import Quota, Search, SiteSearch
+from exe_core.web.addresses import AddressPolicy
+from exe_core.web.connections import open_client
+from exe_core.web.fetching import Fetcher, SourceError
+from exe_core.web.redaction import Redaction
+from exe_core.web.storage import storage_told
 
 log = logging.getLogger(__name__)
 

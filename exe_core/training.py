@@ -20,8 +20,9 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from exe_core import epochs, models, record, schema
-from exe_core.epochs import TrainingError
+from exe_core import models, record, schema
+from exe_core.learning import epochs
+from exe_core.learning.epochs import TrainingError
 from exe_core.settings import Train
 
 log = logging.getLogger(__name__)
@@ -29,15 +30,15 @@ log = logging.getLogger(__name__)
 HISTORY_FILE, CHECKPOINT_FILE = "history.parquet", "checkpoint.pt"
 _CHECKPOINT_SHARE = 0.05
 _CODE = [
-    Path(__file__).with_name(f"{name}.py")
+    Path(__file__).parent / f"{name}.py"
     for name in (
-        "networks",
+        "backbones/networks",
         "models",
-        "augmentation",
-        "convolution",
-        "losses",
-        "optimisation",
-        "epochs",
+        "learning/augmentation",
+        "learning/convolution",
+        "learning/losses",
+        "learning/optimisation",
+        "learning/epochs",
         "training",
     )
 ]

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from exe_core import decoding_plan, film_file
-from exe_core.decoding_plan import Index, NoPlanError, Plan
-from exe_core.film_file import VideoError, probe
+from exe_core.footage import decoding_plan, film_file
+from exe_core.footage.decoding_plan import Index, NoPlanError, Plan
+from exe_core.footage.film_file import VideoError, probe
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,9 @@ import pandas as pd
 from film_samples import KINDS, make_film
 from tqdm import tqdm
 
-from exe_core import film_file, record, video
+from exe_core import record, video
 from exe_core.config import ROOT
+from exe_core.footage import film_file
 
 TARGET = ROOT / "data" / "frozen" / "decoding"
 N, EVERY, SCALE = 300, 50, 4

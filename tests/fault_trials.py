@@ -24,9 +24,9 @@ from photo_server import KEYS, Clock, Site, photo_bytes
 
 from exe_core import schema
 from exe_core.config import ROOT, Study, parse_study
-from exe_core.fetching import SourceError
 from exe_core.sources import pull
-from exe_core.storage import StorageError
+from exe_core.web.fetching import SourceError
+from exe_core.web.storage import StorageError
 
 FOUND = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}
 PER_PAGE = 3

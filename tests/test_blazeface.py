@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exe_core import blazeface
-from exe_core.blazeface import DetectorError, detector_model
+from exe_core.faces import blazeface
+from exe_core.faces.blazeface import DetectorError, detector_model
 
 
 def fake_pip(folder: Path, content: bytes | None) -> list[list[str]]:

@@ -21,9 +21,9 @@ import pytest
 from looked_up import answers_of
 from photo_server import Site, photo_bytes
 
-from exe_core import connections
-from exe_core.addresses import AddressError, AddressPolicy
-from exe_core.connections import TimeLimit, open_client
+from exe_core.web import connections
+from exe_core.web.addresses import AddressError, AddressPolicy
+from exe_core.web.connections import TimeLimit, open_client
 
 strict, lax = AddressPolicy(), AddressPolicy(allow_private=True)
 
@@ -44,7 +44,7 @@ def test_a_name_that_changes_its_address_leads_nowhere_else(
         connected.append(host)
         raise httpcore.ConnectError("not in a test")
 
-    monkeypatch.setattr("exe_core.connections.httpcore.SyncBackend.connect_tcp", connect)
+    monkeypatch.setattr("exe_core.web.connections.httpcore.SyncBackend.connect_tcp", connect)
     asked = answers_of(monkeypatch, ["8.8.8.8"], ["127.0.0.1"])
     with open_client(strict, timeout_s=1, connections=1) as client:
         with pytest.raises(httpx.ConnectError):

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from exe_core import convolution, models
-from exe_core.convolution import ByProduct
+from exe_core import models
+from exe_core.learning import convolution
+from exe_core.learning.convolution import ByProduct
 
 
 def learnt(layer, maps, *, product, half=False):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_pulls import SETS, make_pull
 
-from exe_core.curation import (
+from exe_core.pull.curation import (
     TO_LABEL,
     UNCLEAR,
     LabellingError,

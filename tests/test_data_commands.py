@@ -13,8 +13,9 @@ from data_server import DataServer, data_server
 from sample_sets import write_fer_csv
 from typer.testing import CliRunner
 
-from exe_core import cli, open_sets
-from exe_core.holdings import HOLDINGS
+from exe_core import cli
+from exe_core.sets import open_sets
+from exe_core.sets.holdings import HOLDINGS
 
 runner = CliRunner()
 CLOSED = "http://127.0.0.1:9"

@@ -24,8 +24,8 @@ from sample_sets import (
 from exe_core import datasets, schema
 from exe_core.config import Study
 from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces, split
-from exe_core.grouping import perceptual_hash
 from exe_core.schema import FIVE
+from exe_core.sets.grouping import perceptual_hash
 from exe_core.world.render import render_face
 
 Write = Callable[[Path], None]

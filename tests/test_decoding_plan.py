@@ -7,8 +7,8 @@ from film_samples import KINDS, make_film
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exe_core import decoding_plan
-from exe_core.film_file import opened
+from exe_core.footage import decoding_plan
+from exe_core.footage.film_file import opened
 
 KIND = {kind.name: kind for kind in KINDS}
 

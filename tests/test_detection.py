@@ -13,9 +13,9 @@ from PIL import Image
 from sample_scenes import enlarged, scene
 
 from exe_core.config import ROOT
-from exe_core.cropping import Face, crop
 from exe_core.detection import EYES, FaceFinder, find_faces, read_image
-from exe_core.images import read_reduced
+from exe_core.faces.cropping import Face, crop
+from exe_core.faces.images import read_reduced
 from exe_core.settings import Crop
 from exe_core.world.render import render_face
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from exe_core import models
-from exe_core.epochs import Part, Run, TrainingError, freeze
+from exe_core.learning.epochs import Part, Run, TrainingError, freeze
 from exe_core.settings import Train
 
 
@@ -101,7 +101,7 @@ class TestKeeping:
 
         monkeypatch.setattr(Run, "_evaluate", pretend)
         monkeypatch.setattr(
-            "exe_core.epochs._agreement",
+            "exe_core.learning.epochs._agreement",
             lambda *_: {"accuracy": 1.0, "macro_f1": seen.get("f1", 0)},
         )
         weights = {}

@@ -21,9 +21,9 @@ from sample_sets import (
     write_fer_tree,
 )
 
-from exe_core import fer2013
 from exe_core.config import ROOT
 from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces
+from exe_core.sets import fer2013
 
 Write = Callable[[Path], None]
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_sets import write_ferplus
 
-from exe_core.fer2013 import read_fer2013
-from exe_core.ferplus import (
+from exe_core.schema import EMOTIONS
+from exe_core.sets.fer2013 import read_fer2013
+from exe_core.sets.ferplus import (
     VOTES,
     agreement,
     join_votes,
@@ -22,8 +23,7 @@ from exe_core.ferplus import (
     soft_labels,
     vote_entropy,
 )
-from exe_core.readers import DatasetError
-from exe_core.schema import EMOTIONS
+from exe_core.sets.readers import DatasetError
 
 
 def made_items(n: int = 300) -> pd.DataFrame:

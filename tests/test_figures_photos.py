@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from sample_pulls import SETS, make_pull
 
-from exe_core import accounting, curation, figures
+from exe_core import figures
 from exe_core.figures.style import COLOURS
+from exe_core.pull import accounting, curation
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from film_samples import RATE, Kind, make_film
 
-from exe_core import film_file
+from exe_core.footage import film_file
 
 N, WIDTH, HEIGHT = 50, 64, 48
 PLAIN = Kind("plain.mp4")

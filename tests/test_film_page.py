@@ -6,7 +6,7 @@ import pytest
 from browser import opened
 from PIL import Image
 
-from exe_core import film_page
+from exe_core.commands import film_page
 
 TITLE = '<img src=x onerror=alert(1)> & "Sons"'
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="9"/></svg>'

@@ -6,9 +6,10 @@ import pytest
 import torch
 from film_samples import write_film
 
-from exe_core import film_report, models, schema
+from exe_core import models, schema
+from exe_core.commands import film_report
 from exe_core.detection import FaceFinder
-from exe_core.screening import Step, find_films
+from exe_core.footage.screening import Step, find_films
 from exe_core.settings import Crop
 from exe_core.world.render import render_face
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import ImageOps
 from sample_sets import picture, save, write_fer_csv, write_fer_tree, write_ferplus, write_listed
 
-from exe_core import fer2013, rafdb
 from exe_core.config import ROOT
-from exe_core.holdings import HOLDINGS, find
-from exe_core.readers import DatasetError
 from exe_core.schema import EMOTIONS
+from exe_core.sets import fer2013, rafdb
+from exe_core.sets.holdings import HOLDINGS, find
+from exe_core.sets.readers import DatasetError
 
 
 def found(name: str, path: Path) -> dict[str, tuple[str, str, bool]]:

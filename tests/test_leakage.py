@@ -14,8 +14,8 @@ from PIL import Image, ImageEnhance
 from sample_sets import picture, save
 
 from exe_core.config import ROOT
-from exe_core.fer2013 import read_fer2013
-from exe_core.leakage import audit, count, near_pairs, twins
+from exe_core.sets.fer2013 import read_fer2013
+from exe_core.sets.leakage import audit, count, near_pairs, twins
 
 
 def face(seed: int) -> Image.Image:

@@ -15,11 +15,11 @@ import pytest
 from data_server import DataServer, data_server
 from sample_sets import picture, write_ferplus
 
-from exe_core import holdings, legend, open_sets
-from exe_core.holdings import HOLDINGS, check_files
-from exe_core.open_sets import OpenSetError, get, open_sets_at
-from exe_core.readers import DatasetError, read_folder
 from exe_core.schema import EMOTIONS
+from exe_core.sets import holdings, legend, open_sets
+from exe_core.sets.holdings import HOLDINGS, check_files
+from exe_core.sets.open_sets import OpenSetError, get, open_sets_at
+from exe_core.sets.readers import DatasetError, read_folder
 
 RUNS = {name: f"the predictions of {name}".encode() * 500 for name in ("ExE", "FER", "RAFDB")}
 FILMS = b"[]"

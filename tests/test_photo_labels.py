@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exe_core.photo_labels import decide_labels, found_by
+from exe_core.pull.photo_labels import decide_labels, found_by
 from exe_core.schema import FIVE
 from exe_core.settings import Set
 

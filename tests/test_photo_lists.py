@@ -13,8 +13,8 @@ from sample_sets import picture, save
 from exe_core import schema
 from exe_core.config import Study, parse_study
 from exe_core.datasets import items
-from exe_core.photo_lists import read_list
-from exe_core.readers import DatasetError
+from exe_core.pull.photo_lists import read_list
+from exe_core.sets.readers import DatasetError
 from exe_core.sources import pull
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from published_files import FPS, write_files
 
-from exe_core import published, schema
+from exe_core import schema
+from exe_core.findings import published
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from published_files import write_files
 
-from exe_core import published, published_claims
+from exe_core.findings import published, published_claims
 from exe_core.settings import Statistics
 
 STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000)

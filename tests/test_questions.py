@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from known_world import STUDY, make_tables
 
-from exe_core import criteria, questions
+from exe_core.findings import criteria, questions
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import pytest
 from sample_sets import make_study, picture, rafdb_as_folders, save
 from sample_worlds import tiny_study
 
-from exe_core import rafdb
 from exe_core.datasets import items
-from exe_core.rafdb import PUBLISHED, read_rafdb
-from exe_core.readers import DatasetError
 from exe_core.schema import EMOTIONS, FIVE
+from exe_core.sets import rafdb
+from exe_core.sets.rafdb import PUBLISHED, read_rafdb
+from exe_core.sets.readers import DatasetError
 from exe_core.settings import Set
 from exe_core.world.sets import make_benchmarks
 

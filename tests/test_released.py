@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from exe_core import ddamfn, models, released
+from exe_core import ddamfn, models
+from exe_core.backbones import released
+from exe_core.backbones.pretrained import WeightsError
+from exe_core.backbones.released import CheckpointError
 from exe_core.ddamfn import DDAMFN, mixed_feature_net
-from exe_core.pretrained import WeightsError
-from exe_core.released import CheckpointError
 
 
 @pytest.fixture

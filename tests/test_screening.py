@@ -7,9 +7,9 @@ import pytest
 from film_samples import write_film
 from PIL import Image
 
-from exe_core import screening
 from exe_core.config import parse_study
 from exe_core.detection import FaceFinder
+from exe_core.footage import screening
 from exe_core.world.render import render_face
 
 SIZE = 160

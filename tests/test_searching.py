@@ -11,11 +11,11 @@ import httpx
 import pytest
 from photo_server import Clock, Site
 
-from exe_core.fetching import Fetcher, QuotaError, SourceError
 from exe_core.ledger import Page
 from exe_core.photo_sites import PEXELS, PIXABAY, UNSPLASH, Found, Terms, WebSource
-from exe_core.redaction import Redaction
-from exe_core.searching import Quota, SiteSearch, describe
+from exe_core.pull.searching import Quota, SiteSearch, describe
+from exe_core.web.fetching import Fetcher, QuotaError, SourceError
+from exe_core.web.redaction import Redaction
 
 PAGE = Page("pexels", "v1", "sad face", 2)
 

@@ -35,9 +35,9 @@ from photo_server import (
 from exe_core import schema
 from exe_core.config import ROOT, Study, parse_study
 from exe_core.detection import read_image
-from exe_core.fetching import SourceError
 from exe_core.ledger import Ledger
 from exe_core.sources import IncompletePullError, pull
+from exe_core.web.fetching import SourceError
 
 
 @pytest.fixture

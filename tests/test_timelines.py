@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from exe_core import schema, timelines
+from exe_core import schema
+from exe_core.footage import timelines
 
 LABELS = ("happy", "sad")
 STEP_S = 4.0

@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from exe_core import tracking
+from exe_core.learning import tracking
 
 CARD = {
     "run_id": "pexels-v1",

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from exe_core import epochs, models, schema, training
+from exe_core import models, schema, training
+from exe_core.learning import epochs
 from exe_core.settings import Train
 from exe_core.training import TrainingError, train
 from exe_core.world.render import render_face

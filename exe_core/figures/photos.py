@@ -84,7 +84,7 @@ def whereabouts_chart(steps: pd.DataFrame) -> alt.Chart:
     Parameters
     ----------
     steps
-        set_name, step, kind and n, as `exe_core.accounting.whereabouts` gives them.
+        set_name, step, kind and n, as `exe_core.pull.accounting.whereabouts` gives them.
     """
     ends = drawable(steps, ["set_name", "step", "kind", "n"])
     ends = ends[(ends["kind"] == "lost") | (ends["step"] == USED)]

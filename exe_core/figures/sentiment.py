@@ -63,7 +63,7 @@ def choices_chart(choices: pd.DataFrame) -> alt.FacetChart:
     Parameters
     ----------
     choices
-        From `exe_core.sentiment_scores.sensitivity`: run_id, scale, rule, choice, surprise,
+        From `exe_core.sentiment.scoring.sensitivity`: run_id, scale, rule, choice, surprise,
         metric and value.
     """
     columns = ["run_id", "scale", "rule", "choice", "surprise", "metric", "value"]

@@ -23,8 +23,8 @@ from scipy.stats import binomtest
 
 from exe_core import record
 from exe_core.config import load_study
-from exe_core.cropping import side
 from exe_core.detection import FaceFinder, find_faces, read_image
+from exe_core.faces.cropping import side
 from exe_core.settings import Crop
 
 pytestmark = pytest.mark.slow

@@ -24,9 +24,10 @@ from long_film import make_film, repeated
 from PIL import Image
 from torchvision import transforms
 
-from exe_core import inference, models, screening, video
-from exe_core.cropping import crop
+from exe_core import inference, models, video
 from exe_core.detection import FaceFinder
+from exe_core.faces.cropping import crop
+from exe_core.footage import screening
 from exe_core.settings import Crop
 
 pytestmark = pytest.mark.slow

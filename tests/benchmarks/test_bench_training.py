@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from exe_core import models, training
-from exe_core.augmentation import PRESETS, augment
 from exe_core.datasets import load_faces
-from exe_core.epochs import Part, Run
+from exe_core.learning.augmentation import PRESETS, augment
+from exe_core.learning.epochs import Part, Run
 from exe_core.settings import Train
 
 BATCH, FACES, CLASSES = 32, 32, ("angry", "fear", "happy", "sad", "surprise")

@@ -1,0 +1,1 @@
+"""Networks for faces, and the weights that they start from."""

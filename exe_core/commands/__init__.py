@@ -1,0 +1,1 @@
+"""The commands of `exe`, one module each, and what they leave."""

@@ -1,0 +1,1 @@
+"""What the paper asks, and how its answers are computed."""

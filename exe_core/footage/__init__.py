@@ -1,0 +1,1 @@
+"""From the file of a film to its faces in time."""

@@ -1,0 +1,1 @@
+"""The pull: searches, photos, their labels, and what became of them."""
