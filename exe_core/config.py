@@ -7,19 +7,34 @@ known here is refused, so a mistyped one can't silently leave a default in force
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from exe_core.evaluation_settings import Factorial, Guest, recipe_of, seeds_of_one
 from exe_core.photo_sites import SOURCES
 from exe_core.schema import EMOTIONS, FIVE
-from exe_core.settings import Crop, Films, Part, Pull, Run, Sentiment, Set, Statistics, Train, World
+from exe_core.settings import (
+    Crop,
+    Films,
+    Part,
+    Pull,
+    Run,
+    Sentiment,
+    Set,
+    Statistics,
+    Train,
+    World,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
+READY = ROOT / "data" / "models"
+"""Where the models lie that are ready to use, each in a folder of its name."""
 
 
 class ConfigError(ValueError):
@@ -46,6 +61,10 @@ class Study(Part):
     methods: dict[str, Literal["mean", "weighted", "stack"]] = Field(
         default={}, description="how an ensemble combines its runs; their mean if nothing is said"
     )
+    guests: dict[str, Guest] = Field(
+        default={}, description="models trained elsewhere that are shown the test faces, too"
+    )
+    factorial: Factorial | None = Field(None, description="the faults of the pipeline, undone")
     sentiment: Sentiment | None = Field(None, description="levels of sentiment, if it is asked")
     published: str | None = Field(
         None, description="published predictions of films, below the data folder"
@@ -64,6 +83,10 @@ class Study(Part):
                     raise ValueError(f"run {name}: no set {member!r}; sets: {', '.join(self.sets)}")
                 if self.sets[member].role == "test":
                     raise ValueError(f"run {name}: {member} is a test set and is never trained on")
+                if run.labels != "given" and not self.sets[member].votes:
+                    raise ValueError(f"run {name}: labels {run.labels}, but {member} has no votes")
+            if run.labels == "votes" and run.doubtful == "dropped":
+                raise ValueError(f"run {name}: doubtful: only of one label a face, not of votes")
             self.recipe(name)
         chosen = {*self.pull.sources, *(entry.source for entry in self.sets.values())}
         if "local" in chosen and not self.pull.local:
@@ -72,9 +95,13 @@ class Study(Part):
             missing = [member for member in members if member not in self.runs]
             if missing or not members:
                 raise ValueError(f"ensemble {name}: no run {missing}; runs: {', '.join(self.runs)}")
-        clash = set(self.ensembles) & set(self.runs)
-        if clash:
-            raise ValueError(f"{', '.join(sorted(clash))}: a run and an ensemble of one name")
+        self._check_names()
+        for name, guest in self.guests.items():
+            self._check_sets(f"guest {name}", guest.sets)
+        if self.factorial:
+            films = {"films"} if self.kind == "world" and self.world.n_films else set()
+            self._check_sets("factorial", set(self.factorial.sets) - films)
+            self.factorial.check(self.runs, self.sets)
         if self.sentiment and self.sentiment.set_name not in self.sets:
             raise ValueError(
                 f"sentiment: no set {self.sentiment.set_name!r}; sets: {', '.join(self.sets)}"
@@ -84,9 +111,53 @@ class Study(Part):
             raise ValueError(f"methods: no ensemble {', '.join(sorted(stray))}")
         return self
 
+    def _check_names(self) -> None:
+        kinds = {
+            "a run": self.runs,
+            "an ensemble": self.ensembles,
+            "a guest": self.guests,
+            "runs of several seeds": self.variants,
+        }
+        for (one, first), (other, second) in combinations(kinds.items(), 2):
+            clash = set(first) & set(second)
+            if clash:
+                raise ValueError(f"{', '.join(sorted(clash))}: {one} and {other} of one name")
+
+    def _check_sets(self, whose: str, names: Iterable[str]) -> None:
+        unknown = [name for name in names if name not in self.sets]
+        if unknown:
+            raise ValueError(
+                f"{whose}: no set {', '.join(sorted(unknown))}; sets: {', '.join(self.sets)}"
+            )
+
+    @property
+    def variants(self) -> dict[str, tuple[str, ...]]:
+        """Name the runs that differ in nothing but their seed: variant -> two runs or more."""
+        return seeds_of_one(self.runs, self.train)
+
+    def learned_from(self, name: str) -> frozenset[str]:
+        """Say of which sets a run, a variant, an ensemble or a guest learned from other faces.
+
+        A set of the same images in another crop counts, too.
+        """
+        if name in self.guests:
+            origins = self._origins_of_guest(self.guests[name])
+        else:
+            runs = self.variants.get(name) or self.ensembles.get(name) or (name,)
+            origins = {self.sets[member].origin for run in runs for member in self._run(run).sets}
+        return frozenset(member for member, entry in self.sets.items() if entry.origin in origins)
+
+    def _origins_of_guest(self, guest: Guest) -> set[tuple[str | None, ...]]:
+        origins = {self.sets[member].origin for member in guest.sets}
+        if other := _run_of_another(guest):
+            study, run = other
+            if study.kind == self.kind:
+                origins |= {study.sets[member].origin for member in study.runs[run].sets}
+        return origins
+
     def recipe(self, run: str) -> Train:
         """Give the training recipe of a run: the study's, with the run's own differences."""
-        return Train.model_validate({**self.train.model_dump(), **self._run(run).train})
+        return recipe_of(self._run(run), self.train)
 
     def _run(self, run: str) -> Run:
         if run not in self.runs:
@@ -139,12 +210,18 @@ class Study(Part):
         ConfigError
             If a real study was given no data folder.
         """
+        lacking = self._absent_guests()
         if self.kind == "world":
-            return []
-        lacking = [
+            return lacking
+        lacking += [
             f"{name}: {self.data_dir / entry.path}"
             for name, entry in self.sets.items()
             if entry.path and not (self.data_dir / entry.path).exists()
+        ]
+        lacking += [
+            f"{name}, votes: {self.data_dir / entry.votes}"
+            for name, entry in self.sets.items()
+            if entry.votes and not (self.data_dir / entry.votes).exists()
         ]
         others = {"films": self.films.path, "published": self.published, "local": self.pull.local}
         for name, path in others.items():
@@ -155,6 +232,15 @@ class Study(Part):
             variable = SOURCES[name].key_variable
             if variable and SOURCES[name].key_needed and not os.environ.get(variable):
                 lacking.append(f"{name}: its API key in the variable {variable}")
+        return lacking
+
+    def _absent_guests(self) -> list[str]:
+        lacking = []
+        for name, guest in self.guests.items():
+            if not self.model(name).is_dir():
+                other = _run_of_another(guest)
+                remedy = f" (make book STUDY={other[0].name} trains it)" if other else ""
+                lacking.append(f"guest {name}: {self.model(name)}{remedy}")
         return lacking
 
     @property
@@ -197,8 +283,30 @@ class Study(Part):
         return folder / name / f"{run}.parquet" if run else folder / f"{name}.parquet"
 
     def model(self, run: str) -> Path:
-        """Say in which folder the weights and the card of a run lie."""
-        return self.results / "models" / run
+        """Say in which folder the weights and the card of a run, or of a guest, lie.
+
+        Raises
+        ------
+        ConfigError
+            If it is a guest from a study, or a run of one, that is not there.
+        """
+        if run not in self.guests:
+            return self.results / "models" / run
+        guest = self.guests[run]
+        if other := _run_of_another(guest):
+            return other[0].model(other[1])
+        folder = Path(guest.model).expanduser()
+        return (ROOT / folder).resolve() if guest.is_folder else READY / folder
+
+
+def _run_of_another(guest: Guest) -> tuple[Study, str] | None:
+    """Find the study and the run that a guest names; None if it is no run."""
+    name, _, run = guest.model.partition("/")
+    if guest.is_folder or not run:
+        return None
+    study = load_study(name)
+    study.recipe(run)  # an unknown one is refused
+    return study, run
 
 
 def studies() -> list[str]:
@@ -258,7 +366,9 @@ def _known_keys(where: tuple) -> str:
     part: Any = Study
     for step in where:
         field = part.model_fields.get(step) if part is not None else None
-        within = {"sets": Set, "runs": Run}.get(step) if part is Study else None
-        annotation = within or (field.annotation if field else part if part in (Set, Run) else None)
+        within = {"sets": Set, "runs": Run, "guests": Guest}.get(step) if part is Study else None
+        annotation = within or (
+            field.annotation if field else part if part in (Set, Run, Guest) else None
+        )
         part = annotation if hasattr(annotation, "model_fields") else None
     return "known: " + ", ".join(part.model_fields) if part else "see exe_core/settings.py"

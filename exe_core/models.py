@@ -24,13 +24,11 @@ from exe_core import ddamfn, record
 from exe_core.backbones import networks
 from exe_core.backbones.pretrained import WeightsError, timm_weights, torchvision_weights
 from exe_core.backbones.released import backbone_weights
-from exe_core.config import ROOT
+from exe_core.config import READY
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
-READY = ROOT / "data" / "models"
-"""Where the models lie that are ready to use, each in a folder of its name."""
 
 
 class ModelError(ValueError):

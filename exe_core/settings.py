@@ -190,6 +190,9 @@ class Set(Part):
         None, description="photos: v1 or v2; those of source local have the labels they are given"
     )
     path: str | None = Field(None, description="other kinds: below the data folder of the study")
+    votes: str | None = Field(
+        None, description="fer2013: the votes of FER+, below the data folder of the study"
+    )
     two_labels: Literal["drop", "first", "vote"] = Field(
         "drop",
         description="photos: one that was found under several labels is left out, takes the label "
@@ -212,9 +215,17 @@ class Set(Part):
             raise ValueError("a set of photos needs `source` and `design`")
         if self.kind == "photos" and (self.source == "local") != (self.design == "given"):
             raise ValueError("photos of source local, and no others, are of design given")
+        if self.votes and self.kind != "fer2013":
+            raise ValueError("votes are those of FER+, which are on the images of kind fer2013")
         if self.kind != "photos" and not self.path:
             raise ValueError(f"a set of kind {self.kind} needs `path`")
         return self
+
+
+    @property
+    def origin(self) -> tuple[str | None, ...]:
+        """Say which images these are, however they are cropped and shown."""
+        return (self.kind, self.source, self.design, self.path)
 
 
 class Crop(Part):
@@ -334,6 +345,15 @@ class Run(Part):
 
     sets: tuple[str, ...] = Field(min_length=1)
     gray: bool = Field(False, description="faces are shown in gray, in training and in use")
+    labels: Literal["given", "majority", "votes"] = Field(
+        "given",
+        description="learned from: those of the sets; the emotion that most annotators of their "
+        "`votes` named; or the shares of the votes",
+    )
+    doubtful: Literal["kept", "dropped"] = Field(
+        "kept",
+        description="training faces whose label confident learning doubts (Northcutt et al. 2021)",
+    )
     train: dict[str, object] = {}
 
 

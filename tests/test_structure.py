@@ -18,7 +18,7 @@ MODULES = {
 }
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LAYERS = [
-    {"schema", "photo_sites", "settings", "config"},
+    {"schema", "photo_sites", "settings", "evaluation_settings", "config"},
     {"record", "ledger", "resampling"},
     {"faces", "web", "detection", "sets", "pull", "sources"},
     {"datasets", "backbones", "ddamfn", "models", "ensemble", "metrics", "abstention"},
