@@ -17,7 +17,7 @@ from exe_core.config import load_study
 from exe_core.record import digest_of
 
 study = load_study(config.get("study", "demo"))
-RUNS = list(study.runs)
+RUNS, GUESTS = list(study.runs), list(study.guests)
 PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT = (
     part in study.traits for part in ("photos", "films", "claims", "sentiment")
 )
@@ -27,7 +27,7 @@ IN_DATA = [study.data_dir / entry.path for entry in study.sets.values() if entry
 
 
 wildcard_constraints:
-    run="|".join(RUNS),
+    run="|".join([*RUNS, *GUESTS]),
 
 
 def code(notebook):
@@ -73,7 +73,7 @@ def pages():
     """List the executed notebooks that the study's book shows, in the order of the paper."""
     names = ["00-world"] if study.kind == "world" else []
     names += ["01-pull"] if PULLS else []
-    names += ["02-crop", *(["02-curate"] if PULLS else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in RUNS), "05-benchmarks"]
+    names += ["02-crop", *(["02-curate"] if PULLS else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in [*RUNS, *GUESTS]), "05-benchmarks"]
     names += ["06-films"] if HAS_FILMS else []
     names += ["07-claims"] if HAS_CLAIMS else []
     names += ["08-sentiment"] if HAS_SENTIMENT else []
@@ -182,11 +182,14 @@ rule train:
 
 rule predict:
     message: "predict: {wildcards.run}"
-    input: code("04-predict"), LEDGERS / "crop.json", LEDGERS / "train-{run}.json"
+    input:
+        code("04-predict"),
+        LEDGERS / "crop.json",
+        lambda wildcards: study.model(wildcards.run) / "card.json" if wildcards.run in GUESTS else LEDGERS / f"train-{wildcards.run}.json",
     output: page=EXECUTED / "04-predict-{run}.ipynb", ledger=LEDGERS / "predict-{run}.json"
     params:
         notebook="04-predict",
-        settings=settings("sets", "runs"),
+        settings=lambda wildcards: digest_of([settings("sets"), (study.guests | study.runs)[wildcards.run].model_dump()]),
         writes=lambda wildcards: writes(study.table("predictions", run=wildcards.run)),
     threads: 1
     shell: STAGE + " -p run={wildcards.run}"
@@ -194,11 +197,11 @@ rule predict:
 
 rule benchmarks:
     message: "benchmarks: scores with intervals"
-    input: code("05-benchmarks"), [LEDGERS / f"predict-{run}.json" for run in RUNS]
+    input: code("05-benchmarks"), [LEDGERS / f"predict-{run}.json" for run in [*RUNS, *GUESTS]]
     output: page=EXECUTED / "05-benchmarks.ipynb", ledger=LEDGERS / "benchmarks.json"
     params:
         notebook="05-benchmarks",
-        settings=settings("statistics", "ensembles", "methods"),
+        settings=settings("statistics", "ensembles", "methods", "runs", "guests"),
         writes=writes(*map(study.table, ("metrics", "comparisons", "reliability", "risk_coverage", "confusion"))),
     threads: 1
     shell: STAGE

@@ -99,8 +99,9 @@ class Study(Part):
         for name, guest in self.guests.items():
             self._check_sets(f"guest {name}", guest.sets)
         if self.factorial:
-            films = {"films"} if self.kind == "world" and self.world.n_films else set()
-            self._check_sets("factorial", set(self.factorial.sets) - films)
+            filmed = self.kind == "world" and self.world.n_films > 0
+            faces = [name for name in self.factorial.sets if not (filmed and name == "films")]
+            self._check_sets("factorial", faces)
             self.factorial.check(self.runs, self.sets)
         if self.sentiment and self.sentiment.set_name not in self.sets:
             raise ValueError(

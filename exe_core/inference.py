@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from scipy.special import softmax
+from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
@@ -101,6 +102,50 @@ def predict_images(
     table = pd.DataFrame(found, columns=schema.prob_columns(classifier.labels))
     table.insert(0, "predicted", np.array(classifier.labels, dtype=object)[found.argmax(axis=1)])
     return table
+
+
+class _Some(nn.Module):
+    """A network of which some outputs only are looked at."""
+
+    places: torch.Tensor
+
+    def __init__(self, network: nn.Module, places: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images).index_select(1, self.places)
+
+
+def restricted(classifier: Classifier, labels: Sequence[str]) -> Classifier:
+    """Give the same classifier, asked for some of its labels only.
+
+    Its probabilities are those of before, divided by their sum over `labels`. That is done in the
+    logits, and so also right for a face that it is almost sure shows another label.
+
+    Parameters
+    ----------
+    classifier
+        Left as it is.
+    labels
+        Labels of the classifier, in the order that is wanted.
+
+    Raises
+    ------
+    InferenceError
+        If the classifier lacks one.
+    """
+    lacking = [label for label in labels if label not in classifier.labels]
+    if lacking:
+        raise InferenceError(
+            f"the model answers {', '.join(classifier.labels)}, and not {', '.join(lacking)}: "
+            "take one that was trained on every label that is asked for"
+        )
+    if tuple(labels) == classifier.labels:
+        return classifier
+    places = [classifier.labels.index(label) for label in labels]
+    return replace(classifier, network=_Some(classifier.network, places), labels=tuple(labels))
 
 
 def hastened(classifier: Classifier, *, precision: Literal["fp32", "bf16"] = "fp32") -> Classifier:
