@@ -113,7 +113,7 @@ class Study(Part):
         return self
 
     def _check_names(self) -> None:
-        kinds = {
+        kinds: dict[str, Iterable[str]] = {
             "a run": self.runs,
             "an ensemble": self.ensembles,
             "a guest": self.guests,

@@ -64,11 +64,11 @@ def score(
     tables = []
     labels = list(labels)
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
-        known = _labelled(rows, labels)
-        sums = resampling.sum_by_group(_terms(known, labels), known["group_id"])
+        known = labelled(rows, labels)
+        sums = resampling.sum_by_group(item_terms(known, labels), known["group_id"])
         found = resampling.bootstrap(
             sums,
-            lambda totals: _scores(totals, len(labels)),
+            lambda totals: scores_of(totals, len(labels)),
             n=n_bootstrap,
             level=level,
             rng=np.random.default_rng(seed),
@@ -131,12 +131,12 @@ def compare(
     for (other_id, set_name), theirs in others.groupby(["run_id", "set_name"]):
         ours, theirs = _paired(first[first["set_name"] == set_name], theirs, labels)
         sums = [
-            resampling.sum_by_group(_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
+            resampling.sum_by_group(item_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
         ]
         found, p_values = resampling.paired_difference(
             sums[0],
             sums[1],
-            lambda totals: _scores(totals, len(labels)),
+            lambda totals: scores_of(totals, len(labels)),
             n_bootstrap=n_bootstrap,
             n_permutations=n_permutations,
             level=level,
@@ -181,7 +181,7 @@ def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFra
     pairs = pd.MultiIndex.from_product([labels, labels], names=["label", "predicted"])
     tables = []
     for keys, rows in predictions.groupby(["run_id", "set_name"]):
-        counts = _labelled(rows, labels).groupby(["label", "predicted"]).size()
+        counts = labelled(rows, labels).groupby(["label", "predicted"]).size()
         table = counts.reindex(pairs, fill_value=0).rename("n").reset_index()
         of_label = table.groupby("label")["n"].transform("sum")
         table["share_of_label"] = table["n"] / of_label.where(of_label > 0)
@@ -202,7 +202,7 @@ def reliability(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataF
     edges = np.linspace(0, 1, N_BINS + 1)
     tables = []
     for keys, rows in predictions.groupby(["run_id", "set_name"]):
-        bins = _terms(_labelled(rows, labels), labels)[:, -3 * N_BINS :].sum(axis=0)
+        bins = item_terms(labelled(rows, labels), labels)[:, -3 * N_BINS :].sum(axis=0)
         n, confidence, right = bins.reshape(3, N_BINS)
         seen = np.where(n > 0, n, np.nan)
         table = pd.DataFrame({"bin_low": edges[:-1], "bin_high": edges[1:], "n": n})
@@ -213,7 +213,8 @@ def reliability(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataF
     return schema.check(whole, "reliability")
 
 
-def _labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+def labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Keep the rows whose label is one of `labels`."""
     return predictions[predictions["label"].isin(labels)]
 
 
@@ -231,16 +232,26 @@ def _paired(
     ours: pd.DataFrame, theirs: pd.DataFrame, labels: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give the labelled items of both, in one order."""
-    sides = [_labelled(side, labels).set_index("item_id") for side in (ours, theirs)]
+    sides = [labelled(side, labels).set_index("item_id") for side in (ours, theirs)]
     common = sides[0].index.intersection(sides[1].index, sort=True)
     return sides[0].loc[common], sides[1].loc[common]
 
 
-def _terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+def item_terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Lay out what the scores add up, a row an item: confusion, nll, brier, bins.
 
     Each item has a 1 in one of the C x C cells (label, predicted), its two losses, and in its
     bin of confidence a count, its confidence, and whether it is right.
+
+    Parameters
+    ----------
+    rows
+        Rows of a table "predictions", each labelled as one of `labels`.
+
+    Returns
+    -------
+    np.ndarray
+        (n, C x C + 2 + 3 `N_BINS`); sums of its rows are what `scores_of` takes.
     """
     n, n_labels = len(rows), len(labels)
     probs = rows[schema.prob_columns(labels)].to_numpy(dtype=float)
@@ -266,8 +277,8 @@ def _codes(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
     return codes
 
 
-def _scores(totals: np.ndarray, n_labels: int) -> np.ndarray:
-    """Compute `SCORES` and those of `BY_LABEL` (n, 6 + 3 C) from sums of `_terms` (n, k)."""
+def scores_of(totals: np.ndarray, n_labels: int) -> np.ndarray:
+    """Compute `SCORES` and those of `BY_LABEL` (n, 6 + 3 C) from sums of `item_terms` (n, k)."""
     cells, (nll, brier), bins = (
         totals[:, : n_labels**2].reshape(-1, n_labels, n_labels),
         totals[:, n_labels**2 : n_labels**2 + 2].T,

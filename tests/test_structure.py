@@ -21,7 +21,7 @@ LAYERS = [
     {"schema", "photo_sites", "settings", "evaluation_settings", "config"},
     {"record", "ledger", "resampling"},
     {"faces", "web", "detection", "sets", "pull", "sources"},
-    {"datasets", "backbones", "ddamfn", "models", "ensemble", "metrics", "abstention"},
+    {"datasets", "backbones", "ddamfn", "models", "ensemble", "metrics", "abstention", "variants"},
     {"sentiment", "figures"},
     {"learning", "training", "inference", "explain", "costs", "footage", "video", "films"},
     {"claims", "findings"},
