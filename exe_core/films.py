@@ -112,14 +112,21 @@ def diversity(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def genre_separation(
-    summary: pd.DataFrame, films: pd.DataFrame, *, n_permutations: int, seed: int
+    summary: pd.DataFrame,
+    films: pd.DataFrame,
+    *,
+    level: float,
+    n_permutations: int,
+    seed: int,
 ) -> pd.DataFrame:
     """Measure how much of the variance between films lies between genres.
 
     Shares are Hellinger-transformed (square root), so that rare labels count and distances are
     those between distributions (Legendre & Gallagher 2001); R2 is that of a permutational
     analysis of variance (Anderson 2001), whose value by chance alone grows with the number of
-    genres: compare it with `null_mean`.
+    genres: compare it with `null_mean`. Epsilon squared is R2 without that bias, 0 on average
+    where genres say nothing (Kelley 1935), so it is the one with an interval: an interval of R2
+    would lie above the truth as a whole, and one by bootstrap, too (`resampling.jackknife`).
 
     Parameters
     ----------
@@ -127,15 +134,21 @@ def genre_separation(
         Table "film_summary".
     films
         Table "films"; those without a genre are left out.
+    level
+        Of the interval.
 
     Returns
     -------
     pd.DataFrame
-        run_id, r2, null_mean, p_value, n_films, n_genres; NaN where no genre has two films.
+        run_id, r2, null_mean, p_value, epsilon2, low, high, n_films, n_genres; NaN where no genre
+        has two films.
     """
     rows = []
     for run_id, shares, genres in _by_genre(summary, films):
         points = np.sqrt(shares.to_numpy())
+        found = resampling.jackknife(
+            _genre_terms(points, genres), partial(_epsilon2, points.shape[1]), level=level
+        )
         test = resampling.permutation_test(
             genres,
             partial(_between, points),
@@ -148,6 +161,9 @@ def genre_separation(
                 "r2": test.value,
                 "null_mean": float(np.mean(test.null)),
                 "p_value": test.p_value,
+                "epsilon2": found.value,
+                "low": found.low,
+                "high": found.high,
                 "n_films": len(points),
                 "n_genres": len(np.unique(genres)),
             }
@@ -238,6 +254,26 @@ def _between(points: np.ndarray, labels: np.ndarray) -> float:
     total = (centred**2).sum()
     says_something = total > _ROUNDING and member.sum(axis=0).max() > 1
     return float(between / total) if says_something else float("nan")
+
+
+def _genre_terms(points: np.ndarray, genres: np.ndarray) -> np.ndarray:
+    """Lay out by film what epsilon squared adds up: in its genre's columns 1, square, points."""
+    member = (genres[:, None] == np.unique(genres)[None, :]).astype(float)
+    terms = np.column_stack([np.ones(len(points)), (points**2).sum(axis=1), points])
+    return (member[:, :, None] * terms[:, None, :]).reshape(len(points), -1)
+
+
+def _epsilon2(n_labels: int, sums: np.ndarray) -> np.ndarray:
+    """Compute the share of variance between genres, each variance by its degrees of freedom."""
+    by_genre = sums.reshape(len(sums), -1, n_labels + 2)
+    n, squares, points = by_genre[..., 0], by_genre[..., 1], by_genre[..., 2:]
+    n_films, n_genres = n.sum(axis=1), (n > 0.5).sum(axis=1)
+    of_genres = (points**2).sum(axis=2) / np.where(n > 0.5, n, np.inf)
+    within = squares.sum(axis=1) - of_genres.sum(axis=1)
+    total = squares.sum(axis=1) - (points.sum(axis=1) ** 2).sum(axis=1) / n_films
+    defined = (total > _ROUNDING) & (n_films > n_genres)
+    ratio = np.divide(within, total, where=defined, out=np.full(len(sums), np.nan))
+    return 1 - ratio * (n_films - 1) / np.where(defined, n_films - n_genres, 1)
 
 
 def _gap(share: np.ndarray, is_first: np.ndarray) -> float:

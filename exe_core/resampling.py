@@ -70,6 +70,7 @@ def bootstrap(
     level: float,
     rng: np.random.Generator,
     strata: ArrayLike | None = None,
+    n_effective: ArrayLike | None = None,
 ) -> Interval:
     """Estimate a statistic of group sums, with a bootstrap interval over groups.
 
@@ -92,6 +93,9 @@ def bootstrap(
         Source of randomness.
     strata
         (n_groups,) as many groups are drawn from each as it has; all groups are one by default.
+    n_effective
+        (m,) how many groups each value of the statistic rests on, where these are few of them all:
+        the quantiles are moved outward for so many.
 
     Returns
     -------
@@ -107,8 +111,8 @@ def bootstrap(
     if min(map(len, members), default=0) < 2:
         return Interval(value, np.full_like(value, np.nan)[()], np.full_like(value, np.nan)[()])
     samples = statistic(_resampled_sums(groups, members, n=n, rng=rng))
-    tail = _expanded_tail(min(map(len, members)), level=level)
-    low, high = _quantiles(samples, (tail, 1 - tail))
+    n_groups = min(map(len, members)) if n_effective is None else n_effective
+    low, high = _quantiles(samples, _expanded_tail(n_groups, level=level))
     return Interval(value, low, high)
 
 
@@ -135,15 +139,59 @@ def _resampled_sums(
     return sums
 
 
-def _expanded_tail(n_groups: int, *, level: float) -> float:
-    t = stats.t.ppf((1 + level) / 2, df=n_groups - 1)
-    return float(stats.norm.cdf(-np.sqrt(n_groups / (n_groups - 1)) * t))
+def _expanded_tail(n_groups: ArrayLike, *, level: float) -> np.ndarray:
+    n = np.maximum(np.asarray(n_groups, dtype=float), 1 + 1e-6)  # of one group: the extremes
+    t = stats.t.ppf((1 + level) / 2, df=n - 1)
+    return np.asarray(stats.norm.cdf(-np.sqrt(n / (n - 1)) * t))
 
 
-def _quantiles(samples: np.ndarray, at: tuple[float, float]) -> np.ndarray:
-    undefined = np.isnan(samples).mean(axis=0)
-    filled = np.where(undefined > MAX_UNDEFINED, 0.0, samples)  # an all-NaN column would warn
-    return np.where(undefined > MAX_UNDEFINED, np.nan, np.nanquantile(filled, at, axis=0))
+def _quantiles(samples: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take the quantiles `tail` and 1 - `tail` of each column; one tail for all, or one each."""
+    undefined = np.isnan(samples).mean(axis=0) > MAX_UNDEFINED
+    filled = np.where(undefined, 0.0, samples)  # an all-NaN column would warn
+    if tail.ndim == 0:
+        low, high = np.nanquantile(filled, (tail, 1 - tail), axis=0)
+    else:
+        ordered = np.sort(filled, axis=0)  # NaN last
+        last = np.count_nonzero(~np.isnan(filled), axis=0) - 1
+        low, high = (_at(ordered, share * last) for share in (tail, 1 - tail))
+    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
+
+
+def _at(ordered: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Read each column at its own place between two rows."""
+    below = np.floor(np.nan_to_num(place)).astype(int)
+    above = np.minimum(below + 1, len(ordered) - 1)
+    first, second = (np.take_along_axis(ordered, row[None], axis=0)[0] for row in (below, above))
+    part = place - below
+    return np.where(part > 0, first + part * (second - first), first)
+
+
+def jackknife(groups: np.ndarray, statistic: Statistic, *, level: float) -> Interval:
+    """Estimate a statistic of group sums, with a jackknife interval over groups.
+
+    For ratios of variances, such as a share of variance between classes: a bootstrap sample holds
+    groups twice, whose variance is 0, and so lies off the truth; leaving one out does not. The
+    interval is value -+ t(n - 1) times the standard error of the pseudo-values (Tukey 1958).
+
+    Parameters
+    ----------
+    groups, statistic, level
+        As for `bootstrap`.
+
+    Returns
+    -------
+    Interval
+        Bounds are NaN with one group, and where the statistic is undefined without one of them.
+    """
+    groups = np.asarray(groups, dtype=float)
+    n, total = len(groups), groups.sum(axis=0, keepdims=True)
+    value = statistic(total)[0]
+    if n < 2:
+        return Interval(value, np.full_like(value, np.nan)[()], np.full_like(value, np.nan)[()])
+    pseudo = n * value - (n - 1) * statistic(total - groups)
+    margin = stats.t.ppf((1 + level) / 2, df=n - 1) * pseudo.std(axis=0, ddof=1) / np.sqrt(n)
+    return Interval(value, value - margin, value + margin)
 
 
 def paired_difference(

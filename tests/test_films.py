@@ -76,6 +76,10 @@ def random_films(rng, n=17, n_comedies=10, shift=0.0):
     return summary, genre_table({f"film{i:02d}": g for i, g in enumerate(genre)})
 
 
+def separation(summary, table, *, n=50):
+    return films.genre_separation(summary, table, level=0.95, n_permutations=n, seed=0).iloc[0]
+
+
 def contrast(summary, table, *, seed=0, n=199):
     return films.genre_contrast(
         summary,
@@ -142,7 +146,7 @@ def test_diversity_of_a_film_without_faces_is_undefined(two_films):
 def test_genres_that_share_nothing_explain_everything():
     shares = {f"a{i}": (1, 0, 0) for i in range(5)} | {f"b{i}": (0, 0, 1) for i in range(5)}
     table = genre_table({film: film[0] for film in shares})
-    found = films.genre_separation(summary_of(shares), table, n_permutations=199, seed=0).iloc[0]
+    found = separation(summary_of(shares), table, n=199)
     assert found["r2"] == pytest.approx(1)
     assert found["p_value"] <= 0.02
     assert found["null_mean"] == pytest.approx(1 / 9, abs=0.04)
@@ -151,7 +155,7 @@ def test_genres_that_share_nothing_explain_everything():
 def test_films_all_alike_have_no_separation():
     shares = {f"f{i}": (0.2, 0.3, 0.5) for i in range(6)}
     table = genre_table({film: "ab"[i % 2] for i, film in enumerate(shares)})
-    found = films.genre_separation(summary_of(shares), table, n_permutations=50, seed=0).iloc[0]
+    found = separation(summary_of(shares), table)
     assert np.isnan(found["r2"])
     assert np.isnan(found["p_value"])
 
@@ -160,16 +164,41 @@ def test_one_film_a_genre_says_nothing():
     """Genres would explain all of the variance, whatever the films."""
     summary, table = random_films(np.random.default_rng(0), n=4, n_comedies=2)
     own = table.assign(genre=["a", "b", "c", "d"])
-    found = films.genre_separation(summary, own, n_permutations=50, seed=0).iloc[0]
+    found = separation(summary, own)
     assert np.isnan(found["r2"])
     assert np.isnan(found["p_value"])
+
+
+def test_separation_is_no_more_than_chance_on_average_where_genres_say_nothing():
+    found = [separation(*random_films(np.random.default_rng(seed)), n=1) for seed in range(200)]
+    table = pd.DataFrame(found)
+    assert table["r2"].mean() == pytest.approx(1 / 16, abs=0.02)
+    assert abs(table["epsilon2"].mean()) < 0.02
+    covered = (table["low"] <= 0) & (table["high"] >= 0)
+    assert covered.mean() >= 0.93
+
+
+def test_epsilon_squared_is_r_squared_adjusted_for_the_number_of_genres():
+    found = separation(*random_films(np.random.default_rng(3), shift=0.3))
+    adjusted = 1 - (1 - found["r2"]) * 16 / 15
+    assert found["epsilon2"] == pytest.approx(adjusted)
+    assert found["low"] < adjusted < found["high"]
+
+
+def test_a_genre_of_one_film_has_an_interval_none_if_all_are_such():
+    summary, table = random_films(np.random.default_rng(0), n=6, n_comedies=3)
+    one = table.assign(genre=["a", "a", "a", "b", "b", "c"])
+    assert np.isfinite(separation(summary, one)[["low", "high"]].astype(float)).all()
+    lone = separation(summary, table.assign(genre=list("abcdef")))
+    assert np.isnan(lone["epsilon2"])
+    assert np.isnan(lone["low"])
 
 
 def test_films_without_a_genre_are_left_out():
     summary, table = random_films(np.random.default_rng(0))
     table.loc[0, "genre"] = None
-    found = films.genre_separation(summary, table, n_permutations=50, seed=0)
-    assert found["n_films"].tolist() == [16]
+    found = separation(summary, table)
+    assert found["n_films"] == 16
 
 
 def test_contrast_is_the_difference_of_genre_means():
@@ -213,5 +242,5 @@ def test_null_is_uniform_and_the_interval_covers():
 def test_p_is_never_zero():
     shares = {f"a{i}": (1, 0, 0) for i in range(30)} | {f"b{i}": (0, 0, 1) for i in range(30)}
     table = genre_table({film: film[0] for film in shares})
-    found = films.genre_separation(summary_of(shares), table, n_permutations=99, seed=0)
-    assert found["p_value"].tolist() == [resampling.p_value(1.0, np.zeros(99))]
+    found = separation(summary_of(shares), table, n=99)
+    assert found["p_value"] == resampling.p_value(1.0, np.zeros(99))

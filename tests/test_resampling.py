@@ -277,3 +277,42 @@ def test_holm_leaves_out_what_is_undefined():
     adjusted = resampling.holm([np.nan, 0.02, 0.04])
     assert np.isnan(adjusted[0])
     assert adjusted[1:] == pytest.approx([0.04, 0.04])
+
+
+def test_values_that_rest_on_few_groups_have_wider_intervals():
+    groups = np.random.default_rng(0).normal(size=(60, 2))
+    found = bootstrap_of(groups, n_effective=[60, 6])
+    usual = bootstrap_of(groups)
+    width, before = (x.high - x.low for x in (found, usual))
+    assert width[0] == pytest.approx(before[0], rel=0.05)
+    assert width[1] > 1.2 * before[1]
+
+
+def bootstrap_of(groups, **options):
+    return resampling.bootstrap(
+        groups,
+        lambda sums: sums / len(groups),
+        n=4000,
+        level=0.9,
+        rng=np.random.default_rng(1),
+        **options,
+    )
+
+
+def test_jackknife_of_a_mean_is_the_t_interval():
+    x = np.random.default_rng(2).normal(size=(12, 1))
+    found = resampling.jackknife(
+        x, lambda sums: sums[:, 0] / (12 if len(sums) == 1 else 11), level=0.9
+    )
+    t = stats.t.interval(0.9, df=11, loc=x.mean(), scale=stats.sem(x[:, 0]))
+    assert (found.low, found.high) == pytest.approx(t)
+
+
+def test_jackknife_of_one_group_or_of_what_needs_them_all_has_no_bounds():
+    one = resampling.jackknife(np.ones((1, 1)), lambda sums: sums[:, 0], level=0.9)
+    assert one.value == 1
+    assert np.isnan([one.low, one.high]).all()
+    needy = resampling.jackknife(
+        np.ones((3, 1)), lambda sums: np.where(sums[:, 0] < 3, np.nan, 1.0), level=0.9
+    )
+    assert np.isnan([needy.low, needy.high]).all()

@@ -3,42 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sample_timelines import LABELS, STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 
 from exe_core import schema
 from exe_core.footage import timelines
-
-LABELS = ("happy", "sad")
-STEP_S = 4.0
-
-
-def rows_of(happy, *, film_id="film", run_id="run"):
-    """Lay out a timeline of a film from its happy probabilities; NaN is no face."""
-    happy = np.asarray(happy, dtype=float)
-    n = len(happy)
-    return pd.DataFrame(
-        {
-            "run_id": run_id,
-            "film_id": film_id,
-            "frame": np.arange(n) * 100,
-            "time_s": np.arange(n) * STEP_S,
-            "n_faces": np.isfinite(happy).astype(int),
-            "prob_happy": happy,
-            "prob_sad": 1 - happy,
-        }
-    )
-
-
-def event_at(step, *, film_id="film", label="happy"):
-    return pd.DataFrame(
-        [{"film_id": film_id, "time_s": step * STEP_S, "event": "reunion", "label": label}]
-    )
-
-
-def smooth_noise(rng, n=151):
-    """Make a series in which neighbours are alike and the ends meet."""
-    noise = np.convolve(np.tile(rng.normal(size=n), 2), np.ones(8) / 8, mode="valid")[:n]
-    return stats.norm.cdf(noise)
 
 
 def tried(rows, events, **options):
@@ -68,6 +37,14 @@ def test_timeline_keeps_frames_without_a_face():
     assert rows["frame"].tolist() == [0, 100, 200]
     assert rows["predicted"].isna().tolist() == [False, True, False]
     assert np.isnan(rows["prob_sad"][1])
+
+
+def test_timeline_keeps_what_else_is_known_of_a_frame():
+    rows = timelines.timeline(
+        frames().assign(shot=[0, 0, 1]), predictions(["film:000000"]), labels=LABELS
+    )
+    assert rows["shot"].tolist() == [0, 0, 1]
+    assert list(rows)[-1] == "shot"
 
 
 def test_film_names_may_hold_a_colon():
@@ -162,38 +139,3 @@ def test_combined_counts_the_events_that_could_be_tried():
     assert (found["n_films"], found["n_events"]) == (1, 2)
     assert found["difference"] == 0
     assert np.isnan(found["low"])
-
-
-def structure(happy):
-    return timelines.autocorrelation(rows_of(happy), n_permutations=199, seed=0).iloc[0]
-
-
-def test_smooth_series_has_temporal_structure():
-    found = structure(smooth_noise(np.random.default_rng(3)))
-    assert found["autocorrelation"] > 0.6
-    assert found["p_value"] <= 0.01
-    assert abs(found["null_mean"]) < 0.05
-
-
-def test_alternating_series_has_negative_autocorrelation():
-    assert structure(np.tile([0.2, 0.8], 30))["autocorrelation"] == pytest.approx(-1, abs=0.05)
-
-
-@pytest.mark.parametrize(
-    "happy", [np.full(30, 0.5), np.full(30, np.nan), np.tile([0.4, np.nan], 20), [0.1, 0.2]]
-)
-def test_no_structure_to_measure_is_undefined(happy):
-    found = structure(happy)
-    assert np.isnan(found["autocorrelation"])
-    assert np.isnan(found["p_value"])
-
-
-def test_gaps_are_not_bridged():
-    happy = np.r_[np.linspace(0.1, 0.4, 10), np.nan, np.linspace(0.9, 0.5, 10)]
-    assert structure(happy)["n_pairs"] == 18
-
-
-def test_independent_frames_have_uniform_p():
-    rng = np.random.default_rng(4)
-    p = [structure(rng.uniform(size=40))["p_value"] for _ in range(150)]
-    assert stats.kstest(p, "uniform").pvalue > 0.01

@@ -16,7 +16,7 @@ from exe_core import films as film_measures
 from exe_core import metrics, resampling
 from exe_core.claims import Estimate, Finding
 from exe_core.config import Study
-from exe_core.footage import timelines
+from exe_core.footage import temporal, timelines
 
 MIN_MODELS = 4
 """Fewer have no interval: its width goes with 1 / sqrt(n - 3)."""
@@ -60,20 +60,21 @@ def measure(
     rows = timelines.timeline(frames, runs, labels=study.labels)
     summary = film_measures.summarise(frames, runs, labels=study.labels)
     few = {"n_permutations": 1, "seed": study.seed}  # the measure is wanted here, not its p
-    separation = film_measures.genre_separation(summary, films, **few)
-    autocorrelation = timelines.autocorrelation(rows, **few)
+    level = study.statistics.level
+    separation = film_measures.genre_separation(summary, films, level=level, **few)
+    autocorrelation = temporal.autocorrelation(rows, **few)
     rises = timelines.events_combined(
         rows,
         events,
         window_s=study.films.event_window_s,
-        level=study.statistics.level,
+        level=level,
         n_bootstrap=2,
         **few,
     )
     scores = metrics.score(
         runs,
         labels=study.labels,
-        level=study.statistics.level,
+        level=level,
         n_bootstrap=study.statistics.n_bootstrap,
         seed=study.seed,
     )

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from exe_core.config import ROOT, Study
 from exe_core.detection import EYES, FaceFinder, face_row
 from exe_core.faces.cropping import crop
+from exe_core.footage import shots
 from exe_core.record import digest, digest_of
 from exe_core.schema import check, empty, read, write
 from exe_core.settings import Crop
@@ -42,9 +43,9 @@ class Screened(NamedTuple):
 
     films: pd.DataFrame
     frames: pd.DataFrame
-    """Frames without a face are kept: n_faces 0, and no row of faces."""
+    """Frames without a face are kept: n_faces 0, and no row of faces; `shot` is their shot."""
     faces: pd.DataFrame
-    """The largest of each frame; its item is "<film_id>:<frame>"."""
+    """The largest of each frame, or all; their item is "<film_id>:<frame>"."""
 
 
 class Step(NamedTuple):
@@ -125,7 +126,7 @@ def _describe(path: Path, film_id: str) -> dict[str, Any]:
 def screen(
     study: Study, films: pd.DataFrame, *, finder: FaceFinder, progress: bool = True
 ) -> Screened:
-    """Sample the frames of every film of a study and cut the largest face out of each.
+    """Sample the frames of every film of a study and cut the largest face, or all, out of each.
 
     Parameters
     ----------
@@ -208,7 +209,7 @@ def screen_film(
     end = bar.n + duration_s
     try:
         probe(path)
-        key = digest_of([digest(path), step._asdict(), settings.model_dump()])
+        key = digest_of([digest(path), step._asdict(), settings.model_dump(), shots.CUT])
         folder = store / film["film_id"] / key[:16]
         if not folder.exists():
             _screen(film, folder, finder, settings, step, bar)
@@ -234,13 +235,14 @@ def _screen(
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    frames, faces, begun = [], [], bar.n
+    frames, faces, seen, begun = [], [], [], bar.n
     samples = sample_frames(ROOT / film["path"], **step._asdict())
     for sample in samples:
         found = finder.find(sample.rgb, tiles=settings.tiles)
         frames.append((film["film_id"], sample.frame, sample.time_s, len(found)))
-        for face in found[:1]:
-            name = f"{sample.frame:06d}_0.png"
+        seen.append(shots.signature(sample.rgb))
+        for k, face in enumerate(found[:1] if settings.primary_only else found):
+            name = f"{sample.frame:06d}_{k}.png"
             cut = crop(
                 sample.rgb,
                 face,
@@ -251,7 +253,7 @@ def _screen(
             )
             Image.fromarray(cut).save(partial / name, compress_level=1)
             item = _item(film["film_id"], sample)
-            faces.append(face_row(item, face, k=0, path=folder / name))
+            faces.append(face_row(item, face, k=k, path=folder / name))
         bar.update(max(0.0, begun + sample.time_s - bar.n))
     coverage = samples.coverage
     assert coverage is not None  # the film was read to its end
@@ -260,7 +262,9 @@ def _screen(
         told |= {"status": "partial", "error": str(coverage)}
     tables = {
         "films": pd.DataFrame([told]),
-        "frames": pd.DataFrame(frames, columns=["film_id", "frame", "time_s", "n_faces"]),
+        "frames": pd.DataFrame(frames, columns=["film_id", "frame", "time_s", "n_faces"]).assign(
+            shot=shots.number(seen)
+        ),
         "faces": pd.DataFrame(faces, columns=[*empty("faces").columns, *EYES]),
     }
     for name, table in tables.items():

@@ -1,4 +1,4 @@
-"""Predictions over the time of a film: temporal structure, and what happens at plot events.
+"""Predictions over the time of a film, and what happens in them at plot events.
 
 Neighbouring frames are alike, so time is never shuffled where a change is asked about: a series
 is shifted against the clock, as a whole, with its gaps.
@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+
+_KEYS = ["run_id", "film_id", "frame"]
 
 
 def timeline(
@@ -32,7 +34,8 @@ def timeline(
     -------
     pd.DataFrame
         A row a run, film and sampled frame, in the order of time: run_id, film_id, frame, time_s,
-        n_faces, predicted and prob_<label>, which are null where there is no face.
+        n_faces, predicted and prob_<label>, which are null where there is no face, and whatever
+        else `frames` holds.
 
     Raises
     ------
@@ -52,62 +55,10 @@ def timeline(
             f"{stray.sum()} predictions belong to no sampled frame, first "
             f"{predictions['item_id'][stray].iloc[0]!r}: frames and predictions are of two runs"
         )
-    whole = grid.merge(faces, on=["run_id", "film_id", "frame"], how="left", validate="1:1")
-    return whole.sort_values(["run_id", "film_id", "frame"], ignore_index=True)
-
-
-def autocorrelation(rows: pd.DataFrame, *, n_permutations: int, seed: int) -> pd.DataFrame:
-    """Measure how alike the probabilities of neighbouring sampled frames are.
-
-    Lag-1 autocorrelation summed over the labels, over pairs of neighbours that both have a face;
-    the null permutes the faces of a film in time.
-
-    Parameters
-    ----------
-    rows
-        As given by `timeline`.
-
-    Returns
-    -------
-    pd.DataFrame
-        run_id, film_id, autocorrelation, null_mean, p_value, n_pairs; NaN with fewer than three
-        pairs.
-    """
-    columns = schema.prob_columns(schema.labels_of(rows))
-    found = []
-    for (run_id, film_id), film in rows.groupby(["run_id", "film_id"]):
-        rng = np.random.default_rng(seed)
-        test, n_pairs = _lag_one(film[columns].to_numpy(dtype=float), n_permutations, rng)
-        found.append(
-            {
-                "run_id": run_id,
-                "film_id": film_id,
-                "autocorrelation": test.value,
-                "null_mean": float(np.mean(test.null)) if len(test.null) else float("nan"),
-                "p_value": test.p_value,
-                "n_pairs": n_pairs,
-            }
-        )
-    return pd.DataFrame(found)
-
-
-def _lag_one(
-    probs: np.ndarray, n_permutations: int, rng: np.random.Generator
-) -> tuple[resampling.NullTest, int]:
-    seen = ~np.isnan(probs).any(axis=1)
-    faces = probs[seen] - probs[seen].mean(axis=0) if seen.any() else probs[seen]
-    position = np.cumsum(seen) - 1
-    first = position[:-1][seen[:-1] & seen[1:]]
-    variance = (faces**2).sum(axis=1).mean() if len(faces) else 0.0
-    if len(first) < 3 or variance < 1e-12:  # no more than rounding
-        return resampling.NullTest(float("nan"), float("nan"), np.array([])), len(first)
-
-    def likeness(order: np.ndarray) -> float:
-        ordered = faces[order]
-        return float((ordered[first] * ordered[first + 1]).sum(axis=1).mean() / variance)
-
-    test = resampling.permutation_test(np.arange(len(faces)), likeness, n=n_permutations, rng=rng)
-    return test, len(first)
+    whole = grid.merge(faces, on=_KEYS, how="left", validate="1:1")
+    first = ["run_id", "film_id", "frame", "time_s", "n_faces", *faces.columns.drop(_KEYS)]
+    whole = whole[[*first, *whole.columns.drop(first)]]
+    return whole.sort_values(_KEYS, ignore_index=True)
 
 
 def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statistic:
