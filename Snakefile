@@ -202,7 +202,7 @@ rule benchmarks:
     params:
         notebook="05-benchmarks",
         settings=settings("statistics", "ensembles", "methods", "runs", "guests"),
-        writes=writes(*map(study.table, ("metrics", "comparisons", "reliability", "risk_coverage", "confusion"))),
+        writes=writes(*map(study.table, ("metrics", "variants", "comparisons", "reliability", "risk_coverage", "confusion"))),
     threads: 1
     shell: STAGE
 

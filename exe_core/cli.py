@@ -35,7 +35,9 @@ EXECUTED = ROOT / "book" / "executed"
 FROZEN = (
     "metrics",
     "confusion",
+    "variants",
     "comparisons",
+    "variant_comparisons",
     "film_summary",
     "claims",
     "sentiment_metrics",

@@ -179,7 +179,7 @@ def test_a_matrix_has_a_row_a_variant_and_marks_what_a_model_learned_from(study)
     found = variants.lay_out(study, scores, variants.score(rows, study.variants, **OPTIONS))
     order = ["both", "plain", "ours", "known", "stranger"]
     assert list(dict.fromkeys(found["run_id"])) == order
-    own = found.groupby(["run_id", "set_name"])["own"].first().unstack()
+    own = found.pivot_table("own", "run_id", "set_name", aggfunc="all")
     assert own.loc[["both", "plain", "ours", "known"]].all()[["lab", "again"]].all()
     assert own["lab without duplicates"].drop("stranger").all()
     assert not own["press"].any()

@@ -7,10 +7,11 @@ all written into the page. `save` and `sheet` keep a figure under a permanent na
 """
 
 from exe_core.figures.bundle import Figure, FigureError, save, sheet
+from exe_core.figures.comparisons import differences_chart, matrix_chart
 from exe_core.figures.faces import noise_chart, recall_by_size_chart, yield_chart
 from exe_core.figures.films import emotion_shares, share_differences, timeline
+from exe_core.figures.findings import claims_chart
 from exe_core.figures.models import (
-    claims_chart,
     confusion_chart,
     history_chart,
     recall_chart,
@@ -43,10 +44,12 @@ __all__ = [
     "claims_chart",
     "class_chart",
     "confusion_chart",
+    "differences_chart",
     "emotion_shares",
     "heat_over",
     "history_chart",
     "keyword_noise_chart",
+    "matrix_chart",
     "noise_chart",
     "novelty_chart",
     "query_yield_chart",
