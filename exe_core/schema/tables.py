@@ -220,6 +220,24 @@ _DEFINITIONS: dict[str, tuple[str, dict[str, pa.Column], list[str]]] = {
         },
         ["run_id", "other_run_id", "set_name", "metric"],
     ),
+    "factorial": (
+        "A cell of the factorial of faults, or an effect of undoing one or more of them.",
+        {
+            "set_name": _text(),
+            "kind": _text(checks=pa.Check.isin(["cell", "effect"])),
+            "term": _text(),
+            **{name: _text(**_OPEN) for name in ("crop", "colour", "calibration")},
+            "metric": _text(),
+            "value": _number(**_OPEN),
+            **_INTERVAL,
+            "over": _text(checks=pa.Check.isin(["groups", "faces"])),
+            "spread": _number(**_OPEN),
+            "n": _integer(),
+            "n_groups": _integer(),
+            "n_seeds": _integer(),
+        },
+        ["set_name", "kind", "term", "metric", "over"],
+    ),
     "reliability": (
         "A confidence bin of one run on one set.",
         {
