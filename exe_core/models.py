@@ -121,7 +121,8 @@ class Architecture:
     origin
         What a recipe calls them, by what they were trained on.
     extra_loss
-        A term that is added to the loss, of the network as its last training pass left it.
+        A term that is added to the loss by the recipe's `diversity_weight`, of the network as its
+        last training pass left it.
     """
 
     builder: Callable[[int], nn.Module]

@@ -221,7 +221,6 @@ class Set(Part):
             raise ValueError(f"a set of kind {self.kind} needs `path`")
         return self
 
-
     @property
     def origin(self) -> tuple[str | None, ...]:
         """Say which images these are, however they are cropped and shown."""
@@ -273,7 +272,7 @@ class Train(Part):
         description="of layers that do not learn; drifting is the published fault: their running "
         "mean and variance follow the batches, away from the weights that they belong to",
     )
-    augmentation: Literal["none", "light", "medium", "heavy"] = "light"
+    augmentation: Literal["none", "light", "medium", "heavy", "ddamfn"] = "light"
     mixup: float = Field(
         0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0 turns it off"
     )
@@ -303,6 +302,12 @@ class Train(Part):
         "cross-entropy", description="the second is robust to wrong labels"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    diversity_weight: float = Field(
+        0.1,
+        ge=0,
+        description="of the loss that keeps the attention heads of DDAMFN apart, beside the "
+        "cross-entropy; other networks have none",
+    )
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(32, ge=1)
     precision: Literal["fp32", "bf16"] = Field(

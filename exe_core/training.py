@@ -33,6 +33,7 @@ _CODE = [
     Path(__file__).parent / f"{name}.py"
     for name in (
         "backbones/networks",
+        "ddamfn",
         "models",
         "learning/augmentation",
         "learning/convolution",

@@ -91,6 +91,33 @@ def test_erasing_takes_a_fiftieth_to_a_fifth():
     assert share[hit].max() < 0.25
 
 
+def test_erasing_takes_no_more_than_the_largest():
+    white = torch.ones(300, 3, 50, 50)
+    small = Augmentation(erase=1.0, largest=0.05)
+    found = augment(white, small, generator=seeded())
+    share = (found[:, 0] == 0.5).float().mean((1, 2))
+    assert 0 < share.min() < share.max() < 0.07
+
+
+def test_a_share_of_the_faces_is_not_moved():
+    given = faces(400, size=9)
+    far = Augmentation(rotation_deg=20, shift=0.1, zoom=0.1, moved=0.3)
+    found = augment(given, far, generator=seeded())
+    same = (found - given).abs().amax((1, 2, 3)) < 1e-5
+    assert 0.6 < same.float().mean() < 0.8
+
+
+def test_what_lies_behind_the_edge_is_black_or_a_reflection():
+    white = torch.ones(100, 3, 20, 20)
+    black, reflected = (
+        augment(white, Augmentation(shift=0.2, border=border), generator=seeded())
+        for border in ("black", "reflection")
+    )
+    assert torch.allclose(reflected, white)
+    lost = (black[:, 0] < 0.5).float().mean((1, 2))
+    assert 0.05 < lost.mean() < 0.36  # 1 - .8 * .8 at most
+
+
 class TestMixing:
     """Each face a number, each label the same: what is mixed must be mixed alike."""
 

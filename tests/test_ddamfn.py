@@ -123,6 +123,14 @@ class TestAnswer:
         assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
 
+def test_without_trained_weights_blocks_begin_as_the_identity():
+    network = DDAMFN(3)
+    adding = [block for block in network.modules() if getattr(block, "adds", False)]
+    assert len(adding) == 31
+    maps = torch.randn(2, 64, 8, 8)
+    assert torch.equal(adding[0](maps), maps)
+
+
 class TestDiversityLoss:
     def test_is_the_inverse_of_the_mean_squared_difference(self):
         one, other = torch.full((2, 4, 7, 7), 0.2), torch.full((2, 4, 7, 7), 0.7)
@@ -139,13 +147,11 @@ class TestDiversityLoss:
         assert far < near
         assert ddamfn.diversity_loss([first, second]).ndim == 0
 
-    def test_is_a_tenth_of_the_training_loss_and_reaches_the_heads(self):
+    def test_is_that_of_the_last_training_pass_and_reaches_the_heads(self):
         network = DDAMFN(3).train()
         network(torch.randn(2, 3, 112, 112))
         added = ddamfn.attention_loss(network)
-        assert float(added.detach()) == pytest.approx(
-            0.1 * float(ddamfn.diversity_loss(network.attention).detach())
-        )
+        assert torch.equal(added, ddamfn.diversity_loss(network.attention))
         added.backward()
         assert network.cat_head0.CoordAtt.conv2.weight.grad.abs().sum() > 0
 

@@ -158,13 +158,29 @@ def test_an_extra_loss_sees_each_training_pass(monkeypatch):
 
     plain = models.REGISTRY["tiny"]
     monkeypatch.setitem(models.REGISTRY, "tiny", dataclasses.replace(plain, extra_loss=extra))
-    found = run(batch_size=20)
+    found = run(batch_size=20, diversity_weight=1.0)
     before = found.network.fc.weight.norm().item()
     for epoch in range(1, 4):
         found.step(epoch, parts())
     assert seen == [True] * 6
     assert found.network.fc.weight.norm().item() < 0.7 * before
     assert found.history[0]["loss"] > 100 > found.history[1]["loss"]
+
+
+def test_the_recipe_weighs_the_extra_loss(monkeypatch):
+    plain = models.REGISTRY["tiny"]
+
+    def extra(network):
+        return 0 * network.fc.weight.sum() + 50
+
+    monkeypatch.setitem(models.REGISTRY, "tiny", dataclasses.replace(plain, extra_loss=extra))
+    losses = {}
+    for weight in (0.0, 0.1, 2.0):
+        found = run(diversity_weight=weight, learning_rate=1e-6)
+        found.step(1, parts())
+        losses[weight] = found.history[0]["loss"]
+    assert losses[0.1] - losses[0.0] == pytest.approx(5, abs=1e-3)
+    assert losses[2.0] - losses[0.0] == pytest.approx(100, abs=1e-3)
 
 
 class TestAveragedWeights:

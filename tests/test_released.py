@@ -44,7 +44,9 @@ class TestCheckpoint:
     def test_loads_into_the_network(self, tmp_path):
         network = DDAMFN(7)
         path = tmp_path / "rafdb_epoch20.pth"
-        torch.save({"iter": 20, "model_state_dict": network.state_dict()}, path)
+        torch.save(
+            {"iter": 20, "model_state_dict": network.state_dict(), "optimizer_state_dict": {}}, path
+        )
         other = DDAMFN(7)
         other.load_state_dict(released.read_checkpoint(path))
         assert all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch.nn.functional import affine_grid, grid_sample
@@ -27,8 +28,13 @@ class Augmentation:
     jitter
         Of brightness, contrast and saturation, as a share.
     erase
-        Probability that a rectangle (a fiftieth to a fifth of the image) becomes mid-gray
-        (Zhong et al. 2020).
+        Probability that a rectangle becomes mid-gray (Zhong et al. 2020).
+    largest
+        Of these rectangles, as a share of the image; the smallest take a fiftieth.
+    moved
+        Probability that a face is turned, shifted and zoomed at all.
+    border
+        What comes into sight behind the image's edge: its reflection, or black.
     """
 
     flip: float = 0.0
@@ -37,6 +43,9 @@ class Augmentation:
     zoom: float = 0.0
     jitter: float = 0.0
     erase: float = 0.0
+    largest: float = 0.2
+    moved: float = 1.0
+    border: Literal["reflection", "black"] = "reflection"
 
 
 PRESETS = {
@@ -44,8 +53,18 @@ PRESETS = {
     "light": Augmentation(flip=0.5, rotation_deg=10, jitter=0.2),
     "medium": Augmentation(flip=0.5, rotation_deg=15, shift=0.08, zoom=0.1, jitter=0.3),
     "heavy": Augmentation(flip=0.5, rotation_deg=20, shift=0.12, zoom=0.15, jitter=0.4, erase=0.25),
+    # crops of 112 px out of faces padded by 8
+    "ddamfn": Augmentation(
+        flip=0.5,
+        rotation_deg=5,
+        shift=8 / 112,
+        erase=0.5,
+        largest=0.25,
+        moved=0.5,
+        border="black",
+    ),
 }
-"""Name in a recipe -> augmentation; "light" is the published one."""
+"""Name in a recipe -> augmentation; "light" and "ddamfn" are those of the published systems."""
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in PIL's conversion to gray
 
@@ -73,7 +92,7 @@ def augment(
         return images
     moved = _move(images, settings, generator)
     coloured = _recolour(moved, settings.jitter, generator) if settings.jitter else moved
-    return _erase(coloured, settings.erase, generator) if settings.erase else coloured
+    return _erase(coloured, settings, generator) if settings.erase else coloured
 
 
 def mix(
@@ -113,6 +132,10 @@ def _move(images: torch.Tensor, settings: Augmentation, generator: torch.Generat
     scale = 1 + _uniform(images, settings.zoom, generator)
     across = _uniform(images, 2 * settings.shift, generator)  # the grid runs from -1 to 1
     down = _uniform(images, 2 * settings.shift, generator)
+    if settings.moved < 1:
+        still = (torch.rand(len(images), generator=generator) >= settings.moved).to(images.device)
+        angle, across, down = (way.masked_fill(still, 0.0) for way in (angle, across, down))
+        scale = scale.masked_fill(still, 1.0)
     kept = torch.rand(len(images), generator=generator) >= settings.flip
     mirror = torch.where(kept, 1.0, -1.0).to(images.device)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
@@ -120,7 +143,8 @@ def _move(images: torch.Tensor, settings: Augmentation, generator: torch.Generat
     grid = affine_grid(
         torch.stack(rows, dim=1).view(-1, 2, 3), list(images.shape), align_corners=False
     )
-    return grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    beyond = "zeros" if settings.border == "black" else settings.border
+    return grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
 def _recolour(images: torch.Tensor, limit: float, generator: torch.Generator) -> torch.Tensor:
@@ -135,10 +159,12 @@ def _recolour(images: torch.Tensor, limit: float, generator: torch.Generator) ->
     return (brightness * coloured).clamp(0, 1)
 
 
-def _erase(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+def _erase(
+    images: torch.Tensor, settings: Augmentation, generator: torch.Generator
+) -> torch.Tensor:
     n, _, height, width = images.shape
-    hit = torch.rand(n, generator=generator) < probability
-    area = 0.02 + 0.18 * torch.rand(n, generator=generator)
+    hit = torch.rand(n, generator=generator) < settings.erase
+    area = 0.02 + (settings.largest - 0.02) * torch.rand(n, generator=generator)
     aspect = torch.exp(math.log(3) * (torch.rand(n, generator=generator) * 2 - 1))
     tall, wide = (area * aspect).sqrt(), (area / aspect).sqrt()
     top, left = torch.rand(2, n, generator=generator) * (1 - torch.stack([tall, wide]))

@@ -183,7 +183,7 @@ class Run:
                 weight=weight,
             )
             if self.extra_loss is not None:
-                loss = loss + self.extra_loss(self.network)
+                loss = loss + recipe.diversity_weight * self.extra_loss(self.network)
             loss.backward()
             if recipe.clip_norm is not None:
                 clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
