@@ -1,0 +1,284 @@
+"""Q2: what undoing each fault of the published pipeline is worth, alone and with the others.
+
+The published baselines learned from benchmark faces as they were shipped, were shown the colour of
+films though they had learned from gray, and answered by the shares of the labels that they had
+learned from. Each fault is a factor of two levels, the fault first; each network reads the same
+faces in all eight cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from exe_core import ensemble, metrics, resampling, schema, variants
+from exe_core.config import Study
+from exe_core.evaluation_settings import Factorial
+
+FACTORS = {
+    "crop": ("as shipped", "detector"),
+    "colour": ("in colour", "as learned"),
+    "calibration": ("none", "corrected"),
+}
+"""Factor -> its levels: the published fault, and the fault undone."""
+
+CELLS = list(product(*FACTORS.values()))
+MEASURES = ("accuracy", "balanced_accuracy", "nll", "ece")
+TOGETHER = "all three"
+HOME = "own test faces"
+
+
+def recalibrated(
+    predictions: pd.DataFrame,
+    validation: pd.DataFrame,
+    *,
+    source_shares: Mapping[str, float],
+    method: Literal["em", "bbse"],
+) -> pd.DataFrame:
+    """Calibrate a run on validation faces, and move it to the label shares of the faces at hand.
+
+    The shares are estimated from the answers; no label of `predictions` is looked at.
+
+    Parameters
+    ----------
+    predictions
+        Table "predictions" of one run on one set.
+    validation
+        Its predictions of labelled faces like those that it learned from.
+    source_shares
+        label -> share in training.
+    method
+        As for `ensemble.estimate_shares`.
+    """
+    temperature = ensemble.temperature(validation)
+    calibrated = ensemble.scale(predictions, temperature=temperature)
+    estimated = ensemble.estimate_shares(
+        calibrated,
+        source_shares=source_shares,
+        method=method,
+        validation=ensemble.scale(validation, temperature=temperature),
+    )
+    return ensemble.correct_label_shift(
+        calibrated, source_shares=source_shares, target_shares=estimated
+    )
+
+
+def cells(
+    study: Study,
+    shown: Mapping[str, pd.DataFrame],
+    *,
+    validation: pd.DataFrame,
+    faces: pd.DataFrame,
+) -> pd.DataFrame:
+    """Lay out what each run says of each face in each cell.
+
+    Parameters
+    ----------
+    study
+        One with a `factorial`.
+    shown
+        Level of the factor colour -> table "predictions" of the runs of the factorial on its sets.
+    validation
+        Table "predictions" of the same runs on the val faces of the sets that they learned from.
+    faces
+        Table "faces", of which the label shares of these sets are taken.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "predictions" with the columns of `FACTORS` and `replicate`, the place of a run in
+        its list; of labels that a set has too few faces of (`least_faces`), no row.
+    """
+    design, tables = _design(study), []
+    for crop, runs in zip(FACTORS["crop"], (design.as_shipped, design.recropped), strict=True):
+        for replicate, run in enumerate(runs):
+            own = validation[validation["run_id"] == run]
+            learned = faces["set_name"].isin(study.runs[run].sets)
+            shares = faces.loc[learned, "label"].value_counts(normalize=True)
+            for colour in FACTORS["colour"]:
+                read = shown[colour][shown[colour]["run_id"] == run]
+                for _, rows in read.groupby("set_name"):
+                    corrected = recalibrated(
+                        rows, own, source_shares=shares, method=design.correction
+                    )
+                    tables += [
+                        table.assign(
+                            crop=crop, colour=colour, calibration=calibration, replicate=replicate
+                        )
+                        for calibration, table in zip(
+                            FACTORS["calibration"], (rows, corrected), strict=True
+                        )
+                    ]
+    whole = pd.concat(tables, ignore_index=True)
+    one = whole.drop_duplicates(["set_name", "item_id"])
+    counts = one.groupby(["set_name", "label"]).size()
+    frequent = counts[counts >= design.least_faces].index
+    kept = pd.MultiIndex.from_frame(whole[["set_name", "label"]]).isin(frequent)
+    return whole[kept].reset_index(drop=True)
+
+
+def estimate(
+    laid_out: pd.DataFrame, *, labels: Sequence[str], level: float, n_bootstrap: int, seed: int
+) -> pd.DataFrame:
+    """Score each cell, and estimate what each fault and each pair of them is worth.
+
+    A main effect is the mean score with the fault undone minus that with it, over all cells. An
+    interaction is what undoing one gains more where the other is undone, too: a difference of
+    differences. `TOGETHER` is the last cell minus the first. All are means over the replicates.
+
+    Parameters
+    ----------
+    laid_out
+        As `cells` gives it.
+    labels, level, n_bootstrap, seed
+        As for `metrics.score`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "factorial". Each estimate stands twice: with the interval of other groups (`over`
+        "groups": persons, films), and with that of other faces of the same groups ("faces"), which
+        says nothing of other persons and is undefined where a group has one face only. Both cover
+        the replicates (`variants.over_seeds`), and take the estimated shares of labels as given.
+
+    Raises
+    ------
+    ValueError
+        If a cell lacks an item that another one has.
+    """
+    tables = [schema.empty("factorial")]
+    for set_name, rows in laid_out.groupby("set_name"):
+        terms, groups = _terms(rows, list(labels))
+        for over in ("groups", "faces"):
+            by_group = over == "groups"
+            found = variants.over_seeds(
+                [resampling.sum_by_group(part, groups) if by_group else part for part in terms],
+                lambda totals: _cells_and_effects(totals, len(labels)),
+                n=n_bootstrap,
+                level=level,
+                rng=np.random.default_rng(seed),
+                strata=None if by_group else groups,
+            )
+            tables.append(
+                _rows().assign(
+                    **found._asdict(),
+                    set_name=set_name,
+                    over=over,
+                    level=level,
+                    n=len(groups),
+                    n_groups=groups.nunique(),
+                    n_seeds=len(terms),
+                )
+            )
+    filled = tables[1:] or tables
+    return schema.check(pd.concat(filled, ignore_index=True), "factorial")
+
+
+def at_home(
+    study: Study,
+    own: pd.DataFrame,
+    laid_out: pd.DataFrame,
+    *,
+    labels: Sequence[str],
+    level: float,
+    n_bootstrap: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Score the runs that learned from faces as shipped on test faces of the sets they learned from.
+
+    What is left between this and the cells is a gap that undoing the faults does not close.
+
+    Parameters
+    ----------
+    own
+        Table "predictions" of these runs on these faces, of one split.
+    laid_out
+        As `cells` gives it; of each of its sets, the labels that it holds are what is scored.
+    labels, level, n_bootstrap, seed
+        As for `metrics.score`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "factorial", a row of kind "home" for each set and measure.
+    """
+    design, tables = _design(study), [schema.empty("factorial")]
+    for set_name, rows in laid_out.groupby("set_name"):
+        # one set, though the runs may have learned from several
+        shown = own[own["label"].isin(rows["label"])].assign(set_name=set_name)
+        found = variants.score(
+            shown,
+            {HOME: design.as_shipped},
+            labels=labels,
+            level=level,
+            n_bootstrap=n_bootstrap,
+            seed=seed,
+        )
+        kept = found[found["metric"].isin(MEASURES)].rename(columns={"run_id": "term"})
+        tables.append(kept.assign(kind="home", over="groups", **dict.fromkeys(FACTORS)))
+    filled = [table for table in tables if len(table)] or tables
+    columns = list(schema.TABLES["factorial"].columns)
+    return schema.check(pd.concat(filled, ignore_index=True)[columns], "factorial")
+
+
+def _design(study: Study) -> Factorial:
+    if study.factorial is None:
+        raise ValueError(f"study {study.name} has no `factorial`: see exe_core/evaluation_settings")
+    return study.factorial
+
+
+def _terms(rows: pd.DataFrame, labels: list[str]) -> tuple[list[np.ndarray], pd.Series]:
+    """Lay the terms of all cells side by side, a replicate each; and give the items' groups."""
+    ordered = rows.sort_values("item_id")
+    sides = dict(list(ordered.groupby([*FACTORS, "replicate"])))
+    replicates = sorted(ordered["replicate"].unique())
+    first = sides[(*CELLS[0], replicates[0])]
+    for cell, replicate in product(CELLS, replicates):
+        if sides[(*cell, replicate)]["item_id"].tolist() != first["item_id"].tolist():
+            raise ValueError(f"cell {', '.join(cell)} does not hold the items of the first cell")
+    terms = [
+        np.hstack([metrics.item_terms(sides[(*cell, replicate)], labels) for cell in CELLS])
+        for replicate in replicates
+    ]
+    return terms, first["group_id"]
+
+
+def _cells_and_effects(totals: np.ndarray, n_labels: int) -> np.ndarray:
+    """Compute `MEASURES` of cells, then of effects: (n, (cells + effects) x measures)."""
+    places = [metrics.SCORES.index(name) for name in MEASURES]
+    scores = np.stack(
+        [metrics.scores_of(cell, n_labels)[:, places] for cell in np.hsplit(totals, len(CELLS))],
+        axis=1,
+    )
+    effects = np.einsum("ec,ncm->nem", np.array(list(_contrasts().values())), scores)
+    return np.concatenate([scores, effects], axis=1).reshape(len(totals), -1)
+
+
+def _contrasts() -> dict[str, np.ndarray]:
+    """Give the weights of the cells in each effect."""
+    undone = {
+        name: np.array([1 if cell[k] == levels[1] else -1 for cell in CELLS])
+        for k, (name, levels) in enumerate(FACTORS.items())
+    }
+    half = len(CELLS) / 2
+    main = {name: signs / half for name, signs in undone.items()}
+    pairs = {
+        f"{one} x {other}": undone[one] * undone[other] * 2 / half
+        for one, other in combinations(FACTORS, 2)
+    }
+    together = np.eye(len(CELLS))[-1] - np.eye(len(CELLS))[0]
+    return main | pairs | {TOGETHER: together}
+
+
+def _rows() -> pd.DataFrame:
+    """Name what `_cells_and_effects` gives, in its order."""
+    of_cells = pd.DataFrame(CELLS, columns=list(FACTORS)).assign(
+        kind="cell", term=[", ".join(cell) for cell in CELLS]
+    )
+    of_effects = pd.DataFrame({"kind": "effect", "term": list(_contrasts())})
+    whole = pd.concat([of_cells, of_effects], ignore_index=True)
+    return whole.merge(pd.DataFrame({"metric": MEASURES}), how="cross")
