@@ -232,7 +232,7 @@ if HAS_CLAIMS:
             code("07-claims"),
             LEDGERS / "benchmarks.json",
             [LEDGERS / "films.json"] if HAS_FILMS else [],
-            [study.data_dir / study.published] if study.published else [],
+            [study.data_dir / study.published, "data/frozen/published/runs.csv"] if study.published else [],
         output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
         params:
             notebook="07-claims",

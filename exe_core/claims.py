@@ -13,12 +13,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from exe_core import resampling, schema
 from exe_core.settings import Statistics
 
 MAX_WIDTH = 0.3
 """An interval wider than this does not support a claim of equality, whatever it holds."""
+
+VERDICTS = ("supported", "not supported", "contradicted", "not testable")
+
+_ABOUT = ("reason", "claimed", "reference", "tolerance")
 
 
 class Estimate(NamedTuple):
@@ -48,6 +53,8 @@ class Finding:
     """Its p-value is of the null hypothesis that the truth is `reference`."""
     reason: str | None = None
     """Why it can't be tested, or what to know when reading it."""
+    source: str | None = None
+    """The data that it was tried on, where these are not those of all findings."""
 
 
 def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
@@ -58,8 +65,8 @@ def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
       reference and the adjusted p is below 1 - level; contradicted if the same holds on the other
       side; else not supported;
     - of a claim of equality: contradicted if the interval lies wholly outside the reference and
-      its tolerance, and the adjusted p is below 1 - level; supported if the interval reaches
-      within it and is no wider than `MAX_WIDTH`; else not supported.
+      its tolerance, and the adjusted p is below 1 - level; supported if the estimate lies within
+      the tolerance and the interval is no wider than `MAX_WIDTH`; else not supported.
     """
     value, low, high, _ = finding.found
     if any(map(math.isnan, (value, low, high, p_adjusted))):
@@ -71,7 +78,8 @@ def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
     if finding.claimed == "equal":
         if above or below:
             return "contradicted" if significant else "not supported"
-        return "supported" if high - low <= MAX_WIDTH else "not supported"
+        near = abs(value - finding.reference) <= finding.tolerance
+        return "supported" if near and high - low <= MAX_WIDTH else "not supported"
     if significant and (above or below):
         return "supported" if above == (finding.claimed == "above") else "contradicted"
     return "not supported"
@@ -85,14 +93,13 @@ def judge(findings: Iterable[Finding], *, source: str, level: float) -> pd.DataF
     findings
         All that are tried together: they are one family of tests.
     source
-        The data they were tried on.
+        The data they were tried on, where a finding does not say.
 
     Returns
     -------
     pd.DataFrame
-        Table "claims", with `claimed`, `reference`, and the `family` of parts that make up one
-        claim ("c1a" is of "c1") with its `family_verdict`: that of all its testable parts where
-        they agree, else "not supported".
+        Table "claims", with level, what was `claimed` of the `reference`, its `tolerance`, and
+        the `family` that a part belongs to ("c1a" is of "c1").
     """
     findings = list(findings)
     if not findings:
@@ -102,31 +109,52 @@ def judge(findings: Iterable[Finding], *, source: str, level: float) -> pd.DataF
             {
                 "claim_id": finding.claim_id,
                 "text": finding.text,
+                "source": finding.source or source,
                 "statistic": finding.statistic,
-                "claimed": finding.claimed,
-                "reference": finding.reference,
                 "estimate": finding.found.value,
                 "low": finding.found.low,
                 "high": finding.found.high,
                 "p_value": finding.found.p_value,
-                "reason": finding.reason,
             }
             for finding in findings
         ]
     )
-    table = table.assign(source=source, level=level, p_adjusted=resampling.holm(table["p_value"]))
+    table["p_adjusted"] = resampling.holm(table["p_value"])
     table["verdict"] = [
         verdict(finding, p, level=level)
         for finding, p in zip(findings, table["p_adjusted"], strict=True)
     ]
+    about = [{name: getattr(finding, name) for name in _ABOUT} for finding in findings]
+    table = table.assign(**pd.DataFrame(about), level=level)
     table["family"] = table["claim_id"].str.extract(r"^([a-z]+\d+)", expand=False)
-    table["family_verdict"] = table.groupby("family")["verdict"].transform(_agreed)
     return schema.check(table, "claims")
 
 
-def _agreed(verdicts: pd.Series) -> str:
-    tested = set(verdicts) - {"not testable"}
-    return "not testable" if not tested else tested.pop() if len(tested) == 1 else "not supported"
+def as_values(table: pd.DataFrame) -> dict[str, object]:
+    """Name what the prose cites of claims: how many of each verdict; estimate, p and verdict each.
+
+    Parameters
+    ----------
+    table
+        Table "claims".
+
+    Returns
+    -------
+    dict
+        n.all, n.supported, ...; for a claim c1: c1 (value, low, high), c1.p (adjusted),
+        c1.verdict.
+    """
+    counts = table["verdict"].value_counts()
+    values: dict[str, object] = {
+        f"n.{verdict.replace(' ', '_')}": int(counts.get(verdict, 0)) for verdict in VERDICTS
+    }
+    values["n.all"] = len(table)
+    for row in table.to_dict("records"):
+        estimate = {"value": row["estimate"], "low": row["low"], "high": row["high"]}
+        values[row["claim_id"]] = estimate
+        values[f"{row['claim_id']}.p"] = row["p_adjusted"]
+        values[f"{row['claim_id']}.verdict"] = row["verdict"]
+    return values
 
 
 def paired_estimate(
@@ -150,3 +178,64 @@ def paired_estimate(
         first, second, statistic, rng=np.random.default_rng(seed), **statistics.model_dump()
     )
     return Estimate(*map(float, (*difference, p_value)))
+
+
+def group_estimate(
+    values: np.ndarray, is_first: np.ndarray, *, statistics: Statistics, seed: int
+) -> Estimate:
+    """Estimate and test the difference in mean between two groups.
+
+    Parameters
+    ----------
+    values
+        (n,) one a unit, e.g. a film.
+    is_first
+        (n,) bool; the first group less the other.
+    statistics, seed
+        As for `paired_estimate`; each group is resampled by itself, and p is of shuffled groups.
+    """
+    if not 0 < is_first.sum() < len(is_first):
+        raise ValueError(f"{is_first.sum()} of {len(is_first)} units are of the first group")
+    rng = np.random.default_rng(seed)
+    found = resampling.bootstrap(
+        np.column_stack([values * is_first, is_first, values * ~is_first, ~is_first]),
+        lambda sums: sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3],
+        n=statistics.n_bootstrap,
+        level=statistics.level,
+        rng=rng,
+        strata=is_first,
+    )
+    test = resampling.permutation_test(
+        is_first,
+        lambda first: float(values[first].mean() - values[~first].mean()),
+        n=statistics.n_permutations,
+        rng=rng,
+    )
+    return Estimate(*map(float, (*found, test.p_value)))
+
+
+def independent_estimate(
+    first: Estimate, second: Estimate, *, level: float, n_groups: int
+) -> Estimate:
+    """Estimate and test a difference of two measures on different units, from their intervals.
+
+    The interval is that of Zou & Donner (2008), which keeps the skew of each. The p-value is of
+    Student's t with `n_groups` - 1 degrees, those of the smaller of the samples: with few groups
+    the normal law would promise too much.
+
+    Parameters
+    ----------
+    first, second
+        Each with its interval of this level; their p-values are not used.
+    level
+        E.g. 0.95.
+    n_groups
+        Of the sample with the fewer groups.
+    """
+    difference = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    to_zero = below if difference > 0 else above
+    t = abs(difference) / to_zero * stats.t.ppf((1 + level) / 2, df=n_groups - 1)
+    p_value = 2 * float(stats.t.sf(t, df=n_groups - 1))
+    return Estimate(difference, difference - below, difference + above, p_value)

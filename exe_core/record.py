@@ -132,7 +132,9 @@ def _plain(content: object) -> object:
     return str(content)
 
 
-def write_values(study: Study, stage: str, *, values: Mapping[str, object]) -> Path:
+def write_values(
+    study: Study, stage: str, *, values: Mapping[str, object], folder: Path | None = None
+) -> Path:
     """Write the numbers of a stage that the prose cites as ``{val}`stage.key```.
 
     Parameters
@@ -141,9 +143,11 @@ def write_values(study: Study, stage: str, *, values: Mapping[str, object]) -> P
         They name the file: `results/<study>/values/<stage>.json`.
     values
         key -> a number or text, or an estimate as {"value": .., "low": .., "high": ..}.
+    folder
+        Where they go instead of the results of the study.
     """
     entries = {
         f"{stage}.{key}": value if isinstance(value, Mapping) else {"value": value}
         for key, value in values.items()
     }
-    return write_json(entries, study.results / "values" / f"{stage}.json")
+    return write_json(entries, (folder or study.results) / "values" / f"{stage}.json")

@@ -16,6 +16,38 @@ FILMS = {
     **{f"crime_{i}": "Crime" for i in range(12)},
 }
 
+RUNS = pd.DataFrame(
+    [
+        (source, design, label, 200, recall)
+        for source, gain in (("pexels", -0.2), ("pixabay", 0.2))
+        for design, recall in (("v1", 0.5), ("v2", 0.5 + gain))
+        for label in schema.FIVE
+    ],
+    columns=["source", "design", "label", "n_faces", "recall"],
+)
+"""Recalls of the four searches, in which several keywords help on one source only."""
+
+METRICS = schema.check(
+    pd.DataFrame(
+        [
+            ("fer2013 without duplicates", 0.6, 0.58, 0.62, 3000),
+            ("film_faces", 0.4, 0.35, 0.45, 5),
+        ],
+        columns=["set_name", "value", "low", "high", "n_groups"],
+    ).assign(
+        metric="balanced_accuracy",
+        label=None,
+        n=3000,
+        run_id="fer2013",
+        split="test",
+        level=0.95,
+        method="bootstrap",
+        seed=0,
+    ),
+    "metrics",
+)
+"""A network's balanced accuracy on a benchmark and on film stills."""
+
 
 def film_rows(rng, film, *, happy_in_comedies=0.0, rises=False, angry=0.0):
     """Make the rows of one film as the published files have them."""

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from exe_core import claims, schema
 from exe_core.claims import Estimate, Finding
+from exe_core.settings import Statistics
 
 
 def finding(low, high, *, p=0.001, claimed="above", reference=0.0, claim_id="c1", **options):
@@ -38,7 +40,8 @@ UNDECIDED = Finding("c9", "A claim.", "a difference", reason="no data")
         (finding(0.2, 0.8, claimed="equal", reference=0.5), 0.90, "not supported"),
         (finding(0.6, 0.7, claimed="equal", reference=0.5), 0.01, "contradicted"),
         (finding(0.6, 0.7, claimed="equal", reference=0.5), 0.20, "not supported"),
-        (finding(0.6, 0.7, claimed="equal", reference=0.5, tolerance=0.1), 0.01, "supported"),
+        (finding(0.5, 0.7, claimed="equal", reference=0.5, tolerance=0.1), 0.01, "supported"),
+        (finding(0.55, 0.7, claimed="equal", reference=0.5, tolerance=0.1), 0.01, "not supported"),
         (finding(0.61, 0.7, claimed="equal", reference=0.5, tolerance=0.1), 0.01, "contradicted"),
         (finding(np.nan, np.nan), 0.01, "not testable"),
         (finding(0.1, 0.2), np.nan, "not testable"),
@@ -70,27 +73,84 @@ def test_table_is_as_the_schema_says_and_keeps_the_reason():
     assert np.isnan(table["estimate"][1])
 
 
-def parts(*intervals):
-    cases = [
-        finding(*interval, p=0.0001, claim_id=f"c1{letter}")
-        for letter, interval in zip("abc", intervals, strict=False)
+def test_a_part_says_which_claim_it_is_of():
+    cases = [finding(0.1, 0.2, claim_id=name) for name in ("c1", "c1a", "q3-genre")]
+    table = claims.judge(cases, source="here", level=0.95)
+    assert table["family"].tolist() == ["c1", "c1", "q3"]
+
+
+def test_a_finding_may_name_its_own_source():
+    table = claims.judge(
+        [finding(0.1, 0.2), finding(0.1, 0.2, claim_id="c2", source="there")],
+        source="here",
+        level=0.95,
+    )
+    assert table["source"].tolist() == ["here", "there"]
+
+
+def test_prose_can_cite_each_estimate_and_how_many_of_each_verdict():
+    table = claims.judge([finding(0.1, 0.2), UNDECIDED], source="here", level=0.95)
+    values = claims.as_values(table)
+    assert values["c1"] == {"value": pytest.approx(0.15), "low": 0.1, "high": 0.2}
+    assert values["c1.verdict"] == "supported"
+    assert values["c1.p"] == 0.001
+    counts = {key: n for key, n in values.items() if key.startswith("n.")}
+    assert counts.pop("n.all") == 2
+    assert counts == {
+        "n.supported": 1,
+        "n.not_supported": 0,
+        "n.contradicted": 0,
+        "n.not_testable": 1,
+    }
+
+
+def test_difference_of_groups_is_found_and_its_chance_is_uniform_where_there_is_none():
+    rng = np.random.default_rng(0)
+    statistics = Statistics(n_bootstrap=200, n_permutations=199)
+    is_first = np.arange(20) < 9
+    apart = claims.group_estimate(
+        rng.normal(size=20) + 3 * is_first, is_first, statistics=statistics, seed=0
+    )
+    assert apart.low > 1
+    assert apart.p_value <= 0.01
+    p = [
+        claims.group_estimate(rng.normal(size=20), is_first, statistics=statistics, seed=k).p_value
+        for k in range(150)
     ]
-    return claims.judge(cases, source="here", level=0.95)["family_verdict"].unique().tolist()
+    assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
-@pytest.mark.parametrize(
-    ("intervals", "expected"),
-    [
-        ([(0.1, 0.2), (0.1, 0.3)], "supported"),
-        ([(0.1, 0.2), (-0.3, 0.3)], "not supported"),
-        ([(0.1, 0.2), (-0.3, -0.1)], "not supported"),
-        ([(-0.2, -0.1), (-0.3, -0.1)], "contradicted"),
-        ([(0.1, 0.2), (np.nan, np.nan)], "supported"),
-        ([(np.nan, np.nan)], "not testable"),
-    ],
-)
-def test_claim_of_several_parts_needs_them_to_agree(intervals, expected):
-    assert parts(*intervals) == [expected]
+def test_difference_of_groups_needs_both():
+    with pytest.raises(ValueError, match="20 of 20"):
+        claims.group_estimate(
+            np.zeros(20), np.ones(20, dtype=bool), statistics=Statistics(), seed=0
+        )
+
+
+def test_difference_of_two_samples_is_that_of_their_means_where_groups_are_many():
+    rng = np.random.default_rng(0)
+    z = stats.norm.ppf(0.975)
+    sides = [rng.normal(mean, 1, size=400) for mean in (0.3, 0.0)]
+    estimates = [
+        Estimate(x.mean(), x.mean() - z * x.std() / 20, x.mean() + z * x.std() / 20) for x in sides
+    ]
+    found = claims.independent_estimate(*estimates, level=0.95, n_groups=400)
+    assert found.value == pytest.approx(sides[0].mean() - sides[1].mean())
+    assert found.p_value == pytest.approx(stats.ttest_ind(*sides).pvalue, rel=0.1)
+    interval = stats.ttest_ind(*sides).confidence_interval()
+    assert found.low == pytest.approx(interval.low, abs=0.002)
+    assert found.high == pytest.approx(interval.high, abs=0.002)
+
+
+def test_difference_of_two_samples_promises_less_with_few_groups():
+    first, second = Estimate(0.6, 0.58, 0.62), Estimate(0.4, 0.25, 0.55)
+    p = [
+        claims.independent_estimate(first, second, level=0.95, n_groups=n).p_value
+        for n in (5, 50, 5000)
+    ]
+    assert p == sorted(p, reverse=True)
+    swapped = claims.independent_estimate(second, first, level=0.95, n_groups=5)
+    assert (swapped.value, swapped.p_value) == (pytest.approx(-0.2), pytest.approx(p[0]))
 
 
 def test_nothing_tried_is_an_empty_table():

@@ -32,8 +32,11 @@ def test_doubled_rows_are_found_said_and_counted_once(folder):
     found = published.read_published(folder)
     sizes = found.predictions["run_id"].value_counts()
     assert len(set(sizes)) == 1
-    assert any(f"RAFDB: {sizes['RAFDB']} rows stand twice" in note for note in found.notes)
-    assert any("8 models" in note for note in found.notes)
+    files = found.files.set_index("run_id")
+    assert files["n_doubled"].to_dict() == {"ExE": 0, "FER": 0, "RAFDB": sizes["RAFDB"]}
+    assert files.loc["RAFDB", "n_rows"] == 2 * sizes["RAFDB"]
+    assert files.loc["ExE", "n_models"] == 8
+    assert files.loc["FER", "n_models"] is pd.NA
 
 
 def test_frames_without_a_face_are_put_back(folder):

@@ -87,6 +87,7 @@ def save(
     data: pd.DataFrame,
     alt: str,
     inputs: Iterable[Path] = (),
+    folder: Path | None = None,
 ) -> Figure:
     """Write a chart as SVG, PNG (300 dpi), PDF, CSV, Vega-Lite and provenance.
 
@@ -104,6 +105,8 @@ def save(
         What the chart shows, in words.
     inputs
         The files that it was drawn from; their digests are kept.
+    folder
+        Where the bundle goes instead of the figures of the study.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def save(
         "csv": _csv(data),
         "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
     }
-    return _write(name, contents, study=study, alt=alt, inputs=inputs)
+    return _write(name, contents, study=study, alt=alt, inputs=inputs, folder=folder)
 
 
 def sheet(
@@ -177,10 +180,16 @@ def _check(name: str, alt: str) -> None:
 
 
 def _write(
-    name: str, contents: Mapping[str, bytes], *, study: Study, alt: str, inputs: Iterable[Path]
+    name: str,
+    contents: Mapping[str, bytes],
+    *,
+    study: Study,
+    alt: str,
+    inputs: Iterable[Path],
+    folder: Path | None = None,
 ) -> Figure:
     """Put the provenance last: it lists the other files, so where it lies the bundle is whole."""
-    figure = Figure(name=name, folder=study.results / "figures", alt=alt)
+    figure = Figure(name=name, folder=folder or study.results / "figures", alt=alt)
     figure.folder.mkdir(parents=True, exist_ok=True)
     for suffix, content in contents.items():
         partial = figure.folder / f".{name}.{suffix}.{os.getpid()}"

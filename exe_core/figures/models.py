@@ -1,9 +1,8 @@
-"""Charts of models: scores with their intervals, errors, calibration, training, claims."""
+"""Charts of models: scores with their intervals, errors, calibration, training."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 
 import altair as alt
@@ -16,7 +15,6 @@ from exe_core.figures.style import (
     MUTED,
     PERCENT,
     UNIT,
-    VERDICTS,
     WIDTH,
     drawable,
     emotion_colour,
@@ -217,43 +215,6 @@ def risk_coverage_chart(curves: pd.DataFrame) -> alt.FacetChart:
         y=wrong, tooltip=["coverage", "risk", "low", "high", "threshold"]
     )
     return _small_multiples(alt.layer(band, line, data=data), data)
-
-
-def claims_chart(claims: pd.DataFrame) -> alt.TopLevelMixin:
-    """Draw the estimate of each claim with its interval, in the colour of its verdict.
-
-    Parameters
-    ----------
-    claims
-        Table "claims"; a tick stands at its column `reference`, the value that the estimate is
-        tested against, 0 where there is none.
-    """
-    columns = ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict", "reference"]
-    data = drawable(claims if "reference" in claims else claims.assign(reference=0.0), columns)
-    data["claim"] = [
-        "\n".join([name, *textwrap.wrap(statistic, 44)])
-        for name, statistic in zip(data["claim_id"], data["statistic"], strict=True)
-    ]
-    lines = alt.Axis(labelLimit=300, labelExpr="split(datum.label, '\\n')", labelPadding=6)
-    y = alt.Y("claim:N", title=None, sort=in_order(data["claim"]), axis=lines)
-    verdict = alt.Color(
-        "verdict:N",
-        title=None,
-        scale=alt.Scale(domain=list(VERDICTS), range=list(VERDICTS.values())),
-        legend=alt.Legend(symbolType="circle"),
-    )
-    estimate = alt.X("estimate:Q", title="estimate; the tick is what it is tested against")
-    against = alt.Chart().mark_tick(color=INK, thickness=1.5, size=22).encode(x="reference:Q", y=y)
-    dots = intervals(data, x=estimate, y=y, colour=verdict, tooltip=["text", "verdict"])
-    untestable = (
-        alt.Chart()
-        .mark_text(align="left", dx=6, color=MUTED, fontStyle="italic")
-        .encode(x=alt.datum(0), y=y, text="verdict:N")
-        .transform_filter("!isValid(datum.estimate)")
-    )
-    layers = alt.layer(against, *dots.layer, untestable, data=data)
-    tallest = 1 + data["claim"].str.count("\n").max()
-    return styled(layers.properties(width=WIDTH - 290, height=alt.Step(int(12 * tallest + 8))))
 
 
 def _lines(data: pd.DataFrame) -> alt.Y:

@@ -16,6 +16,11 @@ import pandas as pd
 from exe_core import schema
 
 RUNS = ("ExE", "FER", "RAFDB")
+NAMES = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}
+"""How the runs are called in print."""
+
+FILES = (*(f"{run}.parquet" for run in RUNS), "movie_list.json")
+
 EVERY = 100
 """Frames between two that were looked at."""
 
@@ -28,7 +33,7 @@ class PublishedError(ValueError):
 
 @dataclass(frozen=True)
 class Published:
-    """The published predictions in this project's tables, and what was found on reading them."""
+    """The published predictions in this project's tables, and what the files are like."""
 
     predictions: pd.DataFrame
     """Table "predictions" of `RUNS`, with time_s and confidence."""
@@ -36,7 +41,8 @@ class Published:
     """Table "frames": every 100th up to the last with a face; time between faces interpolated."""
     films: pd.DataFrame
     """Table "films"."""
-    notes: tuple[str, ...]
+    files: pd.DataFrame
+    """A row a file: run_id, n_rows, n_doubled (rows that stand twice), n_models (null: unsaid)."""
 
 
 def read_published(folder: Path) -> Published:
@@ -53,42 +59,51 @@ def read_published(folder: Path) -> Published:
         If a file or column is missing, the runs are of different frames, the probabilities do not
         sum to 1, or the emotion given is not the most probable.
     """
-    notes: list[str] = []
-    runs = {run: _read_run(folder / f"{run}.parquet", run, notes) for run in RUNS}
+    files = {run: _read_file(folder / f"{run}.parquet") for run in RUNS}
+    runs = {run: _as_predictions(rows, run) for run, rows in files.items()}
     places = {run: set(rows["item_id"]) for run, rows in runs.items()}
     for run in RUNS[1:]:
         if places[run] != places[RUNS[0]]:
             raise PublishedError(f"{run} and {RUNS[0]} are not of the same frames")
     frames = _all_frames(runs[RUNS[0]])
     films = _read_films(folder / "movie_list.json", frames)
-    n_faces = int(frames["n_faces"].sum())
-    notes.append(
-        f"{n_faces} of at least {len(frames)} sampled frames have a row: a frame without a face "
-        "has none, and frames after a film's last face are not known"
-    )
     predictions = schema.check(pd.concat(runs.values(), ignore_index=True), "predictions")
-    return Published(predictions, frames, films, tuple(notes))
+    return Published(predictions, frames, films, _describe(files))
 
 
-def _read_run(path: Path, run: str, notes: list[str]) -> pd.DataFrame:
+def _describe(files: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "run_id": run,
+                "n_rows": len(rows),
+                "n_doubled": int(rows.duplicated().sum()),
+                "n_models": rows["n_models"].max() if "n_models" in rows else pd.NA,
+            }
+            for run, rows in files.items()
+        ]
+    )
+
+
+def _read_file(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise PublishedError(f"no {path.name} in {path.parent}: see data/README.md for its source")
     rows = pd.read_parquet(path)
     missing = {*_COLUMNS, *schema.prob_columns(schema.FIVE)} - set(rows)
     if missing:
         raise PublishedError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
+    return rows
+
+
+def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
+    """Make the table "predictions" of a file's rows, each counted once."""
     unique = rows.drop_duplicates(ignore_index=True)
-    if len(unique) < len(rows):
-        notes.append(f"{run}: {len(rows) - len(unique)} rows stand twice; counted once")
     if unique.duplicated(["movie", "frame_idx"]).any():
-        raise PublishedError(f"{path.name} has two different rows of one frame")
-    if "n_models" in unique:
-        models = "/".join(map(str, sorted(unique["n_models"].unique())))
-        notes.append(f"{run}: {models} models made each row, by its column n_models")
+        raise PublishedError(f"{run}.parquet has two different rows of one frame")
     probs = unique[schema.prob_columns(schema.FIVE)]
     most = probs.columns[probs.to_numpy().argmax(axis=1)].str.removeprefix("prob_")
     if (most != unique["emotion"]).any():
-        raise PublishedError(f"{path.name}: an emotion given is not the most probable one")
+        raise PublishedError(f"{run}.parquet: an emotion given is not the most probable one")
     return probs.assign(
         item_id=unique["movie"] + ":" + unique["frame_idx"].astype(str).str.zfill(6),
         set_name="published",
