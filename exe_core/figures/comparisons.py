@@ -9,7 +9,9 @@ import pandas as pd
 
 from exe_core.figures.style import (
     ACCENT,
+    GRID,
     INK,
+    MUTED,
     WIDTH,
     drawable,
     in_order,
@@ -21,7 +23,7 @@ from exe_core.figures.style import (
 _OWN = "faces of a set that the model learned from"
 
 
-def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart:
+def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     """Draw the balanced accuracy of each model on each set, with its interval in the cell.
 
     Parameters
@@ -129,3 +131,107 @@ def differences_chart(
         width=(WIDTH - names) // len(sets) - 14, height=alt.Step(20)
     )
     return styled(panel.facet(column=alt.Column("set_name:N", sort=sets)))
+
+
+def factorial_chart(
+    estimates: pd.DataFrame, *, metric: str = "balanced_accuracy"
+) -> alt.VConcatChart:
+    """Draw the score with each combination of faults undone, and what undoing each is worth.
+
+    On the left a dot stands where a fault is undone; beside it the score, and the dashed line is
+    the score at home; on the right the effects. Thick lines are intervals of other faces of the
+    same groups, thin ones of other groups.
+
+    Parameters
+    ----------
+    estimates
+        Table "factorial", with rows of kind "home" or without; each set is a row of panels.
+    metric
+        The measure that is drawn.
+    """
+    columns = [
+        "kind",
+        "term",
+        "crop",
+        "colour",
+        "calibration",
+        "value",
+        "low",
+        "high",
+        "over",
+        "n",
+        "n_groups",
+    ]
+    chosen = only(estimates, "metric", [metric])
+    rows = [
+        _factorial_row(drawable(of_set, columns), metric=metric).properties(title=set_name)
+        for set_name, of_set in chosen.groupby("set_name", sort=False)
+    ]
+    return styled(alt.vconcat(*rows, spacing=20))
+
+
+def _factorial_row(data: pd.DataFrame, *, metric: str) -> alt.HConcatChart:
+    kinds = {kind: data[data["kind"] == kind] for kind in ("cell", "effect", "home")}
+    faults = _faults(kinds["cell"])
+    order = in_order(faults.sort_values("n_undone", kind="stable")["term"])
+    score = alt.X("value:Q", title=metric.replace("_", " "), scale=alt.Scale(zero=False))
+    gain = alt.X("value:Q", title="gain by undoing it")
+    home = alt.Chart(kinds["home"]).encode(x=score)
+    named = home.mark_text(fontSize=10, color=MUTED, dy=-8).encode(y=alt.value(0), text="term:N")
+    cells = _estimates(kinds["cell"], x=score, order=order, axis=None)
+    effects = _estimates(
+        kinds["effect"], x=gain, order=in_order(kinds["effect"]["term"]), axis=alt.Axis(ticks=False)
+    )
+    zero = alt.Chart().mark_rule(color=INK, strokeWidth=1).encode(x=alt.datum(0))
+    return alt.hconcat(
+        _undone(faults, order).properties(width=80, height=alt.Step(18)),
+        alt.layer(home.mark_rule(color=MUTED, strokeDash=[4, 3]), named, cells).properties(
+            width=210, height=alt.Step(18)
+        ),
+        alt.layer(zero, effects).properties(width=180, height=alt.Step(20)),
+        spacing=18,
+    ).resolve_scale(y="independent")
+
+
+def _faults(cells: pd.DataFrame) -> pd.DataFrame:
+    """Say of each cell and fault whether it is undone, which it is not in the first cell."""
+    factors = ["crop", "colour", "calibration"]
+    long = cells.drop_duplicates("term").melt(["term"], factors, "factor", "level")
+    published = long.groupby("factor")["level"].transform("first")
+    long["undone"] = long["level"] != published
+    return long.assign(n_undone=long.groupby("term")["undone"].transform("sum"))
+
+
+def _undone(faults: pd.DataFrame, order: list[str]) -> alt.LayerChart | alt.FacetChart:
+    """Draw a dot for each fault of each cell, filled where it is undone."""
+    below = alt.Axis(labelAngle=-35, ticks=False, domain=False)
+    base = alt.Chart(faults).encode(
+        x=alt.X("factor:N", title=None, sort=in_order(faults["factor"]), axis=below),
+        y=alt.Y("term:N", sort=order, axis=None),
+        tooltip=["factor", "level"],
+    )
+    joined = base.transform_filter("datum.undone").mark_line(color=INK, strokeWidth=1.5)
+    dots = base.mark_circle(size=75, opacity=1).encode(
+        color=alt.condition("datum.undone", alt.value(INK), alt.value(GRID))
+    )
+    return alt.layer(joined.encode(detail="term:N"), dots)
+
+
+def _estimates(
+    data: pd.DataFrame, *, x: alt.X, order: list[str], axis: alt.Axis | None
+) -> alt.LayerChart | alt.FacetChart:
+    """Draw estimates with both intervals: thin of other groups, thick of other faces."""
+    low = x.copy()
+    low.shorthand = "low:Q"
+    base = alt.Chart(data).encode(
+        y=alt.Y("term:N", title=None, sort=order, axis=axis),
+        tooltip=["term", "value", "low", "high", "over"],
+    )
+    lines = [
+        base.transform_filter(f"datum.over == '{over}' && isValid(datum.low)")
+        .mark_rule(color=ACCENT, strokeWidth=width, opacity=opacity)
+        .encode(x=low, x2="high:Q")
+        for over, width, opacity in (("groups", 1.2, 1), ("faces", 5, 0.35))
+    ]
+    dots = base.transform_filter("datum.over == 'groups'")
+    return alt.layer(*lines, dots.mark_circle(size=55, opacity=1, color=ACCENT).encode(x=x))

@@ -68,11 +68,7 @@ def recalibrated(
 
 
 def cells(
-    study: Study,
-    shown: Mapping[str, pd.DataFrame],
-    *,
-    validation: pd.DataFrame,
-    faces: pd.DataFrame,
+    study: Study, shown: Mapping[str, pd.DataFrame], *, known: pd.DataFrame, faces: pd.DataFrame
 ) -> pd.DataFrame:
     """Lay out what each run says of each face in each cell.
 
@@ -82,8 +78,9 @@ def cells(
         One with a `factorial`.
     shown
         Level of the factor colour -> table "predictions" of the runs of the factorial on its sets.
-    validation
-        Table "predictions" of the same runs on the val faces of the sets that they learned from.
+    known
+        Table "predictions" of the same runs on the faces that they did not learn from: each is
+        calibrated on the val faces of its own sets.
     faces
         Table "faces", of which the label shares of these sets are taken.
 
@@ -96,14 +93,15 @@ def cells(
     design, tables = _design(study), []
     for crop, runs in zip(FACTORS["crop"], (design.as_shipped, design.recropped), strict=True):
         for replicate, run in enumerate(runs):
-            own = validation[validation["run_id"] == run]
-            learned = faces["set_name"].isin(study.runs[run].sets)
-            shares = faces.loc[learned, "label"].value_counts(normalize=True)
+            sets = study.runs[run].sets
+            own = known[(known["run_id"] == run) & known["set_name"].isin(sets)]
+            validation = own[own["split"] == "val"]
+            shares = faces.loc[faces["set_name"].isin(sets), "label"].value_counts(normalize=True)
             for colour in FACTORS["colour"]:
                 read = shown[colour][shown[colour]["run_id"] == run]
                 for _, rows in read.groupby("set_name"):
                     corrected = recalibrated(
-                        rows, own, source_shares=shares, method=design.correction
+                        rows, validation, source_shares=shares, method=design.correction
                     )
                     tables += [
                         table.assign(
@@ -180,7 +178,7 @@ def estimate(
 
 def at_home(
     study: Study,
-    own: pd.DataFrame,
+    known: pd.DataFrame,
     laid_out: pd.DataFrame,
     *,
     labels: Sequence[str],
@@ -188,14 +186,14 @@ def at_home(
     n_bootstrap: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Score the runs that learned from faces as shipped on test faces of the sets they learned from.
+    """Score the runs that learned from faces as shipped on test faces of the sets they know.
 
     What is left between this and the cells is a gap that undoing the faults does not close.
 
     Parameters
     ----------
-    own
-        Table "predictions" of these runs on these faces, of one split.
+    known
+        As for `cells`.
     laid_out
         As `cells` gives it; of each of its sets, the labels that it holds are what is scored.
     labels, level, n_bootstrap, seed
@@ -207,6 +205,8 @@ def at_home(
         Table "factorial", a row of kind "home" for each set and measure.
     """
     design, tables = _design(study), [schema.empty("factorial")]
+    sets = {name for run in design.as_shipped for name in study.runs[run].sets}
+    own = known[(known["split"] == "test") & known["set_name"].isin(sets)]
     for set_name, rows in laid_out.groupby("set_name"):
         # one set, though the runs may have learned from several
         shown = own[own["label"].isin(rows["label"])].assign(set_name=set_name)
