@@ -18,8 +18,8 @@ from exe_core.record import digest_of
 
 study = load_study(config.get("study", "demo"))
 RUNS, GUESTS = list(study.runs), list(study.guests)
-PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT = (
-    part in study.traits for part in ("photos", "films", "claims", "sentiment")
+PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_FACTORIAL = (
+    part in study.traits for part in ("photos", "films", "claims", "sentiment", "factorial")
 )
 EXECUTED = study.results / "notebooks"
 LEDGERS = study.results / "ledgers"
@@ -77,6 +77,7 @@ def pages():
     names += ["06-films"] if HAS_FILMS else []
     names += ["07-claims"] if HAS_CLAIMS else []
     names += ["08-sentiment"] if HAS_SENTIMENT else []
+    names += ["09-factorial"] if HAS_FACTORIAL else []
     return [EXECUTED / f"{name}.ipynb" for name in names]
 
 
@@ -253,6 +254,23 @@ if HAS_SENTIMENT:
             settings=settings("statistics", "ensembles", "methods", "sentiment"),
             writes=writes(*(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons", "choices"))),
         threads: 2
+        shell: STAGE
+
+
+if HAS_FACTORIAL:
+
+    rule factorial:
+        message: "factorial: the faults of the pipeline, undone"
+        input:
+            code("09-factorial"),
+            [LEDGERS / f"predict-{run}.json" for run in [*study.factorial.as_shipped, *study.factorial.recropped]],
+            [LEDGERS / "films.json"] if "films" in study.factorial.sets else [],
+        output: page=EXECUTED / "09-factorial.ipynb", ledger=LEDGERS / "factorial.json"
+        params:
+            notebook="09-factorial",
+            settings=settings("statistics", "factorial"),
+            writes=writes(study.table("factorial")),
+        threads: 1
         shell: STAGE
 
 

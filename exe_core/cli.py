@@ -41,6 +41,7 @@ FROZEN = (
     "variant_comparisons",
     "film_summary",
     "claims",
+    "factorial",
     "sentiment_metrics",
     "sentiment_comparisons",
     "sentiment_choices",

@@ -192,7 +192,7 @@ class Study(Part):
 
     @property
     def traits(self) -> frozenset[str]:
-        """Say what the study is and has: its kind and name; photos, films, claims, sentiment.
+        """Say what the study is and has: its kind and name; photos, films, claims and so on.
 
         Stages run, and passages of the book are shown, by these.
         """
@@ -201,6 +201,7 @@ class Study(Part):
         films, claims = made or self.films.path is not None, made or self.published is not None
         has = {"photos": photos, "films": films, "claims": claims}
         has["sentiment"] = self.sentiment is not None
+        has["factorial"] = self.factorial is not None
         return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})
 
     def missing(self) -> list[str]:
