@@ -45,7 +45,7 @@ def claims(
     answers = answer(published)
     seen = observations.observe(published, statistics=study.statistics, seed=study.seed)
     inputs = [*(folder / name for name in FILES), TABLE, METRICS]
-    _keep(answers, seen, to=to, inputs=inputs)
+    _keep(answers, seen, n_films=len(published.films), to=to, inputs=inputs)
     rows = [
         [row["claim_id"], row["text"], _estimate(row), f"{row['p_adjusted']:.3g}", row["verdict"]]
         for row in answers.claims.to_dict("records")
@@ -71,7 +71,9 @@ def answer(published: Published) -> Answers:
     )
 
 
-def _keep(answers: Answers, seen: pd.DataFrame, *, to: Path, inputs: list[Path]) -> None:
+def _keep(
+    answers: Answers, seen: pd.DataFrame, *, n_films: int, to: Path, inputs: list[Path]
+) -> None:
     """Write the tables, the values that the prose cites, the figure, and where they are from."""
     from exe_core import figures, record
     from exe_core.claims import as_values
@@ -88,7 +90,7 @@ def _keep(answers: Answers, seen: pd.DataFrame, *, to: Path, inputs: list[Path])
     parts = {
         key: value for key, value in as_values(answers.parts).items() if not key.startswith("n.")
     }
-    values = as_values(answers.claims) | parts | {"n.parts": len(answers.parts)}
+    values = as_values(answers.claims) | parts | {"n.parts": len(answers.parts), "n.films": n_films}
     record.write_values(study, "claims", values=values, folder=target)
     figures.save(
         figures.claims_chart(answers.claims),
