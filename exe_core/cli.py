@@ -237,19 +237,26 @@ def convert_backbone(
 
 
 @app.command()
-def freeze(name: Annotated[str, typer.Argument(help="a study that has been computed")]) -> None:
+def freeze(
+    name: Annotated[str, typer.Argument(help="a study that has been computed")],
+    part: Annotated[
+        str, typer.Option(help="keep only what is named by it, e.g. `sentiment`; all if not given")
+    ] = "",
+) -> None:
     """Keep the estimates, values and charts of a study with the paper, in data/frozen/<study>.
 
-    Pictures of faces are left out: they are somebody's data.
+    Of pictures of faces only those are kept that the world drew: others are somebody's data.
     """
     study = _study(name)
     target = ROOT / "data" / "frozen" / name
-    charts = {path.name.partition(".")[0] for path in study.results.glob("figures/*.vl.json")}
+    mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
+    figures = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
     kept = [study.table(table) for table in FROZEN if study.table(table).exists()]
     kept += [path for path in study.results.glob("values/*.json") if path.stem != "study"]
     kept += [
-        path for path in study.results.glob("figures/*") if path.name.partition(".")[0] in charts
+        path for path in study.results.glob("figures/*") if path.name.partition(".")[0] in figures
     ]
+    kept = [path for path in kept if part in path.name]
     if not kept:
         fail(f"study {name} has no results to freeze: make book STUDY={name} first")
     shutil.rmtree(target, ignore_errors=True)

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from exe_core import cli
+from exe_core.config import load_study
+from exe_core.record import write_json
 
 runner = CliRunner()
 
@@ -113,3 +115,43 @@ def test_a_backbone_that_can_not_be_converted_says_why(tmp_path, monkeypatch):
     done = runner.invoke(cli.app, ["convert-backbone", str(tmp_path / "MFN.pth")])
     assert done.exit_code == 1
     assert "MFN.pth was not written by torch.save" in done.output
+
+
+class TestFreeze:
+    @pytest.fixture
+    def frozen(self, folder, monkeypatch):
+        """Freeze a study that has a value, a chart and a picture of faces; give the folder."""
+        monkeypatch.setattr(cli, "ROOT", folder)
+
+        def freeze(name, *options):
+            results = load_study(name).results
+            for stage in ("benchmarks", "sentiment", "study"):
+                write_json({f"{stage}.n": {"value": 1}}, results / "values" / f"{stage}.json")
+            for figure, suffix in (("fig-sentiment-x", "vl.json"), ("fig-crop-faces", "jpg")):
+                write_json({}, results / "figures" / f"{figure}.provenance.json")
+                (results / "figures" / f"{figure}.{suffix}").write_text("x")
+            result = runner.invoke(cli.app, ["freeze", name, *options])
+            assert result.exit_code == 0, result.output
+            target = folder / "data" / "frozen" / name
+            return {path.name for path in target.rglob("*") if path.is_file()}
+
+        return freeze
+
+    def test_keeps_values_charts_and_where_they_are_from(self, frozen):
+        kept = frozen("real")
+        assert {"benchmarks.json", "fig-sentiment-x.vl.json", "provenance.json"} <= kept
+        assert "study.json" not in kept
+
+    def test_keeps_pictures_of_drawn_faces_only(self, frozen):
+        assert "fig-crop-faces.jpg" in frozen("smoke")
+        assert "fig-crop-faces.jpg" not in frozen("real")
+
+    def test_keeps_one_part_if_asked(self, frozen):
+        kept = frozen("smoke", "--part", "sentiment")
+        chart = {"fig-sentiment-x.vl.json", "fig-sentiment-x.provenance.json"}
+        assert kept == {"sentiment.json", "provenance.json", *chart}
+
+    def test_of_a_study_without_results_says_what_to_do(self, folder):
+        result = runner.invoke(cli.app, ["freeze", "smoke"])
+        assert result.exit_code == 1
+        assert "make book STUDY=smoke first" in result.output
