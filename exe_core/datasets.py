@@ -1,9 +1,10 @@
-"""The sets of a study: their images and labels, their splits by group, their pixels."""
+"""The sets of a study: their images and labels, their pixels, and what a run learns from."""
 
 from __future__ import annotations
 
 import logging
 import os
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from exe_core.config import ROOT, Study
 from exe_core.detection import FaceFinder, ImageError, find_faces, read_image
 from exe_core.pull.photo_labels import decide_labels, found_by
 from exe_core.sets.fer2013 import read_fer2013
+from exe_core.sets.ferplus import join_votes, majority, read_votes, soft_labels
 from exe_core.sets.grouping import is_hash, joined, near_duplicates, perceptual_hash
 from exe_core.sets.rafdb import read_rafdb
 from exe_core.sets.readers import DatasetError, read_folder
@@ -178,82 +180,6 @@ def faces_as_shipped(
     )
 
 
-def split(
-    faces: pd.DataFrame, *, val_share: float, test_share: float = 0.2, seed: int
-) -> pd.DataFrame:
-    """Put each face on a side of the split: all faces of a group on the same one.
-
-    A split that a set comes with is kept: its train part is divided into train and val, all other
-    parts are test. Elsewhere a share of the groups is test, and a share of the others val. Groups
-    are drawn at even steps from a list ordered by label, sets and size, so each of these is
-    divided alike, as far as groups allow. The order of the rows does not matter.
-
-    Parameters
-    ----------
-    faces
-        face_id, set_name, group_id, label and split_given; of all the sets that are ever trained
-        on together, as a group is put on one side in all of them.
-    val_share
-        Share (0..1) of the groups that are not test.
-    test_share
-        Share (0..1) of the groups, where no split is given.
-
-    Returns
-    -------
-    pandas.DataFrame
-        face_id, set_name, group_id, split, and duplicate_of_train: a test face whose group is also
-        on another side, as the given split of FER2013 has them.
-    """
-    given = faces["split_given"]
-    by_group = pd.DataFrame(
-        {
-            "given_train": (given == "train").groupby(faces["group_id"]).any(),
-            "given_test": (given.notna() & ~given.isin(["train", "val"]))
-            .groupby(faces["group_id"])
-            .any(),
-        }
-    )
-    groups = _strata(faces).join(by_group)
-    rng = np.random.default_rng(seed)
-    free = ~groups["given_train"] & ~groups["given_test"]
-    is_test = (groups["given_test"] & ~groups["given_train"]) | _drawn(
-        groups, free, share=test_share, rng=rng
-    )
-    is_val = _drawn(groups, ~is_test, share=val_share, rng=rng)
-    side = pd.Series("train", index=groups.index).mask(is_test, "test").mask(is_val, "val")
-    splits = faces[["face_id", "set_name", "group_id"]].assign(
-        split=faces["group_id"].map(side).where(given.isna() | (given == "train"), "test")
-    )
-    splits.loc[given == "val", "split"] = "val"
-    learnt = set(splits["group_id"][splits["split"] != "test"])
-    splits["duplicate_of_train"] = (splits["split"] == "test") & splits["group_id"].isin(learnt)
-    log.info("%d test faces are learnt from, too", splits["duplicate_of_train"].sum())
-    return schema.check(splits.reset_index(drop=True), "splits")
-
-
-def _strata(faces: pd.DataFrame) -> pd.DataFrame:
-    """Describe each group, by group_id: its most frequent label, its sets, its size."""
-    labelled = faces.assign(label=faces["label"].fillna(""))
-    counts = labelled.groupby(["group_id", "label"]).size().reset_index(name="n")
-    first = counts.sort_values(["group_id", "n", "label"], ascending=[True, False, True])
-    groups = first.drop_duplicates("group_id").set_index("group_id")[["label"]]
-    pairs = faces[["group_id", "set_name"]].drop_duplicates().sort_values(["group_id", "set_name"])
-    groups["sets"] = pairs.groupby("group_id")["set_name"].agg(",".join)
-    groups["size"] = faces.groupby("group_id").size()
-    return groups
-
-
-def _drawn(
-    groups: pd.DataFrame, among: pd.Series, *, share: float, rng: np.random.Generator
-) -> pd.Series:
-    """Draw a share of some groups by systematic sampling: a mask over all groups."""
-    shuffled = groups[among].iloc[rng.permutation(int(among.sum()))]
-    listed = shuffled.sort_values(["label", "sets", "size"], kind="stable").index
-    steps = np.floor(np.arange(len(listed) + 1) * share + rng.uniform())
-    drawn = listed[np.diff(steps) > 0]
-    return pd.Series(groups.index.isin(drawn), index=groups.index)
-
-
 def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the images and faces of all sets of a study, each cropped as its settings say.
 
@@ -282,39 +208,79 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
     return schema.check(images, "images"), schema.check(faces, "faces")
 
 
+class TrainingSet(NamedTuple):
+    """What a run learns from, a row a face.
+
+    Attributes
+    ----------
+    images
+        (N, S, S, 3) uint8 at the size of the run's recipe.
+    labels
+        (N,) int, places in the study's labels; or (N, C) float, the share of each label in the
+        annotators' votes.
+    sides
+        (N,) "train" or "val".
+    groups
+        (N,) the group_id of each face.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    sides: np.ndarray
+    groups: np.ndarray
+
+
 def training_set(
     study: Study, run: str, *, faces: pd.DataFrame, splits: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> TrainingSet:
     """Load what a run learns from: the train and val faces of its sets.
 
     An image that is in several of the sets counts once, and is left out if they label it
     differently. With `split: modulo` of the recipe, every so-manieth face is val, whatever
-    faces share its group: the published fault, to be measured.
-
-    Returns
-    -------
-    images, labels, sides
-        (N, S, S, 3) uint8 at the size of the run's recipe; (N,) int, places in the study's
-        labels; (N,) "train" or "val".
+    faces share its group: the published fault, to be measured. With `labels: majority` or `votes`
+    of the run, faces are labelled by the annotators of the sets' `votes`; those without a
+    majority, or without a vote for a label of the study, are left out.
 
     Raises
     ------
     DatasetError
-        If a label has no face to learn from.
+        If a label has no face to learn from, or the votes do not fit the images.
     """
     learnt = faces[faces["set_name"].isin(study.runs[run].sets) & faces["is_primary"]]
     learnt = learnt.merge(splits[["face_id", "split"]], on="face_id", validate="1:1")
     learnt = _once(learnt[learnt["split"] != "test"].sort_values("face_id", ignore_index=True))
-    absent = set(study.labels) - set(learnt["label"][learnt["split"] == "train"])
+    learnt, labels = _labelled(study, run, learnt)
+    shown = labels if labels.ndim == 1 else labels.argmax(axis=1)
+    present = set(shown[(learnt["split"] == "train").to_numpy()])
+    absent = [label for code, label in enumerate(study.labels) if code not in present]
     if absent:
-        raise DatasetError(f"run {run}: no training face shows {', '.join(sorted(absent))}")
+        raise DatasetError(f"run {run}: no training face shows {', '.join(absent)}")
     recipe, sides = study.recipe(run), learnt["split"].to_numpy(dtype=str)
     if recipe.split == "modulo":
         every = round(1 / recipe.val_share)
         sides = np.where(np.arange(len(learnt)) % every == 0, "val", "train")
     images = load_faces(learnt, size=recipe.size)
-    codes = pd.Categorical(learnt["label"], categories=list(study.labels)).codes
-    return images, codes.astype(np.int64), sides
+    return TrainingSet(images, labels, sides, learnt["group_id"].to_numpy(dtype=str))
+
+
+def _labelled(study: Study, run: str, faces: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Give the faces that have a label of the run's kind, and these labels."""
+    kind = study.runs[run].labels
+    if kind == "given":
+        codes = pd.Categorical(faces["label"], categories=list(study.labels)).codes
+        return faces, codes.astype(np.int64)
+    shares = np.full((len(faces), len(study.labels)), np.nan)
+    for name in study.runs[run].sets:
+        of_set = faces["set_name"] == name
+        votes = read_votes(study.data_dir / str(study.sets[name].votes))
+        voted = join_votes(faces[of_set], votes).set_index("item_id").reindex(faces["item_id"])
+        known = of_set.to_numpy() & voted["votes_neutral"].notna().to_numpy()
+        shares[known] = soft_labels(voted[known], labels=study.labels)
+    winners = pd.Categorical(majority(shares, labels=study.labels), categories=list(study.labels))
+    labels = winners.codes.astype(np.int64) if kind == "majority" else shares
+    usable = labels >= 0 if kind == "majority" else ~np.isnan(shares[:, 0])
+    log.info("run %s: %d of %d faces have a label by votes", run, usable.sum(), len(faces))
+    return faces[usable].reset_index(drop=True), labels[usable]
 
 
 def _once(faces: pd.DataFrame) -> pd.DataFrame:

@@ -9,23 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from sample_sets import (
+    fer_study,
     folder_study,
     make_study,
     picture,
     save,
     write_fer_csv,
+    write_ferplus,
     write_listed,
 )
 
 from exe_core import datasets, schema
-from exe_core.config import Study
-from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces, split
-from exe_core.schema import FIVE
+from exe_core.config import ConfigError, Study, parse_study
+from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces
+from exe_core.schema import EMOTIONS, FIVE
 from exe_core.sets.grouping import perceptual_hash
+from exe_core.sets.splitting import split
 from exe_core.world.render import render_face
 
 Write = Callable[[Path], None]
@@ -171,89 +172,6 @@ def test_what_becomes_of_a_photo_under_two_labels_is_a_setting(
     assert f"4 photos found, 1 of them under two labels or more ({rule}), 1 not" in caplog.text
 
 
-def faces_of(groups: list[int], labels: list[str], **more: object) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {
-            "face_id": [f"one/one:{k}/0" for k in range(len(groups))],
-            "set_name": "one",
-            "group_id": [f"g{group}" for group in groups],
-            "label": labels,
-            "split_given": None,
-        }
-    )
-    return table.assign(**more)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    members=st.lists(
-        st.tuples(st.integers(0, 40), st.sampled_from(FIVE)), min_size=1, max_size=120
-    ),
-    seed=st.integers(0, 2**31),
-    shares=st.tuples(st.floats(0.05, 0.5), st.floats(0.05, 0.5)),
-)
-def test_no_group_is_on_two_sides_and_the_order_of_rows_does_not_matter(
-    members: list, seed: int, shares: tuple[float, float]
-) -> None:
-    faces = faces_of([group for group, _ in members], [label for _, label in members])
-    val_share, test_share = shares
-    splits = split(faces, val_share=val_share, test_share=test_share, seed=seed)
-    assert splits["face_id"].tolist() == faces["face_id"].tolist()
-    assert splits.groupby("group_id")["split"].nunique().eq(1).all()
-    assert not splits["duplicate_of_train"].any()
-    shuffled = faces.sample(frac=1, random_state=seed % 1000)
-    again = split(shuffled, val_share=val_share, test_share=test_share, seed=seed)
-    sides = splits.set_index("face_id")["split"]
-    assert again.set_index("face_id")["split"].reindex(sides.index).equals(sides)
-    n_groups = splits["group_id"].nunique()
-    n_test = splits["group_id"][splits["split"] == "test"].nunique()
-    assert abs(n_test - test_share * n_groups) <= 1
-
-
-def test_every_label_is_divided_alike() -> None:
-    labels = np.repeat(FIVE, [100, 10, 40, 5, 20]).tolist()
-    splits = split(faces_of(list(range(175)), labels), val_share=0.25, test_share=0.2, seed=1)
-    counts = pd.crosstab(np.array(labels), splits["split"])
-    for label, n in zip(FIVE, [100, 10, 40, 5, 20], strict=True):
-        assert abs(counts.loc[label, "test"] - 0.2 * n) <= 1
-        assert abs(counts.loc[label, "val"] - 0.2 * n) <= 1
-
-
-def test_a_group_is_on_one_side_in_all_sets() -> None:
-    """Else a model of two sets would be validated on photos that it was trained on."""
-    one = faces_of(list(range(60)), ["happy"] * 60)
-    two = faces_of(list(range(30, 90)), ["happy"] * 60, set_name="two")
-    two["face_id"] = "two/" + two["face_id"]
-    splits = split(pd.concat([one, two]), val_share=0.2, seed=5)
-    assert splits.groupby("group_id")["split"].nunique().eq(1).all()
-    assert set(splits["split"][splits["set_name"] == "two"]) == {"train", "val", "test"}
-
-
-def test_another_seed_gives_another_split() -> None:
-    faces = faces_of(list(range(100)), ["happy"] * 100)
-    one, other = (split(faces, val_share=0.2, seed=seed)["split"] for seed in (1, 2))
-    assert not one.equals(other)
-
-
-def test_a_given_split_is_kept_and_its_duplicates_are_marked() -> None:
-    parts = ["train"] * 40 + ["public"] * 5 + ["private"] * 5 + ["test"] * 2 + ["val"]
-    groups = [*range(40), 0, 41, 42, 43, 44, 1, 46, 47, 48, 49, 50, 51, 52]
-    faces = faces_of(groups, ["happy"] * 53, split_given=parts)
-    splits = split(faces, val_share=0.25, seed=3)
-    assert set(splits["split"][:40]) == {"train", "val"}
-    assert abs((splits["split"][:40] == "val").sum() - 10) <= 1
-    assert splits["split"][40:].tolist() == ["test"] * 12 + ["val"]
-    assert splits["duplicate_of_train"].to_numpy().nonzero()[0].tolist() == [40, 45]
-
-
-def test_what_a_test_set_holds_is_not_learnt_from_elsewhere() -> None:
-    free = faces_of(list(range(20)), ["sad"] * 20)
-    held = faces_of([3, 4], ["sad"] * 2, set_name="held", split_given="test")
-    held["face_id"] = "held/" + held["face_id"]
-    splits = split(pd.concat([free, held]), val_share=0.2, seed=3)
-    assert set(splits["split"][splits["group_id"].isin(["g3", "g4"])]) == {"test"}
-
-
 def face_table(paths: list[Path]) -> pd.DataFrame:
     return pd.DataFrame({"face_id": [path.stem for path in paths], "path": map(str, paths)})
 
@@ -320,7 +238,7 @@ def test_a_run_learns_from_the_train_and_val_faces_of_its_own_sets(folders: Path
     )
     _, faces = datasets.faces_of(study, progress=False)
     splits = split(faces, val_share=0.25, seed=1)
-    images, labels, sides = datasets.training_set(study, "one", faces=faces, splits=splits)
+    images, labels, sides, _ = datasets.training_set(study, "one", faces=faces, splits=splits)
     learnt = splits[(splits["set_name"] == "one") & (splits["split"] != "test")]
     assert images.shape == (len(learnt), 224, 224, 3)
     assert sorted(sides) == sorted(learnt["split"])
@@ -347,8 +265,9 @@ def test_a_mix_counts_a_photo_once_and_leaves_out_one_with_two_labels(tmp_path: 
     faces["is_primary"] = True
     sets = {name: {"kind": "photos", "source": "pexels", "design": name} for name in names}
     study = make_study(labels=("happy", "sad"), **sets)
+    faces["group_id"] = faces["item_id"]
     splits = faces[["face_id"]].assign(split="train")
-    _, codes, _ = datasets.training_set(study, "one", faces=faces, splits=splits)
+    codes = datasets.training_set(study, "one", faces=faces, splits=splits).labels
     assert codes.tolist() == [0, 1, 0, 1, 0], "a, b, c once, e, f: d is happy in one and sad in two"
 
 
@@ -368,9 +287,63 @@ def test_the_published_split_takes_every_so_manieth_face_whatever_its_group(
     )
     sides = {}
     for study in (grouped, published):
-        *_, found = datasets.training_set(study, "one", faces=faces, splits=splits)
+        found = datasets.training_set(study, "one", faces=faces, splits=splits).sides
         sides[study.train.split] = pd.Series(found).groupby(faces["group_id"][:18].to_numpy())
     assert all(len(set(group)) == 1 for _, group in sides["grouped"])
     assert any(len(set(group)) == 2 for _, group in sides["modulo"])
     assert sides["modulo"].get_group("a").tolist() == ["val", "train"]
     assert sum(side == "val" for _, group in sides["modulo"] for side in group) == 4
+
+
+def voted_study(folder: Path, labels: str, *, votes: str | None = "votes.csv", **run: object):
+    """FER2013, each label four times; two of those named happy are sad by 6 votes of 9."""
+    table = pd.DataFrame({"emotion": np.arange(28) % 7, "Usage": "Training"})
+    table["pixels"] = [" ".join(map(str, np.asarray(picture(k)).ravel())) for k in range(28)]
+    table.to_csv(folder / "fer2013.csv", index=False)
+    study = fer_study("fer2013.csv")
+    write_ferplus(folder / "votes.csv", items(study, "fer"))
+    voted = pd.read_csv(folder / "votes.csv")
+    voted.loc[(voted["happiness"] == 9) & (voted.index < 14), ["happiness", "sadness"]] = [3, 6]
+    voted.to_csv(folder / "votes.csv", index=False)
+    entry = {"kind": "fer2013", "path": "fer2013.csv", "crop": "as shipped", "votes": votes}
+    one = {"sets": ["fer"], "labels": labels, "train": {"size": 48}, **run}
+    return parse_study({**study.model_dump(), "sets": {"fer": entry}, "runs": {"one": one}})
+
+
+def learnt_by_votes(study: Study) -> datasets.TrainingSet:
+    _, faces = datasets.faces_of(study, progress=False)
+    splits = split(faces, val_share=0.2, seed=1)
+    return datasets.training_set(study, "one", faces=faces, splits=splits)
+
+
+def test_a_run_learns_from_the_labels_that_it_asks_for(folders: Path) -> None:
+    given_study, majority, shares = (
+        voted_study(folders, kind) for kind in ("given", "majority", "votes")
+    )
+    happy, sad = EMOTIONS.index("happy"), EMOTIONS.index("sad")
+    own = learnt_by_votes(given_study)
+    voted = learnt_by_votes(majority)
+    assert voted.labels.ndim == 1
+    moved = [(found.labels == happy).sum() for found in (own, voted)]
+    assert moved == [4, 2]
+    assert (voted.labels == sad).sum() > (own.labels == sad).sum()
+    assert len(voted.labels) < len(own.labels), "every 15th image has no face by the votes"
+    soft = learnt_by_votes(shares)
+    assert soft.labels.shape == (len(voted.labels), len(EMOTIONS))
+    assert soft.labels.sum(axis=1) == pytest.approx(1)
+    mixed = soft.labels[(soft.labels[:, happy] > 0) & (soft.labels[:, sad] > 0)]
+    assert mixed[:, [happy, sad]] == pytest.approx(np.tile([1 / 3, 2 / 3], (2, 1)))
+    for found in (own, voted, soft):
+        assert len(found.images) == len(found.sides) == len(found.groups) == len(found.labels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": "votes", "votes": None}, "run one: labels votes, but fer has no votes"),
+        ({"labels": "votes", "doubtful": "dropped"}, "doubtful: only of one label a face"),
+    ],
+)
+def test_labels_that_can_not_be_had_are_refused(folders: Path, changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        voted_study(folders, **changes)
