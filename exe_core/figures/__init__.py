@@ -7,7 +7,7 @@ all written into the page. `save` and `sheet` keep a figure under a permanent na
 """
 
 from exe_core.figures.bundle import Figure, FigureError, save, sheet
-from exe_core.figures.comparisons import differences_chart, matrix_chart
+from exe_core.figures.comparisons import differences_chart, factorial_chart, matrix_chart
 from exe_core.figures.faces import noise_chart, recall_by_size_chart, yield_chart
 from exe_core.figures.films import emotion_shares, share_differences, timeline
 from exe_core.figures.findings import claims_chart
@@ -46,6 +46,7 @@ __all__ = [
     "confusion_chart",
     "differences_chart",
     "emotion_shares",
+    "factorial_chart",
     "heat_over",
     "history_chart",
     "keyword_noise_chart",
