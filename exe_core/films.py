@@ -83,6 +83,35 @@ def coverage(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(coverage=covered, share_low=seen, share_high=seen + 1 - covered)
 
 
+def overall(summary: pd.DataFrame, *, level: float, n_bootstrap: int, seed: int) -> pd.DataFrame:
+    """Average the shares of each run over films, with their bounds for the faceless frames.
+
+    Parameters
+    ----------
+    summary
+        Table "film_summary".
+
+    Returns
+    -------
+    pd.DataFrame
+        run_id, label, value (share of faces, mean over films that have any), low, high (bootstrap
+        over films), share_low, share_high (means over all films, as of `coverage`), coverage.
+    """
+    found = []
+    for (run_id, label), own in coverage(summary).groupby(["run_id", "label"], sort=False):
+        share = own["share_of_faces"].dropna()
+        interval = resampling.bootstrap(
+            np.column_stack([share, np.ones(len(share))]),
+            lambda sums: sums[:, 0] / sums[:, 1],
+            n=n_bootstrap,
+            level=level,
+            rng=np.random.default_rng(seed),
+        )
+        bounds = own[["share_low", "share_high", "coverage"]].mean().to_dict()
+        found.append({"run_id": run_id, "label": label, **interval._asdict(), **bounds})
+    return pd.DataFrame(found)
+
+
 def diversity(summary: pd.DataFrame) -> pd.DataFrame:
     """Measure how varied the answers of each run are in each film.
 

@@ -155,7 +155,8 @@ def _quantiles(samples: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.nd
         ordered = np.sort(filled, axis=0)  # NaN last
         last = np.count_nonzero(~np.isnan(filled), axis=0) - 1
         low, high = (_at(ordered, share * last) for share in (tail, 1 - tail))
-    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
+    low, high = (np.where(undefined, np.nan, side)[()] for side in (low, high))
+    return low, high
 
 
 def _at(ordered: np.ndarray, place: np.ndarray) -> np.ndarray:

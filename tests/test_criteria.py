@@ -55,3 +55,33 @@ def test_criterion_that_is_undefined_for_some_models_is_correlated_over_the_othe
 def test_criterion_alike_for_all_models_is_not_testable():
     finding = criteria.findings(STUDY, measures(6, 1.0).assign(diversity=0.5))[0]
     assert np.isnan(finding.found.value)
+
+
+def described(tables, **changes):
+    kept = {name: tables[name] for name in ("frames", "films", "events")} | changes
+    return criteria.describe(STUDY, tables["film_predictions"], **kept)
+
+
+def test_each_run_has_each_criterion_with_its_interval(tables):
+    found = described(tables)
+    assert found["run_id"].nunique() == tables["film_predictions"]["run_id"].nunique()
+    assert found.groupby("run_id")["criterion"].nunique().unique() == [7]
+    assert ((found["low"] <= found["value"]) & (found["value"] <= found["high"])).all()
+    best = found[found["run_id"] == "exe"].set_index("criterion")
+    assert best.loc[criteria.LIKENESS, "p_value"] < 0.05
+    assert best.loc[criteria.LIKENESS, "value"] > best.loc[criteria.LIKENESS, "null_mean"]
+    assert abs(best.loc[criteria.SEPARATION, "null_mean"]) < 0.05
+
+
+def test_films_without_genres_and_events_have_the_criteria_that_need_none(tables):
+    films, events = tables["films"].assign(genre=None), tables["events"].iloc[:0]
+    found = described(tables, films=films, events=events)
+    kept = {criteria.DIVERSITY, criteria.LIKENESS, criteria.CHANGE}
+    assert set(found["criterion"]) == kept
+
+
+def test_other_genres_are_separated_and_not_contrasted(tables):
+    films = tables["films"].assign(genre=["drama", "horror"] * 5)
+    found = described(tables, films=films)
+    assert criteria.SEPARATION in set(found["criterion"])
+    assert not found["criterion"].str.contains("minus").any()

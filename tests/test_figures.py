@@ -26,9 +26,6 @@ CHARTS = {
     "differences": lambda: figures.share_differences(
         tables.film_summary(), films=tables.films(), run="exe", other_run="rafdb"
     ),
-    "timeline": lambda: figures.timeline(
-        tables.film_frames(), truth=tables.film_frames(), events=tables.events()
-    ),
     "recall": lambda: figures.recall_chart(tables.metrics()),
     "scores": lambda: figures.score_table_chart(tables.metrics(("films", "fer2013"))),
     "confusion": lambda: figures.confusion_chart(tables.confusion()),
@@ -152,28 +149,6 @@ def test_differences_are_of_the_first_run_minus_the_second():
     assert np.allclose(sorted(values_of(chart, "difference")), sorted(expected), atol=1e-5)
 
 
-def test_truth_is_shaded_from_change_to_change():
-    truth = pd.DataFrame(
-        {"time_s": [0.0, 60.0, 120.0, 180.0], "label_true": ["sad", "sad", "happy", None]}
-    )
-    chart = figures.timeline(tables.film_frames(), truth=truth)
-    spans = [(row["minute"], row["until"]) for row in spans_of(chart)]
-    assert sorted(spans) == [(0.0, 2.0), (2.0, 3.0)]
-
-
-def spans_of(chart):
-    data = chart.to_dict()["datasets"].values()
-    return [row for rows in data for row in rows if "until" in row]
-
-
-def test_a_long_film_is_drawn_without_its_points():
-    marks = [
-        json.dumps(figures.timeline(tables.film_frames(n)).to_dict()).count('"circle"')
-        for n in (44, 501)
-    ]
-    assert marks == [len(FIVE), 0]
-
-
 def test_inputs_are_left_as_they_were():
     summary, films = tables.film_summary(), tables.films()
     before = summary.copy(), films.copy()
@@ -198,11 +173,6 @@ def test_inputs_are_left_as_they_were():
                 tables.film_summary(), films=tables.films(), run="exe", other_run="nobody"
             ),
             "no run nobody",
-        ),
-        (lambda: figures.timeline(tables.events()), "prob_<label> columns"),
-        (
-            lambda: figures.timeline(pd.concat([tables.film_frames()] * 2)),
-            "one run and one face a frame",
         ),
     ],
 )

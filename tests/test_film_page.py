@@ -43,8 +43,16 @@ def content(tmp_path):
             "mean_prob": [0.567, 0.433],
         }
     )
-    svgs = {"timeline": SVG, "shares": SVG}
-    return {"film": film, "rows": rows, "faces": faces, "summary": summary, "svgs": svgs}
+    over_time = {
+        "smooth_s": 15.0,
+        "level": 0.95,
+        "n_shots": 3,
+        "confident": 0.5,
+        "times_s": (8.0,),
+        "p_value": 0.02,
+    }
+    tables = {"film": film, "rows": rows, "faces": faces, "summary": summary}
+    return {**tables, "svgs": {"timeline": SVG, "shares": SVG}, "over_time": over_time}
 
 
 def made(content, **changes):
@@ -82,9 +90,20 @@ def test_a_film_that_is_not_whole_is_said_to_be_so(content):
     assert "The film is not whole: nothing from 3 to &lt;5&gt; s." in made(content, film=film)
 
 
+def test_the_smoothing_and_the_changes_are_said(content):
+    text = made(content)
+    assert "Gaussian kernel with a standard deviation of 15 s" in text
+    assert "95% bootstrap intervals at each time, over the 3 shots" in text
+    assert "changes for good at 0:00:08 (the first split" in text
+    assert "p = 0.020" in text
+    none, few = ({"times_s": (), "p_value": p} for p in (0.4, float("nan")))
+    assert "No time is found" in made(content, over_time=content["over_time"] | none)
+    assert "too few faces" in made(content, over_time=content["over_time"] | few)
+
+
 def test_a_film_without_faces(content):
     rows = content["rows"].assign(n_faces=0, predicted=None, prob_happy=np.nan, prob_sad=np.nan)
-    text = made(content, rows=rows, summary=None, svgs={})
+    text = made(content, rows=rows, summary=None, svgs={}, over_time={})
     assert "No face was found" in text
     assert "<svg" not in text
 

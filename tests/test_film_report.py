@@ -105,6 +105,21 @@ def test_each_film_has_its_figures_and_its_page(reported):
     assert {"timeline.svg", "timeline.png", "shares.svg", "shares.png", "report.html"} <= names
 
 
+def test_the_course_of_the_film_is_a_table_and_its_smoothing_is_said(reported):
+    out, _, _ = reported
+    course = pd.read_csv(out / "some one" / "course.csv")
+    assert set(course["measure"]) == {"probability", "share"}
+    assert course["time_s"].nunique() == 4
+    assert course["value"].notna().any()
+    assert "Gaussian kernel" in (out / "some one" / "report.html").read_text()
+
+
+def test_the_cut_between_two_pictures_is_seen(reported):
+    out, _, _ = reported
+    rows = pd.read_parquet(out / "some one" / "predictions.parquet")
+    assert rows[rows["run_id"] == "one"]["shot"].tolist() == [0, 0, 1, 1]
+
+
 def test_a_film_is_reported_on_once_until_the_models_change(reported, films, classifiers):
     out, place, _ = reported
     page = out / "some one" / "report.html"
@@ -115,15 +130,3 @@ def test_a_film_is_reported_on_once_until_the_models_change(reported, films, cla
     assert page.stat().st_mtime_ns > before
     rows = pd.read_parquet(out / "some one" / "predictions.parquet")
     assert rows["run_id"].unique().tolist() == ["one"]
-
-
-def test_long_films_are_drawn_as_means_of_stretches():
-    n = 4000
-    rng = np.random.default_rng(0)
-    probs = pd.DataFrame(rng.dirichlet([1, 1, 1], n), columns=schema.prob_columns(LABELS))
-    rows = probs.assign(time_s=np.arange(n) * 4.0, predicted="happy")
-    drawn = film_report.thinned(rows)
-    assert len(drawn) == film_report.MAX_STEPS
-    assert drawn["time_s"].is_monotonic_increasing
-    assert drawn["prob_happy"].mean() == pytest.approx(probs["prob_happy"].mean(), abs=0.01)
-    assert film_report.thinned(rows.head(100)).equals(rows.head(100))

@@ -125,6 +125,16 @@ def test_bounds_hold_whatever_the_faceless_frames_showed(two_films):
     assert (nothing["share_high"] == 1).all()
 
 
+def test_over_films_the_share_lies_within_its_bounds(two_films):
+    summary = films.summarise(*two_films, labels=LABELS)
+    found = films.overall(summary, level=0.95, n_bootstrap=99, seed=0).set_index("label")
+    sad = found.loc["sad"]
+    assert sad["value"] == pytest.approx(2 / 3)  # of the film that has faces
+    assert sad[["share_low", "share_high"]].tolist() == pytest.approx([0.1, 0.95])
+    assert np.isnan(sad["low"])
+    assert sad["coverage"] == pytest.approx(0.15)
+
+
 @pytest.mark.parametrize(
     ("shares", "entropy", "top"),
     [((1, 0, 0), 0, "angry"), ((1 / 3, 1 / 3, 1 / 3), 1, None), ((0, 0.5, 0.5), 0.631, None)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -60,6 +61,7 @@ def page(
     *,
     summary: pd.DataFrame | None,
     svgs: Mapping[str, str],
+    over_time: Mapping[str, Any],
     origin: Mapping[str, Any],
 ) -> str:
     """Make the page of a film.
@@ -76,6 +78,9 @@ def page(
         By run and label, with coverage; None where there is no face.
     svgs
         "timeline" and "shares"; none where there is no face.
+    over_time
+        How the timeline was made: smooth_s, level, n_shots, confident; and times_s of the changes
+        found, with the p_value that there is none.
     origin
         What all was made of; shown at the end.
     """
@@ -87,9 +92,9 @@ def page(
         run = rows["run_id"].iloc[0]
         parts += [
             "<h2>Over time</h2>",
-            f"<p>Probability of each emotion by {escape(run)}: points are faces, lines the running "
-            "mean of five.</p>",
+            f"<p>{_caption(run, over_time)}</p>",
             f'<div class="figure">{svgs["timeline"]}</div>',
+            f"<p>{_changes(over_time)}</p>",
             "<h2>Shares</h2>",
             f'<div class="figure">{svgs["shares"]}</div>',
             _table(summary[summary["run_id"] == run]),
@@ -116,6 +121,28 @@ def _opening(film: Mapping[str, Any], rows: pd.DataFrame) -> str:
     lost = film["error"] if film["status"] == "partial" else None
     warning = f'<p class="warning">The film is not whole: {escape(str(lost))}.</p>' if lost else ""
     return f"<p>{text}</p>{warning}"
+
+
+def _caption(run: str, over_time: Mapping[str, Any]) -> str:
+    return (
+        f"Mean probability of each emotion and share of the faces read as it, by {escape(run)}, "
+        f"under a Gaussian kernel with a standard deviation of {over_time['smooth_s']:.0f} s. "
+        f"Bands are {over_time['level']:.0%} bootstrap intervals at each time, over the "
+        f"{over_time['n_shots']} shots with a face that were told apart; points are faces. "
+        f"Below: faces read with a probability of {over_time['confident']:.1f} or more, counted up to "
+        "each time."
+    )
+
+
+def _changes(over_time: Mapping[str, Any]) -> str:
+    p_value = over_time["p_value"]
+    if math.isnan(p_value):
+        return "There are too few faces to say whether the film changes."
+    chance = f"the first split is tested against shots in any order, p = {p_value:.3f}"
+    if not over_time["times_s"]:
+        return f"No time is found at which the film changes for good ({chance})."
+    times = ", ".join(map(_clock, over_time["times_s"]))
+    return f"What is read in the film changes for good at {times} ({chance})."
 
 
 def _table(summary: pd.DataFrame) -> str:

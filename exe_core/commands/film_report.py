@@ -17,16 +17,17 @@ from exe_core import ensemble, figures, films, inference, record, schema
 from exe_core.commands import film_page
 from exe_core.detection import FaceFinder
 from exe_core.figures.bundle import PRINT_PPI, VEGA_LITE
+from exe_core.footage import courses, shots, temporal
 from exe_core.footage.screening import Screened, Step, screen_film
 from exe_core.footage.timelines import timeline
 from exe_core.models import Classifier
-from exe_core.settings import Crop
+from exe_core.settings import Crop, Statistics
 
 ENSEMBLE = "ensemble"
 """The run that is the mean of several models."""
 
-MAX_STEPS = 1500
-"""A chart of more sampled faces than this shows means of equal stretches of time."""
+STATISTICS, SEED = Statistics(), 42
+"""How bands and tests of a report are made."""
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,9 @@ def report_film(
     """Read a film with models, and leave what they see in `<out>/<film_id>/`.
 
     predictions.parquet and .csv hold a row a run and sampled frame, faceless frames kept;
-    summary.csv a row a run and label; timeline and shares are figures; report.html shows it all
-    in one file. A film that was reported on with the same settings and models is left as it is.
+    summary.csv a row a run and label; course.csv a row a measure, label and time, by the run that
+    is shown; timeline and shares are figures; report.html shows it all in one file. A film that
+    was reported on with the same settings and models is left as it is.
 
     Parameters
     ----------
@@ -134,6 +136,7 @@ def _origin(
         },
         "step": step._asdict(),
         "crop": settings.model_dump(),
+        "statistics": {**STATISTICS.model_dump(), "seed": SEED},
         "frames": record.digest_of(screened.frames.to_dict("list")),
         "commit": record.commit(),
     }
@@ -153,27 +156,35 @@ def _write(
     rows.to_csv(folder / "predictions.csv", index=False)
     shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
     seen = shown.dropna(subset="predicted")
-    summary, drawn = None, {}
+    summary, drawn, told = None, {}, {}
     if len(seen):
         summary = summarise(rows)
         summary.to_csv(folder / "summary.csv", index=False)
         described = pd.DataFrame([film]).assign(genre="")
+        course, told = _over_time(shown)
+        course.to_csv(folder / "course.csv", index=False)
         drawn = {
-            "timeline": figures.timeline(thinned(seen)),
+            "timeline": figures.timeline(course, faces=seen, counts=courses.cumulative(shown)),
             "shares": figures.emotion_shares(summary, films=described),
         }
     svgs = {name: _draw(chart, folder / name) for name, chart in drawn.items()}
-    page = film_page.page(film, shown, screened.faces, summary=summary, svgs=svgs, origin=origin)
+    parts = {"summary": summary, "svgs": svgs, "over_time": told, "origin": origin}
+    page = film_page.page(film, shown, screened.faces, **parts)
     film_page.write(page, folder, origin=origin)
 
 
-def thinned(rows: pd.DataFrame) -> pd.DataFrame:
-    """Average the probabilities over equal stretches of time where a chart can't show each face."""
-    if len(rows) <= MAX_STEPS:
-        return rows
-    stretch = pd.cut(rows["time_s"], MAX_STEPS, labels=False)
-    columns = ["time_s", *schema.prob_columns(schema.labels_of(rows))]
-    return rows.groupby(stretch)[columns].mean().reset_index(drop=True)
+def _over_time(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Smooth what a run says of the film, look for changes, and tell how this was done."""
+    smooth_s, level = courses.smoothing_s(rows), STATISTICS.level
+    course = courses.course(
+        rows, smooth_s=smooth_s, level=level, n_bootstrap=STATISTICS.n_bootstrap, seed=SEED
+    )
+    changes = temporal.change_points(
+        rows, n_permutations=STATISTICS.n_permutations, level=level, seed=SEED
+    ).iloc[0]
+    told = {"smooth_s": smooth_s, "level": level, "confident": courses.CONFIDENT}
+    n_blocks = shots.blocks(rows.dropna(subset="predicted")).nunique()
+    return course, {**told, "n_shots": n_blocks, **changes[["times_s", "p_value"]]}
 
 
 def _draw(chart: alt.TopLevelMixin, path: Path) -> str:

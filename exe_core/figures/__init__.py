@@ -8,9 +8,16 @@ all written into the page. `save` and `sheet` keep a figure under a permanent na
 
 from exe_core.figures.bundle import Figure, FigureError, save, sheet
 from exe_core.figures.comparisons import differences_chart, factorial_chart, matrix_chart
+from exe_core.figures.ecology import (
+    agreement_chart,
+    bounds_chart,
+    criteria_chart,
+    sampling_chart,
+    visibility_chart,
+)
 from exe_core.figures.faces import noise_chart, recall_by_size_chart, yield_chart
-from exe_core.figures.films import emotion_shares, share_differences, timeline
-from exe_core.figures.findings import claims_chart
+from exe_core.figures.films import emotion_shares, share_differences
+from exe_core.figures.findings import accuracy_scatter, claims_chart
 from exe_core.figures.models import (
     confusion_chart,
     history_chart,
@@ -33,6 +40,7 @@ from exe_core.figures.sentiment import (
     randomisation_chart,
 )
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
+from exe_core.figures.timelines import timeline
 
 __all__ = [
     "COLOURS",
@@ -40,10 +48,14 @@ __all__ = [
     "ChartError",
     "Figure",
     "FigureError",
+    "accuracy_scatter",
+    "agreement_chart",
+    "bounds_chart",
     "choices_chart",
     "claims_chart",
     "class_chart",
     "confusion_chart",
+    "criteria_chart",
     "differences_chart",
     "emotion_shares",
     "factorial_chart",
@@ -59,12 +71,14 @@ __all__ = [
     "recall_chart",
     "reliability_chart",
     "risk_coverage_chart",
+    "sampling_chart",
     "save",
     "score_table_chart",
     "share_differences",
     "sheet",
     "strata_chart",
     "timeline",
+    "visibility_chart",
     "whereabouts_chart",
     "yield_chart",
 ]

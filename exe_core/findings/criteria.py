@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from exe_core import films as film_measures
-from exe_core import metrics, resampling
+from exe_core import metrics, resampling, schema
 from exe_core.claims import Estimate, Finding
 from exe_core.config import Study
 from exe_core.footage import temporal, timelines
@@ -31,6 +31,15 @@ CRITERIA = {
     "events": ("more rise at plot events", "mean rise at plot events"),
 }
 """The "ecological" criteria: name -> what a model has more of, what is computed for it."""
+
+
+DIVERSITY = "diversity (normalised entropy)"
+SEPARATION = "genre separation (epsilon squared)"
+LIKENESS = "lag-1 autocorrelation"
+CHANGE = "variance explained by one change"
+RISE = "rise at plot events"
+CONTRASTED, NEGATIVE = ("comedy", "crime"), ("angry", "fear", "sad")
+"""What `describe` gives: the names of its criteria, and its planned contrasts."""
 
 
 def measure(
@@ -86,6 +95,102 @@ def measure(
         temporal=autocorrelation.groupby("run_id")["autocorrelation"].mean(),
         events=rises.set_index("run_id")["difference"],
     ).reset_index()
+
+
+def describe(
+    study: Study,
+    predictions: pd.DataFrame,
+    *,
+    frames: pd.DataFrame,
+    films: pd.DataFrame,
+    events: pd.DataFrame,
+) -> pd.DataFrame:
+    """Test each criterion for each run, by itself: none of them needs the truth.
+
+    Parameters
+    ----------
+    predictions
+        Table "predictions" of film faces, also of ensembles.
+    frames, films, events
+        Tables of those names; criteria of genres and events need films that have them.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "film_criteria": each with its interval over films, and its p and mean under its null
+        where it has one.
+    """
+    rows = timelines.timeline(frames, predictions, labels=study.labels)
+    summary = film_measures.summarise(frames, predictions, labels=study.labels)
+    options = {**study.statistics.model_dump(), "seed": study.seed}
+    parts = [
+        _diversity(summary, study),
+        *_genres(summary, films, study),
+        temporal.autocorrelation_combined(rows, **options).assign(
+            criterion=LIKENESS, value=lambda found: found["autocorrelation"]
+        ),
+        temporal.change_combined(rows, **options).assign(
+            criterion=CHANGE, value=lambda found: found["explained"]
+        ),
+        timelines.events_combined(
+            rows, events, window_s=study.films.event_window_s, **options
+        ).assign(criterion=RISE, null_mean=0.0),
+    ]
+    whole = [
+        part.rename(columns={"difference": "value"}) for part in parts if "run_id" in part.columns
+    ]
+    table = pd.concat(whole, ignore_index=True)
+    order = list(dict.fromkeys(predictions["run_id"]))
+    table = table.sort_values("run_id", key=lambda runs: runs.map(order.index), kind="stable")
+    columns = [*schema.TABLES["film_criteria"].columns]
+    return schema.check(
+        table.assign(level=study.statistics.level)[columns].reset_index(drop=True), "film_criteria"
+    )
+
+
+def _diversity(summary: pd.DataFrame, study: Study) -> pd.DataFrame:
+    found = []
+    entropy = film_measures.diversity(summary).dropna(subset="entropy")
+    for run_id, own in entropy.groupby("run_id"):
+        interval = resampling.bootstrap(
+            np.column_stack([own["entropy"], np.ones(len(own))]),
+            lambda sums: sums[:, 0] / sums[:, 1],
+            n=study.statistics.n_bootstrap,
+            level=study.statistics.level,
+            rng=np.random.default_rng(study.seed),
+        )
+        found.append({"run_id": run_id, **interval._asdict(), "n_films": len(own)})
+    no_null = {"null_mean": math.nan, "p_value": math.nan}
+    return pd.DataFrame(found).assign(criterion=DIVERSITY, **no_null)
+
+
+def _genres(summary: pd.DataFrame, films: pd.DataFrame, study: Study) -> list[pd.DataFrame]:
+    """Separate all genres, and contrast the two that are planned, where films have them."""
+    if films["genre"].nunique() < 2:
+        return []
+    options = {**study.statistics.model_dump(), "seed": study.seed}
+    of_test = {name: options[name] for name in ("level", "n_permutations", "seed")}
+    separation = film_measures.genre_separation(summary, films, **of_test)
+    free = (separation["n_films"] - 1) / (separation["n_films"] - separation["n_genres"])
+    found = [
+        separation.assign(
+            criterion=SEPARATION,
+            value=separation["epsilon2"],
+            null_mean=1 - (1 - separation["null_mean"]) * free,
+        )
+    ]
+    if set(CONTRASTED) <= set(films["genre"]):
+        contrasts = film_measures.genre_contrast(
+            summary,
+            films,
+            genres=CONTRASTED,
+            labels={"happy": ["happy"], "negative": [x for x in NEGATIVE if x in study.labels]},
+            **options,
+        )
+        between = f"{CONTRASTED[0]} minus {CONTRASTED[1]}"
+        named = [f"share of {name}, {between}" for name in contrasts["contrast"]]
+        found.append(contrasts.assign(criterion=named, null_mean=0.0))
+    return found
 
 
 def findings(study: Study, measured: pd.DataFrame) -> list[Finding]:

@@ -6,7 +6,7 @@ themselves, so where a change is asked about, shots are what is put in order, no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -71,17 +71,26 @@ def autocorrelation_combined(
         run_id, autocorrelation (mean over films), low, high (bootstrap over films), null_mean,
         p_value (independent permutations in each film), n_films.
     """
+    tests = ((run, test) for run, _, test, _ in _each_structure(rows, n_permutations, seed))
+    return _combined(tests, level=level, n_bootstrap=n_bootstrap, seed=seed).rename(
+        columns={"value": "autocorrelation"}
+    )
+
+
+def _combined(
+    tests: Iterable[tuple[str, resampling.NullTest]], *, level: float, n_bootstrap: int, seed: int
+) -> pd.DataFrame:
+    """Test for each run the mean of a statistic over films; the nulls are drawn independently."""
     tried: dict[str, list[resampling.NullTest]] = {}
-    for run_id, _, test, _ in _each_structure(rows, n_permutations, seed):
+    for run_id, test in tests:
         tried.setdefault(run_id, []).extend([test] if len(test.null) else [])
     found = []
-    for run_id, tests in tried.items():
-        if not tests:
+    for run_id, of_films in tried.items():
+        if not of_films:
             continue
-        values = np.array([[test.value, 1.0] for test in tests])
-        null = np.mean([test.null for test in tests], axis=0)
+        null = np.mean([test.null for test in of_films], axis=0)
         interval = resampling.bootstrap(
-            values,
+            np.array([[test.value, 1.0] for test in of_films]),
             lambda sums: sums[:, 0] / sums[:, 1],
             n=n_bootstrap,
             level=level,
@@ -90,12 +99,10 @@ def autocorrelation_combined(
         found.append(
             {
                 "run_id": run_id,
-                "autocorrelation": interval.value,
-                "low": interval.low,
-                "high": interval.high,
+                **interval._asdict(),
                 "null_mean": null.mean(),
                 "p_value": float(resampling.p_value(interval.value, null)),
-                "n_films": len(tests),
+                "n_films": len(of_films),
             }
         )
     return pd.DataFrame(found)
@@ -178,6 +185,35 @@ def change_points(
             }
         )
     return pd.DataFrame(found)
+
+
+def change_combined(
+    rows: pd.DataFrame, *, level: float, n_bootstrap: int, n_permutations: int, seed: int
+) -> pd.DataFrame:
+    """Test for each run whether films change at all, over all films.
+
+    Parameters
+    ----------
+    rows
+        As for `change_points`; films without a first split are left out.
+
+    Returns
+    -------
+    pd.DataFrame
+        run_id, explained (by the best split, mean over films), low, high (bootstrap over films),
+        null_mean, p_value (shots of each film in any order), n_films.
+    """
+    columns = schema.prob_columns(schema.labels_of(rows))
+    rng = np.random.default_rng(seed)
+    tests = []
+    for (run_id, _), film in rows.groupby(["run_id", "film_id"]):
+        seen = film.dropna(subset=columns)
+        block = shots.blocks(seen).to_numpy()
+        test, _ = best_split(seen[columns].to_numpy(float), block, n=n_permutations, rng=rng)
+        tests.append((run_id, test))
+    return _combined(tests, level=level, n_bootstrap=n_bootstrap, seed=seed).rename(
+        columns={"value": "explained"}
+    )
 
 
 def best_split(
