@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,18 +105,27 @@ def _read(study: Study, set_name: str) -> pd.DataFrame:
         published = study.kind == "real" and chosen.counts == "published"
         table = read_rafdb(source, published=published)
     else:
-        table = read_fer2013(source, unpacked=study.raw / "unpacked" / set_name)
+        # a set of the same images in another crop finds them unpacked
+        first = next(name for name, other in study.sets.items() if other.origin == chosen.origin)
+        table = read_fer2013(source, unpacked=study.raw / "unpacked" / first)
     prefix = set_name if chosen.kind == "folder" else chosen.kind
     table["item_id"] = prefix + ":" + table["name"]
     table["group_id"] = prefix + ":" + table["person"].where(table["person"].notna(), table["name"])
     return table.assign(phash=None)
 
 
-def all_items(study: Study, *, progress: bool = True) -> pd.DataFrame:
+def all_items(
+    study: Study, *, names: Sequence[str] | None = None, progress: bool = True
+) -> pd.DataFrame:
     """List the images of all sets of a study; those of one picture share a group in all of them.
 
     So no split leaks, whichever sets a run mixes, and whether a copy lies in the same set, in
     another or at another source.
+
+    Parameters
+    ----------
+    names
+        Sets of the study; all of them by default.
 
     Returns
     -------
@@ -123,11 +133,11 @@ def all_items(study: Study, *, progress: bool = True) -> pd.DataFrame:
         As `items` gives them, the sets one below the other. The group is that of the first image
         of the same picture or person.
     """
-    table = pd.concat([items(study, name) for name in study.sets], ignore_index=True)
+    table = pd.concat([items(study, name) for name in names or study.sets], ignore_index=True)
     table["phash"] = _hashes(table, progress=progress)
-    hashed = table["phash"].notna()
-    picture = pd.Series([f"{k} alone" for k in table.index])
-    picture[hashed] = near_duplicates(table.loc[hashed, "phash"].tolist()).astype(str)
+    files = table.drop_duplicates("path").dropna(subset="phash")  # a file may be in several sets
+    pictures = dict(zip(files["path"], near_duplicates(files["phash"].tolist()), strict=True))
+    picture = [str(pictures.get(path, path)) for path in table["path"]]
     together = joined([table["group_id"], picture])
     return table.assign(group_id=table["group_id"].to_numpy()[together])
 

@@ -24,6 +24,7 @@ from sample_sets import (
 from exe_core import datasets, schema
 from exe_core.config import ConfigError, Study, parse_study
 from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces
+from exe_core.detection import read_image
 from exe_core.schema import EMOTIONS, FIVE
 from exe_core.sets.grouping import perceptual_hash
 from exe_core.sets.splitting import split
@@ -78,6 +79,13 @@ def test_a_picture_shares_its_group_across_sets_and_joins_persons(folders: Path)
     assert len(set(fer.values())) == 9
 
 
+def test_some_sets_can_be_listed_alone(folders: Path) -> None:
+    for name in ("one", "two"):
+        write_listed(folders / name, [("a.png", "happy", "")], "file,emotion")
+    study = make_study(one={"kind": "folder", "path": "one"}, two={"kind": "folder", "path": "two"})
+    assert set(all_items(study, names=["two"], progress=False)["set_name"]) == {"two"}
+
+
 def test_a_hash_that_the_pull_left_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study()
     hits = [(f"pexels:{k}", "sad", "pexels", "v2", "sad") for k in range(3)]
@@ -93,6 +101,30 @@ def test_a_hash_that_the_pull_left_is_not_computed_again(monkeypatch: pytest.Mon
     groups = all_items(study, progress=False)["group_id"]
     assert groups.tolist() == ["pexels:0", "pexels:1", "pexels:0"]
     assert read == ["1.jpg"]
+
+
+def test_a_set_may_be_there_in_two_crops(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its images are unpacked and compared once, and lie on one side of the split in both."""
+    write_fer_csv(folders / "fer.csv")
+    shipped = {"kind": "fer2013", "path": "fer.csv", "crop": "as shipped"}
+    study = make_study(plain=shipped, again=shipped)
+    read = []
+
+    def looked_at(path: Path) -> np.ndarray:
+        read.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(datasets, "read_image", looked_at)
+    found = all_items(study, progress=False)
+    plain, again = (found[found["set_name"] == name] for name in ("plain", "again"))
+    for column in ("item_id", "path", "group_id"):
+        assert plain[column].tolist() == again[column].tolist()
+    assert len(read) == len(set(read)) == len(plain)
+    _, faces = faces_as_shipped(found, progress=False)
+    sides = split(faces, val_share=0.3, seed=1).set_index("face_id")["split"]
+    by_item = faces.assign(split=faces["face_id"].map(sides)).groupby("item_id")["split"]
+    assert by_item.agg(set).map(len).eq(1).all()
+    assert (by_item.size() == 2).all()
 
 
 def test_a_damaged_file_stays_in_the_table(folders: Path) -> None:
