@@ -20,6 +20,11 @@ def pytest_addoption(parser):
         action="store_true",
         help="write the table of tests/test_faults.py to data/frozen/faults",
     )
+    parser.addoption(
+        "--write-trials",
+        action="store_true",
+        help="write the table of tests/test_criterion_trials.py to data/frozen/tests",
+    )
 
 
 @dataclass(frozen=True)
