@@ -1,4 +1,4 @@
-"""Charts of what was found: each claim beside what it predicts."""
+"""Charts of what was found: each claim beside what it predicts, each criterion beside accuracy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from exe_core.figures.style import (
+    ACCENT,
     INK,
     MUTED,
     VERDICTS,
@@ -53,6 +54,62 @@ def claims_chart(claims: pd.DataFrame) -> alt.VConcatChart:
         for k, (verdict, rows) in enumerate(groups)
     ]
     return styled(alt.vconcat(*panels, spacing=12).resolve_scale(x="shared"))
+
+
+def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.ConcatChart:
+    """Draw each model's accuracy against each criterion, a dot a model, a panel a criterion.
+
+    Parameters
+    ----------
+    measured
+        A row a model and criterion: run_id, criterion, measure, and balanced_accuracy with low and
+        high.
+    correlations
+        A row a criterion: criterion, statistic (what its axis shows), estimate, low and high of
+        the rank correlation; null where it is undefined.
+    """
+    about = drawable(correlations, ["criterion", "statistic", "estimate", "low", "high"])
+    data = drawable(
+        measured, ["run_id", "criterion", "measure", "balanced_accuracy", "low", "high"]
+    )
+    columns = 2
+    panels = []
+    for place, named in enumerate(about.to_dict("records")):
+        own = data[(data["criterion"] == named["criterion"]) & data["measure"].notna()]
+        x = alt.X(
+            "measure:Q", title=textwrap.wrap(named["statistic"], 50), scale=alt.Scale(zero=False)
+        )
+        name = "balanced accuracy on film faces" if place % columns == 0 else None
+        y = alt.Y(
+            "balanced_accuracy:Q",
+            title=name,
+            scale=alt.Scale(zero=False),
+            axis=alt.Axis(format="%"),
+        )
+        low = y.copy()
+        low.shorthand = "low:Q"
+        base = alt.Chart().encode(x=x, tooltip=["run_id", "measure", "balanced_accuracy"])
+        lines = base.mark_rule(color=ACCENT, opacity=0.35).encode(y=low, y2="high:Q")
+        dots = base.mark_circle(color=ACCENT, size=45, opacity=1).encode(y=y)
+        title = alt.Title(
+            f"{named['criterion']}: {_correlation(named)}", frame="group", anchor="start"
+        )
+        panels.append(
+            alt.layer(lines, dots, data=own).properties(
+                width=(WIDTH - 90) // columns, height=190, title=title
+            )
+        )
+    grid = alt.concat(*panels, columns=columns, spacing={"column": 24, "row": 20})
+    return styled(grid.resolve_scale(y="shared"))
+
+
+def _correlation(row: dict) -> str:
+    if pd.isna(row["estimate"]):
+        return "rank correlation undefined"
+    value, low, high = (
+        f"{row[name]:.2f}".replace("-", "\N{MINUS SIGN}") for name in ("estimate", "low", "high")
+    )
+    return f"rank correlation {value} [{low}, {high}]"
 
 
 def _verdict_panel(
