@@ -15,6 +15,7 @@ from exe_core.inference import (
     predict,
     predict_faces,
     predict_images,
+    restricted,
 )
 
 LABELS = ("angry", "happy", "sad")
@@ -111,6 +112,43 @@ class TestGray:
         forced = predict(gray, images(), gray=False)
         assert np.array_equal(forced, predict(colour, images()))
         assert not np.allclose(forced, predict(gray, images()))
+
+
+class TestRestricted:
+    def test_probabilities_are_those_of_before_divided_by_their_sum(self):
+        model, faces = classifier(), images(20)
+        found = restricted(model, ("sad", "angry"))
+        whole = predict(model, faces)[:, [2, 0]]
+        assert found.labels == ("sad", "angry")
+        assert predict(found, faces) == pytest.approx(whole / whole.sum(axis=1, keepdims=True))
+        assert model.labels == LABELS
+
+    def test_a_face_of_another_label_still_has_an_answer(self):
+        """The network is so sure of the label that is not asked for that nothing is left."""
+        model = classifier()
+        with torch.no_grad():
+            model.network.get_submodule(last_layer(model)).bias[1] += 1e4
+        assert (predict(model, images())[:, [0, 2]] == 0).all()
+        found = predict(restricted(model, ("angry", "sad")), images())
+        assert np.isfinite(found).all()
+        assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
+
+    def test_asked_for_all_its_labels_a_classifier_is_itself(self):
+        model = classifier()
+        assert restricted(model, LABELS) is model
+
+    def test_a_label_that_it_lacks_is_refused(self):
+        with pytest.raises(InferenceError, match="answers angry, happy, sad, and not fear"):
+            restricted(classifier(), ("angry", "fear"))
+
+    def test_it_can_be_hastened(self):
+        model, faces = restricted(classifier(), ("angry", "sad")), images()
+        assert predict(hastened(model), faces) == pytest.approx(predict(model, faces), abs=1e-6)
+
+
+def last_layer(model):
+    layers = [name for name, part in model.network.named_modules() if hasattr(part, "out_features")]
+    return layers[-1]
 
 
 @pytest.fixture
