@@ -18,8 +18,8 @@ from exe_core.record import digest_of
 
 study = load_study(config.get("study", "demo"))
 RUNS, GUESTS = list(study.runs), list(study.guests)
-PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_FACTORIAL = (
-    part in study.traits for part in ("photos", "films", "claims", "sentiment", "factorial")
+PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_FACTORIAL, HAS_AUDIT = (
+    part in study.traits for part in ("photos", "films", "claims", "sentiment", "factorial", "audit")
 )
 EXECUTED = study.results / "notebooks"
 LEDGERS = study.results / "ledgers"
@@ -73,7 +73,7 @@ def pages():
     """List the executed notebooks that the study's book shows, in the order of the paper."""
     names = ["00-world"] if study.kind == "world" else []
     names += ["01-pull"] if PULLS else []
-    names += ["02-crop", *(["02-curate"] if PULLS else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in [*RUNS, *GUESTS]), "05-benchmarks"]
+    names += ["02-crop", *(["02-curate"] if PULLS else []), *(["02-audit"] if HAS_AUDIT else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in [*RUNS, *GUESTS]), "05-benchmarks"]
     names += ["06-films"] if HAS_FILMS else []
     names += ["07-claims"] if HAS_CLAIMS else []
     names += ["08-sentiment"] if HAS_SENTIMENT else []
@@ -163,6 +163,23 @@ if PULLS:
         shell: STAGE
 
 
+if HAS_AUDIT:
+
+    rule audit:
+        message: "audit: copies across splits, labels in doubt"
+        input:
+            code("02-audit"),
+            [LEDGERS / "pull.json"] if PULLS else [],
+            [LEDGERS / "world.json"] if study.kind == "world" else IN_DATA,
+        output: page=EXECUTED / "02-audit.ipynb", ledger=LEDGERS / "audit.json"
+        params:
+            notebook="02-audit",
+            settings=settings("sets", "audit", "statistics"),
+            writes=writes(study.table("leakage")),
+        threads: 1
+        shell: STAGE
+
+
 rule train:
     message: "train: {wildcards.run}"
     input: code("03-train"), LEDGERS / "crop.json"
@@ -220,7 +237,10 @@ if HAS_FILMS:
         params:
             notebook="06-films",
             settings=settings("films", "crop", "ensembles", "statistics"),
-            writes=writes(*map(study.table, ("films", "frames", "film_summary", "film_metrics"))),
+            writes=writes(
+                *map(study.table, ("films", "frames", "film_summary", "film_metrics")),
+                *map(study.table, ("film_criteria", "agreement", "sampling")),
+            ),
         threads: 2
         shell: STAGE
 

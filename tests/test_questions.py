@@ -119,3 +119,18 @@ def test_the_truth_of_a_film_lies_on_its_sampled_frames():
     assert course["label_true"].isna().tolist() == [False, True, False]
     assert course["label_true"].dropna().tolist() == ["sad", "happy"]
     assert questions.true_course(truth, frames.assign(film_id="unknown")).empty
+
+
+def test_the_truth_of_films_is_laid_out_as_a_run_that_is_always_right():
+    truth = pd.DataFrame(
+        {
+            "item_id": ["film:one:000000", "film:one:000024", "pexels:1"],
+            "set_name": ["films", "films", "photos"],
+            "label_true": ["happy", None, "sad"],
+        }
+    )
+    found = questions.true_answers(truth)
+    assert found["film_id"].tolist() == ["film:one"] * 2
+    assert found["frame"].tolist() == [0, 24]
+    assert found["predicted"].tolist()[0] == "happy"
+    assert found["predicted"].isna().tolist() == [False, True]

@@ -129,8 +129,8 @@ def _caption(run: str, over_time: Mapping[str, Any]) -> str:
         f"under a Gaussian kernel with a standard deviation of {over_time['smooth_s']:.0f} s. "
         f"Bands are {over_time['level']:.0%} bootstrap intervals at each time, over the "
         f"{over_time['n_shots']} shots with a face that were told apart; points are faces. "
-        f"Below: faces read with a probability of {over_time['confident']:.1f} or more, counted up to "
-        "each time."
+        f"Below: faces read with a probability of {over_time['confident']:.1f} or more, counted "
+        "up to each time."
     )
 
 

@@ -126,20 +126,17 @@ def describe(
     parts = [
         _diversity(summary, study),
         *_genres(summary, films, study),
-        temporal.autocorrelation_combined(rows, **options).assign(
-            criterion=LIKENESS, value=lambda found: found["autocorrelation"]
-        ),
-        temporal.change_combined(rows, **options).assign(
-            criterion=CHANGE, value=lambda found: found["explained"]
-        ),
+        temporal.autocorrelation_combined(rows, **options).assign(criterion=LIKENESS),
+        temporal.change_combined(rows, **options).assign(criterion=CHANGE),
         timelines.events_combined(
             rows, events, window_s=study.films.event_window_s, **options
         ).assign(criterion=RISE, null_mean=0.0),
     ]
-    whole = [
-        part.rename(columns={"difference": "value"}) for part in parts if "run_id" in part.columns
-    ]
-    table = pd.concat(whole, ignore_index=True)
+    named = dict.fromkeys(("difference", "autocorrelation", "explained"), "value")
+    tested = [part.rename(columns=named) for part in parts if len(part)]
+    if not tested:
+        return schema.empty("film_criteria")
+    table = pd.concat(tested, ignore_index=True)
     order = list(dict.fromkeys(predictions["run_id"]))
     table = table.sort_values("run_id", key=lambda runs: runs.map(order.index), kind="stable")
     columns = [*schema.TABLES["film_criteria"].columns]

@@ -92,6 +92,31 @@ def true_course(truth: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
     return shown[["time_s", "label_true"]]
 
 
+def true_answers(truth: pd.DataFrame) -> pd.DataFrame:
+    """Give the truth of films as a run that reads every frame rightly.
+
+    Parameters
+    ----------
+    truth
+        Table "truth".
+
+    Returns
+    -------
+    pd.DataFrame
+        run_id ("truth"), film_id, frame and predicted, null where the film shows no face.
+    """
+    of_films = truth[truth["set_name"] == "films"]
+    place = of_films["item_id"].str.rpartition(":")
+    return pd.DataFrame(
+        {
+            "run_id": "truth",
+            "film_id": place[0],
+            "frame": place[2].astype(int),
+            "predicted": of_films["label_true"],
+        }
+    )
+
+
 def answer(
     study: Study,
     film_predictions: pd.DataFrame,
