@@ -16,12 +16,13 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from exe_core.evaluation_settings import Factorial, Guest, recipe_of, seeds_of_one
 from exe_core.photo_sites import SOURCES
 from exe_core.schema import EMOTIONS, FIVE
 from exe_core.settings import (
     Crop,
+    Factorial,
     Films,
+    Guest,
     Part,
     Pull,
     Run,
@@ -30,6 +31,8 @@ from exe_core.settings import (
     Statistics,
     Train,
     World,
+    recipe_of,
+    seeds_of_one,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +66,9 @@ class Study(Part):
     )
     guests: dict[str, Guest] = Field(
         default={}, description="models trained elsewhere that are shown the test faces, too"
+    )
+    audit: tuple[str, ...] = Field(
+        default=(), description="sets that are searched for copies and, with votes, wrong labels"
     )
     factorial: Factorial | None = Field(None, description="the faults of the pipeline, undone")
     sentiment: Sentiment | None = Field(None, description="levels of sentiment, if it is asked")
@@ -103,6 +109,8 @@ class Study(Part):
             faces = [name for name in self.factorial.sets if not (filmed and name == "films")]
             self._check_sets("factorial", faces)
             self.factorial.check(self.runs, self.sets)
+        if unaudited := [name for name in self.audit if name not in self.sets]:
+            raise ValueError(f"audit: no set {unaudited[0]!r}; sets: {', '.join(self.sets)}")
         if self.sentiment and self.sentiment.set_name not in self.sets:
             raise ValueError(
                 f"sentiment: no set {self.sentiment.set_name!r}; sets: {', '.join(self.sets)}"
@@ -201,6 +209,7 @@ class Study(Part):
         films, claims = made or self.films.path is not None, made or self.published is not None
         has = {"photos": photos, "films": films, "claims": claims}
         has["sentiment"] = self.sentiment is not None
+        has["audit"] = bool(self.audit)
         has["factorial"] = self.factorial is not None
         return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})
 
@@ -373,4 +382,4 @@ def _known_keys(where: tuple) -> str:
             field.annotation if field else part if part in (Set, Run, Guest) else None
         )
         part = annotation if hasattr(annotation, "model_fields") else None
-    return "known: " + ", ".join(part.model_fields) if part else "see exe_core/settings.py"
+    return "known: " + ", ".join(part.model_fields) if part else "see exe_core/settings"

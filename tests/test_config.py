@@ -176,6 +176,17 @@ def test_sentiment_is_judged_on_a_set_of_the_study():
         parse_study(settings(sentiment={}))
 
 
+def test_sets_that_are_audited_are_those_of_the_study():
+    assert "audit" in parse_study(settings(audit=["lab"])).traits
+    with pytest.raises(ConfigError, match="audit: no set 'rafdb'; sets: lab"):
+        parse_study(settings(audit=["rafdb"]))
+
+
+def test_votes_are_of_fer2013_alone():
+    with pytest.raises(ConfigError, match="votes are those of FER"):
+        parse_study(settings(sets={"lab": {"kind": "folder", "path": "x", "votes": "v.csv"}}))
+
+
 @pytest.mark.parametrize("wrong", [{"joy": [1]}, {"sad": []}, {"sad": [-3]}])
 def test_levels_of_sentiment_are_of_known_emotions_from_minus_2_to_2(wrong):
     with pytest.raises(ConfigError, match=r"sentiment\.valence"):

@@ -81,7 +81,7 @@ def test_a_picture_shares_its_group_across_sets_and_joins_persons(folders: Path)
 
 def test_some_sets_can_be_listed_alone(folders: Path) -> None:
     for name in ("one", "two"):
-        write_listed(folders / name, [("a.png", "happy", "")], "file,emotion")
+        write_listed(folders / name, [("a.png", "happy")], "file,emotion")
     study = make_study(one={"kind": "folder", "path": "one"}, two={"kind": "folder", "path": "two"})
     assert set(all_items(study, names=["two"], progress=False)["set_name"]) == {"two"}
 

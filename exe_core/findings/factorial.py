@@ -17,7 +17,7 @@ import pandas as pd
 
 from exe_core import ensemble, metrics, resampling, schema, variants
 from exe_core.config import Study
-from exe_core.evaluation_settings import Factorial
+from exe_core.settings import Factorial
 
 FACTORS = {
     "crop": ("as shipped", "detector"),
@@ -227,7 +227,7 @@ def at_home(
 
 def _design(study: Study) -> Factorial:
     if study.factorial is None:
-        raise ValueError(f"study {study.name} has no `factorial`: see exe_core/evaluation_settings")
+        raise ValueError(f"study {study.name} has no `factorial`: see exe_core/settings")
     return study.factorial
 
 
