@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from exe_core import cli, schema
 from exe_core.claims import VERDICTS, Estimate, Finding, verdict
 from exe_core.commands import claims_command
-from exe_core.findings import published, published_claims
+from exe_core.findings import published, published_claims, published_runs
 
 HOUSE = ["claim_id", "text", "source", "statistic", "estimate", "low", "high"]
 HOUSE += ["p_value", "p_adjusted", "verdict"]
@@ -112,6 +112,17 @@ class TestFrozen:
         assert (numbers["low"] <= numbers["estimate"]).all()
         assert (numbers["estimate"] <= numbers["high"]).all()
         assert (numbers["p_value"] <= numbers["p_adjusted"]).all()
+
+    def test_claims_six_and_seven_are_of_what_is_frozen_beside(self):
+        table = self.table.set_index("claim_id")
+        metrics = schema.read(claims_command.METRICS, name="metrics")
+        own = {
+            "c6": published_runs.smallest_gain(pd.read_csv(published_runs.TABLE), level=0.95),
+            "c7": published_claims.benchmark_and_film(metrics, level=0.95).found,
+        }
+        for claim_id, found in own.items():
+            row = table.loc[claim_id, ["estimate", "low", "high", "p_value"]].astype(float)
+            assert row.tolist() == pytest.approx(list(found), rel=1e-4), "run exe claims again"
 
     def test_parts_belong_to_the_claims(self):
         parts = pd.read_csv(claims_command.FROZEN / "published" / "claims_parts.csv")
