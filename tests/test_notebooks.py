@@ -10,6 +10,8 @@ from exe_core.config import ROOT, load_study
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
+FIRST_CELL, LAST_CELL = "as shipped, in colour, none", "detector, as learned, corrected"
+
 pytestmark = pytest.mark.slow
 
 
@@ -85,6 +87,15 @@ def test_claims(smoke):
     found = values(smoke, "claims")
     verdicts = ("supported", "not_supported", "contradicted", "not_testable")
     assert sum(found[f"n.{name}"]["value"] for name in verdicts) == found["n.all"]["value"] > 5
+
+
+def test_factorial(smoke):
+    found = values(smoke, "factorial")
+    first, last = (found[f"films.{cell}.accuracy"]["value"] for cell in (FIRST_CELL, LAST_CELL))
+    together = found["films.all three.accuracy"]
+    assert together["value"] == pytest.approx(last - first)
+    assert together["low"] <= together["value"] <= together["high"]
+    assert 0 <= found["films.own test faces.balanced_accuracy"]["value"] <= 1
 
 
 def test_sentiment(smoke):
