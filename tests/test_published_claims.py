@@ -75,8 +75,13 @@ def test_benchmark_and_film_are_compared_for_the_same_network():
 
 @pytest.mark.parametrize(
     "metrics",
-    [None, METRICS[METRICS["set_name"] != "film_faces"], schema.empty("metrics")],
-    ids=["no study", "no stills", "no scores"],
+    [
+        None,
+        METRICS[METRICS["set_name"] != "film_faces"],
+        METRICS.assign(run_id="another"),
+        schema.empty("metrics"),
+    ],
+    ids=["no study", "no stills", "another network", "no scores"],
 )
 def test_without_stills_the_seventh_claim_is_not_testable(metrics):
     finding = benchmark_and_film(metrics, level=0.95)

@@ -31,8 +31,8 @@ from exe_core.settings import Statistics
 REUNION = Event("finding_nemo", 84)
 END = Event("hitchhikersguidetothegalaxy", 92)
 
-BENCHMARK, FILM_STILLS = "fer2013 without duplicates", "film_faces"
-"""The sets of the study `real` that stand for a benchmark and for film."""
+OWN_RUN, BENCHMARK, FILM_STILLS = "fer2013", "fer2013 without duplicates", "film_faces"
+"""The network of the study `real`, and its sets that stand for a benchmark and for film."""
 
 SOURCE = "published"
 OWN_SOURCE = "own network of the study real, on FER2013 and labelled film stills"
@@ -175,11 +175,10 @@ def benchmark_and_film(metrics: pd.DataFrame | None, *, level: float) -> Finding
     found, n_groups = Estimate(), 0
     if metrics is not None:
         rows = metrics[(metrics["metric"] == "balanced_accuracy") & (metrics["split"] == "test")]
-        scores = rows.set_index(["set_name", "run_id"])
-        run = next(iter(rows.loc[rows["set_name"] == BENCHMARK, "run_id"]), None)
-        if (FILM_STILLS, run) in scores.index:
+        scores = rows[rows["run_id"] == OWN_RUN].set_index("set_name")
+        if {BENCHMARK, FILM_STILLS} <= set(scores.index):
             own, film = (
-                scores.loc[(name, run), ["value", "low", "high", "n_groups"]].astype(float)
+                scores.loc[name, ["value", "low", "high", "n_groups"]].astype(float)
                 for name in (BENCHMARK, FILM_STILLS)
             )
             n_groups = int(min(own["n_groups"], film["n_groups"]))
