@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from published_files import METRICS, RUNS, write_files
+from typer.testing import CliRunner
 
-from exe_core import schema
+from exe_core import cli, schema
+from exe_core.config import load_study
 from exe_core.findings import published, published_claims
 from exe_core.findings.published_claims import benchmark_and_film
 from exe_core.settings import Statistics
@@ -87,6 +89,22 @@ def test_without_stills_the_seventh_claim_is_not_testable(metrics):
     finding = benchmark_and_film(metrics, level=0.95)
     assert math.isnan(finding.found.value)
     assert "no true labels" in finding.reason
+
+
+@pytest.mark.slow
+def test_notebook_tries_the_claims_where_a_study_has_the_files(tmp_path, monkeypatch):
+    (tmp_path / "data" / "published").mkdir(parents=True)
+    write_files(tmp_path / "data" / "published")
+    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("EXE_HOME", str(tmp_path))
+    study = load_study("real")
+    schema.write(METRICS, study.table("metrics"), name="metrics")
+    arguments = ["stage", "07-claims", "--study", "real", "-p", "n_permutations=100"]
+    done = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path / "page.ipynb")])
+    assert done.exit_code == 0, done.output
+    claims = schema.read(study.table("claims"), name="claims")
+    assert list(claims["claim_id"]) == [f"c{i}" for i in range(1, 9)]
+    assert (study.results / "figures" / "fig-claims.svg").exists()
 
 
 def test_real_files_hold_what_the_design_notes_say():
