@@ -31,7 +31,16 @@ def wait_for_charts(page):
 
 def test_every_stage_and_every_chapter_is_a_page(html):
     names = {path.relative_to(html).as_posix() for path in all_pages(html)}
-    for chapter in ("question", "methods", "results", "claims", "limits", "data", "reproducing"):
+    for chapter in (
+        "question",
+        "methods",
+        "results",
+        "answers",
+        "claims",
+        "limits",
+        "data",
+        "reproducing",
+    ):
         assert f"book/{chapter}.html" in names
     for notebook in ("00-world", "01-pull", "02-crop", "03-train-rafdb", "06-films", "07-claims"):
         assert f"book/executed/{notebook}.html" in names
@@ -87,7 +96,8 @@ def test_every_chart_has_its_six_files_of_known_origin(smoke):
 def test_pages_with_synthetic_results_say_so(html):
     for page in [*(html / "book" / "executed").glob("*.html"), html / "book" / "results.html"]:
         assert "a program drew" in page.read_text(), page.name
-    assert "a program drew" not in (html / "book" / "question.html").read_text()
+    for name in ("question", "claims"):
+        assert "a program drew" not in (html / "book" / f"{name}.html").read_text()
 
 
 def test_numbers_in_the_abstract_are_those_of_the_tables(smoke, html):
