@@ -91,32 +91,41 @@ def cells(
         its list; of labels that a set has too few faces of (`least_faces`), no row.
     """
     design, tables = _design(study), []
-    for crop, runs in zip(FACTORS["crop"], (design.as_shipped, design.recropped), strict=True):
-        for replicate, run in enumerate(runs):
-            sets = study.runs[run].sets
-            own = known[(known["run_id"] == run) & known["set_name"].isin(sets)]
-            validation = own[own["split"] == "val"]
-            shares = faces.loc[faces["set_name"].isin(sets), "label"].value_counts(normalize=True)
-            for colour in FACTORS["colour"]:
-                read = shown[colour][shown[colour]["run_id"] == run]
-                for _, rows in read.groupby("set_name"):
-                    corrected = recalibrated(
-                        rows, validation, source_shares=shares, method=design.correction
-                    )
-                    tables += [
-                        table.assign(
-                            crop=crop, colour=colour, calibration=calibration, replicate=replicate
-                        )
-                        for calibration, table in zip(
-                            FACTORS["calibration"], (rows, corrected), strict=True
-                        )
-                    ]
+    lists = dict(zip(FACTORS["crop"], (design.as_shipped, design.recropped), strict=True))
+    for crop, colour in product(FACTORS["crop"], FACTORS["colour"]):
+        for replicate, run in enumerate(lists[crop]):
+            read = shown[colour][shown[colour]["run_id"] == run]
+            both = (read, _corrected(study, run, read, known=known, faces=faces))
+            tables += [
+                table.assign(crop=crop, colour=colour, calibration=level, replicate=replicate)
+                for level, table in zip(FACTORS["calibration"], both, strict=True)
+            ]
     whole = pd.concat(tables, ignore_index=True)
     one = whole.drop_duplicates(["set_name", "item_id"])
     counts = one.groupby(["set_name", "label"]).size()
     frequent = counts[counts >= design.least_faces].index
     kept = pd.MultiIndex.from_frame(whole[["set_name", "label"]]).isin(frequent)
     return whole[kept].reset_index(drop=True)
+
+
+def _corrected(
+    study: Study, run: str, read: pd.DataFrame, *, known: pd.DataFrame, faces: pd.DataFrame
+) -> pd.DataFrame:
+    """Recalibrate what a run says of each set."""
+    sets = study.runs[run].sets
+    own = known[(known["run_id"] == run) & known["set_name"].isin(sets)]
+    shares = faces.loc[faces["set_name"].isin(sets), "label"].value_counts(normalize=True)
+    return pd.concat(
+        [
+            recalibrated(
+                rows,
+                own[own["split"] == "val"],
+                source_shares=shares,
+                method=_design(study).correction,
+            )
+            for _, rows in read.groupby("set_name")
+        ]
+    )
 
 
 def estimate(
