@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from exe_core.commands import claims_command, data_commands, film_command
+from exe_core.commands import claims_command, data_commands, film_command, release_command
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import digest, provenance, write_json, write_values
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(data_commands.app, name="data")
 app.command()(film_command.film)
 app.command()(claims_command.claims)
+app.command()(release_command.release)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
 FROZEN = (

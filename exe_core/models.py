@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torchvision
 from safetensors import SafetensorError
@@ -96,6 +97,23 @@ def logits_of(network: nn.Module, images: torch.Tensor, *, shown: Preprocessing)
         return logits
     mirrored = network(faces.flip(dims=(3,))).float()
     return torch.logaddexp(logits.log_softmax(dim=1), mirrored.log_softmax(dim=1)) - math.log(2)
+
+
+def shift_logits(network: nn.Module, shift: Sequence[float] | np.ndarray) -> None:
+    """Add numbers to the logits of a network for good, by the biases of its last linear layer.
+
+    Raises
+    ------
+    ModelError
+        If its last linear layer does not give the logits, or has no biases.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    if not layers or layers[-1].out_features != len(shift) or layers[-1].bias is None:
+        raise ModelError(
+            f"{type(network).__name__} does not end in a linear layer of {len(shift)} biases"
+        )
+    with torch.no_grad():
+        layers[-1].bias.add_(layers[-1].bias.new_tensor(shift))
 
 
 @dataclass(frozen=True)

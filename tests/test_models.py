@@ -306,3 +306,14 @@ class Malicious:
 
     def __reduce__(self):
         return self.trace.touch, ()
+
+
+def test_logits_are_shifted_for_good():
+    network = models.build("tiny", n_classes=3).eval()
+    faces = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        before = network(faces)
+        models.shift_logits(network, [0.5, 0.0, -1.0])
+        assert torch.allclose(network(faces), before + torch.tensor([0.5, 0.0, -1.0]), atol=1e-6)
+    with pytest.raises(ModelError, match="does not end in a linear layer of 4 biases"):
+        models.shift_logits(network, [0.0] * 4)
