@@ -175,7 +175,7 @@ if HAS_AUDIT:
         params:
             notebook="02-audit",
             settings=settings("sets", "audit", "statistics"),
-            writes=writes(study.table("leakage")),
+            writes=writes(study.table("leakage"), study.table("leakage_counts")),
         threads: 1
         shell: STAGE
 

@@ -43,6 +43,8 @@ FROZEN = (
     "film_summary",
     "claims",
     "factorial",
+    "leakage_counts",
+    "label_quality",
     "sentiment_metrics",
     "sentiment_comparisons",
     "sentiment_choices",
