@@ -121,9 +121,9 @@ def neighbours(rng, seed, effect):
 
 def change(rng, seed, effect):
     tables = []
-    for k in range(4):
-        shot = np.repeat(np.arange(20), rng.integers(1, 4, 20))
-        happy = 0.5 + 0.15 * rng.normal(size=20)[shot] + 0.02 * rng.normal(size=len(shot))
+    for k in range(12):
+        shot = np.repeat(np.arange(14), rng.integers(1, 4, 14))
+        happy = 0.5 + 0.15 * rng.normal(size=14)[shot] + 0.02 * rng.normal(size=len(shot))
         happy[len(shot) // 2 :] += 0.15 * effect
         tables.append(rows_of(happy, film_id=f"film{k}").assign(shot=shot))
     found = temporal.change_combined(pd.concat(tables), seed=seed, **OPTIONS)
@@ -234,7 +234,7 @@ TRIALS = {
         "6 films of 30 independent faces", "neighbours correlated by .25", neighbours
     ),
     "change point": Trial(
-        "4 films of 20 shots, alike within, in any order", "a step of one sd half-way", change
+        "12 films of 14 shots, alike within, in any order", "a step of one sd half-way", change
     ),
     "event, one film": Trial(
         "151 faces, alike over 8, ends that meet", "a rise of .5", event, lambda: 0.5

@@ -7,7 +7,7 @@ import pytest
 from film_samples import write_film
 from PIL import Image
 
-from exe_core.config import parse_study
+from exe_core.config import ROOT, parse_study
 from exe_core.detection import FaceFinder
 from exe_core.footage import screening
 from exe_core.world.render import render_face
@@ -77,6 +77,31 @@ def test_frames_without_a_face_are_kept(study, finder):
         "other": "ok",
         "text": "unreadable",
     }
+
+
+def test_frames_are_numbered_by_their_shots(study, finder):
+    listed = screening.list_films(study)
+    _, frames, _ = screening.screen(study, listed, finder=finder, progress=False)
+    assert frames[frames["film_id"] == "Good one"]["shot"].tolist() == [0, 1, 2]
+
+
+def test_all_faces_of_a_frame_are_kept_where_that_is_asked_for(study, finder, pictures):
+    both = np.hstack([pictures[0], pictures[0][:, ::-1]])
+    write_film(study.data_dir / "films" / "two.mp4", [both])
+    listed = screening.list_films(study).query("film_id == 'two'")
+    largest, each = (
+        study.model_copy(
+            update={"crop": study.crop.model_copy(update={"primary_only": only, "tiles": 1})}
+        )
+        for only in (True, False)
+    )
+    _, frames, faces = screening.screen(each, listed, finder=finder, progress=False)
+    assert frames["n_faces"].tolist() == [2]
+    assert faces["is_primary"].tolist() == [True, False]
+    assert faces["face_id"].tolist() == ["films/two:000000/0", "films/two:000000/1"]
+    assert len({Image.open(ROOT / path).tobytes() for path in faces["path"]}) == 2
+    one = screening.screen(largest, listed, finder=finder, progress=False).faces
+    assert one["face_id"].tolist() == faces["face_id"].tolist()[:1]
 
 
 def test_a_film_is_screened_once_until_it_changes(study, finder, pictures, monkeypatch):

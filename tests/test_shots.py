@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exe_core.footage import shots
@@ -45,6 +45,7 @@ def test_the_same_colours_elsewhere_are_another_picture():
     assert numbered([first, first[:, ::-1]]) == [0, 1]
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 99), st.integers(0, 99))
 def test_distance_is_symmetric_and_within_its_range(first, second):
     one, other = (shots.signature(picture(seed)) for seed in (first, second))

@@ -24,7 +24,7 @@ from exe_core.figures.style import (
 )
 
 _MEASURES = {"confidence": ACCENT, "accuracy": "#C2410C"}
-_SIGNED = alt.Axis(labelExpr="datum.value ? format(datum.value, '+.0%') : '0'", tickCount=4)
+_POINTS = alt.Axis(labelExpr="format(100 * datum.value, '+d')", tickCount=3)
 
 
 def criteria_chart(criteria: pd.DataFrame) -> alt.ConcatChart:
@@ -95,7 +95,7 @@ def sampling_chart(sampling: pd.DataFrame) -> alt.VConcatChart:
     n_steps = data.groupby("run_id")["step"].nunique().max()
     most = float(max(data["typical"].max(), data["high"].max(), -data["low"].min()))
     scale = alt.Scale(domain=[-most, most])
-    x = alt.X("difference:Q", title="difference", axis=_SIGNED, scale=scale)
+    x = alt.X("difference:Q", title="% points", axis=_POINTS, scale=scale)
     low = x.copy()
     low.shorthand = "minus_typical:Q"
     y = alt.Y("label:N", title=None, sort=labels)

@@ -146,7 +146,7 @@ def _counts(
         .mark_line(interpolate="step-after", strokeWidth=1.8)
         .encode(
             x=_time(end),
-            y=alt.Y("n:Q", title="faces so far"),
+            y=alt.Y("n:Q", title="faces so far", axis=alt.Axis(tickCount=4, tickMinStep=1)),
             color=emotion_colour(labels, legend=legend),
             tooltip=["minute", "label", "n"],
         )

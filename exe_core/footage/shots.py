@@ -36,7 +36,9 @@ def signature(rgb: np.ndarray) -> np.ndarray:
     np.ndarray
         (4, 128) shares of each quarter's pixels, by hue, saturation and value.
     """
-    small = cv2.resize(rgb, _SEEN, interpolation=cv2.INTER_AREA)
+    stride = max(1, min(rgb.shape[1] // _SEEN[0], rgb.shape[0] // _SEEN[1]) // 4)
+    seen = np.ascontiguousarray(rgb[::stride, ::stride])  # a mean over all pixels takes 7x longer
+    small = cv2.resize(seen, _SEEN, interpolation=cv2.INTER_AREA)
     hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
     width, height = _SEEN[0] // 2, _SEEN[1] // 2
     quarters = [hsv[y : y + height, x : x + width] for y in (0, height) for x in (0, width)]

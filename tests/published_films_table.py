@@ -1,0 +1,61 @@
+"""Remake the tables of how the published predictions look as films: run it on DATA/published.
+
+    python tests/published_films_table.py DATA/published
+
+What needs no truth: criteria of each of the three published runs, their agreement on the same
+faces, and what fewer frames would have given. The claims themselves are `exe claims`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from exe_core import films, record, schema
+from exe_core.config import ROOT, Study, load_study
+from exe_core.findings import agreement, criteria
+from exe_core.findings.published import FILES, Published, read_published
+from exe_core.footage import sampling, timelines
+from exe_core.settings import Statistics
+
+TARGET = ROOT / "data" / "frozen" / "published_films"
+STATISTICS = Statistics(n_permutations=199)
+"""Fewer permutations than usual: each is of 142,000 faces, and no p is near a border."""
+
+
+def tables(published: Published, study: Study) -> dict[str, pd.DataFrame]:
+    """Compute each table from the published predictions."""
+    options = {**study.statistics.model_dump(), "labels": study.labels, "seed": study.seed}
+    bands = {name: options[name] for name in ("level", "n_bootstrap", "seed")}
+    rows = timelines.timeline(published.frames, published.predictions, labels=study.labels)
+    summary = films.summarise(published.frames, published.predictions, labels=study.labels)
+    return {
+        "agreement": agreement.agreement(published.predictions, **options),
+        "sampling": sampling.sensitivity(rows, labels=study.labels, **bands),
+        "shares": films.overall(summary, **bands),
+        "criteria": criteria.describe(
+            study,
+            published.predictions,
+            frames=published.frames,
+            films=published.films.assign(genre=published.films["genre"].str.lower()),
+            events=schema.empty("events"),
+        ),
+    }
+
+
+def main(folder: Path) -> None:
+    usual = load_study("real")
+    study = usual.model_copy(update={"labels": schema.FIVE, "statistics": STATISTICS})
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name, table in tables(read_published(folder), study).items():
+        path = TARGET / f"{name}.csv"
+        table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    about = record.provenance(study, inputs=[folder / name for name in FILES])
+    how = {"command": "python tests/published_films_table.py DATA/published"}
+    record.write_json({**about, **how}, TARGET / "provenance.json")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
