@@ -64,6 +64,7 @@ def release(
     models.save(classifier.network, folder, card=card, stored="float16")
     size = (folder / models.WEIGHTS_FILE).stat().st_size / 2**20
     (folder / "README.md").write_text(describe(card, size=size), encoding="utf-8")
+    scores.to_csv(folder / "scores.csv", index=False)
     typer.echo(f"{name}: {size:.1f} MiB in {folder.name}")
     show_table(["set", "measure", "score", "faces"], _rows(card["scores"]), lines=False)
 

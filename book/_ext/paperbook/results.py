@@ -26,7 +26,8 @@ class Results:
 
     Those of the book's own study lie in `data/results`. What is cited by another name, as
     ``real/stage.key`` or ``faults/faults``, lies frozen in `data/frozen/<name>`: of a study, or
-    measured on the paper's instruments.
+    measured on the paper's instruments; the scores of a ready model lie beside it, in
+    `data/models/<name>`.
     """
 
     env: BuildEnvironment
@@ -43,7 +44,7 @@ class Results:
             raise ResultError(str(fault)) from None
         if results.study is None and not results.folder.is_dir():
             raise ResultError(
-                f"{name!r} is no study ({', '.join(studies())}) and not in data/frozen"
+                f"{name!r} is no study ({', '.join(studies())}), not in data/frozen, and no model"
             )
         if results.study is not None:
             env.temp_data.setdefault("paper_kinds", set()).add(results.study.kind)
@@ -52,8 +53,10 @@ class Results:
     @property
     def folder(self) -> Path:
         """The folder that holds values, figures and, where frozen, tables."""
-        frozen = Path(self.env.srcdir) / "data" / "frozen" / self.name
-        return self.study.results if self.study is not None and self._own else frozen
+        if self.study is not None and self._own:
+            return self.study.results
+        kept = [Path(self.env.srcdir) / "data" / part / self.name for part in ("frozen", "models")]
+        return next((folder for folder in kept if folder.is_dir()), kept[0])
 
     @property
     def _own(self) -> bool:
