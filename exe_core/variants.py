@@ -84,6 +84,13 @@ def over_seeds(
     )
 
 
+def within_range(scores: pd.DataFrame) -> pd.DataFrame:
+    """Cut intervals of `metrics.SCORES` where no score can be: few seeds reach far beyond."""
+    top = scores["metric"].map({"nll": np.inf, "brier": 2.0}).fillna(1.0)
+    low, high = scores["low"].clip(lower=0), scores["high"].clip(upper=top)
+    return scores.assign(low=low, high=high)
+
+
 def score(
     predictions: pd.DataFrame,
     variants: Mapping[str, Sequence[str]],
@@ -137,7 +144,8 @@ def score(
                 n_seeds=len(runs),
             )
             table[["set_name", "split"]] = keys
-            tables.append(table.assign(level=level, method=METHOD, seed=seed))
+            table = table.assign(level=level, method=METHOD, seed=seed)
+            tables.append(within_range(table))
     return schema.check(_joined(tables), "metrics")
 
 

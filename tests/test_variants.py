@@ -120,6 +120,15 @@ def test_a_worse_recipe_is_found_and_the_reference_is_not_compared_with_itself()
     assert row["spread"] > 0
 
 
+def test_no_interval_of_a_score_reaches_where_no_score_can_be():
+    two = pd.concat([make(run_id="a-1", skill=6.0), make(run_id="a-2", skill=1.0)])
+    found = variants.score(two, {"a": ("a-1", "a-2")}, **OPTIONS).set_index("metric")
+    assert found.loc["accuracy", "high"] == 1
+    assert found.loc["accuracy", "low"] >= 0
+    assert found.loc["nll", "high"] > 1
+    assert found.loc["nll", "low"] == 0
+
+
 def test_runs_that_saw_other_items_are_refused():
     rows = predictions()
     with pytest.raises(ValueError, match="ours-2 has not seen the same items as ours-1"):

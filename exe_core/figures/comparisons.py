@@ -40,8 +40,10 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     width = min(80, (WIDTH + 40 - names) // data["set_name"].nunique())
     lines = {name: textwrap.wrap(name, width // 6) for name in in_order(data["set_name"])}
     tallest = max(map(len, lines.values()))
-    # a name of fewer lines begins with empty ones, so that all end at the cells
-    heads = {name: "\n" * (tallest - len(part)) + "\n".join(part) for name, part in lines.items()}
+    # a name of fewer lines begins with blank ones, so that all end at the cells
+    heads = {
+        name: "\n".join(["\u00a0"] * (tallest - len(part)) + part) for name, part in lines.items()
+    }
     data["head"] = data["set_name"].map(heads)
     data["of"] = data["own"].map({True: _OWN, False: None})
     above = alt.Axis(
@@ -120,17 +122,19 @@ def differences_chart(
     zero = alt.Chart().mark_rule(color=INK, strokeWidth=1).encode(x=alt.datum(0))
     dots = intervals(
         data,
-        x=alt.X("difference:Q", title=f"{measure}, minus that of {data['other_run_id'].iloc[0]}"),
+        x=alt.X("difference:Q", title=f"{measure} gained over {data['other_run_id'].iloc[0]}"),
         y=alt.Y("run_id:N", title=None, sort=list(order)),
         colour=alt.condition(
             "datum.low > 0 || datum.high < 0", alt.value(ACCENT), alt.value("#8A8A8A")
         ),
         tooltip=["n_seeds", "spread"],
     )
+    columns = min(2, len(sets))
     panel = alt.layer(zero, *dots.layer, data=data).properties(
-        width=(WIDTH - names) // len(sets) - 14, height=alt.Step(20)
+        width=(WIDTH - names) // columns - 14, height=alt.Step(20)
     )
-    return styled(panel.facet(column=alt.Column("set_name:N", sort=sets)))
+    grid = panel.facet(alt.Facet("set_name:N", sort=sets), columns=columns)
+    return styled(grid.resolve_axis(x="independent"))
 
 
 def factorial_chart(

@@ -181,8 +181,10 @@ def estimate(
                     n_seeds=len(terms),
                 )
             )
-    filled = tables[1:] or tables
-    return schema.check(pd.concat(filled, ignore_index=True), "factorial")
+    whole = pd.concat(tables[1:] or tables, ignore_index=True)
+    is_cell = whole["kind"] == "cell"
+    whole[is_cell] = variants.within_range(whole[is_cell])
+    return schema.check(whole, "factorial")
 
 
 def at_home(
