@@ -156,20 +156,28 @@ def _write(
     rows.to_csv(folder / "predictions.csv", index=False)
     shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
     seen = shown.dropna(subset="predicted")
-    summary, drawn, told = None, {}, {}
+    summary, drawn = None, {}
+    over_time: dict[str, Any] = {}
     if len(seen):
         summary = summarise(rows)
         summary.to_csv(folder / "summary.csv", index=False)
         described = pd.DataFrame([film]).assign(genre="")
-        course, told = _over_time(shown)
+        course, over_time = _over_time(shown)
         course.to_csv(folder / "course.csv", index=False)
         drawn = {
             "timeline": figures.timeline(course, faces=seen, counts=courses.cumulative(shown)),
             "shares": figures.emotion_shares(summary, films=described),
         }
     svgs = {name: _draw(chart, folder / name) for name, chart in drawn.items()}
-    parts = {"summary": summary, "svgs": svgs, "over_time": told, "origin": origin}
-    page = film_page.page(film, shown, screened.faces, **parts)
+    page = film_page.page(
+        film,
+        shown,
+        screened.faces,
+        summary=summary,
+        svgs=svgs,
+        over_time=over_time,
+        origin=origin,
+    )
     film_page.write(page, folder, origin=origin)
 
 

@@ -58,7 +58,7 @@ def sensitivity(
                     than_every=densest,
                     level=level,
                     typical=np.sqrt(np.nanmean((parts - whole) ** 2, axis=(0, 1))),
-                    same_top=same.mean(),
+                    same_top=same.mean() if len(same) else np.nan,
                     n_films=int(both.sum()),
                 )
             )
