@@ -230,9 +230,9 @@ class Study(Part):
             if entry.path and not (self.data_dir / entry.path).exists()
         ]
         lacking += [
-            f"{name}, votes: {self.data_dir / entry.votes}"
+            f"{name}, votes: {self.votes(name)}"
             for name, entry in self.sets.items()
-            if entry.votes and not (self.data_dir / entry.votes).exists()
+            if entry.votes and not self.votes(name).exists()
         ]
         others = {"films": self.films.path, "published": self.published, "local": self.pull.local}
         for name, path in others.items():
@@ -253,6 +253,11 @@ class Study(Part):
                 remedy = f" (make book STUDY={other[0].name} trains it)" if other else ""
                 lacking.append(f"guest {name}: {self.model(name)}{remedy}")
         return lacking
+
+    def votes(self, set_name: str) -> Path:
+        """Say where the votes on a set lie: under the first of their names that is there."""
+        paths = [self.data_dir / name for name in self.sets[set_name].votes]
+        return next((path for path in paths if path.exists()), paths[0])
 
     @property
     def _base(self) -> Path:

@@ -282,7 +282,7 @@ def _labelled(study: Study, run: str, faces: pd.DataFrame) -> tuple[pd.DataFrame
     shares = np.full((len(faces), len(study.labels)), np.nan)
     for name in study.runs[run].sets:
         of_set = faces["set_name"] == name
-        votes = read_votes(study.data_dir / str(study.sets[name].votes))
+        votes = read_votes(study.votes(name))
         voted = join_votes(faces[of_set], votes).set_index("item_id").reindex(faces["item_id"])
         known = of_set.to_numpy() & voted["votes_neutral"].notna().to_numpy()
         shares[known] = soft_labels(voted[known], labels=study.labels)

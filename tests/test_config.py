@@ -184,7 +184,7 @@ def test_sets_that_are_audited_are_those_of_the_study():
 
 def test_votes_are_of_fer2013_alone():
     with pytest.raises(ConfigError, match="votes are those of FER"):
-        parse_study(settings(sets={"lab": {"kind": "folder", "path": "x", "votes": "v.csv"}}))
+        parse_study(settings(sets={"lab": {"kind": "folder", "path": "x", "votes": ["v.csv"]}}))
 
 
 @pytest.mark.parametrize("wrong", [{"joy": [1]}, {"sad": []}, {"sad": [-3]}])

@@ -337,7 +337,7 @@ def voted_study(folder: Path, labels: str, *, votes: str | None = "votes.csv", *
     voted = pd.read_csv(folder / "votes.csv")
     voted.loc[(voted["happiness"] == 9) & (voted.index < 14), ["happiness", "sadness"]] = [3, 6]
     voted.to_csv(folder / "votes.csv", index=False)
-    entry = {"kind": "fer2013", "path": "fer2013.csv", "crop": "as shipped", "votes": votes}
+    entry = {"kind": "fer2013", "path": "fer2013.csv", "crop": "as shipped", "votes": [votes] if votes else []}
     one = {"sets": ["fer"], "labels": labels, "train": {"size": 48}, **run}
     return parse_study({**study.model_dump(), "sets": {"fer": entry}, "runs": {"one": one}})
 

@@ -163,8 +163,10 @@ class Set(Part):
         None, description="photos: v1 or v2; those of source local have the labels they are given"
     )
     path: str | None = Field(None, description="other kinds: below the data folder of the study")
-    votes: str | None = Field(
-        None, description="fer2013: the votes of FER+, below the data folder of the study"
+    votes: tuple[str, ...] = Field(
+        default=(),
+        description="fer2013: the votes of FER+, below the data folder of the study; of several "
+        "names the first that is there",
     )
     two_labels: Literal["drop", "first", "vote"] = Field(
         "drop",
