@@ -165,7 +165,7 @@ class _MixedBlock(nn.Module):
         if self.adds:
             # At first such a block is the identity (Goyal et al. 2017, arXiv 1706.02677): without
             # the weights of MS-Celeb-1M, 31 random ones in a row hardly learn.
-            nn.init.zeros_(self.project.bn.weight)
+            nn.init.zeros_(self.project.get_parameter("bn.weight"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.project(self.CA(self.conv_dw(self.conv(x))))

@@ -327,7 +327,7 @@ def test_the_published_split_takes_every_so_manieth_face_whatever_its_group(
     assert sum(side == "val" for _, group in sides["modulo"] for side in group) == 4
 
 
-def voted_study(folder: Path, labels: str, *, votes: str | None = "votes.csv", **run: object):
+def voted_study(folder: Path, labels: str, *, votes: str = "votes.csv", **run: object) -> Study:
     """FER2013, each label four times; two of those named happy are sad by 6 votes of 9."""
     table = pd.DataFrame({"emotion": np.arange(28) % 7, "Usage": "Training"})
     table["pixels"] = [" ".join(map(str, np.asarray(picture(k)).ravel())) for k in range(28)]
@@ -337,7 +337,7 @@ def voted_study(folder: Path, labels: str, *, votes: str | None = "votes.csv", *
     voted = pd.read_csv(folder / "votes.csv")
     voted.loc[(voted["happiness"] == 9) & (voted.index < 14), ["happiness", "sadness"]] = [3, 6]
     voted.to_csv(folder / "votes.csv", index=False)
-    entry = {"kind": "fer2013", "path": "fer2013.csv", "crop": "as shipped", "votes": [votes] if votes else []}
+    entry = {"kind": "fer2013", "path": "fer2013.csv", "crop": "as shipped", "votes": votes.split()}
     one = {"sets": ["fer"], "labels": labels, "train": {"size": 48}, **run}
     return parse_study({**study.model_dump(), "sets": {"fer": entry}, "runs": {"one": one}})
 
@@ -372,7 +372,7 @@ def test_a_run_learns_from_the_labels_that_it_asks_for(folders: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "votes", "votes": None}, "run one: labels votes, but fer has no votes"),
+        ({"labels": "votes", "votes": ""}, "run one: labels votes, but fer has no votes"),
         ({"labels": "votes", "doubtful": "dropped"}, "doubtful: only of one label a face"),
     ],
 )
