@@ -23,7 +23,8 @@ LAYERS = [
     {"faces", "web", "detection", "sets", "pull", "sources"},
     {"datasets", "backbones", "ddamfn", "models", "ensemble", "metrics", "abstention", "variants"},
     {"sentiment", "figures"},
-    {"learning", "training", "confident", "inference", "explain", "costs", "footage", "video", "films"},
+    {"learning", "training", "confident", "inference", "explain", "costs"},
+    {"footage", "video", "films"},
     {"claims", "findings"},
     {"commands", "cli"},
 ]
