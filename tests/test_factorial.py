@@ -130,9 +130,11 @@ def test_other_faces_of_the_same_few_persons_move_the_score_less_than_other_pers
     assert width["faces"] < width["groups"]
 
 
-def test_of_persons_with_one_face_other_faces_are_undefined():
-    table = cells(NOTHING, n=60, groups=60)
-    found = factorial.estimate(table, **OPTIONS)
+def test_a_person_with_one_face_takes_no_interval_away_but_many_of_them_do():
+    table = cells(NOTHING, n=120, groups=4)
+    table.loc[table["item_id"] == "face:0007", "group_id"] = "p-alone"
+    assert factorial.estimate(table, **OPTIONS)["low"].notna().all()
+    found = factorial.estimate(cells(NOTHING, n=60, groups=60), **OPTIONS)
     assert found.query("over == 'faces'")["low"].isna().all()
     assert found.query("over == 'groups'")["low"].notna().all()
 

@@ -38,23 +38,14 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     )
     names = min(200, int(6.2 * data["run_id"].str.len().max()) + 12)
     width = min(80, (WIDTH + 40 - names) // data["set_name"].nunique())
-    lines = {name: textwrap.wrap(name, width // 6) for name in in_order(data["set_name"])}
-    tallest = max(map(len, lines.values()))
-    # a name of fewer lines begins with blank ones, so that all end at the cells
-    heads = {
-        name: "\n".join(["\u00a0"] * (tallest - len(part)) + part) for name, part in lines.items()
+    wrapped = {
+        name: "\n".join(textwrap.wrap(name, width // 6)) for name in in_order(data["set_name"])
     }
-    data["head"] = data["set_name"].map(heads)
+    data["tested"] = data["set_name"].map(wrapped)
     data["of"] = data["own"].map({True: _OWN, False: None})
-    above = alt.Axis(
-        orient="top",
-        labelAngle=0,
-        labelExpr="split(datum.label, '\\n')",
-        labelPadding=4 + 13 * (tallest - 1),
-        ticks=False,
-    )
+    lines = alt.Axis(labelAngle=0, labelExpr="split(datum.label, '\\n')", ticks=False)
     base = alt.Chart(data).encode(
-        x=alt.X("head:N", title="tested on", sort=list(heads.values()), axis=above),
+        x=alt.X("tested:N", title="tested on", sort=list(wrapped.values()), axis=lines),
         y=alt.Y(
             "run_id:N", title="model", sort=in_order(data["run_id"]), axis=alt.Axis(ticks=False)
         ),

@@ -30,6 +30,8 @@ CELLS = list(product(*FACTORS.values()))
 MEASURES = ("accuracy", "balanced_accuracy", "nll", "ece")
 TOGETHER = "all three"
 HOME = "own test faces"
+FEW_FACES, MAX_SHARE = 5, 0.1
+"""Groups of fewer faces can't be drawn from alone; and which share of the faces may be theirs."""
 
 
 def recalibrated(
@@ -149,7 +151,7 @@ def estimate(
     pd.DataFrame
         Table "factorial". Each estimate stands twice: with the interval of other groups (`over`
         "groups": persons, films), and with that of other faces of the same groups ("faces"), which
-        says nothing of other persons and is undefined where a group has one face only. Both cover
+        says nothing of other persons and is undefined where many of them have few faces. Both cover
         the replicates (`variants.over_seeds`), and take the estimated shares of labels as given.
 
     Raises
@@ -168,7 +170,7 @@ def estimate(
                 n=n_bootstrap,
                 level=level,
                 rng=np.random.default_rng(seed),
-                strata=None if by_group else groups,
+                strata=None if by_group else _strata(groups),
             )
             tables.append(
                 _rows().assign(
@@ -256,6 +258,14 @@ def _terms(rows: pd.DataFrame, labels: list[str]) -> tuple[list[np.ndarray], pd.
         for replicate in replicates
     ]
     return terms, first["group_id"]
+
+
+def _strata(groups: pd.Series) -> pd.Series:
+    """Say which faces are drawn among each other: those of a group, few ones with the largest."""
+    few = groups.map(groups.value_counts()) < FEW_FACES
+    if few.mean() > MAX_SHARE:  # each face alone, which has no interval
+        return pd.Series(range(len(groups)))
+    return groups.mask(few, groups.mode()[0])
 
 
 def _cells_and_effects(totals: np.ndarray, n_labels: int) -> np.ndarray:
