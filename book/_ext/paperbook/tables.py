@@ -59,7 +59,9 @@ class PaperTable(Cited):
         try:
             rows = table.query(where, engine="python") if where else table
             if sort:
-                rows = rows.sort_values(sort.lstrip("-"), ascending=not sort.startswith("-"))
+                rows = rows.sort_values(
+                    sort.lstrip("-"), ascending=not sort.startswith("-"), kind="stable"
+                )
         except (KeyError, NameError, SyntaxError, ValueError) as fault:
             raise ResultError(f"cannot choose or sort rows: {fault}") from None
         if len(rows) > MAX_ROWS:
