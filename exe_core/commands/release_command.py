@@ -22,6 +22,11 @@ STRENGTHS = np.linspace(0, 1, 9)
 FEWEST = 50
 """Labels of which a set has fewer test faces are left out of its second row of scores."""
 SHOWN = ["accuracy", "balanced_accuracy", "macro_f1", "nll", "ece"]
+LABELS = {
+    "given": "the sets' own",
+    "majority": "the emotion that most annotators named",
+    "votes": "the shares of the annotators' votes",
+}
 LIMITS = (
     "Labels are expressions as annotators named them, not feelings.",
     "Faces must be cropped as the card says; whole scenes, profiles, masks and children are not "
@@ -55,7 +60,13 @@ def release(
         moved = balance(settings, run, classifier, faces=faces, splits=splits)
     except (ConfigError, models.ModelError, SchemaError, FileNotFoundError) as fault:
         fail(str(fault))
-    card = {**classifier.card, "run_id": name, "released_from": f"{study}/{run}"}
+    learned = settings.runs[run]
+    card = {
+        **classifier.card,
+        "run_id": name,
+        "released_from": f"{study}/{run}",
+        "learned_from": {"sets": list(learned.sets), "labels": LABELS[learned.labels]},
+    }
     folder = to / name
     models.save(classifier.network, folder, card=card, stored="float16")
     kept = models.load(folder)
@@ -183,12 +194,12 @@ def describe(card: Mapping[str, Any], *, size: float) -> str:
     Parameters
     ----------
     card
-        With `released_from`, `prior_correction`, `limits` and `scores`.
+        With `released_from`, `learned_from`, `prior_correction`, `limits` and `scores`.
     size
         Of its weights, MiB.
     """
     shown, recipe, moved = card["preprocessing"], card["recipe"], card["prior_correction"]
-    seen = sum(card["n_faces"]["train"].values())
+    learned, seen = card["learned_from"], sum(card["n_faces"]["train"].values())
     rows = "\n".join(f"| {' | '.join(row)} |" for row in _rows(card["scores"]))
     held_out = moved["val_balanced_accuracy"]
     return f"""# {card["run_id"]}
@@ -205,9 +216,10 @@ table = inference.predict_images(model, faces)  # crops, RGB uint8, of any size
 **Shown** square crops of single faces, resized to {shown["size"]} px, {_colours(shown)}.
 
 **Learned** by the recipe of run `{card["released_from"]}` (network {card["model"]}, from weights
-"{recipe["weights"]}", {recipe["epochs"]} epochs) from {seen:,} faces. Its logits were then moved
-against the shares of the labels in training, with strength {moved["strength"]:.2f} of 1; balanced
-accuracy on validation faces was {held_out["before"]:.3f} before and is {held_out["after"]:.3f} now.
+"{recipe["weights"]}", {recipe["epochs"]} epochs) from {seen:,} faces of {", ".join(learned["sets"])};
+labels: {learned["labels"]}. Its logits were then moved against the shares of the labels in training,
+with strength {moved["strength"]:.2f} of 1; balanced accuracy on validation faces was
+{held_out["before"]:.3f} before and is {held_out["after"]:.3f} now.
 
 **Scores** on test faces that it never learned from, with intervals over groups (persons, pictures):
 
