@@ -125,7 +125,7 @@ def test_the_card_tells_scores_on_all_labels_and_on_the_frequent_ones(folder: Pa
     words = (folder / "README.md").read_text()
     assert "colours3" in words
     assert "not feelings" in words
-    assert "faces of lab;\nlabels: the sets' own" in words
+    assert "faces of\nlab; labels: the sets' own" in words
     assert f"{balanced.loc['wild', 'value']:.3f}" in words
 
 

@@ -216,10 +216,10 @@ table = inference.predict_images(model, faces)  # crops, RGB uint8, of any size
 **Shown** square crops of single faces, resized to {shown["size"]} px, {_colours(shown)}.
 
 **Learned** by the recipe of run `{card["released_from"]}` (network {card["model"]}, from weights
-"{recipe["weights"]}", {recipe["epochs"]} epochs) from {seen:,} faces of {", ".join(learned["sets"])};
-labels: {learned["labels"]}. Its logits were then moved against the shares of the labels in training,
-with strength {moved["strength"]:.2f} of 1; balanced accuracy on validation faces was
-{held_out["before"]:.3f} before and is {held_out["after"]:.3f} now.
+"{recipe["weights"]}", {recipe["epochs"]} epochs) from {seen:,} faces of
+{", ".join(learned["sets"])}; labels: {learned["labels"]}. Its logits were then moved against the
+shares of the labels in training, with strength {moved["strength"]:.2f} of 1; balanced accuracy on
+validation faces was {held_out["before"]:.3f} before and is {held_out["after"]:.3f} now.
 
 **Scores** on test faces that it never learned from, with intervals over groups (persons, pictures):
 
