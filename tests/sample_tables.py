@@ -62,6 +62,21 @@ def film_frames(n: int = 44, *, seed: int = 2) -> pd.DataFrame:
     return table.assign(time_s=time_s, label_true=[FIVE[k] for k in truth])
 
 
+def film_course(n: int = 44) -> pd.DataFrame:
+    """Make a course of a film: waves, a stretch without faces, bands around them."""
+    times_s = np.linspace(0, 180, n)
+    rows = []
+    for measure in ("probability", "share"):
+        for k, label in enumerate(FIVE):
+            value = 0.2 + 0.15 * np.sin(times_s / 30 + k)
+            value[n // 2 : n // 2 + 3] = np.nan
+            band = {"value": value, "low": value - 0.1, "high": value + 0.1}
+            rows.append(
+                pd.DataFrame({"measure": measure, "label": label, "time_s": times_s, **band})
+            )
+    return pd.concat(rows, ignore_index=True)
+
+
 def events() -> pd.DataFrame:
     rows = [
         ("film00", 36.0, "the threat", "fear"),

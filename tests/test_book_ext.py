@@ -133,7 +133,7 @@ def book(tmp_path_factory):
         patch.setenv("EXE_HOME", str(folder / "data"))
         study = load_study("demo")
         recall = figures.recall_chart(sample_tables.metrics())
-        timeline = figures.timeline(sample_tables.film_frames(), events=sample_tables.events())
+        timeline = figures.timeline(sample_tables.film_course(), events=sample_tables.events())
         saved = [
             figures.save(chart, name, study=study, data=sample_tables.metrics(), alt=ALT[name])
             for name, chart in (("fig-recall", recall), ("fig-timeline", timeline))

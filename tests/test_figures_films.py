@@ -17,21 +17,6 @@ from exe_core.schema import FIVE
 RUNS = ("exe", "fer2013", "rafdb")
 
 
-def course(n=44):
-    """Make a course of a film: waves, a stretch without faces, bands around them."""
-    times_s = np.linspace(0, 180, n)
-    rows = []
-    for measure in ("probability", "share"):
-        for k, label in enumerate(FIVE):
-            value = 0.2 + 0.15 * np.sin(times_s / 30 + k)
-            value[n // 2 : n // 2 + 3] = np.nan
-            band = {"value": value, "low": value - 0.1, "high": value + 0.1}
-            rows.append(
-                pd.DataFrame({"measure": measure, "label": label, "time_s": times_s, **band})
-            )
-    return pd.concat(rows, ignore_index=True)
-
-
 def counts(n=44):
     times_s = np.linspace(0, 180, n)
     of_labels = [
@@ -89,7 +74,7 @@ def visibility():
 
 CHARTS = {
     "timeline": lambda: figures.timeline(
-        course(),
+        tables.film_course(),
         faces=tables.film_frames(),
         counts=counts(),
         truth=tables.film_frames(),
@@ -123,14 +108,14 @@ def test_truth_is_shaded_from_change_to_change():
     truth = pd.DataFrame(
         {"time_s": [0.0, 60.0, 120.0, 180.0], "label_true": ["sad", "sad", "happy", None]}
     )
-    spans = rows_of(figures.timeline(course(), truth=truth), "until", "truth")
+    spans = rows_of(figures.timeline(tables.film_course(), truth=truth), "until", "truth")
     found = {(row["label"], row["minute"], row["until"]) for row in spans}
     assert found == {("sad", 0.0, 2.0), ("happy", 2.0, 3.0)}
     assert len(spans) == 2 * 2  # in the panels of both measures
 
 
 def test_a_band_goes_with_its_line_and_both_end_where_there_is_no_face():
-    drawn = rows_of(figures.timeline(course()), "high", "course")
+    drawn = rows_of(figures.timeline(tables.film_course()), "high", "course")
     whole = [row for row in drawn if row["value"] is not None]
     assert len(drawn) == 44 * 5 * 2
     assert len(drawn) - len(whole) == 3 * 5 * 2
@@ -139,7 +124,7 @@ def test_a_band_goes_with_its_line_and_both_end_where_there_is_no_face():
 
 
 def test_each_event_is_marked_in_every_panel_and_named_once():
-    chart = figures.timeline(course(), events=tables.events())
+    chart = figures.timeline(tables.film_course(), events=tables.events())
     marks, names = (rows_of(chart, "event", kind) for kind in ("event", "name"))
     assert len(marks) == 2 * len(FIVE) * len(tables.events())
     assert {(row["event"], row["label"]) for row in names} == set(
@@ -149,14 +134,18 @@ def test_each_event_is_marked_in_every_panel_and_named_once():
 
 def test_a_long_film_is_drawn_without_its_points():
     points = [
-        len(rows_of(figures.timeline(course(), faces=tables.film_frames(n)), "kind", "face"))
+        len(
+            rows_of(
+                figures.timeline(tables.film_course(), faces=tables.film_frames(n)), "kind", "face"
+            )
+        )
         for n in (44, MAX_POINTS + 1)
     ]
     assert points == [44 * len(FIVE), 0]
 
 
 def test_a_film_of_one_frame_is_drawn():
-    one = course(44).query("time_s == 0").assign(low=np.nan, high=np.nan)
+    one = tables.film_course(44).query("time_s == 0").assign(low=np.nan, high=np.nan)
     assert len(rows_of(figures.timeline(one), "value", "course")) == 10
 
 
@@ -178,7 +167,7 @@ def test_the_null_is_drawn_beside_each_criterion_that_has_one():
     ("draw", "said"),
     [
         (lambda: figures.timeline(tables.events()), "no column measure"),
-        (lambda: figures.timeline(pd.concat([course()] * 2)), "its times hold repeats"),
+        (lambda: figures.timeline(pd.concat([tables.film_course()] * 2)), "its times hold repeats"),
         (lambda: figures.sampling_chart(schema.empty("sampling")), "no rows to draw"),
         (
             lambda: figures.visibility_chart(visibility().assign(measure="recall")),
