@@ -29,7 +29,7 @@ def emotion_shares(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.VConcat
     """
     data = _with_films(drawable(summary, ["film_id", "run_id", "label", "share_of_faces"]), films)
     runs = in_order(data["run_id"])
-    width = max(60, (WIDTH - 150) // len(runs) - 12)
+    width = max(40, (WIDTH - 150) // len(runs) - 12)
     share = alt.X(
         "share_of_faces:Q",
         title="of faces",
