@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from exe_core import models
+from exe_core import inference, models
+from exe_core.config import ROOT
 from exe_core.models import ModelError, Preprocessing
+from exe_core.schema import EMOTIONS, prob_columns
 
 LABELS = ["angry", "happy", "sad"]
 
@@ -317,3 +319,29 @@ def test_logits_are_shifted_for_good():
         assert torch.allclose(network(faces), before + torch.tensor([0.5, 0.0, -1.0]), atol=1e-6)
     with pytest.raises(ModelError, match="does not end in a linear layer of 4 biases"):
         models.shift_logits(network, [0.0] * 4)
+
+
+class TestFer7:
+    """The ready model of the paper."""
+
+    def test_is_at_hand_small_and_answers_every_emotion(self):
+        ready = models.load("fer7")
+        assert ready.labels == EMOTIONS
+        weights = ROOT / "data" / "models" / "fer7" / models.WEIGHTS_FILE
+        assert weights.stat().st_size < 25e6
+        faces = [np.full((90, 70, 3), 128, np.uint8), np.zeros((20, 30, 3), np.uint8)]
+        table = inference.predict_images(ready, faces)
+        assert list(table.columns) == ["predicted", *prob_columns(EMOTIONS)]
+        assert table[prob_columns(EMOTIONS)].sum(axis=1).to_numpy() == pytest.approx(1)
+
+    def test_tells_what_it_learned_and_how_good_it_is(self):
+        card = models.load("fer7").card
+        assert card["learned_from"] == {
+            "sets": ["fer2013"],
+            "labels": "the shares of the annotators' votes",
+        }
+        scores = {(row["set_name"], row["metric"]): row for row in card["scores"]}
+        stills = scores["film_faces: happy, sad, neutral", "balanced_accuracy"]
+        assert stills["low"] < stills["value"] < stills["high"]
+        assert stills["n_groups"] == 5
+        assert card["limits"]
