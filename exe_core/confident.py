@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from cleanlab.filter import find_label_issues
 from sklearn.model_selection import StratifiedGroupKFold
+from tqdm import TqdmWarning
 
 from exe_core import inference, models, training
 from exe_core.settings import Train
@@ -63,6 +64,11 @@ def doubted(
     exe_core.training.TrainingError
         If a class is in none of the faces that a part is learned from.
     """
+    with warnings.catch_warnings():
+        # it asks for a progress bar of notebooks that nothing here needs
+        warnings.simplefilter("ignore", TqdmWarning)
+        from cleanlab.filter import find_label_issues
+
     said = np.empty((len(faces), len(classes)))
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=recipe.seed)
     for fold, (_, held_out) in enumerate(parts.split(faces, labels, groups), start=1):

@@ -337,6 +337,23 @@ def count(meet: Meeting, make: Callable[[int], Trial], *, seeds: range) -> dict[
     return row | {"seconds": round(time.monotonic() - started, 1)}
 
 
+TRIED = (
+    "exe_core/ledger.py",
+    "exe_core/photo_sites.py",
+    "exe_core/pull/pulling.py",
+    "exe_core/pull/searching.py",
+    "exe_core/sources.py",
+    "exe_core/web/addresses.py",
+    "exe_core/web/connections.py",
+    "exe_core/web/fetching.py",
+    "exe_core/web/redaction.py",
+    "exe_core/web/storage.py",
+    "tests/fault_trials.py",
+    "tests/photo_server.py",
+    "tests/test_faults.py",
+)
+
+
 @pytest.fixture(scope="session")
 def table(request: pytest.FixtureRequest) -> Iterator[list[dict[str, object]]]:
     """Gather the rows, and write them if that was asked for and none is missing."""
@@ -345,11 +362,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[dict[str, object]]]:
     if request.config.getoption("--write-faults"):
         absent = set(ALL) - {str(row["fault"]) for row in rows}
         assert not absent, f"not written: {', '.join(sorted(absent))} did not run or was skipped"
-        pulling = ("sources", "pulling", "searching", "photo_sites", "ledger")
-        fetching = ("fetching", "connections", "addresses", "redaction", "storage")
-        trials = ("test_faults", "fault_trials", "photo_server")
-        inputs = [ROOT / "exe_core" / f"{name}.py" for name in pulling + fetching]
-        inputs += [ROOT / "tests" / f"{name}.py" for name in trials]
+        inputs = [ROOT / name for name in TRIED]
         origin = provenance(make_study(), inputs=inputs, seed=FIRST_SEED)
         TABLE.mkdir(parents=True, exist_ok=True)
         with (TABLE / "faults.csv").open("w", newline="") as file:

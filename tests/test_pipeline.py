@@ -91,7 +91,7 @@ def test_claims_have_an_estimate_with_its_interval_or_a_reason(smoke):
     tested = claims["verdict"] != "not testable"
     assert tested.any()
     assert (
-        claims.loc[tested, ["estimate", "low", "high", "p_value", "p_adjusted"]].notna().all(None)
+        claims.loc[tested, ["estimate", "low", "high", "p_value", "p_adjusted"]].notna().all(axis=None)
     )
     assert claims.loc[~tested, "reason"].notna().all()
 
@@ -105,8 +105,8 @@ def test_a_second_run_does_nothing(smoke):
 
 def test_a_file_that_is_only_newer_makes_nothing_stale(smoke):
     before = {path: path.stat().st_mtime_ns for path in pages(smoke)}
-    os.utime(smoke.root / "exe_core" / "schema.py")
-    os.utime(smoke.root / "notebooks" / "03-train.ipynb")
+    os.utime(smoke.root / "exe_core/training.py")
+    os.utime(smoke.root / "notebooks/03-train.ipynb")
     assert smoke.build().returncode == 0
     assert {path: path.stat().st_mtime_ns for path in pages(smoke)} == before
 

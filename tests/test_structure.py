@@ -96,6 +96,13 @@ def test_every_module_has_its_tests():
     assert rooms - {"__init__"} <= tested
 
 
+def test_a_path_that_is_named_is_there():
+    own = r"\b(exe_core|configs|tests)(/\w[\w-]*)+\.(py|yml)\b"
+    listed = ["git", "-C", str(ROOT), "grep", "-hoIP", own, "--", ".", ":!data", ":!CHANGELOG.md"]
+    named = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+    assert not [name for name in sorted(set(named)) if not (ROOT / name).is_file()]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
     def test_is_stored_without_outputs(self, path):

@@ -152,8 +152,15 @@ def _extract(source: Path, folder: Path) -> None:
     try:
         with tarfile.open(source) as archive:
             for member in tqdm(archive, desc=f"unpack {source.name}", unit=" files"):
-                archive.extract(member, folder, filter="data")
-                n_listed += member.isfile()
+                if not member.isfile():
+                    continue
+                path = (folder / member.name).resolve()
+                if not path.is_relative_to(folder.resolve()):
+                    raise tarfile.ReadError(f"{member.name!r} would be written outside {folder}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with archive.extractfile(member) as packed, path.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+                n_listed += 1
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as fault:
         raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
     n_files = sum(path.is_file() for path in folder.rglob("*"))
