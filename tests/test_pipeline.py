@@ -91,7 +91,9 @@ def test_claims_have_an_estimate_with_its_interval_or_a_reason(smoke):
     tested = claims["verdict"] != "not testable"
     assert tested.any()
     assert (
-        claims.loc[tested, ["estimate", "low", "high", "p_value", "p_adjusted"]].notna().all(axis=None)
+        claims.loc[tested, ["estimate", "low", "high", "p_value", "p_adjusted"]]
+        .notna()
+        .all(axis=None)
     )
     assert claims.loc[~tested, "reason"].notna().all()
 
