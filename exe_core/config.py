@@ -47,20 +47,22 @@ class ConfigError(ValueError):
 class Study(Part):
     """A study, whole. `kind` says whose faces it is about; the two are never mixed."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    kind: Literal["world", "real"]
-    title: str
-    labels: tuple[str, ...] = FIVE
-    seed: int = 42
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="that of its file in configs/")
+    kind: Literal["world", "real"] = Field(description="drawn faces, or those of people")
+    title: str = Field(description="as the book calls the study")
+    labels: tuple[str, ...] = Field(FIVE, description="classes, in the order of the schema")
+    seed: int = Field(42, description="of splits, intervals and permutations")
     world: World = World()
     pull: Pull = Pull()
     crop: Crop = Crop()
     train: Train = Train()
     films: Films = Films()
     statistics: Statistics = Statistics()
-    sets: dict[str, Set] = Field(min_length=1)
-    runs: dict[str, Run] = Field(min_length=1)
-    ensembles: dict[str, tuple[str, ...]] = Field(default={})
+    sets: dict[str, Set] = Field(min_length=1, description="collections of faces, by name")
+    runs: dict[str, Run] = Field(min_length=1, description="models that are trained, by name")
+    ensembles: dict[str, tuple[str, ...]] = Field(
+        default={}, description="name -> the runs whose answers are combined"
+    )
     methods: dict[str, Literal["mean", "weighted", "stack"]] = Field(
         default={}, description="how an ensemble combines its runs; their mean if nothing is said"
     )

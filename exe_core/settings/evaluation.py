@@ -91,8 +91,8 @@ class Films(Part):
     """Which frames of a film are looked at."""
 
     path: str | None = Field(None, description="below the data folder of the study")
-    every: int = Field(100, ge=1)
-    event_window_s: float = Field(20.0, gt=0)
+    every: int = Field(100, ge=1, description="every n-th frame")
+    event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
 
 
 Valence = Literal[-2, -1, 0, 1, 2]
@@ -106,7 +106,11 @@ class Sentiment(Part):
     """
 
     set_name: str = Field("rafdb", description="the set on whose test faces it is judged")
-    valence: dict[str, tuple[Valence | None, ...]] = Field({}, validate_default=True)
+    valence: dict[str, tuple[Valence | None, ...]] = Field(
+        {},
+        validate_default=True,
+        description="emotion -> its levels, the study's choice first; others keep theirs",
+    )
     faces: int = Field(
         1, ge=1, description="faces of each class, rightly and wrongly read, that are explained"
     )
@@ -123,6 +127,6 @@ class Sentiment(Part):
 class Statistics(Part):
     """How intervals and p-values are made."""
 
-    level: float = Field(0.95, gt=0.5, lt=1)
-    n_bootstrap: int = Field(1000, ge=50)
-    n_permutations: int = Field(2000, ge=50)
+    level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
+    n_bootstrap: int = Field(1000, ge=50, description="resamples of an interval")
+    n_permutations: int = Field(2000, ge=50, description="of a test")

@@ -39,18 +39,24 @@ class World(Part):
     """What the synthetic world holds, and how noisy its keywords are."""
 
     n_films: int = Field(12, ge=0, le=200, description="0 for a study of faces alone")
-    film_seconds: float = Field(180.0, ge=5)
-    fps: int = Field(24, ge=1, le=60)
-    renders_per_second: float = Field(1.0, gt=0)
-    film_size: tuple[int, int] = (640, 360)
-    photos_per_query: dict[Design, int] = Field(default={"v1": 60, "v2": 30})
-    photo_size: tuple[int, int] = (640, 480)
+    film_seconds: float = Field(180.0, ge=5, description="length of a film")
+    fps: int = Field(24, ge=1, le=60, description="frames a second in the film's file")
+    renders_per_second: float = Field(
+        1.0, gt=0, description="pictures that are drawn; the frames between repeat them"
+    )
+    film_size: tuple[int, int] = Field((640, 360), description="width, height, px")
+    photos_per_query: dict[Design, int] = Field(
+        default={"v1": 60, "v2": 30}, description="design -> photos that its site has of each query"
+    )
+    photo_size: tuple[int, int] = Field((640, 480), description="width, height, px")
     keyword_noise: dict[str, dict[str, float]] = Field(
         default={},
         description="query -> emotion -> share of its photos that show that emotion instead of "
         "the one asked for; shares of a query sum to less than 1",
     )
-    faces_per_photo: tuple[float, float, float] = (0.10, 0.65, 0.25)
+    faces_per_photo: tuple[float, float, float] = Field(
+        (0.10, 0.65, 0.25), description="shares of photos with no face, one and two"
+    )
     duplicate_share: float = Field(
         0.1, ge=0, le=1, description="share of a query's photos that another query gives too"
     )
@@ -86,14 +92,22 @@ class Pull(Part):
     for again, to those after it; no photo is fetched twice.
     """
 
-    sources: tuple[str, ...] = ("pexels", "pixabay")
-    designs: tuple[Design, ...] = ("v1", "v2")
-    max_pages: dict[str, int] = Field({}, validate_default=True)
+    sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites, or local")
+    designs: tuple[Design, ...] = Field(
+        ("v1", "v2"), description="v1 asks once for each emotion, v2 by several adjectives"
+    )
+    max_pages: dict[str, int] = Field(
+        {},
+        validate_default=True,
+        description="source -> pages of a query; its own if nothing is said",
+    )
     per_page: dict[str, int] = Field(
         {}, validate_default=True, description="as many as a source gives, if nothing is said"
     )
-    max_per_query: int | None = Field(None, ge=1)
-    stop_below_new: float = Field(0.10, ge=0, le=1)
+    max_per_query: int | None = Field(None, ge=1, description="photos of a query that are enough")
+    stop_below_new: float = Field(
+        0.10, ge=0, le=1, description="a query ends after a page of which a smaller share is new"
+    )
     slow_below_quota: int = Field(
         20, ge=0, description="with fewer requests left, they are spread over the time till more"
     )
@@ -111,8 +125,8 @@ class Pull(Part):
         None, description="of source local: a folder or CSV below the data folder of the study"
     )
     downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
-    timeout_s: float = Field(30.0, gt=0)
-    retries: int = Field(4, ge=0, le=20)
+    timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")
+    retries: int = Field(4, ge=0, le=20, description="of a request that failed and may succeed")
     photo_timeout_s: float = Field(
         120.0, gt=0, description="for a whole photo, over all its tries; timeout_s is for silence"
     )
@@ -157,7 +171,9 @@ def _known_source(name: str) -> Source:
 class Set(Part):
     """A named collection of faces."""
 
-    kind: Literal["photos", "folder", "fer2013", "rafdb"]
+    kind: Literal["photos", "folder", "fer2013", "rafdb"] = Field(
+        description="the form of its files: data/README.md"
+    )
     source: str | None = Field(None, description="photos: a source of the pull")
     design: Design | Literal["given"] | None = Field(
         None, description="photos: v1 or v2; those of source local have the labels they are given"
@@ -173,8 +189,10 @@ class Set(Part):
         description="photos: one that was found under several labels is left out, takes the label "
         "of its earliest hit, or that of most of its hits",
     )
-    gray: bool = False
-    crop: Literal["detector", "as shipped"] = "detector"
+    gray: bool = Field(False, description="its faces have no colour")
+    crop: Literal["detector", "as shipped"] = Field(
+        "detector", description="cut out anew as film faces are, or taken as they come"
+    )
     role: Literal["train", "test"] = Field("train", description="test sets are never trained on")
     counts: Literal["published", "any"] = Field(
         "published",
@@ -205,12 +223,12 @@ class Set(Part):
 class Crop(Part):
     """How faces are found and cut out."""
 
-    min_score: float = Field(0.5, ge=0, le=1)
+    min_score: float = Field(0.5, ge=0, le=1, description="of the detector, for a find to count")
     margin: float = Field(0.1, ge=0, le=1, description="added on each side, in box widths")
     size: int = Field(128, ge=32, description="longer side of a stored crop, px")
     square: bool = Field(True, description="else crops keep the proportions of their boxes")
     align: bool = Field(False, description="turn each crop until its eyes are level")
-    primary_only: bool = True
+    primary_only: bool = Field(True, description="only the largest face of an image is kept")
     tiles: int = Field(
         0,
         ge=0,
