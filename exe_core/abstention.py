@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+from exe_core.settings import Statistics
 
 COVERAGES = np.arange(1, 21) / 20
 """Shares of the items that are answered."""
 
 
 def risk_coverage(
-    predictions: pd.DataFrame, *, labels: Sequence[str], level: float, n_bootstrap: int, seed: int
+    predictions: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics, seed: int
 ) -> pd.DataFrame:
     """Trace the share of wrong answers as the least sure ones are withheld.
 
@@ -23,16 +24,8 @@ def risk_coverage(
 
     Parameters
     ----------
-    predictions
-        Table "predictions". Rows whose label is null or not one of `labels` are left out.
-    labels
-        The classes of the runs.
-    level
-        Of the intervals.
-    n_bootstrap
-        Bootstrap samples, drawn over `group_id`.
-    seed
-        Of the bootstrap; each run starts from it.
+    predictions, labels, statistics, seed
+        As for `metrics.score`.
 
     Returns
     -------
@@ -54,8 +47,8 @@ def risk_coverage(
         found = resampling.bootstrap(
             resampling.sum_by_group(terms, known["group_id"]),
             _risk,
-            n=n_bootstrap,
-            level=level,
+            n=statistics.n_bootstrap,
+            level=statistics.level,
             rng=np.random.default_rng(seed),
         )
         table = pd.DataFrame({"risk": found.value, "low": found.low, "high": found.high})
@@ -66,7 +59,7 @@ def risk_coverage(
                 coverage=answered.mean(axis=0),
                 threshold=threshold,
                 n=answered.sum(axis=0),
-                level=level,
+                level=statistics.level,
             )
         )
     whole = pd.concat(tables, ignore_index=True) if tables else schema.empty("risk_coverage")

@@ -187,31 +187,15 @@ def group_estimate(
 
     Parameters
     ----------
-    values
-        (n,) one a unit, e.g. a film.
-    is_first
-        (n,) bool; the first group less the other.
+    values, is_first
+        As for `resampling.group_difference`.
     statistics, seed
-        As for `paired_estimate`; each group is resampled by itself, and p is of shuffled groups.
+        As for `paired_estimate`.
     """
-    if not 0 < is_first.sum() < len(is_first):
-        raise ValueError(f"{is_first.sum()} of {len(is_first)} units are of the first group")
-    rng = np.random.default_rng(seed)
-    found = resampling.bootstrap(
-        np.column_stack([values * is_first, is_first, values * ~is_first, ~is_first]),
-        lambda sums: sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3],
-        n=statistics.n_bootstrap,
-        level=statistics.level,
-        rng=rng,
-        strata=is_first,
+    difference, p_value = resampling.group_difference(
+        values, is_first, rng=np.random.default_rng(seed), **statistics.model_dump()
     )
-    test = resampling.permutation_test(
-        is_first,
-        lambda first: float(values[first].mean() - values[~first].mean()),
-        n=statistics.n_permutations,
-        rng=rng,
-    )
-    return Estimate(*map(float, (*found, test.p_value)))
+    return Estimate(*map(float, (*difference, p_value)))
 
 
 def independent_estimate(

@@ -17,6 +17,7 @@ from scipy import stats
 
 from exe_core import resampling, schema
 from exe_core.footage.timelines import timeline
+from exe_core.settings import Statistics
 
 _ROUNDING = 1e-12
 """A variance below this is that of rounding."""
@@ -83,7 +84,7 @@ def coverage(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(coverage=covered, share_low=seen, share_high=seen + 1 - covered)
 
 
-def overall(summary: pd.DataFrame, *, level: float, n_bootstrap: int, seed: int) -> pd.DataFrame:
+def overall(summary: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
     """Average the shares of each run over films, with their bounds for the faceless frames.
 
     Parameters
@@ -103,8 +104,8 @@ def overall(summary: pd.DataFrame, *, level: float, n_bootstrap: int, seed: int)
         interval = resampling.bootstrap(
             np.column_stack([share, np.ones(len(share))]),
             lambda sums: sums[:, 0] / sums[:, 1],
-            n=n_bootstrap,
-            level=level,
+            n=statistics.n_bootstrap,
+            level=statistics.level,
             rng=np.random.default_rng(seed),
         )
         bounds = own[["share_low", "share_high", "coverage"]].mean().to_dict()
@@ -144,8 +145,7 @@ def genre_separation(
     summary: pd.DataFrame,
     films: pd.DataFrame,
     *,
-    level: float,
-    n_permutations: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Measure how much of the variance between films lies between genres.
@@ -163,8 +163,6 @@ def genre_separation(
         Table "film_summary".
     films
         Table "films"; those without a genre are left out.
-    level
-        Of the interval.
 
     Returns
     -------
@@ -176,12 +174,14 @@ def genre_separation(
     for run_id, shares, genres in _by_genre(summary, films):
         points = np.sqrt(shares.to_numpy())
         found = resampling.jackknife(
-            _genre_terms(points, genres), partial(_epsilon2, points.shape[1]), level=level
+            _genre_terms(points, genres),
+            partial(_epsilon2, points.shape[1]),
+            level=statistics.level,
         )
         test = resampling.permutation_test(
             genres,
             partial(_between, points),
-            n=n_permutations,
+            n=statistics.n_permutations,
             rng=np.random.default_rng(seed),
         )
         rows.append(
@@ -206,9 +206,7 @@ def genre_contrast(
     *,
     genres: tuple[str, str],
     labels: Mapping[str, Sequence[str]],
-    level: float,
-    n_bootstrap: int,
-    n_permutations: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Compare the mean share of labels between the films of two genres.
@@ -234,20 +232,8 @@ def genre_contrast(
             raise ValueError(f"{run_id} has no films of both genres {genres}; see the table films")
         for contrast, members in labels.items():
             share = shares.loc[chosen, list(members)].sum(axis=1).to_numpy()
-            rng = np.random.default_rng(seed)
-            found = resampling.bootstrap(
-                np.column_stack([share * is_first, is_first, share * ~is_first, ~is_first]),
-                lambda sums: sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3],
-                n=n_bootstrap,
-                level=level,
-                rng=rng,
-                strata=is_first,
-            )
-            test = resampling.permutation_test(
-                is_first,
-                partial(_gap, share),
-                n=n_permutations,
-                rng=rng,
+            found, p_value = resampling.group_difference(
+                share, is_first, rng=np.random.default_rng(seed), **statistics.model_dump()
             )
             rows.append(
                 {
@@ -256,7 +242,7 @@ def genre_contrast(
                     "difference": found.value,
                     "low": found.low,
                     "high": found.high,
-                    "p_value": test.p_value,
+                    "p_value": p_value,
                     "n_films": len(share),
                 }
             )
@@ -303,7 +289,3 @@ def _epsilon2(n_labels: int, sums: np.ndarray) -> np.ndarray:
     defined = (total > _ROUNDING) & (n_films > n_genres)
     ratio = np.divide(within, total, where=defined, out=np.full(len(sums), np.nan))
     return 1 - ratio * (n_films - 1) / np.where(defined, n_films - n_genres, 1)
-
-
-def _gap(share: np.ndarray, is_first: np.ndarray) -> float:
-    return float(share[is_first].mean() - share[~is_first].mean())

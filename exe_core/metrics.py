@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from exe_core import resampling, schema
+from exe_core.settings import Statistics
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 """Scores of a run; those of `BY_LABEL` come on top, for each label.
@@ -38,7 +39,7 @@ N_BINS = 15
 
 
 def score(
-    predictions: pd.DataFrame, *, labels: Sequence[str], level: float, n_bootstrap: int, seed: int
+    predictions: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics, seed: int
 ) -> pd.DataFrame:
     """Score each run on each set and split.
 
@@ -48,10 +49,8 @@ def score(
         Table "predictions". Rows whose label is null or not one of `labels` are left out.
     labels
         The classes of the runs.
-    level
-        Of the intervals.
-    n_bootstrap
-        Bootstrap samples, drawn over `group_id`.
+    statistics
+        How intervals are made, over `group_id`.
     seed
         Of the bootstrap; each run starts from it, so no result depends on its neighbours.
 
@@ -69,8 +68,8 @@ def score(
         found = resampling.bootstrap(
             sums,
             lambda totals: scores_of(totals, len(labels)),
-            n=n_bootstrap,
-            level=level,
+            n=statistics.n_bootstrap,
+            level=statistics.level,
             rng=np.random.default_rng(seed),
         )
         table = pd.DataFrame(found._asdict()).assign(
@@ -85,7 +84,9 @@ def score(
     if not tables:
         return schema.empty("metrics").assign(n_excluded=0)
     whole = pd.concat(tables, ignore_index=True)
-    return schema.check(whole.assign(level=level, method=resampling.METHOD, seed=seed), "metrics")
+    return schema.check(
+        whole.assign(level=statistics.level, method=resampling.METHOD, seed=seed), "metrics"
+    )
 
 
 def compare(
@@ -93,9 +94,7 @@ def compare(
     others: pd.DataFrame,
     *,
     labels: Sequence[str],
-    level: float,
-    n_bootstrap: int,
-    n_permutations: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Compare one run with others on the items that both have seen.
@@ -110,10 +109,8 @@ def compare(
         Table "predictions" of one run, one split a set.
     others
         The same of one or more other runs.
-    labels, level, n_bootstrap, seed
-        As for `score`.
-    n_permutations
-        Random swaps.
+    labels, statistics, seed
+        As for `score`; p-values are of random swaps.
 
     Returns
     -------
@@ -137,9 +134,9 @@ def compare(
             sums[0],
             sums[1],
             lambda totals: scores_of(totals, len(labels)),
-            n_bootstrap=n_bootstrap,
-            n_permutations=n_permutations,
-            level=level,
+            n_bootstrap=statistics.n_bootstrap,
+            n_permutations=statistics.n_permutations,
+            level=statistics.level,
             rng=np.random.default_rng(seed),
         )
         table = pd.DataFrame({**found._asdict(), "p_value": p_values})[: len(SCORES)]
@@ -155,7 +152,9 @@ def compare(
         )
     if not tables:
         return schema.empty("comparisons")
-    whole = pd.concat(tables, ignore_index=True).assign(run_id=first["run_id"].iloc[0], level=level)
+    whole = pd.concat(tables, ignore_index=True).assign(
+        run_id=first["run_id"].iloc[0], level=statistics.level
+    )
     families = whole.groupby(["set_name", "metric"])["p_value"]
     return schema.check(whole.assign(p_adjusted=families.transform(resampling.holm)), "comparisons")
 

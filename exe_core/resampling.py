@@ -242,6 +242,50 @@ def paired_difference(
     return difference, p_value(difference.value, null)
 
 
+def group_difference(
+    values: np.ndarray,
+    is_first: np.ndarray,
+    *,
+    n_bootstrap: int,
+    n_permutations: int,
+    level: float,
+    rng: np.random.Generator,
+) -> tuple[Interval, float]:
+    """Estimate and test the difference in mean between two kinds of groups.
+
+    Parameters
+    ----------
+    values
+        (n_groups,) one a group, e.g. a film.
+    is_first
+        (n_groups,) bool; the first kind less the other. Each is resampled by itself.
+    n_bootstrap, n_permutations, level, rng
+        As for `paired_difference`; the null shuffles the kinds.
+
+    Raises
+    ------
+    ValueError
+        If there are no groups of both kinds.
+    """
+    if not 0 < is_first.sum() < len(is_first):
+        raise ValueError(f"{is_first.sum()} of {len(is_first)} groups are of the first kind")
+    difference = bootstrap(
+        np.column_stack([values * is_first, is_first, values * ~is_first, ~is_first]),
+        lambda sums: sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3],
+        n=n_bootstrap,
+        level=level,
+        rng=rng,
+        strata=is_first,
+    )
+    test = permutation_test(
+        is_first,
+        lambda first: float(values[first].mean() - values[~first].mean()),
+        n=n_permutations,
+        rng=rng,
+    )
+    return difference, test.p_value
+
+
 def permutation_test(
     labels: ArrayLike,
     statistic: Callable[[np.ndarray], float],

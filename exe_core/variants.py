@@ -16,6 +16,7 @@ from scipy import stats
 
 from exe_core import metrics, resampling, schema
 from exe_core.config import Study
+from exe_core.settings import Statistics
 
 METHOD = f"{resampling.METHOD}, with the spread over seeds"
 
@@ -96,8 +97,7 @@ def score(
     variants: Mapping[str, Sequence[str]],
     *,
     labels: Sequence[str],
-    level: float,
-    n_bootstrap: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Score each variant on each set and split: the mean over its seeds.
@@ -108,7 +108,7 @@ def score(
         Table "predictions" of all runs; others than those of `variants` are not looked at.
     variants
         Name -> its runs, one a seed, as `Study.variants` gives them.
-    labels, level, n_bootstrap, seed
+    labels, statistics, seed
         As for `metrics.score`.
 
     Returns
@@ -131,8 +131,8 @@ def score(
             found = over_seeds(
                 seeds,
                 lambda totals: metrics.scores_of(totals, len(labels)),
-                n=n_bootstrap,
-                level=level,
+                n=statistics.n_bootstrap,
+                level=statistics.level,
                 rng=np.random.default_rng(seed),
             )
             table = pd.DataFrame(found._asdict()).assign(
@@ -144,7 +144,7 @@ def score(
                 n_seeds=len(runs),
             )
             table[["set_name", "split"]] = keys
-            table = table.assign(level=level, method=METHOD, seed=seed)
+            table = table.assign(level=statistics.level, method=METHOD, seed=seed)
             tables.append(within_range(table))
     return schema.check(_joined(tables), "metrics")
 
@@ -155,8 +155,7 @@ def compare(
     *,
     reference: str,
     labels: Sequence[str],
-    level: float,
-    n_bootstrap: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Compare each variant with the reference: the mean difference over pairs of seeds.
@@ -166,7 +165,7 @@ def compare(
 
     Parameters
     ----------
-    predictions, variants, labels, level, n_bootstrap, seed
+    predictions, variants, labels, statistics, seed
         As for `score`; one split a set.
     reference
         One of `variants`.
@@ -205,8 +204,8 @@ def compare(
                 lambda totals: np.subtract(
                     *(metrics.scores_of(side, len(labels)) for side in np.hsplit(totals, 2))
                 ),
-                n=n_bootstrap,
-                level=level,
+                n=statistics.n_bootstrap,
+                level=statistics.level,
                 rng=np.random.default_rng(seed),
             )
             table = pd.DataFrame(found._asdict())[: len(metrics.SCORES)]
@@ -216,7 +215,7 @@ def compare(
                     run_id=variant,
                     other_run_id=reference,
                     set_name=set_name,
-                    level=level,
+                    level=statistics.level,
                     n=n_items,
                     n_groups=len(pairs[0]),
                     n_seeds=len(runs),

@@ -20,12 +20,12 @@ from scipy import stats
 from exe_core import films
 from exe_core.findings import agreement
 from exe_core.footage import courses, sampling, temporal, timelines
+from exe_core.settings import Statistics
 
 N, LEVEL = 199, 0.95
 """Permutations and bootstrap samples of each try, and the level of its intervals."""
 
-OPTIONS = {"level": LEVEL, "n_bootstrap": N, "n_permutations": N}
-BANDS = {"level": LEVEL, "n_bootstrap": N}
+STATISTICS = Statistics(level=LEVEL, n_bootstrap=N, n_permutations=N)
 LABELS = ("angry", "happy", "sad")
 
 
@@ -76,7 +76,7 @@ def _genres(names: list[str]) -> pd.DataFrame:
 def separation(rng, seed, effect):
     table = _genres([name for name in "abcd" for _ in range(8)])
     found = films.genre_separation(
-        _summary(_shares(rng, 8, apart=effect)), table, level=LEVEL, n_permutations=N, seed=seed
+        _summary(_shares(rng, 8, apart=effect)), table, statistics=STATISTICS, seed=seed
     )
     return _found(found.iloc[0], "epsilon2")
 
@@ -98,7 +98,7 @@ def contrast(rng, seed, effect):
         genres=("Comedy", "Crime"),
         labels={"happy": ["happy"]},
         seed=seed,
-        **OPTIONS,
+        statistics=STATISTICS,
     )
     return _found(found.iloc[0], "difference")
 
@@ -115,7 +115,7 @@ def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
 def neighbours(rng, seed, effect):
     series = [_wander(rng, 30, 0.25 * effect) for _ in range(6)]
     rows = pd.concat([rows_of(x, film_id=f"film{k}") for k, x in enumerate(series)])
-    found = temporal.autocorrelation_combined(rows, seed=seed, **OPTIONS)
+    found = temporal.autocorrelation_combined(rows, seed=seed, statistics=STATISTICS)
     return _found(found.iloc[0], "autocorrelation")
 
 
@@ -126,7 +126,7 @@ def change(rng, seed, effect):
         happy = 0.5 + 0.15 * rng.normal(size=14)[shot] + 0.02 * rng.normal(size=len(shot))
         happy[len(shot) // 2 :] += 0.15 * effect
         tables.append(rows_of(happy, film_id=f"film{k}").assign(shot=shot))
-    found = temporal.change_combined(pd.concat(tables), seed=seed, **OPTIONS)
+    found = temporal.change_combined(pd.concat(tables), seed=seed, statistics=STATISTICS)
     return _found(found.iloc[0], "explained")
 
 
@@ -155,7 +155,7 @@ def events_of_films(rng, seed, effect):
         tables.append(rows_of(series, film_id=f"film{k}"))
         events.append(event_at(60, film_id=f"film{k}"))
     found = timelines.events_combined(
-        pd.concat(tables), pd.concat(events), window_s=10 * STEP_S, seed=seed, **OPTIONS
+        pd.concat(tables), pd.concat(events), window_s=10 * STEP_S, seed=seed, statistics=STATISTICS
     )
     return _found(found.iloc[0], "difference")
 
@@ -179,7 +179,7 @@ def two_runs(rng, seed, effect):
             for j, run in enumerate(("one", "other"))
         ]
     )
-    found = agreement.agreement(table, labels=LABELS, seed=seed, **OPTIONS)
+    found = agreement.agreement(table, labels=LABELS, seed=seed, statistics=STATISTICS)
     return _found(found.iloc[0], "value")
 
 
@@ -189,7 +189,7 @@ def band(rng, seed, _):
     level = 0.4 + 0.2 * np.linspace(-1, 1, len(shot))
     happy = level + 0.12 * rng.normal(size=40)[shot] + 0.03 * rng.normal(size=len(shot))
     rows = rows_of(happy).assign(shot=shot, predicted="happy")
-    found = courses.course(rows, smooth_s=20.0, seed=seed, **BANDS)
+    found = courses.course(rows, smooth_s=20.0, seed=seed, statistics=STATISTICS)
     own = found[(found["measure"] == "probability") & (found["label"] == "happy")]
     middle = own.iloc[len(own) // 2]
     near = np.exp(-0.5 * ((rows["time_s"] - middle["time_s"]) / 20.0) ** 2)
@@ -213,7 +213,9 @@ def sparser(rng, seed, _):
                 }
             )
         )
-    found = sampling.sensitivity(pd.concat(tables), labels=LABELS, steps=(20,), seed=seed, **BANDS)
+    found = sampling.sensitivity(
+        pd.concat(tables), labels=LABELS, steps=(20,), seed=seed, statistics=STATISTICS
+    )
     return _found(found.iloc[1], "difference")
 
 

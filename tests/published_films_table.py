@@ -27,14 +27,13 @@ STATISTICS = Statistics(n_permutations=199)
 
 def tables(published: Published, study: Study) -> dict[str, pd.DataFrame]:
     """Compute each table from the published predictions."""
-    options = {**study.statistics.model_dump(), "labels": study.labels, "seed": study.seed}
-    bands = {name: options[name] for name in ("level", "n_bootstrap", "seed")}
+    chance = {"statistics": study.statistics, "seed": study.seed}
     rows = timelines.timeline(published.frames, published.predictions, labels=study.labels)
     summary = films.summarise(published.frames, published.predictions, labels=study.labels)
     return {
-        "agreement": agreement.agreement(published.predictions, **options),
-        "sampling": sampling.sensitivity(rows, labels=study.labels, **bands),
-        "shares": films.overall(summary, **bands),
+        "agreement": agreement.agreement(published.predictions, labels=study.labels, **chance),
+        "sampling": sampling.sensitivity(rows, labels=study.labels, **chance),
+        "shares": films.overall(summary, **chance),
         "criteria": criteria.describe(
             study,
             published.predictions,

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from exe_core import abstention, schema
+from exe_core.settings import Statistics
 
 LABELS = ("happy", "sad")
-OPTIONS = {"labels": LABELS, "level": 0.95, "n_bootstrap": 200, "seed": 0}
+OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=200), "seed": 0}
 
 
 def make(confidence, right, *, run_id="a"):

@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from exe_core.findings import agreement
+from exe_core.settings import Statistics
 
 LABELS = ("angry", "happy", "sad")
 NA = None
@@ -64,7 +65,7 @@ def answers(codes, *, film_of=None):
 
 
 def found(predictions, *, n=199, seed=0):
-    options = {"level": 0.95, "n_bootstrap": n, "n_permutations": n, "seed": seed}
+    options = {"statistics": Statistics(n_bootstrap=n, n_permutations=n), "seed": seed}
     return agreement.agreement(predictions, labels=LABELS, **options)
 
 

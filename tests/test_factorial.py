@@ -10,9 +10,10 @@ from exe_core import ensemble, metrics, schema
 from exe_core.config import parse_study
 from exe_core.findings import factorial
 from exe_core.findings.factorial import CELLS, FACTORS, TOGETHER
+from exe_core.settings import Statistics
 
 LABELS = ("happy", "sad", "neutral")
-OPTIONS = {"labels": LABELS, "level": 0.95, "n_bootstrap": 200, "seed": 0}
+OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=200), "seed": 0}
 NOTHING = dict.fromkeys(FACTORS, 0.0)
 
 
@@ -89,7 +90,7 @@ def test_intervals_of_no_effect_hold_0_about_as_often_as_they_say():
     hits = []
     for seed in range(40):
         table = cells(NOTHING, n=240, groups=20, replicates=1, seed=seed)
-        found = effects(table, n_bootstrap=200, seed=seed)
+        found = effects(table, seed=seed)
         hits += [covers(found.loc[name], 0) for name in ("crop", "colour", "crop x colour")]
     low, high = stats.binom.interval(0.998, len(hits), 0.95)
     assert low <= sum(hits) <= high

@@ -143,6 +143,12 @@ def archive_of_an_escape(path: Path) -> None:
         archive.add(path.parent / "a.png", "../../escaped.png")
 
 
+def archive_of_a_link(path: Path) -> None:
+    (path.parent / "a.png").symlink_to("/etc/hostname")
+    with tarfile.open(path, "w:xz") as archive:
+        archive.add(path.parent / "a.png", "train/happy/Training_0.png")
+
+
 def cut_archive(path: Path) -> None:
     write_fer_archive(path)
     path.write_bytes(path.read_bytes()[:-3000])
@@ -160,6 +166,7 @@ def cut_archive(path: Path) -> None:
         ("fer2013.csv", lambda path: path.write_bytes(b"\xff\xfe\x00,"), "is no table"),
         ("fer2013.tar.xz", cut_archive, "can't be unpacked"),
         ("fer2013.tar.xz", archive_of_an_escape, "can't be unpacked: .*outside"),
+        ("fer2013.tar.xz", archive_of_a_link, "Training_0.png' is neither a file nor a folder"),
         ("fer2013.zip", lambda path: path.write_bytes(b"PK"), "can't be unpacked"),
         ("tree", lambda path: path.mkdir(), "tree is no FER2013"),
     ],

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from exe_core import films, resampling, schema
+from exe_core.settings import Statistics
 
 LABELS = ("angry", "happy", "sad")
 
@@ -77,7 +78,9 @@ def random_films(rng, n=17, n_comedies=10, shift=0.0):
 
 
 def separation(summary, table, *, n=50):
-    return films.genre_separation(summary, table, level=0.95, n_permutations=n, seed=0).iloc[0]
+    return films.genre_separation(
+        summary, table, statistics=Statistics(n_permutations=n), seed=0
+    ).iloc[0]
 
 
 def contrast(summary, table, *, seed=0, n=199):
@@ -86,9 +89,7 @@ def contrast(summary, table, *, seed=0, n=199):
         table,
         genres=("Comedy", "Crime"),
         labels={"happy": ["happy"], "negative": ["angry", "sad"]},
-        level=0.95,
-        n_bootstrap=n,
-        n_permutations=n,
+        statistics=Statistics(n_bootstrap=n, n_permutations=n),
         seed=seed,
     ).set_index("contrast")
 
@@ -127,7 +128,7 @@ def test_bounds_hold_whatever_the_faceless_frames_showed(two_films):
 
 def test_over_films_the_share_lies_within_its_bounds(two_films):
     summary = films.summarise(*two_films, labels=LABELS)
-    found = films.overall(summary, level=0.95, n_bootstrap=99, seed=0).set_index("label")
+    found = films.overall(summary, statistics=Statistics(n_bootstrap=99), seed=0).set_index("label")
     sad = found.loc["sad"]
     assert sad["value"] == pytest.approx(2 / 3)  # of the film that has faces
     assert sad[["share_low", "share_high"]].tolist() == pytest.approx([0.1, 0.95])
@@ -180,7 +181,7 @@ def test_one_film_a_genre_says_nothing():
 
 
 def test_separation_is_no_more_than_chance_on_average_where_genres_say_nothing():
-    found = [separation(*random_films(np.random.default_rng(seed)), n=1) for seed in range(200)]
+    found = [separation(*random_films(np.random.default_rng(seed)), n=50) for seed in range(200)]
     table = pd.DataFrame(found)
     assert table["r2"].mean() == pytest.approx(1 / 16, abs=0.02)
     assert abs(table["epsilon2"].mean()) < 0.02

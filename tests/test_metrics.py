@@ -6,9 +6,14 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from exe_core import metrics, schema
+from exe_core.settings import Statistics
 
 LABELS = ("angry", "happy", "sad")
-OPTIONS = {"labels": LABELS, "level": 0.95, "n_bootstrap": 200, "seed": 0}
+OPTIONS = {
+    "labels": LABELS,
+    "statistics": Statistics(n_bootstrap=200, n_permutations=199),
+    "seed": 0,
+}
 
 
 def make(n=120, *, run_id="a", skill=1.0, seed=0, labels=LABELS, groups=30):
@@ -41,7 +46,7 @@ def value(table, metric, label=None):
 
 
 def compare(first, others, **options):
-    table = metrics.compare(first, others, **{**OPTIONS, "n_permutations": 199, **options})
+    table = metrics.compare(first, others, **{**OPTIONS, **options})
     return table.set_index("metric")
 
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from exe_core.footage import sampling
+from exe_core.settings import Statistics
 
 LABELS = ("angry", "happy", "sad")
-OPTIONS = {"labels": LABELS, "level": 0.95, "n_bootstrap": 199, "seed": 0}
+OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=199), "seed": 0}
 
 
 def films_of(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):

@@ -7,10 +7,13 @@ from sample_timelines import STEP_S, rows_of, smooth_noise
 from scipy import stats
 
 from exe_core.footage import temporal
+from exe_core.settings import Statistics
 
 
 def alike(happy):
-    return temporal.autocorrelation(rows_of(happy), n_permutations=199, seed=0).iloc[0]
+    return temporal.autocorrelation(
+        rows_of(happy), statistics=Statistics(n_permutations=199), seed=0
+    ).iloc[0]
 
 
 def test_smooth_series_has_temporal_structure():
@@ -46,7 +49,7 @@ def test_independent_frames_have_uniform_p():
 
 def combined(films, **options):
     rows = pd.concat([rows_of(happy, film_id=f"film{i}") for i, happy in enumerate(films)])
-    settings = {"level": 0.95, "n_bootstrap": 199, "n_permutations": 199, "seed": 0}
+    settings = {"statistics": Statistics(n_bootstrap=199, n_permutations=199), "seed": 0}
     return temporal.autocorrelation_combined(rows, **{**settings, **options})
 
 
@@ -74,7 +77,9 @@ def test_films_of_nobody_leave_nothing_to_test():
 def changes(happy, *, shot=None, n=199, level=0.95, seed=0):
     rows = rows_of(happy)
     rows = rows if shot is None else rows.assign(shot=shot)
-    return temporal.change_points(rows, n_permutations=n, level=level, seed=seed).iloc[0]
+    return temporal.change_points(
+        rows, statistics=Statistics(n_permutations=n, level=level), seed=seed
+    ).iloc[0]
 
 
 def noisy(levels, rng, *, n=25):

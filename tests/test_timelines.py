@@ -8,6 +8,9 @@ from scipy import stats
 
 from exe_core import schema
 from exe_core.footage import timelines
+from exe_core.settings import Statistics
+
+QUICK = Statistics(n_bootstrap=199, n_permutations=199)
 
 
 def tried(rows, events, **options):
@@ -17,10 +20,8 @@ def tried(rows, events, **options):
 
 
 def combined(rows, events, **options):
-    settings = {"window_s": 10 * STEP_S, "level": 0.95, "n_bootstrap": 199, "seed": 0}
-    return timelines.events_combined(
-        rows, events, **{**settings, "n_permutations": 199, **options}
-    ).iloc[0]
+    settings = {"window_s": 10 * STEP_S, "statistics": QUICK, "seed": 0}
+    return timelines.events_combined(rows, events, **{**settings, **options}).iloc[0]
 
 
 def predictions(item_ids):

@@ -6,9 +6,10 @@ import pytest
 
 from exe_core import schema
 from exe_core.footage import visibility
+from exe_core.settings import Statistics
 
 LABELS = ("happy", "sad")
-OPTIONS = {"level": 0.95, "n_bootstrap": 199, "seed": 0}
+OPTIONS = {"statistics": Statistics(n_bootstrap=199), "seed": 0}
 
 
 def faces_of(n=40):

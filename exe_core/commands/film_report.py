@@ -184,12 +184,8 @@ def _write(
 def _over_time(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Smooth what a run says of the film, look for changes, and tell how this was done."""
     smooth_s, level = courses.smoothing_s(rows), STATISTICS.level
-    course = courses.course(
-        rows, smooth_s=smooth_s, level=level, n_bootstrap=STATISTICS.n_bootstrap, seed=SEED
-    )
-    changes = temporal.change_points(
-        rows, n_permutations=STATISTICS.n_permutations, level=level, seed=SEED
-    ).iloc[0]
+    course = courses.course(rows, smooth_s=smooth_s, statistics=STATISTICS, seed=SEED)
+    changes = temporal.change_points(rows, statistics=STATISTICS, seed=SEED).iloc[0]
     told = {"smooth_s": smooth_s, "level": level, "confident": courses.CONFIDENT}
     n_blocks = shots.blocks(rows.dropna(subset="predicted")).nunique()
     return course, {**told, "n_shots": n_blocks, **changes[["times_s", "p_value"]]}

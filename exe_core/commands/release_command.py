@@ -182,8 +182,7 @@ def _scored(
     return metrics.score(
         said,
         labels=labels,
-        level=study.statistics.level,
-        n_bootstrap=study.statistics.n_bootstrap,
+        statistics=study.statistics,
         seed=study.seed,
     )
 

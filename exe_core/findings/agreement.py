@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+from exe_core.settings import Statistics
 
 PAIR, ALL_SAME, ALL = "Cohen's kappa", "Fleiss' kappa", "Krippendorff's alpha"
 """Coefficients: of two runs; of all runs; of all runs, for few items and missing answers, too."""
@@ -24,9 +25,7 @@ def agreement(
     predictions: pd.DataFrame,
     *,
     labels: Sequence[str],
-    level: float,
-    n_bootstrap: int,
-    n_permutations: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Measure how far runs agree on the faces that all of them have read.
@@ -48,15 +47,17 @@ def agreement(
         return schema.empty("agreement")
     groups = wide.index.get_level_values("group_id").to_numpy(str)
     codes = np.column_stack([pd.Index(labels).get_indexer(wide[run]) for run in wide])
-    null = _Shifts(codes, groups, n=n_permutations, rng=np.random.default_rng(seed))
+    null = _Shifts(codes, groups, n=statistics.n_permutations, rng=np.random.default_rng(seed))
     rows = []
     for about, terms, among in _tried(codes, list(wide), n_labels=len(labels)):
         sums = resampling.sum_by_group(terms, groups)
         statistic = STATISTICS[about["measure"]]
         rng = np.random.default_rng(seed)
-        found = resampling.bootstrap(sums, statistic, n=n_bootstrap, level=level, rng=rng)
+        found = resampling.bootstrap(
+            sums, statistic, n=statistics.n_bootstrap, level=statistics.level, rng=rng
+        )
         p_value, null_mean = null.test(among, value=float(found.value))
-        of_null = {"level": level, "null_mean": null_mean, "p_value": p_value}
+        of_null = {"level": statistics.level, "null_mean": null_mean, "p_value": p_value}
         of_faces = {"n": len(wide), "n_groups": len(sums)}
         rows.append({**about, **found._asdict(), **of_null, **of_faces})
     return schema.check(pd.DataFrame(rows), "agreement")

@@ -7,6 +7,7 @@ whose truth is known; the question is whether their ranks agree.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,15 @@ from exe_core import metrics, resampling, schema
 from exe_core.claims import Estimate, Finding
 from exe_core.config import Study
 from exe_core.footage import temporal, timelines
+from exe_core.settings import Statistics
 
 MIN_MODELS = 4
 """Fewer have no interval: its width goes with 1 / sqrt(n - 3)."""
 
 MANY_MODELS = 24
 """Below this a correlation over models is only a first look, and says so."""
+FEW = Statistics(n_bootstrap=50, n_permutations=50)
+"""The least there can be: where a measure is wanted, and neither its interval nor its p."""
 
 CRITERIA = {
     "diversity": ("more varied answers", "mean normalised entropy of a film's shares"),
@@ -68,25 +72,11 @@ def measure(
     runs = known[known["run_id"].isin(study.runs)]
     rows = timelines.timeline(frames, runs, labels=study.labels)
     summary = film_measures.summarise(frames, runs, labels=study.labels)
-    few = {"n_permutations": 1, "seed": study.seed}  # the measure is wanted here, not its p
-    level = study.statistics.level
-    separation = film_measures.genre_separation(summary, films, level=level, **few)
+    few: dict[str, Any] = {"statistics": FEW, "seed": study.seed}
+    separation = film_measures.genre_separation(summary, films, **few)
     autocorrelation = temporal.autocorrelation(rows, **few)
-    rises = timelines.events_combined(
-        rows,
-        events,
-        window_s=study.films.event_window_s,
-        level=level,
-        n_bootstrap=2,
-        **few,
-    )
-    scores = metrics.score(
-        runs,
-        labels=study.labels,
-        level=level,
-        n_bootstrap=study.statistics.n_bootstrap,
-        seed=study.seed,
-    )
+    rises = timelines.events_combined(rows, events, window_s=study.films.event_window_s, **few)
+    scores = metrics.score(runs, labels=study.labels, statistics=study.statistics, seed=study.seed)
     accuracy = scores[scores["metric"] == "balanced_accuracy"].set_index("run_id")
     table = accuracy[["value", "low", "high"]].rename(columns={"value": "balanced_accuracy"})
     return table.assign(
@@ -122,14 +112,14 @@ def describe(
     """
     rows = timelines.timeline(frames, predictions, labels=study.labels)
     summary = film_measures.summarise(frames, predictions, labels=study.labels)
-    options = {**study.statistics.model_dump(), "seed": study.seed}
+    chance: dict[str, Any] = {"statistics": study.statistics, "seed": study.seed}
     parts = [
         _diversity(summary, study),
         *_genres(summary, films, study),
-        temporal.autocorrelation_combined(rows, **options).assign(criterion=LIKENESS),
-        temporal.change_combined(rows, **options).assign(criterion=CHANGE),
+        temporal.autocorrelation_combined(rows, **chance).assign(criterion=LIKENESS),
+        temporal.change_combined(rows, **chance).assign(criterion=CHANGE),
         timelines.events_combined(
-            rows, events, window_s=study.films.event_window_s, **options
+            rows, events, window_s=study.films.event_window_s, **chance
         ).assign(criterion=RISE, null_mean=0.0),
     ]
     named = dict.fromkeys(("difference", "autocorrelation", "explained"), "value")
@@ -165,9 +155,8 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, study: Study) -> list[pd
     """Separate all genres, and contrast the two that are planned, where films have them."""
     if films["genre"].nunique() < 2:
         return []
-    options = {**study.statistics.model_dump(), "seed": study.seed}
-    of_test = {name: options[name] for name in ("level", "n_permutations", "seed")}
-    separation = film_measures.genre_separation(summary, films, **of_test)
+    chance: dict[str, Any] = {"statistics": study.statistics, "seed": study.seed}
+    separation = film_measures.genre_separation(summary, films, **chance)
     free = (separation["n_films"] - 1) / (separation["n_films"] - separation["n_genres"])
     found = [
         separation.assign(
@@ -182,7 +171,7 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, study: Study) -> list[pd
             films,
             genres=CONTRASTED,
             labels={"happy": ["happy"], "negative": [x for x in NEGATIVE if x in study.labels]},
-            **options,
+            **chance,
         )
         between = f"{CONTRASTED[0]} minus {CONTRASTED[1]}"
         named = [f"share of {name}, {between}" for name in contrasts["contrast"]]

@@ -17,7 +17,7 @@ import pandas as pd
 
 from exe_core import ensemble, metrics, resampling, schema, variants
 from exe_core.config import Study
-from exe_core.settings import Factorial
+from exe_core.settings import Factorial, Statistics
 
 FACTORS = {
     "crop": ("as shipped", "detector"),
@@ -131,7 +131,7 @@ def _corrected(
 
 
 def estimate(
-    laid_out: pd.DataFrame, *, labels: Sequence[str], level: float, n_bootstrap: int, seed: int
+    laid_out: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics, seed: int
 ) -> pd.DataFrame:
     """Score each cell, and estimate what each fault and each pair of them is worth.
 
@@ -143,7 +143,7 @@ def estimate(
     ----------
     laid_out
         As `cells` gives it.
-    labels, level, n_bootstrap, seed
+    labels, statistics, seed
         As for `metrics.score`.
 
     Returns
@@ -167,8 +167,8 @@ def estimate(
             found = variants.over_seeds(
                 [resampling.sum_by_group(part, groups) if by_group else part for part in terms],
                 lambda totals: _cells_and_effects(totals, len(labels)),
-                n=n_bootstrap,
-                level=level,
+                n=statistics.n_bootstrap,
+                level=statistics.level,
                 rng=np.random.default_rng(seed),
                 strata=None if by_group else _strata(groups),
             )
@@ -177,7 +177,7 @@ def estimate(
                     **found._asdict(),
                     set_name=set_name,
                     over=over,
-                    level=level,
+                    level=statistics.level,
                     n=len(groups),
                     n_groups=groups.nunique(),
                     n_seeds=len(terms),
@@ -195,8 +195,7 @@ def at_home(
     laid_out: pd.DataFrame,
     *,
     labels: Sequence[str],
-    level: float,
-    n_bootstrap: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Score the runs that learned from faces as shipped on test faces of the sets they know.
@@ -209,7 +208,7 @@ def at_home(
         As for `cells`.
     laid_out
         As `cells` gives it; of each of its sets, the labels that it holds are what is scored.
-    labels, level, n_bootstrap, seed
+    labels, statistics, seed
         As for `metrics.score`.
 
     Returns
@@ -227,8 +226,7 @@ def at_home(
             shown,
             {HOME: design.as_shipped},
             labels=labels,
-            level=level,
-            n_bootstrap=n_bootstrap,
+            statistics=statistics,
             seed=seed,
         )
         kept = found[found["metric"].isin(MEASURES)].rename(columns={"run_id": "term"})

@@ -138,8 +138,7 @@ def _genres(published: Published, statistics: Statistics, seed: int) -> list[tup
     found = film_measures.genre_separation(
         summary,
         published.films,
-        level=statistics.level,
-        n_permutations=statistics.n_permutations,
+        statistics=statistics,
         seed=seed,
     ).set_index("run_id")
     return [

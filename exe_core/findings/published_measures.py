@@ -153,8 +153,7 @@ class Measures:
         found = film_measures.genre_separation(
             self.summary,
             self.published.films,
-            level=self.statistics.level,
-            n_permutations=self.statistics.n_permutations,
+            statistics=self.statistics,
             seed=self.seed,
         )
         columns = ["epsilon2", "low", "high", "p_value"]

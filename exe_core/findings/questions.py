@@ -321,7 +321,7 @@ def _difference(
     if own.empty or other.empty:
         return Finding(claim_id, text, statistic, reason="predictions of both are needed")
     table = metrics.compare(
-        own, other, labels=study.labels, seed=study.seed, **study.statistics.model_dump()
+        own, other, labels=study.labels, statistics=study.statistics, seed=study.seed
     )
     row = table.set_index("metric").loc["balanced_accuracy"]
     found = Estimate(row["difference"], row["low"], row["high"], row["p_value"])

@@ -12,6 +12,7 @@ import pandas as pd
 
 from exe_core import resampling, schema
 from exe_core.footage import shots
+from exe_core.settings import Statistics
 
 MOST_SMOOTH_S = 60.0
 LEAST_SMOOTH = 12
@@ -38,8 +39,7 @@ def course(
     rows: pd.DataFrame,
     *,
     smooth_s: float,
-    level: float,
-    n_bootstrap: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Smooth what a run says of a film over time, with block-bootstrap bands.
@@ -50,8 +50,8 @@ def course(
         Of one run and film, as given by `timelines.timeline`; blocks are those of `shots.blocks`.
     smooth_s
         Standard deviation of the Gaussian kernel, which ends at three of them (s).
-    level
-        Of the bands, at each time.
+    statistics
+        How the bands are made, at each time.
 
     Returns
     -------
@@ -81,8 +81,8 @@ def course(
     found = resampling.bootstrap(
         sums.reshape(len(sums), shape[0] * (shape[1] + 1)),
         lambda drawn: _ratios(drawn, shape),
-        n=n_bootstrap,
-        level=level,
+        n=statistics.n_bootstrap,
+        level=statistics.level,
         rng=np.random.default_rng(seed),
         n_effective=np.repeat(n_blocks, shape[1]),
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+from exe_core.settings import Statistics
 
 STEPS = (10, 25, 50, 100, 200, 400)
 
@@ -17,8 +18,7 @@ def sensitivity(
     *,
     labels: Sequence[str],
     steps: Sequence[int] = STEPS,
-    level: float,
-    n_bootstrap: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Compare the shares of every so-manieth frame with those of all that were looked at.
@@ -50,13 +50,13 @@ def sensitivity(
             whole, parts = _ratio(counts.sum(axis=0)), _ratio(counts)
             both = ~np.isnan(parts[0]).any(axis=1)  # films with a face in what is left
             same = parts[0, both].argmax(axis=1) == whole[both].argmax(axis=1)
-            interval = _over_films((parts[0] - whole)[both], labels, level, n_bootstrap, seed)
+            interval = _over_films((parts[0] - whole)[both], labels, statistics, seed)
             found.append(
                 interval.assign(
                     run_id=run_id,
                     every=every,
                     than_every=densest,
-                    level=level,
+                    level=statistics.level,
                     typical=np.sqrt(np.nanmean((parts - whole) ** 2, axis=(0, 1))),
                     same_top=same.mean() if len(same) else np.nan,
                     n_films=int(both.sum()),
@@ -88,8 +88,7 @@ def largest_or_all(
     predictions: pd.DataFrame,
     *,
     labels: Sequence[str],
-    level: float,
-    n_bootstrap: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Compare the shares of the largest faces with those of all.
@@ -111,7 +110,7 @@ def largest_or_all(
         rows = of_run.assign(film_id=of_run["group_id"], frame=place.clip(upper=1))
         counts = _counts_by_start(rows, labels, every=2)  # the largest, and the others
         largest, every_face = _ratio(counts[0]), _ratio(counts.sum(axis=0))
-        interval = _over_films(every_face - largest, labels, level, n_bootstrap, seed)
+        interval = _over_films(every_face - largest, labels, statistics, seed)
         found.append(
             interval.assign(
                 run_id=run_id,
@@ -144,7 +143,7 @@ def _ratio(counts: np.ndarray) -> np.ndarray:
 
 
 def _over_films(
-    differences: np.ndarray, labels: Sequence[str], level: float, n_bootstrap: int, seed: int
+    differences: np.ndarray, labels: Sequence[str], statistics: Statistics, seed: int
 ) -> pd.DataFrame:
     """Average over films (films, labels): a row a label, difference, low and high."""
     terms = np.column_stack([differences, np.ones(len(differences))])
@@ -152,8 +151,8 @@ def _over_films(
         found = resampling.bootstrap(
             terms,
             lambda sums: sums[:, :-1] / sums[:, -1:],
-            n=n_bootstrap,
-            level=level,
+            n=statistics.n_bootstrap,
+            level=statistics.level,
             rng=np.random.default_rng(seed),
         )
     values = {"difference": found.value, "low": found.low, "high": found.high}

@@ -13,6 +13,7 @@ import pandas as pd
 
 from exe_core import resampling, schema
 from exe_core.footage import shots
+from exe_core.settings import Statistics
 
 MIN_FACES = 5
 """Faces that a stretch between two changes has at least."""
@@ -23,7 +24,7 @@ _ROUNDING = 1e-12
 _AT_ONCE = 2_000_000  # numbers in memory
 
 
-def autocorrelation(rows: pd.DataFrame, *, n_permutations: int, seed: int) -> pd.DataFrame:
+def autocorrelation(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
     """Measure how alike the probabilities of neighbouring sampled frames are.
 
     Lag-1 autocorrelation summed over the labels, over pairs of neighbours that both have a face;
@@ -50,13 +51,15 @@ def autocorrelation(rows: pd.DataFrame, *, n_permutations: int, seed: int) -> pd
                 "p_value": test.p_value,
                 "n_pairs": n_pairs,
             }
-            for run_id, film_id, test, n_pairs in _each_structure(rows, n_permutations, seed)
+            for run_id, film_id, test, n_pairs in _each_structure(
+                rows, statistics.n_permutations, seed
+            )
         ]
     )
 
 
 def autocorrelation_combined(
-    rows: pd.DataFrame, *, level: float, n_bootstrap: int, n_permutations: int, seed: int
+    rows: pd.DataFrame, *, statistics: Statistics, seed: int
 ) -> pd.DataFrame:
     """Test for each run whether neighbouring frames are alike, over all films.
 
@@ -71,14 +74,16 @@ def autocorrelation_combined(
         run_id, autocorrelation (mean over films), low, high (bootstrap over films), null_mean,
         p_value (independent permutations in each film), n_films.
     """
-    tests = ((run, test) for run, _, test, _ in _each_structure(rows, n_permutations, seed))
-    return _combined(tests, level=level, n_bootstrap=n_bootstrap, seed=seed).rename(
+    tests = (
+        (run, test) for run, _, test, _ in _each_structure(rows, statistics.n_permutations, seed)
+    )
+    return _combined(tests, statistics=statistics, seed=seed).rename(
         columns={"value": "autocorrelation"}
     )
 
 
 def _combined(
-    tests: Iterable[tuple[str, resampling.NullTest]], *, level: float, n_bootstrap: int, seed: int
+    tests: Iterable[tuple[str, resampling.NullTest]], *, statistics: Statistics, seed: int
 ) -> pd.DataFrame:
     """Test for each run the mean of a statistic over films; the nulls are drawn independently."""
     tried: dict[str, list[resampling.NullTest]] = {}
@@ -92,8 +97,8 @@ def _combined(
         interval = resampling.bootstrap(
             np.array([[test.value, 1.0] for test in of_films]),
             lambda sums: sums[:, 0] / sums[:, 1],
-            n=n_bootstrap,
-            level=level,
+            n=statistics.n_bootstrap,
+            level=statistics.level,
             rng=np.random.default_rng(seed),
         )
         found.append(
@@ -142,9 +147,7 @@ def _lag_one(
     return resampling.NullTest(value, float(resampling.p_value(value, null)), null), len(first)
 
 
-def change_points(
-    rows: pd.DataFrame, *, n_permutations: int, level: float, seed: int
-) -> pd.DataFrame:
+def change_points(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
     """Find when the mean of the probabilities changes, by splitting stretches in two.
 
     The split that explains most of a stretch's variance is kept if it explains more than chance
@@ -155,7 +158,7 @@ def change_points(
     ----------
     rows
         As given by `timelines.timeline`.
-    level
+    statistics
         A change is kept if its p is below 1 - level.
 
     Returns
@@ -171,8 +174,10 @@ def change_points(
         seen = film.dropna(subset=columns)
         probs, block = seen[columns].to_numpy(float), shots.blocks(seen).to_numpy()
         rng = np.random.default_rng(seed)
-        first, _ = best_split(probs, block, n=n_permutations, rng=rng)
-        changes = sorted(_segment(probs, block, 0, n_permutations, 1 - level, seed))
+        first, _ = best_split(probs, block, n=statistics.n_permutations, rng=rng)
+        changes = sorted(
+            _segment(probs, block, 0, statistics.n_permutations, 1 - statistics.level, seed)
+        )
         found.append(
             {
                 "run_id": run_id,
@@ -187,9 +192,7 @@ def change_points(
     return pd.DataFrame(found)
 
 
-def change_combined(
-    rows: pd.DataFrame, *, level: float, n_bootstrap: int, n_permutations: int, seed: int
-) -> pd.DataFrame:
+def change_combined(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
     """Test for each run whether films change at all, over all films.
 
     Parameters
@@ -209,11 +212,11 @@ def change_combined(
     for (run_id, _), film in rows.groupby(["run_id", "film_id"]):
         seen = film.dropna(subset=columns)
         block = shots.blocks(seen).to_numpy()
-        test, _ = best_split(seen[columns].to_numpy(float), block, n=n_permutations, rng=rng)
+        test, _ = best_split(
+            seen[columns].to_numpy(float), block, n=statistics.n_permutations, rng=rng
+        )
         tests.append((run_id, test))
-    return _combined(tests, level=level, n_bootstrap=n_bootstrap, seed=seed).rename(
-        columns={"value": "explained"}
-    )
+    return _combined(tests, statistics=statistics, seed=seed).rename(columns={"value": "explained"})
 
 
 def best_split(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+from exe_core.settings import Statistics
 
 _KEYS = ["run_id", "film_id", "frame"]
 
@@ -146,9 +147,7 @@ def events_combined(
     events: pd.DataFrame,
     *,
     window_s: float,
-    level: float,
-    n_bootstrap: int,
-    n_permutations: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Test for each run whether the labels of events rise at them, over all events.
@@ -172,13 +171,19 @@ def events_combined(
             tried.setdefault(run_id, []).append(entry)
     found = []
     for run_id, entries in tried.items():
-        film_ids, differences, of_events, statistics = zip(*entries, strict=True)
+        film_ids, differences, of_events, of_each = zip(*entries, strict=True)
         rng = np.random.default_rng(seed)
-        test = resampling.circular_shift_test(of_events, statistics, n=n_permutations, rng=rng)
+        test = resampling.circular_shift_test(
+            of_events, of_each, n=statistics.n_permutations, rng=rng
+        )
         terms = np.column_stack([differences, np.ones(len(differences))])
         by_film = resampling.sum_by_group(terms, film_ids)
         interval = resampling.bootstrap(
-            by_film, lambda sums: sums[:, 0] / sums[:, 1], n=n_bootstrap, level=level, rng=rng
+            by_film,
+            lambda sums: sums[:, 0] / sums[:, 1],
+            n=statistics.n_bootstrap,
+            level=statistics.level,
+            rng=rng,
         )
         found.append(
             {

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+from exe_core.settings import Statistics
 
 SIZES = ("smallest", "smaller", "larger", "largest")
 """Quarters of the faces by the share of the picture that they take."""
@@ -48,8 +49,7 @@ def confidence(
     predictions: pd.DataFrame,
     strata: Mapping[str, pd.Series],
     *,
-    level: float,
-    n_bootstrap: int,
+    statistics: Statistics,
     seed: int,
 ) -> pd.DataFrame:
     """Measure how sure runs are of faces, and how often right, by how they are to be seen.
@@ -78,14 +78,14 @@ def confidence(
             rows = predictions[["run_id", "group_id"]].assign(stratum=stratum, value=value)
             for (run_id, name), own in rows.dropna().groupby(["run_id", "stratum"], sort=False):
                 about = {"run_id": run_id, "trait": trait, "stratum": name, "measure": measure}
-                found.append(about | _mean(own, level=level, n=n_bootstrap, seed=seed))
+                found.append(about | _mean(own, statistics=statistics, seed=seed))
     table = pd.DataFrame(found)
     order = [name for of_items in strata.values() for name in of_items.cat.categories]
     return table.sort_values("stratum", key=lambda column: column.map(order.index), kind="stable")
 
 
 def found_by_label(
-    frames: pd.DataFrame, truth: pd.DataFrame, *, level: float, n_bootstrap: int, seed: int
+    frames: pd.DataFrame, truth: pd.DataFrame, *, statistics: Statistics, seed: int
 ) -> pd.DataFrame:
     """Measure how often a face is found where one is shown, by what it shows.
 
@@ -110,7 +110,7 @@ def found_by_label(
     )
     rows = shown.assign(group_id=shown["film_id"], value=(shown["n_faces"] > 0).astype(float))
     found = [
-        {"label": label, **_mean(own, level=level, n=n_bootstrap, seed=seed)}
+        {"label": label, **_mean(own, statistics=statistics, seed=seed)}
         for label, own in rows.groupby("label_true")
     ]
     return pd.DataFrame(found).sort_values("label", key=lambda names: names.map(_RANK))
@@ -119,14 +119,14 @@ def found_by_label(
 _RANK = {label: k for k, label in enumerate(schema.EMOTIONS)}
 
 
-def _mean(rows: pd.DataFrame, *, level: float, n: int, seed: int) -> dict[str, object]:
+def _mean(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> dict[str, object]:
     """Average `value` with an interval over groups."""
     terms = np.column_stack([rows["value"], np.ones(len(rows))])
     found = resampling.bootstrap(
         resampling.sum_by_group(terms, rows["group_id"]),
         lambda sums: sums[:, 0] / sums[:, 1],
-        n=n,
-        level=level,
+        n=statistics.n_bootstrap,
+        level=statistics.level,
         rng=np.random.default_rng(seed),
     )
     return {"value": found.value, "low": found.low, "high": found.high, "n": len(rows)}

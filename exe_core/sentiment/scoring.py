@@ -53,8 +53,7 @@ def score(
         found = metrics.score(
             rows,
             labels=names,
-            level=statistics.level,
-            n_bootstrap=statistics.n_bootstrap,
+            statistics=statistics,
             seed=seed,
         )
         tables.append(found.assign(scale=scale))
@@ -94,9 +93,7 @@ def compare(
             ours,
             theirs,
             labels=names,
-            level=statistics.level,
-            n_bootstrap=statistics.n_bootstrap,
-            n_permutations=statistics.n_permutations,
+            statistics=statistics,
             seed=seed,
         ).assign(scale=scale)
         for (scale, names, ours), (_, _, theirs) in zip(

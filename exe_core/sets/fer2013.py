@@ -152,13 +152,16 @@ def _extract(source: Path, folder: Path) -> None:
     try:
         with tarfile.open(source) as archive:
             for member in tqdm(archive, desc=f"unpack {source.name}", unit=" files"):
-                if not member.isfile():
+                if member.isdir():
                     continue
+                packed = archive.extractfile(member) if member.isfile() else None
                 path = (folder / member.name).resolve()
+                if packed is None:
+                    raise tarfile.ReadError(f"{member.name!r} is neither a file nor a folder")
                 if not path.is_relative_to(folder.resolve()):
                     raise tarfile.ReadError(f"{member.name!r} would be written outside {folder}")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with archive.extractfile(member) as packed, path.open("wb") as file:
+                with packed, path.open("wb") as file:
                     shutil.copyfileobj(packed, file)
                 n_listed += 1
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as fault:
