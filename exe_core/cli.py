@@ -240,28 +240,27 @@ def convert_backbone(
 
 
 @app.command()
-def freeze(
-    name: Annotated[str, typer.Argument(help="a study that has been computed")],
-    part: Annotated[
-        str, typer.Option(help="keep only what is named by it, e.g. `sentiment`; all if not given")
-    ] = "",
-) -> None:
-    """Keep the estimates, values and charts of a study with the paper, in data/frozen/<study>.
+def freeze(name: Annotated[str, typer.Argument(help="a study that has been computed")]) -> None:
+    """Keep a study's estimates, values and cited figures with the paper, in data/frozen/<study>.
 
-    Of pictures of faces only those are kept that the world drew: others are somebody's data.
+    A figure is cited by a page of `book` as <study>/fig-.... Of pictures of faces only those are
+    kept that the world drew: others are somebody's data.
     """
     study = _study(name)
     target = ROOT / "data" / "frozen" / name
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md"))
+    cited = set(re.findall(rf"\b{re.escape(name)}/(fig-[\w-]+)", pages))
     mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
-    figures = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
+    free = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
     kept = [study.table(table) for table in FROZEN if study.table(table).exists()]
     kept += [path for path in study.results.glob("values/*.json") if path.stem != "study"]
-    kept += [
-        path for path in study.results.glob("figures/*") if path.name.partition(".")[0] in figures
-    ]
-    kept = [path for path in kept if part in path.name]
     if not kept:
         fail(f"study {name} has no results to freeze: make book STUDY={name} first")
+    kept += [
+        path
+        for path in study.results.glob("figures/*")
+        if path.name.partition(".")[0] in cited & free
+    ]
     shutil.rmtree(target, ignore_errors=True)
     for path in kept:
         copy = target / path.relative_to(study.results)
@@ -269,6 +268,8 @@ def freeze(
         shutil.copyfile(path, copy)
     write_json(provenance(study), target / "provenance.json")
     typer.echo(f"{len(kept)} files of {name} are frozen in {target.relative_to(ROOT)}")
+    if absent := sorted(cited - free):
+        fail(f"a page cites of {name} what can't be frozen: {', '.join(absent)}")
 
 
 @app.command()

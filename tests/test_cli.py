@@ -123,33 +123,36 @@ class TestFreeze:
         """Freeze a study that has a value, a chart and a picture of faces; give the folder."""
         monkeypatch.setattr(cli, "ROOT", folder)
 
-        def freeze(name, *options):
+        def freeze(name, *cited, exit_code=0):
+            cites = "\n".join(f":::{{paper-figure}} {figure}" for figure in cited)
+            (folder / "book").mkdir(exist_ok=True)
+            (folder / "book" / "page.md").write_text(cites)
             results = load_study(name).results
             for stage in ("benchmarks", "sentiment", "study"):
                 write_json({f"{stage}.n": {"value": 1}}, results / "values" / f"{stage}.json")
             for figure, suffix in (("fig-sentiment-x", "vl.json"), ("fig-crop-faces", "jpg")):
                 write_json({}, results / "figures" / f"{figure}.provenance.json")
                 (results / "figures" / f"{figure}.{suffix}").write_text("x")
-            result = runner.invoke(cli.app, ["freeze", name, *options])
-            assert result.exit_code == 0, result.output
+            result = runner.invoke(cli.app, ["freeze", name])
+            assert result.exit_code == exit_code, result.output
             target = folder / "data" / "frozen" / name
             return {path.name for path in target.rglob("*") if path.is_file()}
 
         return freeze
 
-    def test_keeps_values_charts_and_where_they_are_from(self, frozen):
-        kept = frozen("real")
-        assert {"benchmarks.json", "fig-sentiment-x.vl.json", "provenance.json"} <= kept
+    def test_keeps_values_and_where_they_are_from(self, frozen):
+        kept = frozen("real", "real/fig-sentiment-x")
+        assert {"benchmarks.json", "sentiment.json", "provenance.json"} <= kept
         assert "study.json" not in kept
 
-    def test_keeps_pictures_of_drawn_faces_only(self, frozen):
-        assert "fig-crop-faces.jpg" in frozen("smoke")
-        assert "fig-crop-faces.jpg" not in frozen("real")
-
-    def test_keeps_one_part_if_asked(self, frozen):
-        kept = frozen("smoke", "--part", "sentiment")
+    def test_keeps_the_figures_that_a_page_cites_of_this_study(self, frozen):
         chart = {"fig-sentiment-x.vl.json", "fig-sentiment-x.provenance.json"}
-        assert kept == {"sentiment.json", "provenance.json", *chart}
+        assert chart <= frozen("real", "real/fig-sentiment-x", "smoke/fig-crop-faces")
+        assert not chart & frozen("real", "fig-sentiment-x", "smoke/fig-sentiment-x")
+
+    def test_keeps_pictures_of_drawn_faces_only(self, frozen):
+        assert "fig-crop-faces.jpg" in frozen("smoke", "smoke/fig-crop-faces")
+        assert "fig-crop-faces.jpg" not in frozen("real", "real/fig-crop-faces", exit_code=1)
 
     def test_of_a_study_without_results_says_what_to_do(self, folder):
         result = runner.invoke(cli.app, ["freeze", "smoke"])
