@@ -45,6 +45,33 @@ FILM_TABLES: Definitions = {
         },
         ["film_id", "run_id", "label"],
     ),
+    "selection_shares": (
+        "A run and label over the films of a genre, or of no genre named: over all.",
+        {
+            "run_id": text(),
+            "genre": text(**OPEN),
+            "label": emotion(),
+            "value": number(0, 1, **OPEN),
+            **INTERVAL,
+            "n_films": integer(),
+        },
+        ["run_id", "genre", "label"],
+    ),
+    "selection_differences": (
+        "A share of one run and genre less that of another.",
+        {
+            "run_id": text(),
+            "genre": text(**OPEN),
+            "other_run_id": text(),
+            "other_genre": text(**OPEN),
+            "label": emotion(),
+            "difference": number(-1, 1, **OPEN),
+            **INTERVAL,
+            "n_films": integer(),
+            "other_n_films": integer(),
+        },
+        ["run_id", "genre", "other_run_id", "other_genre", "label"],
+    ),
     "film_criteria": (
         "What is said to make a model's output plausible, of one run over all films, tested.",
         {
