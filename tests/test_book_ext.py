@@ -65,6 +65,7 @@ PAGES = {
     "counter": "# Counter\nSo far {val}`films.counter`.\n",
     "prose": "# Prose\nNo result is cited here.\n",
     "frozen": "# Frozen\nOn real faces {val}`real/benchmarks.accuracy:.3f`.\n",
+    "mixed": "# Mixed\nOn real faces {val}`real/benchmarks.accuracy:.3f`, drawn {val}`films.n`.\n",
     "faults": """\
         # Faults
         ```{paper-table} faults/faults
@@ -223,6 +224,7 @@ def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
     assert said in text_of(book, "executed/06-films")
     assert said not in text_of(book, "prose")
     assert said not in text_of(book, "frozen")
+    assert "Results of “real” are of real photographs; all others" in text_of(book, "mixed")
 
 
 def test_frozen_results_of_another_study_can_be_cited(book):

@@ -12,21 +12,22 @@ SYNTHETIC = (
     "them. They support statements about the method, and none about real faces or people."
 )
 MIXED = (
-    "Results marked as of the study “real” are of real photographs; all others on this page come "
-    "from faces, photos and films that a program drew, and support statements about the method, "
-    "none about real faces or people."
+    "Results of {studies} are of real photographs; all others on this page come from "
+    "faces, photos and films that a program drew, and support statements about the method, none "
+    "about real faces or people."
 )
 EXECUTED = "book/executed/"
 
 
 def say_if_synthetic(app: Sphinx, doctree: nodes.document) -> None:
     """Put the note under the title of a page that cites a world's results or shows its notebook."""
-    kinds = set(app.env.temp_data.get("paper_kinds", ()))
+    kinds = dict(app.env.temp_data.get("paper_studies", {}))
     if app.env.docname.startswith(EXECUTED):
-        kinds.add(load_study(app.config.paper_study).kind)
-    if "world" not in kinds:
+        kinds[app.config.paper_study] = load_study(app.config.paper_study).kind
+    if "world" not in kinds.values():
         return
-    text = MIXED if "real" in kinds else SYNTHETIC
+    real = [f"“{study}”" for study, kind in kinds.items() if kind == "real"]
+    text = MIXED.format(studies=" and ".join(real)) if real else SYNTHETIC
     note = nodes.admonition(
         "",
         nodes.title("", "Synthetic"),

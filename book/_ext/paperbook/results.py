@@ -47,7 +47,7 @@ class Results:
                 f"{name!r} is no study ({', '.join(studies())}), not in data/frozen, and no model"
             )
         if results.study is not None:
-            env.temp_data.setdefault("paper_kinds", set()).add(results.study.kind)
+            env.temp_data.setdefault("paper_studies", {})[results.study.name] = results.study.kind
         return results
 
     @property
