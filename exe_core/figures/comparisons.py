@@ -39,7 +39,8 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     names = min(200, int(6.2 * data["run_id"].str.len().max()) + 12)
     width = min(80, (WIDTH + 40 - names) // data["set_name"].nunique())
     wrapped = {
-        name: "\n".join(textwrap.wrap(name, width // 6)) for name in in_order(data["set_name"])
+        name: "\n".join(textwrap.wrap(name.replace("_", " "), width // 6))
+        for name in in_order(data["set_name"])
     }
     data["tested"] = data["set_name"].map(wrapped)
     data["of"] = data["own"].map({True: _OWN, False: None})
