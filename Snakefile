@@ -299,7 +299,7 @@ rule book:
     input:
         pages(),
         ["_config.yml", "_toc.yml"],
-        [path for folder in ("book", "data/frozen") for path in Path(folder).rglob("*") if is_source(path)],
+        [path for folder in ("book", "data/frozen", "exe_core") for path in Path(folder).rglob("*") if is_source(path)],
     output:
         "_build/html/index.html",
     log:

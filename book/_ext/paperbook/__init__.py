@@ -16,6 +16,8 @@ from sphinx.application import Sphinx
 from exe_core.record import digest
 from paperbook import assets, banner
 from paperbook.directives import PaperFigure, When
+from paperbook.rebuild import Rebuild
+from paperbook.reference import Reference
 from paperbook.roles import Estimate, Value
 from paperbook.tables import PaperTable
 
@@ -28,6 +30,8 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_directive("paper-figure", PaperFigure)
     app.add_directive("paper-table", PaperTable)
     app.add_directive("when", When)
+    app.add_directive("rebuild", Rebuild)
+    app.add_directive("reference", Reference)
     app.connect("doctree-read", banner.say_if_synthetic)
     app.connect("config-inited", assets.configure)
     app.connect("config-inited", assets.without_thebe)

@@ -1,0 +1,74 @@
+"""The directive that ends a page of results: what makes them anew, as it was run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from exe_core.config import ROOT, Study, load_study, studies
+
+
+class Rebuild(SphinxDirective):
+    """``{rebuild} 06-films real/05-benchmarks faults``: stages, frozen stages, frozen tables.
+
+    A stage stands with the parameters that its executed notebook was given; of stages, those that
+    the book's study does not have are left out. What is frozen names its study or its command.
+    """
+
+    required_arguments = 1
+    optional_arguments = 20
+
+    def run(self) -> list[nodes.Node]:
+        """Write the commands as one block."""
+        try:
+            lines = [line for asked in self.arguments for line in self._lines(asked)]
+        except (ValueError, OSError) as fault:
+            raise self.error(f"rebuild: {fault}") from None
+        code = "\n".join(dict.fromkeys(lines))
+        block = nodes.literal_block(code, code, language="bash", classes=["rebuild"])
+        return [nodes.rubric("", "Rebuild this"), block]
+
+    def _lines(self, asked: str) -> list[str]:
+        name, _, notebook = asked.rpartition("/")
+        if name or notebook in studies():
+            study = load_study(name or notebook)
+            return [_make(study), *([_stage(notebook, {"study": study.name})] if name else [])]
+        if (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
+            return self._own(notebook)
+        return [self._command(notebook)]
+
+    def _own(self, notebook: str) -> list[str]:
+        """Say how a stage of the book's study was run, if it was."""
+        study = load_study(self.config.paper_study)
+        executed = study.results / "notebooks" / f"{notebook}.ipynb"
+        if not executed.is_file():
+            return []
+        self.env.note_dependency(str(executed))
+        metadata = json.loads(executed.read_text(encoding="utf-8"))["metadata"]
+        return [_make(study), _stage(notebook, metadata["papermill"]["parameters"])]
+
+    def _command(self, frozen: str) -> str:
+        path = Path(self.env.srcdir) / "data" / "frozen" / frozen / "provenance.json"
+        if not path.is_file():
+            raise ValueError(f"{frozen} is no notebook, no study and not in data/frozen")
+        self.env.note_dependency(str(path))
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if "command" not in about:
+            raise ValueError(f"{path.parent.name}/{path.name} does not say its command")
+        return about["command"]
+
+
+def _make(study: Study) -> str:
+    data = " DATA=<folder>" if study.kind == "real" else ""
+    return f"make book STUDY={study.name}{data}"
+
+
+def _stage(notebook: str, parameters: dict[str, Any]) -> str:
+    given = " ".join(
+        f"-p {name} {json.dumps(value).strip(chr(34))}" for name, value in parameters.items()
+    )
+    return f".venv/bin/papermill notebooks/{notebook}.ipynb out.ipynb {given}"
