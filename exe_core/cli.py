@@ -183,7 +183,7 @@ def _parameter(text: str) -> tuple[str, object]:
 
 
 def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> None:
-    """Run a notebook by papermill into `target`; while it runs and if it fails, `*.failed.ipynb`.
+    """Run a notebook by papermill into `target`: `*.running.ipynb` first, `*.failed.ipynb` if so.
 
     Parameters that the notebook does not have are refused, where papermill would only warn.
     """
@@ -197,7 +197,8 @@ def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> No
             f"--help-notebook notebooks/{source.name}`"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    working = target.with_suffix(".failed.ipynb")
+    working, failed = (target.with_suffix(f".{state}.ipynb") for state in ("running", "failed"))
+    failed.unlink(missing_ok=True)
     try:
         papermill.execute_notebook(
             str(source),
@@ -209,12 +210,14 @@ def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> No
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as fault:
+        working.replace(failed)
         cause = _ESCAPES.sub("", f"{fault.ename}: {fault.evalue}").strip()
         fail(
             f"{source.name} failed in its cell {fault.exec_count} ({_named(parameters)})\n"
-            f"  {cause}\n  read it: {working}\n  the same command again resumes at this stage"
+            f"  {cause}\n  read it: {failed}\n  the same command again resumes at this stage"
         )
     except DeadKernelError:
+        working.replace(failed)
         fail(f"{source.name}: its kernel died ({_named(parameters)}), often for lack of memory")
     working.replace(target)
 

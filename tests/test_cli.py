@@ -72,6 +72,19 @@ def test_a_failed_stage_names_notebook_cell_and_cause_and_is_kept(folder):
     assert "ZeroDivisionError: division by zero" in result.output
     assert not page.exists()
     assert page.with_suffix(".failed.ipynb").exists()
+    assert not page.with_suffix(".running.ipynb").exists()
+
+
+def test_a_stage_that_runs_is_named_so_and_leaves_no_older_failure(folder):
+    page, seen = folder / "page.ipynb", folder / "seen.txt"
+    page.with_suffix(".failed.ipynb").write_text("older")
+    listed = f"from pathlib import Path; found = sorted(Path({str(folder)!r}).glob('page*'))"
+    kept = f"Path({str(seen)!r}).write_text(' '.join(path.name for path in found))"
+    notebook(folder / "notebooks" / "09-x.ipynb", "study = 'demo'", listed, kept)
+    result = runner.invoke(cli.app, ["stage", "09-x", "--study", "smoke", "--out", str(page)])
+    assert result.exit_code == 0, result.output
+    assert seen.read_text() == "page.running.ipynb"
+    assert [path.name for path in folder.glob("page*")] == ["page.ipynb"]
 
 
 def test_a_stage_that_leaves_less_than_promised_has_failed(folder):
