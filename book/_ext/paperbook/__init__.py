@@ -14,7 +14,8 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from exe_core.record import digest
-from paperbook import assets, banner
+from paperbook import assets, banner, explorer
+from paperbook.counts import Count, FacesByLabel
 from paperbook.directives import PaperFigure, When
 from paperbook.rebuild import Rebuild
 from paperbook.reference import Reference
@@ -27,11 +28,14 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_config_value("paper_study", os.environ.get("EXE_STUDY", "demo"), "env", str)
     app.add_role("val", Value())
     app.add_role("est", Estimate())
+    app.add_role("n", Count())
     app.add_directive("paper-figure", PaperFigure)
     app.add_directive("paper-table", PaperTable)
     app.add_directive("when", When)
     app.add_directive("rebuild", Rebuild)
     app.add_directive("reference", Reference)
+    app.add_directive("faces-by-label", FacesByLabel)
+    explorer.register(app)
     app.connect("doctree-read", banner.say_if_synthetic)
     app.connect("config-inited", assets.configure)
     app.connect("config-inited", assets.without_thebe)

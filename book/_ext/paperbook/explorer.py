@@ -1,0 +1,71 @@
+"""The directive of the explorer: the study's films, chosen and compared on the page itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from exe_core.config import load_study
+from paperbook.results import Results
+
+PAGE = Path(__file__).with_name("explorer.html")
+SCRIPTS = ("bundle", "course", "view", "marks", "shares", "film", "page")
+BUNDLE = "_static/explorer/bundle"
+NO_FILMS = "This study has no films, so there is nothing to explore."
+
+
+def register(app: Sphinx) -> None:
+    """Add the directive and what it needs to the book."""
+    app.add_directive("explorer", Explorer)
+    app.connect("builder-inited", write)
+    app.connect("html-page-context", add_scripts)
+
+
+class Explorer(SphinxDirective):
+    """The explorer of the book's study; of a study without films, a sentence that says so."""
+
+    def run(self) -> list[nodes.Node]:
+        """Put the empty controls on the page, which scripts fill from the bundle."""
+        study = load_study(self.config.paper_study)
+        if "films" not in study.traits:
+            return [nodes.paragraph("", NO_FILMS)]
+        origin = Results.cited(self.env).folder / "explorer" / "provenance.json"
+        for path in (PAGE, origin):
+            self.env.note_dependency(str(path))
+        if not origin.is_file():
+            raise self.error(
+                f"explorer: {study.name} has no {origin.name}: run what makes it first"
+            )
+        about = json.loads(origin.read_text(encoding="utf-8"))
+        made_of = f"study {study.name} · commit {(about['commit'] or 'unknown')[:8]} · seed "
+        up = "../" * self.env.docname.count("/")
+        return [
+            nodes.raw(
+                "", PAGE.read_text(encoding="utf-8").replace("{bundle}", up + BUNDLE), format="html"
+            ),
+            nodes.paragraph("", f"{made_of}{about['seed']}", classes=["origin"]),
+        ]
+
+
+def write(app: Sphinx) -> None:
+    """Copy the bundle among the static files, where the scripts of the page find it."""
+    source = load_study(app.config.paper_study).results / "explorer"
+    if app.builder.format == "html" and source.is_dir():
+        target = Path(app.outdir) / BUNDLE
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+
+
+def add_scripts(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
+) -> None:
+    """Load the scripts and the style of the explorer on its page alone."""
+    if 'id="film-explorer"' in context.get("body", ""):
+        app.add_css_file("explorer/explorer.css")
+        for name in SCRIPTS:
+            app.add_js_file(f"explorer/{name}.js", loading_method="defer")
