@@ -204,6 +204,7 @@ def find_faces(
     for item, reading in tqdm(rows, total=len(items), desc="faces", disable=not progress):
         row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}
         try:
+            stem = _stem(crops, item.set_name, item.item_id)
             decoded = reading.result()
             found = _find(finder, decoded, levels=settings.tiles)
             kept = found[:1] if settings.primary_only else found
@@ -215,8 +216,7 @@ def find_faces(
         size = {"height_px": height, "width_px": width, "n_faces": len(found)}
         images.append({**row, **size, "status": "ok" if found else "no face"})
         for k, face in enumerate(kept):
-            name = item.item_id.partition(":")[2] or item.item_id
-            path = crops / item.set_name / f"{name}_{k}.png"
+            path = stem.with_name(f"{stem.name}_{k}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
             cut = crop(
                 large.pixels,
@@ -230,6 +230,14 @@ def find_faces(
             faces.append(face_row(item._asdict(), face, k=k, path=path))
     log.info("%d images, %d with a face", len(images), sum(r["status"] == "ok" for r in images))
     return _table(images, "images"), _table(faces, "faces", further=EYES)
+
+
+def _stem(crops: Path, set_name: str, item_id: str) -> Path:
+    """Say where the crops of an item go: never outside their folder, whatever its id is."""
+    stem = crops / set_name / (item_id.partition(":")[2] or item_id)
+    if not stem.resolve().is_relative_to(crops.resolve()):
+        raise ImageError(f"the id {item_id!r} leads out of the folder of crops")
+    return stem
 
 
 def _ahead(paths: Iterable[str], *, least: float) -> Iterator[Future[Decoded]]:

@@ -187,6 +187,21 @@ def test_a_table_of_faceless_images_gives_an_empty_table_of_faces(
     assert faces.empty
 
 
+@pytest.mark.parametrize("name", ["../../escaped", "/escaped", "a/../../../escaped"])
+def test_no_crop_leaves_its_folder_and_no_other_photo_is_lost(
+    tmp_path: Path, finder: FaceFinder, portrait: np.ndarray, name: str
+) -> None:
+    path = saved(Image.fromarray(portrait), tmp_path / "face.png")
+    items = table_of([path, path]).assign(item_id=[f"mixed:{name}", "mixed:face.png"])
+    images, faces = find_faces(
+        items, finder=finder, crops=tmp_path / "crops", settings=Crop(), progress=False
+    )
+    assert images["status"].tolist() == ["unreadable", "ok"]
+    assert "leads out of the folder of crops" in images["error"][0]
+    assert len(faces) == 1
+    assert [path.name for path in tmp_path.rglob("*_0.png")] == ["face.png_0.png"]
+
+
 def found_in(items: pd.DataFrame, finder: FaceFinder, crops: Path, **how: object) -> pd.DataFrame:
     """The faces of items, and the sizes of their images."""
     images, faces = find_faces(

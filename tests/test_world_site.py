@@ -1,5 +1,8 @@
 import hashlib
 import math
+import socket
+import struct
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,7 @@ from sample_worlds import tiny_study
 
 from exe_core.schema import read
 from exe_core.world import photos
+from exe_core.world import site as site_module
 from exe_core.world.making import workers, write_truth
 from exe_core.world.site import PhotoSite
 
@@ -349,3 +353,20 @@ def test_the_requests_are_listed_without_the_key(site):
     pixabay(site, "happy face")
     assert ("/api/?q=happy+face&image_type=photo", 200) in site.requests
     assert not any(site.keys["pixabay"] in path for path, _ in site.requests)
+
+
+def test_who_goes_before_the_answer_leaves_no_traceback(site, capsys, monkeypatch):
+    gone = threading.Event()
+
+    def handle_error(server, *about):
+        handled(server, *about)
+        gone.set()
+
+    handled = site_module._Server.handle_error
+    monkeypatch.setattr(site_module._Server, "handle_error", handle_error)
+    address = httpx.URL(site.base_urls["pexels"])
+    with socket.create_connection((address.host, address.port), timeout=5) as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n")  # and no end
+    assert gone.wait(timeout=10)
+    assert capsys.readouterr().err == ""
