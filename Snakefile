@@ -78,6 +78,7 @@ def pages():
     names += ["07-claims"] if HAS_CLAIMS else []
     names += ["08-sentiment"] if HAS_SENTIMENT else []
     names += ["09-factorial"] if HAS_FACTORIAL else []
+    names += ["10-your-model"] if HAS_FILMS and study.kind == "world" else []
     return [EXECUTED / f"{name}.ipynb" for name in names]
 
 
@@ -240,6 +241,8 @@ if HAS_FILMS:
             writes=writes(
                 *map(study.table, ("films", "frames", "film_summary", "film_metrics")),
                 *map(study.table, ("film_criteria", "agreement", "sampling")),
+                *map(study.table, ("selection_shares", "selection_differences")),
+                study.results / "explorer",
             ),
         threads: 2
         shell: STAGE
@@ -290,6 +293,20 @@ if HAS_FACTORIAL:
             notebook="09-factorial",
             settings=settings("statistics", "factorial"),
             writes=writes(study.table("factorial")),
+        threads: 1
+        shell: STAGE
+
+
+if HAS_FILMS and study.kind == "world":
+
+    rule your_model:
+        message: "your model: on these films"
+        input: code("10-your-model"), LEDGERS / "films.json"
+        output: page=EXECUTED / "10-your-model.ipynb", ledger=LEDGERS / "your-model.json"
+        params:
+            notebook="10-your-model",
+            settings=settings("statistics"),
+            writes=writes(study.results / "values" / "your-model.json"),
         threads: 1
         shell: STAGE
 
