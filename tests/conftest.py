@@ -27,6 +27,21 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """The folder of a reader's data; what is computed goes beside it."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Where the tests of a module keep what they compute once."""
+    return tmp_path_factory.mktemp("home")
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project, so that a test leaves the reader's book and results alone."""

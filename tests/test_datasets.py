@@ -31,14 +31,7 @@ from exe_core.sets.splitting import split
 from exe_core.world.render import render_face
 
 Write = Callable[[Path], None]
-
-
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "data").mkdir()
-    monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def test_the_person_is_the_group_and_the_same_picture_is_where_there_is_none(

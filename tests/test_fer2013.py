@@ -26,14 +26,7 @@ from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, 
 from exe_core.sets import fer2013
 
 Write = Callable[[Path], None]
-
-
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "data").mkdir()
-    monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 FER_FORMS = {

@@ -13,14 +13,7 @@ from exe_core.config import ROOT
 from exe_core.datasets import DatasetError, items
 
 Write = Callable[[Path], None]
-
-
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "data").mkdir()
-    monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def test_a_listed_folder_and_a_folder_an_emotion_give_the_same_items(folders: Path) -> None:

@@ -14,11 +14,6 @@ from exe_core.world.scripts import EVENT_REACH, act, frames_per_tick, framing, t
 FIVE = ("angry", "fear", "happy", "sad", "surprise")
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture(autouse=True)
 def _home(home, monkeypatch):
     monkeypatch.setenv("EXE_HOME", str(home))

@@ -10,11 +10,6 @@ from exe_core.schema import ALIASES, read
 from exe_core.world.sets import list_faces, make_benchmarks
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture(autouse=True)
 def _home(home, monkeypatch):
     monkeypatch.setenv("EXE_HOME", str(home))

@@ -30,11 +30,6 @@ def _home(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
 def site(home):
     """A site that many tests ask."""
     with pytest.MonkeyPatch.context() as patch:

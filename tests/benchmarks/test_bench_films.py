@@ -24,7 +24,7 @@ from long_film import make_film, repeated
 from PIL import Image
 from torchvision import transforms
 
-from exe_core import inference, models, video
+from exe_core import inference, video
 from exe_core.detection import FaceFinder
 from exe_core.faces.cropping import crop
 from exe_core.footage import screening
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 SECONDS = int(os.environ.get("FILM_SECONDS", "20"))
 PIECE = 50
 """The film repeats a piece of at most this many seconds: encoding takes longer than all else."""
-EVERY, SIZE, LABELS = 100, 224, ("angry", "fear", "happy", "sad", "surprise")
+EVERY, SIZE = 100, 224
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +44,6 @@ def film(tmp_path_factory):
     path = Path(kept) if kept else tmp_path_factory.mktemp("films") / "film.mp4"
     piece = min(SECONDS, PIECE)
     return path if path.exists() else make_film(path, seconds=piece, repeat=SECONDS // piece)
-
-
-@pytest.fixture(scope="module")
-def classifiers():
-    """Four ResNet18 whose batch norms have seen data."""
-    made = []
-    for seed in range(4):
-        network = models.build("resnet18", n_classes=len(LABELS), seed=seed)
-        network.train()(torch.rand(8, 3, SIZE, SIZE))
-        shown = models.Preprocessing(size=SIZE)
-        made.append(models.Classifier(network.eval(), LABELS, shown, {}))
-    return made
 
 
 @pytest.fixture(scope="module")

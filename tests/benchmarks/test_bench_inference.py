@@ -13,23 +13,11 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from exe_core import inference, models
+from exe_core import inference
 
 pytestmark = pytest.mark.slow
 
-SIZE, FACES, LABELS = 224, 16, ("angry", "fear", "happy", "sad", "surprise")
-
-
-@pytest.fixture(scope="module")
-def classifiers():
-    """Four ResNet18 whose batch norms have seen data."""
-    made = []
-    for seed in range(4):
-        network = models.build("resnet18", n_classes=len(LABELS), seed=seed)
-        network.train()(torch.rand(8, 3, SIZE, SIZE))
-        shown = models.Preprocessing(size=SIZE)
-        made.append(models.Classifier(network.eval(), LABELS, shown, {}))
-    return made
+SIZE, FACES = 224, 16
 
 
 @pytest.fixture(scope="module")
