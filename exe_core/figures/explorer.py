@@ -53,16 +53,14 @@ def save(
     ----------
     study
         Faces are shown where it is of a synthetic world.
-    films, summary, events
-        Tables "films", "film_summary" with its bounds, and "events".
+    films, summary, truth, events
+        Tables "films", "film_summary" with its bounds, "truth" and "events".
     rows
         What each run says of each sampled frame, as of `timelines.timeline`.
     faces
         Table "faces" of the films.
     shares, differences
         Tables "selection_shares" and "selection_differences".
-    truth
-        film_id, frame and predicted: what the frame truly shows; no rows where that is not known.
     smoothing_s
         By film, the width of the kernel that its timeline is first shown with (s).
     inputs
@@ -83,7 +81,7 @@ def save(
         own = rows[rows["film_id"] == film_id]
         content = film_content(
             own,
-            truth=truth[truth["film_id"] == film_id],
+            truth=truth,
             events=events[events["film_id"] == film_id],
             smoothing_s=smoothing_s[film_id],
         )
@@ -133,7 +131,8 @@ def film_content(
     labels = labels_of(rows)
     by_run = dict(list(rows.sort_values("frame").groupby("run_id", sort=False)))
     frames = next(iter(by_run.values()))
-    shown = truth.drop_duplicates("frame").set_index("frame")["predicted"]
+    item_ids = frames["film_id"] + ":" + frames["frame"].astype(str).str.zfill(6)
+    shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
     return {
         "frame": frames["frame"].tolist(),
         "time_s": frames["time_s"].round(3).tolist(),
@@ -141,7 +140,7 @@ def film_content(
         "probability": {
             run: packed(own[prob_columns(labels)].to_numpy(float)) for run, own in by_run.items()
         },
-        "truth": _letters(frames["frame"].map(shown), labels) if len(shown) else None,
+        "truth": _letters(item_ids.map(shown), labels) if len(shown) else None,
         "events": events[["time_s", "event", "label"]].to_dict("records"),
         "smoothing_s": round(smoothing_s, 1),
     }
