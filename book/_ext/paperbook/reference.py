@@ -56,15 +56,14 @@ def written_settings(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
         rows = [
             (
                 f"`{key}`",
-                _type(field),
+                ", ".join(filter(None, [_type(field), _allowed(field)])),
                 _default(field, required=key in part.get("required", ())),
-                _allowed(field),
                 field.get("description") or _first_line(parts[_part(field)]),
             )
             for key, field in part["properties"].items()
         ]
         lines += [f"(settings-{name.lower()})=", f"## {name}", "", escaped(about), ""]
-        lines += [*table(["key", "type", "default", "allowed", "meaning"], rows), ""]
+        lines += [*table(["key", "may be", "default", "meaning"], rows), ""]
     return "\n".join(lines), _modules(settings, Study)
 
 
@@ -121,7 +120,7 @@ def written_tables(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
         keys = ", ".join(f"`{key}`" for key in frame.unique or ())
         told_apart = f"No two rows agree in all of {keys}." if keys else "Rows may be alike."
         rows = [
-            (f"`{column}`", *_kind(definition), meaning(name, column))
+            (f"`{column}`", _kind(definition), meaning(name, column))
             for column, definition in frame.columns.items()
         ]
         lines += [
@@ -131,21 +130,20 @@ def written_tables(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
             escaped(frame.description),
         ]
         lines += [told_apart, ""]
-        lines += [*table(["column", "type", "may be", "meaning"], rows), ""]
+        lines += [*table(["column", "may be", "meaning"], rows), ""]
     return "\n".join(lines), _modules(schema, schema.check, meaning)
 
 
-def _kind(column: pa.Column) -> tuple[str, str]:
+def _kind(column: pa.Column) -> str:
     name = str(column.dtype)
-    kind = "time, UTC" if name.startswith("datetime") else TYPES.get(name, "text")
-    found = []
+    found = ["time, UTC" if name.startswith("datetime") else TYPES.get(name, "text")]
     for check in column.checks:
         about = check.statistics
         values = about.get("allowed_values", ())
         found += ["an emotion"] if values == schema.EMOTIONS else [f"`{value}`" for value in values]
         found += [f"≥ {about['min_value']:g}"] if "min_value" in about else []
         found += [f"≤ {about['max_value']:g}"] if "max_value" in about else []
-    return kind, ", ".join(found + ["null"] * bool(column.nullable))
+    return ", ".join(found + ["null"] * bool(column.nullable))
 
 
 def written_commands(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
@@ -181,7 +179,8 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     """Write a table in Markdown."""
     head = list(head)
     cells = [[escaped(cell).replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
-    return [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells]]
+    lines = [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells]]
+    return [":::{table}", ":class: paper-table", "", *lines, ":::"]
 
 
 def escaped(text: str) -> str:
