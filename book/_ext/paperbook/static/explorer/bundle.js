@@ -1,5 +1,5 @@
-// The files of the bundle, fetched as scripts: a page that was opened from disk may not read others.
-// Each is a call of `explorer.receive` with its name and its content.
+// The files of the bundle. A page that was opened from disk may not read files, but may run them:
+// each is a call of `explorer.receive` with its name and its content.
 window.explorer = (() => {
   const NO_FACE = 0xffff;
   const GRID = 10_000;
@@ -36,7 +36,8 @@ window.explorer = (() => {
         return parts === NO_FACE ? NaN : parts / GRID;
       }),
     );
-    const top = Float64Array.from({ length: n }, (_, k) => Math.max(...probability.map((p) => p[k])));
+    const most = (_, frame) => Math.max(...probability.map((of) => of[frame]));
+    const top = Float64Array.from({ length: n }, most);
     return { predicted: places(film.predicted[run]), probability, top };
   }
 

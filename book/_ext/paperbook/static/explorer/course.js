@@ -25,8 +25,8 @@ explorer.course = (() => {
     return Array.from({ length: MAX_TIMES }, (_, k) => all[0] + k * step);
   }
 
-  // By label, at each time: the mean probability, or the share of faces read as it, under a Gaussian
-  // kernel that ends at three of its widths; NaN where no face is under it.
+  // By label, at each time: the mean probability, or the share of faces read as it, under a
+  // Gaussian kernel that ends at three of its widths; NaN where no face is under it.
   function smoothed(film, run, { measure, threshold, width }) {
     const faces = sure(run, threshold);
     return run.probability.map((probability, label) => {

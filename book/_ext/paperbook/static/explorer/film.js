@@ -32,9 +32,8 @@ explorer.film = (() => {
       marks.push(...strip(film, places, { x, top, index, counts }));
     });
     const bottom = TOP + PLOT + 8 + strips.length * (STRIP + 3);
-    for (const part of [0, 0.5, 1]) {
-      const anchor = { "text-anchor": ["start", "middle", "end"][2 * part] };
-      marks.push(text(x(part * end), bottom + 11, clock(part * end), anchor));
+    for (const [part, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
+      marks.push(text(x(part * end), bottom + 11, clock(part * end), { "text-anchor": anchor }));
     }
     marks.push(line(LEFT, TOP, LEFT, bottom, { class: "cursor" }));
     const drawn = svg("svg", { width, height: bottom + 16, "aria-hidden": "true" }, ...marks);
@@ -47,7 +46,9 @@ explorer.film = (() => {
     return [...places].flatMap((label, k) => {
       if (label < 0) return [];
       const look = { fill: index.colours[index.labels[label]], opacity: counts(k) ? 1 : 0.25 };
-      return [rect(x(film.time_s[k]) - step / 2, top, Math.max(1, step - 0.5), STRIP, look)];
+      const [left, right] = [-0.5, 0.5].map((half) => x(film.time_s[k]) + half * step);
+      const start = Math.max(LEFT, left);
+      return [rect(start, top, Math.max(1, right - start - 0.5), STRIP, look)];
     });
   }
 
@@ -82,9 +83,9 @@ explorer.film = (() => {
   }
 
   function describe(film, runs, k, index) {
-    const read = runs.map((run, r) => {
-      const label = run.predicted[k];
-      return `${"AB"[r]} ${label < 0 ? "no face" : `${index.labels[label]} ${run.top[k].toFixed(2)}`}`;
+    const read = runs.map(({ predicted, top }, r) => {
+      const label = index.labels[predicted[k]];
+      return `${"AB"[r]} ${label ? `${label} ${top[k].toFixed(2)}` : "no face"}`;
     });
     const truth = index.labels[explorer.places(film.truth ?? "")[k]];
     return [clock(film.time_s[k]), ...read, ...(truth ? [`truly ${truth}`] : [])].join(", ");
@@ -117,20 +118,22 @@ explorer.film = (() => {
     const options = { measure, threshold, width: view.width ?? film.smoothing_s };
     const counted = runs.map((run) => shares(run, threshold));
     const drawn = ["film-a", "film-b"].map((name, r) => {
-      const most = measure === "count" ? mostCounted(runs, counted) : 1;
+      const most = measure === "count" ? mostCounted(counted) : 1;
       const width = part(name).clientWidth;
       const { drawn, x } = chart(film, runs[r], options, { index, view, width, most });
       part(name).replaceChildren(drawn);
-      const nearest = (event) => frameAt(film, x, event.clientX - drawn.getBoundingClientRect().left);
+      const nearest = ({ clientX }) =>
+        frameAt(film, x, clientX - drawn.getBoundingClientRect().left);
       drawn.addEventListener("pointermove", (event) => hover(nearest(event)));
       drawn.addEventListener("pointerleave", () => hover(null));
       drawn.addEventListener("click", (event) => pin(nearest(event)));
       return { cursor: drawn.querySelector(".cursor"), x };
     });
     part("film-shares").replaceChildren(...shareRows(index, view, counted));
-    part("film-note").textContent = ["A", "B"]
-      .map((side, r) => `${side}, ${view["ab"[r]].run}: ${counted[r].n} faces counted`)
-      .join("; ");
+    ["a", "b"].forEach((name, r) => {
+      const told = `${name.toUpperCase()}: ${view[name].run}, ${counted[r].n} faces counted`;
+      part(`title-${name}`).textContent = told;
+    });
     return (k) => {
       for (const { cursor, x } of drawn) {
         cursor.setAttribute("x1", x(film.time_s[k]));
@@ -142,8 +145,9 @@ explorer.film = (() => {
     };
   }
 
-  function mostCounted(runs, counted) {
-    return Math.max(1, ...counted.flatMap(({ n, share }) => share.map((part) => Math.round(part * n) || 0)));
+  function mostCounted(counted) {
+    const counts = counted.flatMap(({ n, share }) => share.map((part) => Math.round(part * n)));
+    return Math.max(1, ...counts.filter(defined));
   }
 
   function frameAt(film, x, place) {

@@ -46,13 +46,13 @@ explorer.marks = (() => {
     return `${Number(size) === 0 ? "" : value > 0 ? "+" : "−"}${size}`;
   };
   const interval = (write, { value, low, high }) =>
-    defined(low) && defined(high) ? `${write(value)} [${write(low)}, ${write(high)}]` : write(value);
+    defined(low) ? `${write(value)} [${write(low)}, ${write(high)}]` : write(value);
 
   function clock(time_s) {
     const whole = Math.round(time_s);
-    const [hours, rest] = [Math.floor(whole / 3600), whole % 3600];
-    const [minutes, seconds] = [Math.floor(rest / 60), String(rest % 60).padStart(2, "0")];
-    return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`;
+    const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    const [first, ...rest] = parts[0] ? parts : parts.slice(1);
+    return [first, ...rest.map((part) => String(part).padStart(2, "0"))].join(":");
   }
 
   return { html, svg, text, line, rect, path, scale, percent, points, interval, clock, defined };

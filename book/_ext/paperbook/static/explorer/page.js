@@ -6,6 +6,7 @@
   const folder = root.dataset.bundle;
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const control = (name) => root.querySelector(`[name="${name}"]`);
+  const both = (side) => root.querySelectorAll(`[name="${side}-run"]`); // above and at the film
   const index = await explorer.load(folder, "index");
   let view;
   let film;
@@ -23,10 +24,9 @@
   function prepare() {
     const genres = [...new Set(index.films.map((one) => one.genre).filter(Boolean))].sort();
     for (const side of ["a", "b"]) {
-      root.querySelectorAll(`[name="${side}-run"]`).forEach((select) =>
-        offer(select, index.runs.map((run) => [run, run])),
-      );
-      offer(control(`${side}-genre`), [["", "all films"], ...genres.map((genre) => [genre, genre])]);
+      for (const select of both(side)) offer(select, index.runs.map((run) => [run, run]));
+      const named = genres.map((genre) => [genre, genre]);
+      offer(control(`${side}-genre`), [["", "all films"], ...named]);
       part(`${side}-films`).replaceChildren(
         ...index.films.map((one) => checkbox(`${side}-film`, one.id, one.title)),
       );
@@ -46,7 +46,7 @@
     const [side, what] = name.split("-");
     if (what === "run") view[side].run = value;
     else if (what === "genre") Object.assign(view[side], { genre: value, films: null });
-    else if (what === "film") view[side].films = picked(name, "value");
+    else if (what === "film") view[side].films = picked(name);
     else if (name === "label") view.hidden = index.labels.filter((label) => !boxOf(label).checked);
     else if (name === "film") Object.assign(view, { film: value, frame: null, width: null });
     else if (name === "frame") view.frame = film.frame[value];
@@ -72,7 +72,7 @@
   function showControls() {
     for (const side of ["a", "b"]) {
       const films = explorer.view.filmsOf(view[side], index);
-      root.querySelectorAll(`[name="${side}-run"]`).forEach((select) => (select.value = view[side].run));
+      for (const select of both(side)) select.value = view[side].run;
       control(`${side}-genre`).value = view[side].genre;
       root.querySelectorAll(`[name="${side}-film"]`).forEach((box) => {
         box.checked = films.some((one) => one.id === box.value);
@@ -93,7 +93,7 @@
     if (asked.id !== view.film) return; // another was chosen meanwhile
     const width = view.width ?? film.smoothing_s;
     control("width").value = width;
-    part("width").textContent = `${width} s`;
+    part("width").textContent = width ? `${width} s` : "none";
     control("frame").max = film.frame.length - 1;
     part("events").replaceChildren(...film.events.map(eventButton));
     moveTo = explorer.film.show(root, index, view, film, { folder, hover: lookAt, pin });
@@ -129,7 +129,7 @@
   function fromAddress() {
     const found = explorer.view.read(location.hash.slice(1), index);
     view = found.view;
-    const words = `This study has no ${found.unknown.join(", ")}: that part of the link is left out.`;
+    const words = `This study has no ${found.unknown.join(", ")}: the link is followed without.`;
     part("status").textContent = found.unknown.length ? words : "";
     show();
   }

@@ -1,5 +1,5 @@
-// What the reader has chosen, and the same as the part of the address after "#", so that a view can be
-// linked. Only what differs from the opening view is written.
+// What the reader has chosen, and the same as the part of the address after "#", so that a view can
+// be linked. Only what differs from the opening view is written.
 explorer.view = (() => {
   const MEASURES = ["probability", "share", "count"];
 
