@@ -353,7 +353,7 @@ def load_study(name: str, **parts: dict[str, object]) -> Study:
         raise ConfigError(f"no study {name!r}; there are {', '.join(studies())}")
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as fault:
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:  # bytes, dates, depth
         raise ConfigError(f"{path.name} is not YAML: {fault}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"{path.name} holds {type(settings).__name__}, not keys and values")

@@ -26,6 +26,12 @@ def pytest_addoption(parser):
         help="write the table of tests/test_criterion_trials.py to data/frozen/tests",
     )
 
+    parser.addoption(
+        "--write-fuzz",
+        action="store_true",
+        help="write the table of tests/test_fuzz.py to data/frozen/fuzz",
+    )
+
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):

@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     if path.stat().st_size == 0:
         raise VideoError(f"{path.name} is empty (0 bytes)")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as fault:
         raise VideoError(
             f"{path.name} is no film that FFmpeg can read, or its index is cut off "

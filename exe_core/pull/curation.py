@@ -14,6 +14,7 @@ import pandas as pd
 from exe_core.pull.accounting import LEVEL, wilson, with_interval
 from exe_core.pull.photo_labels import RULES, decide_labels, found_by
 from exe_core.schema import EMOTIONS
+from exe_core.sets.readers import DatasetError, read_texts
 from exe_core.settings import Set
 
 UNCLEAR = "unclear"
@@ -145,7 +146,10 @@ def read_labelled(path: Path) -> pd.DataFrame:
         Naming the line and what is wrong there: a label that is none, a face given twice, a label
         or a number of faces that is none.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = read_texts(path, keep_default_na=False)
+    except DatasetError as fault:
+        raise LabellingError(str(fault)) from None
     absent = [name for name in TO_LABEL if name not in table]
     if absent:
         raise LabellingError(f"{path.name} has no column {', '.join(absent)}")

@@ -7,6 +7,7 @@ None) and split_given (or None).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -52,11 +53,22 @@ def read_folder(root: Path) -> pd.DataFrame:
     return image_table(rows, root)
 
 
+def read_texts(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV table as texts, by `pandas.read_csv` with further options."""
+    try:
+        table = pd.read_csv(path, dtype=str, **options)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as fault:
+        raise DatasetError(f"{path.name} is no table: {fault}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # the first columns became an index
+        raise DatasetError(f"{path.name} is no table: its rows have more fields than its header")
+    return table
+
+
 def read_csv(path: Path, *, needs: list[str]) -> pd.DataFrame:
     """Read a table of texts that has the columns `needs`."""
     if not path.is_file():
         raise DatasetError(f"{path.name} is not in folder {path.parent.name}")
-    table = pd.read_csv(path, dtype=str)
+    table = read_texts(path)
     missing = [column for column in needs if column not in table]
     if missing:
         raise DatasetError(
