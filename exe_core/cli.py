@@ -20,7 +20,7 @@ import yaml
 from exe_core.commands import claims_command, data_commands, film_command, release_command
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
-from exe_core.record import digest, provenance, write_json, write_values
+from exe_core.record import COMMAND, digest, provenance, write_json, write_values
 
 app = typer.Typer(
     help="Expressions Ensemble, re-examined: run the stages of a study.",
@@ -164,6 +164,9 @@ def stage(
     given = {"study": study} | dict(_parameter(text) for text in parameter or [])
     target = out or results / "notebooks" / source.name
     started = time.monotonic()
+    os.environ[COMMAND] = " ".join(
+        ["exe stage", notebook, "--study", study, *(f"-p {text}" for text in parameter or [])]
+    )
     _execute(source, target, parameters=given)
     absent = [str(path) for path in writes or [] if not path.exists()]
     if absent:

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from exe_core.config import ROOT, Study
 
+COMMAND = "EXE_COMMAND"
+"""The environment variable that tells a stage the command that runs it."""
+
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "mediapipe")
 
 
@@ -82,7 +85,8 @@ def provenance(
     Returns
     -------
     dict
-        commit, study, settings, inputs, packages, python, device, seed.
+        commit, study, settings, inputs, packages, python, device, seed, command (of the stage
+        that runs; None outside one).
     """
     return {
         "commit": commit(),
@@ -94,6 +98,7 @@ def provenance(
         "python": platform.python_version(),
         "device": device,
         "seed": study.seed if seed is None else seed,
+        "command": os.environ.get(COMMAND),
     }
 
 

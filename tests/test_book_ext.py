@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import sample_tables
 from browser import PHONE, opened
@@ -24,6 +25,7 @@ PAGES = {
         The ensemble reaches {est}`films.exe.accuracy:.2f`, {val}`films.shift:+.1%` more, on
         {val}`films.device`, and {val}`films.undefined:.2f` is not defined.
         See {numref}`fig-recall` and {numref}`tab-metrics`. $a^2 + b^2$
+        Computed, and shown nowhere else: {numref}`fig-run`.
 
         ::::{when} world
         Seen in a world. {val}`films.n`
@@ -46,7 +48,7 @@ PAGES = {
         A film.
         ```
         ```{paper-figure} fig-faces
-        Faces.
+        Faces, of which {numref}`fig-recall` counts 100 %.
         ```
         ```{paper-table} metrics
         :columns: run_id = Run, as trained, metric, est(value) = Score : .2f
@@ -66,6 +68,7 @@ PAGES = {
     "prose": "# Prose\nNo result is cited here.\n",
     "frozen": "# Frozen\nOn real faces {val}`real/benchmarks.accuracy:.3f`.\n",
     "mixed": "# Mixed\nOn real faces {val}`real/benchmarks.accuracy:.3f`, drawn {val}`films.n`.\n",
+    "figures": "# All\n```{list-of} figures\n```\n```{list-of} tables\n```\n",
     "faults": """\
         # Faults
         ```{paper-table} faults/faults
@@ -77,6 +80,7 @@ PAGES = {
 ALT = {
     "fig-recall": "Recall of five emotions for seven runs.",
     "fig-timeline": "Five lines over three minutes.",
+    "fig-run": "Recall of five emotions, as a notebook shows it.",
 }
 VALUES = {
     "exe.accuracy": {"value": 0.612, "low": 0.551, "high": 0.668},
@@ -97,7 +101,8 @@ def write_pages(folder, pages):
 def lay_out(folder, pages):
     """Make a small book beside the real configuration and extension."""
     (folder / "book").mkdir(parents=True)
-    shutil.copy(ROOT / "_config.yml", folder)
+    for name in ("_config.yml", "CITATION.cff"):
+        shutil.copy(ROOT / name, folder)
     shutil.copy(ROOT / "book" / "references.bib", folder / "book")
     shutil.copytree(
         ROOT / "book" / "_ext",
@@ -137,7 +142,7 @@ def book(tmp_path_factory):
         timeline = figures.timeline(sample_tables.film_course(), events=sample_tables.events())
         saved = [
             figures.save(chart, name, study=study, data=sample_tables.metrics(), alt=ALT[name])
-            for name, chart in (("fig-recall", recall), ("fig-timeline", timeline))
+            for name, chart in zip(ALT, (recall, timeline, recall), strict=True)
         ]
         noise = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
         rows = sample_tables.film_frames(4)
@@ -152,23 +157,26 @@ def book(tmp_path_factory):
     record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, values)
     (frozen / "faults").mkdir()
     (frozen / "faults" / "faults.csv").write_text("fault,tries\nreset mid-body,41\n")
+    made = {"command": "pytest --write-faults", "commit": None}
+    record.write_json(made, frozen / "faults" / "provenance.json")
     lay_out(folder, PAGES)
-    add_notebook(folder, saved[0])
+    add_notebook(folder, [saved[0], saved[2]])
     done = build(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
 
 
-def add_notebook(folder, figure):
-    """Add a notebook as papermill leaves it: run elsewhere, its output kept."""
-    output = nbformat.v4.new_output(
-        "execute_result",
-        {"text/html": figure._repr_html_(), "text/plain": "Figure"},
-        execution_count=1,
-    )
+def add_notebook(folder, saved):
+    """Add a notebook as papermill leaves it: run elsewhere, its outputs kept."""
+    outputs = [
+        nbformat.v4.new_output(
+            "display_data", {"text/html": figure._repr_html_(), "text/plain": repr(figure)}
+        )
+        for figure in saved
+    ]
     cells = [
         nbformat.v4.new_markdown_cell("# A stage"),
-        nbformat.v4.new_code_cell("figure", outputs=[output], execution_count=1),
+        nbformat.v4.new_code_cell("figure", outputs=outputs, execution_count=1),
     ]
     path = folder / "book" / "executed" / "06-films.ipynb"
     path.parent.mkdir()
@@ -195,26 +203,121 @@ def test_text_for_one_kind_of_study_only(book):
 def test_figures_are_numbered_described_and_of_known_origin(book):
     assert "See Figure 1 and Table 1" in text_of(book, "index")
     source = page(book, "results").read_text()
-    assert all(f'alt="{words}"' in source for words in ALT.values())
-    assert 'id="fig-recall"' in source
-    assert re.search(r"study demo · commit \w+ · seed 42 · cpu", text_of(book, "results"))
+    for name in ("fig-recall", "fig-timeline"):
+        assert f'alt="{ALT[name]}"' in source
+        assert f'id="{name}"' in source
+    assert re.search(r"study demo · commit \w+\+? · seed 42 · cpu", text_of(book, "results"))
 
 
-def test_every_file_of_a_figure_can_be_had(book):
-    source = page(book, "results").read_text()
-    links = re.findall(r'href="([^"]*_downloads/[^"]+)"', source)
-    assert len(links) == 6 + 6 + 4
-    assert all((page(book, "results").parent / link).stat().st_size > 0 for link in links)
+def test_what_a_notebook_shows_too_has_one_number_and_one_list_entry(book):
+    assert "Figure 1 Recall of five emotions for" in text_of(book, "executed/06-films")
+    assert "Figure 4 Recall of five emotions, as" in text_of(book, "executed/06-films")
+    assert "shown nowhere else: Figure 4" in text_of(book, "index")
+    listed = text_of(book, "figures")
+    entries = [*ALT, "fig-faces", "tab-metrics", "tab-nothing", "faults-tab-faults"]
+    assert [listed.count(f" {name} in ") for name in entries] == [1] * len(entries)
+    numbers = re.findall(r"(Figure|Table) (\d) (?!counts)", listed)
+    assert numbers == [*(("Figure", f"{k}") for k in "1234"), *(("Table", f"{k}") for k in "123")]
+    assert "Figure 3 Faces, of which Figure 1 counts" in listed
+    assert "Recall by run; the best reaches 61%. fig-recall in Results SVG PDF PNG" in listed
 
 
-def test_a_table_shows_estimates_and_carries_its_rows(book):
-    assert "Scores of the runs. CSV" in text_of(book, "results")
+def links_to_files(path):
+    links = re.findall(r'href="((?:\.\./)+(?:figures|tables)/[^"]+)"', path.read_text())
+    return [(path.parent / link).resolve() for link in links]
+
+
+@pytest.mark.parametrize(
+    ("name", "n"),
+    [("results", 6 + 6 + 4 + 2 + 2), ("executed/06-films", 12), ("figures", 6 * 3 + 4 + 2 * 3)],
+)
+def test_every_file_of_what_is_shown_can_be_had(book, name, n):
+    files = links_to_files(page(book, name))
+    assert len(files) == n
+    assert all(path.stat().st_size > 0 for path in files)
+
+
+def test_a_file_is_kept_once_under_its_permanent_name(book):
+    html = book / "_build" / "html"
+    assert len(list(html.rglob("fig-recall*.svg"))) == 1
+    assert (html / "figures" / "fig-recall.pdf").read_bytes().startswith(b"%PDF")
+    assert not list(html.rglob("_downloads/*/fig-*"))
+
+
+def test_a_table_shows_estimates_and_its_rows_can_be_had(book):
     row = sample_tables.metrics().query("run_id == 'exe' and metric == 'accuracy'").iloc[0]
     cell = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
     assert cell in text_of(book, "results")
     assert "Run, as trained accuracy macro f1" in text_of(book, "results")
     assert "Run Score none" in text_of(book, "results")
-    assert 'download="metrics.csv"' in page(book, "results").read_text()
+    tables = book / "_build" / "html" / "tables"
+    kept = pd.read_csv(tables / "tab-metrics.csv")
+    assert set(kept["metric"]) == {"accuracy", "macro_f1"}
+    assert row.value in set(kept["value"])
+    set_in_latex = (tables / "tab-metrics.tex").read_text()
+    assert f"exe & {cell.replace(' ', '~')} & " in set_in_latex
+    assert "\\caption{Scores of the runs. From~\\cite{exe-tab-metrics}.}" in set_in_latex
+
+
+def test_a_panel_cites_with_number_name_and_origin(book):
+    shown = text_of(book, "results")
+    assert "@misc{exe-fig-faces, author = {{The authors of Expressions Ensemble" in shown
+    assert "title = {{Figure 3 of Expressions Ensemble, re-examined}}, year = {2026}" in shown
+    assert "![Four pictures.](fig-faces.png)" in shown
+    assert "**Figure 3.** Faces, of which Figure 1 counts 100 %. [@exe-fig-faces]" in shown
+    assert r"\caption{Faces, of which Figure 1 counts 100 \%. From~\cite" in shown
+    assert "make book STUDY=demo exe figure fig-recall --study demo --format pdf" in shown
+    assert "exe figure fig-faces" not in shown
+    assert "pytest --write-faults BibTeX @misc{exe-faults-tab-faults" in text_of(book, "faults")
+
+
+def pasted(tab):
+    """Paste what was copied into a field of the page, and leave the focus where it was."""
+    tab.evaluate("before = document.activeElement")
+    tab.evaluate("document.body.append(field = document.createElement('textarea'))")
+    tab.evaluate("field.focus()")
+    tab.keyboard.press("Control+V")
+    text = tab.evaluate("field.value")
+    tab.evaluate("field.remove(); before.focus()")
+    return text
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_panel_is_used_by_keyboard_and_copies_without_a_network(book, chromium, theme):
+    with opened(chromium, page(book, "results"), theme=theme) as (tab, faults):
+        panel = tab.locator("#fig-recall + details.reuse")
+        assert panel.locator("pre").first.is_hidden()
+        panel.locator("summary").focus()
+        tab.keyboard.press("Enter")
+        for said in ("SVG", "PDF", "PNG, 300 dpi", "CSV", "Vega-Lite", "provenance"):
+            tab.keyboard.press("Tab")
+            assert tab.evaluate("document.activeElement.textContent") == said
+        lines = panel.locator("pre")
+        for k in range(lines.count()):
+            tab.keyboard.press("Tab")
+            tab.keyboard.press("Enter")
+            assert tab.evaluate("document.activeElement.className").startswith("copybtn")
+            assert pasted(tab) == lines.nth(k).inner_text().strip()
+        assert faults == []
+
+
+def test_panels_are_left_out_in_print(book, chromium):
+    with opened(chromium, page(book, "results")) as (tab, _):
+        assert tab.locator("details.reuse").first.is_visible()
+        tab.emulate_media(media="print")
+        assert tab.locator("details.reuse").first.is_hidden()
+
+
+def test_a_chapter_may_take_over_what_a_notebook_showed(book):
+    write_pages(book, {"prose": "# Prose\n```{paper-figure} fig-run\nNow here.\n```\n"})
+    done = build(book)
+    assert done.returncode == 0, done.stderr
+    assert "Figure 4 Now here." in text_of(book, "prose")
+    assert "fig-run in Prose" in text_of(book, "figures")
+    assert "Figure 4 Recall of five emotions, as" in text_of(book, "executed/06-films")
+    write_pages(book, {"prose": PAGES["prose"]})
+    assert build(book).returncode == 0
+    assert "fig-run in A stage" in text_of(book, "figures")
 
 
 def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
@@ -241,13 +344,14 @@ def test_what_an_instrument_was_measured_at_is_cited_by_name(book):
 @pytest.mark.parametrize("name", ["index", "results", "executed/06-films", "prose"])
 def test_pages_live_without_a_network(book, chromium, name):
     with opened(chromium, page(book, name)) as (tab, faults):
-        charts = tab.locator("figure.paper-figure:has(script.chart-spec)")
+        charts = tab.locator("figure.paper-figure:has([data-spec])")
         for k in range(charts.count()):
+            charts.nth(k).scroll_into_view_if_needed()
             charts.nth(k).locator("svg.marks").wait_for(timeout=20_000)
             assert charts.nth(k).get_attribute("data-live") == "true"
             described = charts.nth(k).locator(".vega-embed").get_attribute("aria-label")
             assert described in ALT.values()
-        assert charts.count() == {"results": 2, "executed/06-films": 1}.get(name, 0)
+        assert charts.count() == {"results": 2, "executed/06-films": 2}.get(name, 0)
         assert faults == []
 
 
@@ -261,7 +365,7 @@ def test_mathematics_is_set_without_a_network(book, chromium):
 def test_pictures_stay_where_scripts_are_off(book, chromium, name):
     with opened(chromium, page(book, name), javascript=False) as (tab, faults):
         pictures = tab.locator("figure.paper-figure img")
-        assert pictures.count() == {"results": 3, "executed/06-films": 1}[name]
+        assert pictures.count() == {"results": 3, "executed/06-films": 2}[name]
         for k in range(pictures.count()):
             assert pictures.nth(k).bounding_box()["width"] > 100
         assert faults == []
@@ -294,7 +398,8 @@ def test_a_notebook_page_is_light_though_the_notebook_holds_its_pictures(book):
     shown = page(book, "executed/06-films").read_text()
     assert "data:image/svg+xml;base64," in notebook.read_text()
     assert "data:image/svg+xml;base64," not in shown
-    assert 'src="../../_images/' in shown
+    assert 'src="../../figures/fig-recall.svg"' in shown
+    assert len(shown) < 60_000
 
 
 def test_a_changed_number_rebuilds_the_pages_that_cite_it(book):

@@ -253,15 +253,18 @@ def test_a_figure_shows_itself_in_a_notebook(saved):
     assert 'class="paper-figure"' in shown
     assert "data:image/svg+xml;base64," in shown
     assert 'alt="Recall of &quot;five&quot; emotions."' in shown
-    assert shown.count("</script>") == 1
+    assert 'data-name="fig-recall"' in shown
+    assert str(saved.folder) not in repr(saved)
 
 
-def test_a_specification_cannot_close_its_script(study):
-    table = tables.claims().assign(text="</script><script>alert(1)</script>")
+def test_the_command_of_a_stage_is_kept_with_its_figures(study, monkeypatch):
+    monkeypatch.setenv("EXE_COMMAND", "exe stage 07-claims --study demo")
+    table = tables.claims()
     saved = figures.save(
         figures.claims_chart(table), "fig-claims", study=study, data=table, alt="Claims."
     )
-    assert saved._repr_html_().count("</script>") == 1
+    about = json.loads(saved.path("provenance.json").read_text())
+    assert about["command"] == "exe stage 07-claims --study demo"
 
 
 @pytest.mark.parametrize("name", ["recall", "fig-", "fig-Recall", "fig-a/b", "fig-a b"])

@@ -1,7 +1,7 @@
 """The bundle of a figure: picture files, data, specification and provenance, under one name.
 
 A figure is written whole or not at all, and lies in `results/<study>/figures/`; the book cites
-it by its name. In a notebook the returned object shows itself, live where scripts run.
+it by its name. In a notebook the returned object shows itself, and so the book finds it there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,6 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300
 PAGE_PX = 640
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
-CHART_FILES = ("svg", "png", "pdf", "csv", "vl.json", "provenance.json")
-SHEET_FILES = ("jpg", "png", "csv", "provenance.json")
 
 
 class FigureError(ValueError):
@@ -56,7 +54,7 @@ class Figure:
     """
 
     name: str
-    folder: Path
+    folder: Path = field(repr=False)  # an executed notebook names no folder of its machine
     alt: str
 
     def path(self, suffix: str) -> Path:
@@ -68,15 +66,7 @@ class Figure:
         kind, suffix = ("image/svg+xml", "svg") if chart else ("image/jpeg", "jpg")
         picture = base64.b64encode(self.path(suffix).read_bytes()).decode()
         shown = f'<img src="data:{kind};base64,{picture}" alt="{html.escape(self.alt)}">'
-        live = embedded_spec(self.path("vl.json")) if chart else ""
-        frame = "chart" if chart else "sheet"
-        return f'<figure class="paper-figure"><div class="{frame}">{shown}{live}</div></figure>'
-
-
-def embedded_spec(path: Path) -> str:
-    """Make the script element from which a page draws a chart live."""
-    spec = path.read_text(encoding="utf-8").replace("</", "<\\/")
-    return f'<script type="application/json" class="chart-spec">{spec}</script>'
+        return f'<figure class="paper-figure" data-name="{self.name}">{shown}</figure>'
 
 
 def save(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,9 +15,6 @@ from exe_core.figures.bundle import VEGA_LITE
 STATIC = Path(__file__).parent / "static"
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 MATHJAX = "mathjax/tex-svg-full.js"
-EMBEDDED = re.compile(
-    r'src="data:image/(?P<kind>svg\+xml|jpeg|png);base64,(?P<content>[A-Za-z0-9+/=\s]+)"'
-)
 THEBE = ("init_thebe_core", "update_thebe_context")
 
 
@@ -57,26 +51,36 @@ def without_thebe(app: Sphinx, config: Config) -> None:
                 app.disconnect(listener.id)
 
 
-def lift_pictures(
-    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
-) -> None:
-    """Move the pictures inside a notebook's outputs to files, loaded when they come into view."""
-
-    def lifted(found: re.Match[str]) -> str:
-        content = base64.b64decode(found["content"])
-        name = f"_images/{hashlib.sha256(content).hexdigest()[:16]}.{found['kind'].split('+')[0]}"
-        (Path(app.outdir) / "_images").mkdir(exist_ok=True)
-        (Path(app.outdir) / name).write_bytes(content)
-        return f'src="{context["pathto"](name, resource=True)}" loading="lazy"'
-
-    if "body" in context:
-        context["body"] = EMBEDDED.sub(lifted, context["body"])
-
-
 def add_charts(
     app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
 ) -> None:
-    """Load the chart scripts on the pages that hold a chart."""
-    if 'class="chart-spec"' in context.get("body", ""):
+    """Load the chart scripts on the pages that hold a chart, the panels' on those with one."""
+    body = context.get("body", "")
+    if 'class="reuse"' in body:
+        app.add_js_file("panel.js", loading_method="defer")
+    if 'class="chart"' in body:
         app.add_js_file(VEGA, loading_method="defer")
         app.add_js_file("charts.js", loading_method="defer")
+
+
+def write_bundles(app: Sphinx, fault: Exception | None) -> None:
+    """Write the files of every figure and table, once each, under their permanent names.
+
+    The specification of a chart is written as a script, too: a page opened from disk may load
+    scripts and nothing else.
+    """
+    if fault or app.builder.format != "html":
+        return
+    for shown in app.env.get_domain("paper").homes().values():
+        for suffix, source in shown.files.items():
+            content = source.encode() if isinstance(source, str) else source.read_bytes()
+            _write(Path(app.outdir) / shown.address(suffix), content)
+            if suffix == "vl.json":
+                script = b'paperChart("%s",%s);\n' % (shown.label.encode(), content)
+                _write(Path(app.outdir) / shown.address("js"), script)
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

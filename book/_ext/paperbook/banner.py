@@ -6,6 +6,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from exe_core.config import load_study
+from paperbook.shown import EXECUTED
 
 SYNTHETIC = (
     "The faces, photos and films behind the results on this page are synthetic: a program drew "
@@ -16,7 +17,6 @@ MIXED = (
     "faces, photos and films that a program drew, and support statements about the method, none "
     "about real faces or people."
 )
-EXECUTED = "book/executed/"
 
 
 def say_if_synthetic(app: Sphinx, doctree: nodes.document) -> None:

@@ -6,39 +6,44 @@ from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from exe_core.config import load_study, studies
-from exe_core.figures.bundle import embedded_spec
+from paperbook.panel import Reuse
+from paperbook.pictures import figure_of, shown_figure
 from paperbook.results import ResultError, Results
+from paperbook.shown import Shown
 
 TRAITS = ("world", "real", "photos", "films", "claims", "sentiment")
-NAMES = {"vl.json": "Vega-Lite", "provenance.json": "provenance"}
 
 
 class Cited(SphinxDirective):
-    """What the directives for figures and tables share."""
+    """What the directives for figures and tables share: a label, a caption, a panel below."""
 
     required_arguments = 1
     has_content = True
-    label_prefix = ""
-    """Keeps the labels of another study's figures apart from those of the book's own."""
 
     def run(self) -> list[nodes.Node]:
         """Make the nodes; a result that is not there is an error at this line."""
         study, _, name = self.arguments[0].rpartition("/")
-        self.label_prefix = f"{study}-" if study else ""
+        prefix = f"{study}-" if study else ""  # keeps labels of other studies apart
         try:
-            node = self.made(Results.cited(self.env, study), name)
+            node = self.made(Results.cited(self.env, study), name, prefix=prefix)
         except ResultError as fault:
             raise self.error(f"{self.name} {self.arguments[0]}: {fault}") from None
         self.set_source_info(node)
+        label = self.options["name"]
         self.add_name(node)
-        return [node]
+        shown = self.shown(node, label=label)
+        self.env.get_domain("paper").add(shown)
+        return [node, Reuse(docname=shown.docname, anchor=shown.anchor)]
 
-    def made(self, results: Results, name: str) -> nodes.Element:
-        """Make the node of this figure or table."""
+    def made(self, results: Results, name: str, *, prefix: str) -> nodes.Element:
+        """Make the node of this figure or table, and set the option `name` if it is not given."""
+        raise NotImplementedError
+
+    def shown(self, node: nodes.Element, *, label: str) -> Shown:
+        """Say what can be had of it."""
         raise NotImplementedError
 
     def caption(self) -> list[nodes.Node]:
@@ -50,49 +55,22 @@ class Cited(SphinxDirective):
 
 
 class PaperFigure(Cited):
-    """A figure of the study: numbered, with alt text, downloads and provenance.
+    """A figure of the study: numbered, with alt text and a panel to cite and reuse it.
 
     The argument is its name, ``fig-recall`` or ``real/fig-recall``; the content its caption.
     """
 
     option_spec: ClassVar = {"name": directives.unchanged}
 
-    def made(self, results: Results, name: str) -> nodes.figure:
-        """Build a figure node around the picture and, for a chart, its specification."""
-        about = results.provenance(name)
-        self.options.setdefault("name", f"{self.label_prefix}{name}")
-        is_chart = "vl.json" in about["files"]
-        picture = results.figure_file(name, "svg" if is_chart else "jpg")
-        shown = nodes.container(classes=["chart"] if is_chart else ["sheet"])
-        shown += nodes.image(uri=results.uri(picture), alt=about["alt"])
-        if is_chart:
-            spec = embedded_spec(results.figure_file(name, "vl.json"))
-            shown += nodes.raw("", spec, format="html")
-        figure = nodes.figure("", shown, classes=["paper-figure"])
-        figure += nodes.caption("", "", *self.caption())
-        figure += nodes.legend("", self._reuse(results, name, about))
-        return figure
+    def made(self, results: Results, name: str, *, prefix: str) -> nodes.figure:
+        """Build a figure node around the picture."""
+        self.options.setdefault("name", f"{prefix}{name}")
+        self.results, self.figure = results, name
+        return figure_of(results, name, label=self.options["name"], caption=self.caption())
 
-    def _reuse(self, results: Results, name: str, about: dict) -> nodes.paragraph:
-        line = nodes.paragraph(classes=["reuse"])
-        for suffix in about["files"]:
-            line += addnodes.download_reference(
-                "",
-                "",
-                nodes.inline("", NAMES.get(suffix, suffix.upper())),
-                reftarget=results.uri(results.figure_file(name, suffix)),
-                refdoc=self.env.docname,
-                refdomain="",
-                reftype="download",
-            )
-            line += nodes.Text(" ")
-        commit = (about["commit"] or "unknown")[:8]
-        line += nodes.inline(
-            "",
-            f"study {about['study']} · commit {commit} · seed {about['seed']} · {about['device']}",
-            classes=["origin"],
-        )
-        return line
+    def shown(self, node: nodes.Element, *, label: str) -> Shown:
+        """Say what can be had of the figure."""
+        return shown_figure(self.results, self.figure, label=label, node=node)
 
 
 class When(SphinxDirective):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,10 @@ import pandas as pd
 from sphinx.environment import BuildEnvironment
 
 from exe_core.config import ConfigError, Study, load_study, studies
+from exe_core.record import digest
 
 UNDEFINED = "n/a"
+DOT = " \N{MIDDLE DOT} "
 
 
 class ResultError(Exception):
@@ -83,14 +84,46 @@ class Results:
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table: parquet of a study, CSV of an instrument."""
-        if self.study is None:
-            return pd.read_csv(io.BytesIO(self._read(self.folder / f"{name}.csv")))
-        path = self.study.table(name) if self._own else self.folder / f"{name}.parquet"
-        return pd.read_parquet(io.BytesIO(self._read(path)))
+        content = io.BytesIO(self._read(self._table_file(name)))
+        return pd.read_csv(content) if self.study is None else pd.read_parquet(content)
 
-    def uri(self, path: Path) -> str:
-        """Say where a file lies as Sphinx wants it: from the root of the book."""
-        return "/" + Path(os.path.relpath(path, self.env.srcdir)).as_posix()
+    def _table_file(self, name: str) -> Path:
+        if self.study is None:
+            return self.folder / f"{name}.csv"
+        return self.study.table(name) if self._own else self.folder / f"{name}.parquet"
+
+    def origin(self, about: dict[str, object]) -> str:
+        """Say in a line where a result comes from, by its provenance."""
+        commit = str(about.get("commit") or "unknown")
+        parts = [f"study {about['study']}"] if "study" in about else []
+        parts += [f"commit {commit[:8]}{'+' * commit.endswith('+')}"]
+        parts += [f"seed {about['seed']}"] if "seed" in about else []
+        parts += [str(about[part]) for part in ("device", "machine") if part in about]
+        return DOT.join(parts)
+
+    def table_origin(self, name: str) -> str:
+        """Say in a line where a table comes from, and which one it is to the byte."""
+        path = self._table_file(name)
+        about = self._kept()
+        if about:
+            origin = self.origin(about)
+        elif self.study is not None:
+            origin = f"study {self.name}{DOT}seed {self.study.seed}"
+        else:
+            origin = self.name
+        return f"{origin}{DOT}{path.name}, SHA-256 {digest(path)[:12]}"
+
+    def command(self, about: dict[str, object]) -> str:
+        """Say which command makes a result again; nothing where it is not known."""
+        made = about.get("command") or self._kept().get("command")
+        if made or self.study is None:
+            return str(made or "")
+        return f"make book STUDY={self.name}" + " DATA=<folder>" * (self.study.kind == "real")
+
+    def _kept(self) -> dict[str, object]:
+        """Read the provenance that lies with what is frozen."""
+        path = self.folder / "provenance.json"
+        return json.loads(self._read(path)) if path.is_file() else {}
 
     def _read(self, path: Path) -> bytes:
         self.env.note_dependency(str(path))

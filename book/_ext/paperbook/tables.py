@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import re
 from collections.abc import Iterable
 from typing import ClassVar
@@ -12,8 +10,10 @@ import pandas as pd
 from docutils import nodes
 from docutils.parsers.rst import directives
 
+from paperbook.citing import latex_table
 from paperbook.directives import Cited
 from paperbook.results import ResultError, Results, formatted, interval
+from paperbook.shown import Shown
 
 NEXT = re.compile(r",(?=\s*(?:est\(\w+\)|\w+)\s*(?:[=:,]|$))")  # a heading may hold a comma
 COLUMN = re.compile(
@@ -25,7 +25,7 @@ LONG = 30
 
 
 class PaperTable(Cited):
-    """Chosen rows and columns of a table of the study, with a caption and their CSV.
+    """Chosen rows and columns of a table of the study, with a caption and a panel to reuse it.
 
     The argument is the table's name, ``metrics`` or ``real/metrics``; the content its caption.
     ``:columns:`` lists ``column = Heading : format`` with commas between; ``est(column)`` adds the
@@ -42,17 +42,37 @@ class PaperTable(Cited):
         "across": directives.unchanged,
     }
 
-    def made(self, results: Results, name: str) -> nodes.table:
+    def made(self, results: Results, name: str, *, prefix: str) -> nodes.table:
         """Build a table node of the written cells."""
-        self.options.setdefault("name", f"{self.label_prefix}tab-{name}")
-        rows = self._rows(results.table(name))
-        cells = self._cells(rows)
-        title = nodes.title("", "", *self.caption(), nodes.Text(" "), _csv(rows, name))
-        group = nodes.tgroup(cols=len(cells.columns))
-        group += [nodes.colspec(colwidth=1) for _ in cells.columns]
-        group += nodes.thead("", _row(cells.columns))
-        group += nodes.tbody("", *(_row(row) for row in cells.itertuples(index=False)))
+        self.options.setdefault("name", f"{prefix}tab-{name}")
+        self.results, self.table = results, name
+        self.rows = self._rows(results.table(name))
+        self.cells = self._cells(self.rows)
+        title = nodes.title("", "", *self.caption())
+        group = nodes.tgroup(cols=len(self.cells.columns))
+        group += [nodes.colspec(colwidth=1) for _ in self.cells.columns]
+        group += nodes.thead("", _row(self.cells.columns))
+        group += nodes.tbody("", *(_row(row) for row in self.cells.itertuples(index=False)))
         return nodes.table("", title, group, classes=["paper-table"])
+
+    def shown(self, node: nodes.Element, *, label: str) -> Shown:
+        """Say what can be had: the rows with all their columns, and the cells as LaTeX."""
+        caption = node[0].astext()
+        return Shown(
+            kind="table",
+            label=label,
+            anchor=node["ids"][0],
+            docname=self.env.docname,
+            title=caption,
+            alt="",
+            study=self.results.name,
+            origin=self.results.table_origin(self.table),
+            command=self.results.command({}),
+            files={
+                "csv": self.rows.to_csv(index=False, lineterminator="\n"),
+                "tex": latex_table(self.cells, label=label, caption=caption),
+            },
+        )
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         where, sort = self.options.get("where"), self.options.get("sort", "")
@@ -121,13 +141,3 @@ def _row(cells: Iterable[str]) -> nodes.row:
             for cell in cells
         ),
     )
-
-
-def _csv(rows: pd.DataFrame, name: str) -> nodes.raw:
-    """Carry the shown rows whole, all columns, in the link itself: no file beside the page."""
-    content = base64.b64encode(rows.to_csv(index=False).encode()).decode()
-    link = (
-        f'<a class="reuse" download="{html.escape(name)}.csv" '
-        f'href="data:text/csv;base64,{content}">CSV</a>'
-    )
-    return nodes.raw("", link, format="html")
