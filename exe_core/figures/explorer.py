@@ -75,7 +75,7 @@ def save(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     labels, told = labels_of(rows), []
-    film_of = faces["item_id"].str.rpartition(":")[0]
+    read = _placed(faces[faces["is_primary"]])
     for k, film in enumerate(films[films["film_id"].isin(rows["film_id"])].to_dict("records")):
         film_id, name = film["film_id"], f"film-{k:02d}"
         own = rows[rows["film_id"] == film_id]
@@ -86,7 +86,9 @@ def save(
             smoothing_s=smoothing_s[film_id],
         )
         if study.kind == "world":
-            content["faces"] = _write_faces(faces[film_of == film_id], folder / f"{name}.webp")
+            content["faces"] = _write_faces(
+                read[read["film_id"] == film_id], folder / f"{name}.webp"
+            )
         _write(content, folder / f"{name}.js")
         told.append(
             {"id": film_id, "file": name, "title": film["title"], "genre": _plain(film["genre"])}
@@ -162,11 +164,14 @@ def _letters(predicted: pd.Series, labels: list[str]) -> str:
     return "".join(letter.get(label, ".") for label in predicted)
 
 
+def _placed(faces: pd.DataFrame) -> pd.DataFrame:
+    place = faces["item_id"].str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
+    return faces.assign(film_id=place[0], frame=place[1].astype(int))
+
+
 def _write_faces(faces: pd.DataFrame, path: Path) -> dict[str, Any]:
     """Put the faces of a film into one picture, and say which frames they are of."""
-    of_frame = faces["item_id"].str.rpartition(":")[2].astype(int).rename("frame")
-    read = faces[["path"]].assign(frame=of_frame)[faces["is_primary"]].sort_values("frame")
-    kept = read.iloc[:: math.ceil(len(read) / MAX_FACES) or 1]
+    kept = faces.sort_values("frame").iloc[:: math.ceil(len(faces) / MAX_FACES) or 1]
     n_rows = max(1, math.ceil(len(kept) / FACES_IN_ROW))
     picture = Image.new("RGB", (FACE_PX * FACES_IN_ROW, FACE_PX * n_rows))
     for k, name in enumerate(kept["path"]):
