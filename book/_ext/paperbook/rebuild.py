@@ -9,7 +9,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from exe_core.config import ROOT, Study, load_study, studies
+from exe_core.config import ROOT, Study, load_study
 
 
 class Rebuild(SphinxDirective):
@@ -28,18 +28,21 @@ class Rebuild(SphinxDirective):
             lines = [line for asked in self.arguments for line in self._lines(asked)]
         except (ValueError, OSError) as fault:
             raise self.error(f"rebuild: {fault}") from None
+        if not lines:
+            return []
         code = "\n".join(dict.fromkeys(lines))
         block = nodes.literal_block(code, code, language="bash", classes=["rebuild"])
         return [nodes.rubric("", "Rebuild this"), block]
 
     def _lines(self, asked: str) -> list[str]:
         name, _, notebook = asked.rpartition("/")
-        if name or notebook in studies():
-            study = load_study(name or notebook)
-            return [_make(study), *([_stage(notebook, {"study": study.name})] if name else [])]
-        if (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
-            return self._own(notebook)
-        return [self._command(notebook)]
+        is_stage = (ROOT / "notebooks" / f"{notebook}.ipynb").is_file()
+        if name and not is_stage:
+            raise ValueError(f"no notebook {notebook!r}")
+        if name:
+            study = load_study(name)
+            return [_make(study), _stage(notebook, {"study": study.name})]
+        return self._own(notebook) if is_stage else [self._command(notebook)]
 
     def _own(self, notebook: str) -> list[str]:
         """Say how a stage of the book's study was run, if it was."""
@@ -49,12 +52,13 @@ class Rebuild(SphinxDirective):
             return []
         self.env.note_dependency(str(executed))
         metadata = json.loads(executed.read_text(encoding="utf-8"))["metadata"]
-        return [_make(study), _stage(notebook, metadata["papermill"]["parameters"])]
+        given = {"study": study.name, **metadata["papermill"]["parameters"]}  # files sort them
+        return [_make(study), _stage(notebook, given)]
 
     def _command(self, frozen: str) -> str:
         path = Path(self.env.srcdir) / "data" / "frozen" / frozen / "provenance.json"
         if not path.is_file():
-            raise ValueError(f"{frozen} is no notebook, no study and not in data/frozen")
+            raise ValueError(f"{frozen} is no notebook, and not in data/frozen")
         self.env.note_dependency(str(path))
         about = json.loads(path.read_text(encoding="utf-8"))
         if "command" not in about:
