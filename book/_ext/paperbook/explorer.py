@@ -39,7 +39,7 @@ class Explorer(SphinxDirective):
             self.env.note_dependency(str(path))
         if not origin.is_file():
             raise self.error(
-                f"explorer: {study.name} has no {origin.name}: run what makes it first"
+                f"{study.name} has no files of the explorer: run the stage of films first"
             )
         about = json.loads(origin.read_text(encoding="utf-8"))
         made_of = f"study {study.name} · commit {(about['commit'] or 'unknown')[:8]} · seed "

@@ -1,0 +1,497 @@
+"""The explorer as a reader uses it: in a browser, from disk, with the numbers of the tables."""
+
+import base64
+import json
+import re
+import shutil
+from urllib.parse import parse_qs
+
+import numpy as np
+import pandas as pd
+import pytest
+import sample_tables
+from browser import PHONE, opened
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from test_book_ext import build, lay_out, page, text_of
+
+from exe_core import films as film_measures
+from exe_core.config import ROOT, load_study
+from exe_core.figures import explorer
+from exe_core.findings import selections
+from exe_core.footage import courses
+from exe_core.footage.timelines import timeline
+from exe_core.schema import FIVE, prob_columns
+
+RUNS = ("exe", "fer2013", "rafdb")
+N_FRAMES, EVERY = 30, 100
+CRIME = "film01"
+NO_FACES = "film07"
+SCRIPTED = '<img src=x onerror="document.title=1"> & "Sons"'
+
+
+def make_tables(folder, *, seed=5):
+    """Make eight films of four genres: some frames have no face, one film has none at all."""
+    rng = np.random.default_rng(seed)
+    films = sample_tables.films(8)
+    films.loc[0, "title"] = SCRIPTED
+    frames = pd.DataFrame(
+        [(film, k * EVERY, k * 4.0) for film in films["film_id"] for k in range(N_FRAMES)],
+        columns=["film_id", "frame", "time_s"],
+    )
+    seen = (rng.random(len(frames)) < 0.8) & (frames["film_id"] != NO_FACES)
+    frames["n_faces"] = seen.astype(int)
+    items = frames["film_id"] + ":" + frames["frame"].astype(str).str.zfill(6)
+    predictions = []
+    for run in RUNS:
+        probs = rng.dirichlet(np.full(len(FIVE), 0.4), size=seen.sum())
+        table = pd.DataFrame(probs, columns=prob_columns(FIVE))
+        chosen = [FIVE[k] for k in probs.argmax(axis=1)]
+        predictions.append(
+            table.assign(run_id=run, item_id=items[seen].to_list(), predicted=chosen)
+        )
+    faces = pd.DataFrame({"item_id": items[seen], "is_primary": True})
+    faces["path"] = [str(write_face(folder, item)) for item in faces["item_id"]]
+    truth = pd.DataFrame({"item_id": items, "label_true": np.where(seen, "happy", None)})
+    predictions = pd.concat(predictions, ignore_index=True)
+    return {
+        "films": films,
+        "rows": timeline(frames, predictions, labels=FIVE),
+        "faces": faces,
+        "summary": film_measures.coverage(
+            film_measures.summarise(frames, predictions, labels=FIVE)
+        ),
+        "truth": truth,
+        "events": sample_tables.events(),
+    }
+
+
+def write_face(folder, item):
+    """Write a face that tells its frame by its shade of gray."""
+    shade = 20 + 7 * (int(item.rpartition(":")[2]) // EVERY)
+    path = folder / f"{item.replace(':', '-')}.png"
+    Image.fromarray(np.full((96, 96, 3), shade, np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def study(home):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXE_HOME", str(home))
+        yield load_study("demo", statistics={"n_bootstrap": 100})
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory, study):
+    made = make_tables(tmp_path_factory.mktemp("faces"))
+    chance = {"statistics": study.statistics, "seed": study.seed}
+    made["shares"] = selections.shares(made["summary"], made["films"], **chance)
+    made["differences"] = selections.differences(made["summary"], made["films"], **chance)
+    by_film = made["rows"].groupby("film_id")
+    made["smoothing_s"] = {name: courses.smoothing_s(own) for name, own in by_film}
+    return made
+
+
+@pytest.fixture(scope="module")
+def bundle(study, tables):
+    return saved(study, tables)
+
+
+def saved(study, tables):
+    rest = {name: table for name, table in tables.items() if name not in ("films", "rows")}
+    return explorer.save(study, tables["films"], tables["rows"], **rest)
+
+
+@pytest.fixture(scope="module")
+def site(bundle, tmp_path_factory):
+    """Lay the page out as the book does, without the book."""
+    folder = tmp_path_factory.mktemp("site")
+    own = ROOT / "book" / "_ext" / "paperbook"
+    shutil.copytree(own / "static" / "explorer", folder / "explorer")
+    shutil.copytree(bundle, folder / "bundle")
+    names = ("bundle", "course", "view", "marks", "shares", "film", "page")
+    scripts = "".join(f'<script defer src="explorer/{name}.js"></script>' for name in names)
+    (folder / "page.html").write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width"><link rel="stylesheet" href="explorer/explorer.css">'
+        + scripts
+        + (own / "explorer.html").read_text().replace("{bundle}", "bundle")
+    )
+    return folder / "page.html"
+
+
+@pytest.fixture(scope="module")
+def window(site, chromium):
+    with opened(chromium, site) as (tab, faults):
+        yield tab, faults
+
+
+@pytest.fixture
+def tab(window, site):
+    tab, faults = window
+    tab.mouse.move(0, 0)
+    tab.goto("about:blank")
+    tab.goto(site.as_uri())
+    ready(tab)
+    yield tab
+    assert faults == []
+
+
+def ready(tab):
+    tab.locator("#film-explorer[data-live]").wait_for(timeout=20_000)
+    tab.wait_for_function("document.querySelectorAll('[data-part=frame-rows] tr').length")
+
+
+def part(tab, name):
+    return tab.locator(f'[data-part="{name}"]')
+
+
+def shown_shares(tab):
+    """Read the table of shares: label -> the cells of A, B and A - B."""
+    rows = part(tab, "share-table").locator("tbody tr").all()
+    cells = [row.locator("th, td").all_inner_texts() for row in rows]
+    return {label: rest for label, *rest in cells}
+
+
+def same(cell, row, *, of):
+    """Tell whether a cell writes an estimate of a table, to the decimal that it shows."""
+    expected = [row[of]] if pd.isna(row["low"]) else [row[of], row["low"], row["high"]]
+    shown = [float(x) for x in re.findall(r"-?[\d.]+", cell.replace("−", "-"))]
+    assert len(shown) == len(expected), cell
+    return shown == pytest.approx([100 * value for value in expected], abs=0.056)
+
+
+def rows_by_label(table, **wanted):
+    for column, value in wanted.items():
+        table = table[table[column].isna() if value is None else table[column] == value]
+    return {row["label"]: row for row in table.to_dict("records")}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.integers(0, 20))
+def test_packing_moves_no_face_over_a_threshold(probabilities, twentieths):
+    packed = base64.b64decode(explorer.packed(np.array([probabilities])))
+    kept = np.frombuffer(packed, "<u2") / explorer.GRID
+    threshold = twentieths / 20
+    assert np.allclose(kept, probabilities, atol=1 / explorer.GRID)
+    assert ((kept >= threshold) == (np.array(probabilities) >= threshold)).all()
+
+
+def test_the_bundle_says_what_it_is_made_of(bundle):
+    about = json.loads((bundle / "provenance.json").read_text())
+    there = {path.name for path in bundle.iterdir()} - {"provenance.json"}
+    assert set(about["files"]) == there
+    assert {"index.js", "film-00.js", "film-00.webp"} <= there
+    assert about["study"] == "demo"
+
+
+def test_a_bundle_is_written_anew_and_holds_no_file_of_before(study, tables, bundle):
+    fewer = tables | {"films": tables["films"].head(2)}
+    (bundle / "film-99.js").write_text("of before")
+    written = saved(study, fewer)
+    assert {path.stem for path in written.glob("*.js")} == {"index", "film-00", "film-01"}
+    saved(study, tables)
+
+
+def test_faces_of_real_films_are_not_shown(home, tables, monkeypatch):
+    monkeypatch.setenv("EXE_HOME", str(home / "real"))
+    written = saved(load_study("real"), tables)
+    assert list(written.glob("*.js"))
+    assert not list(written.glob("*.webp"))
+    assert '"faces"' not in (written / "film-00.js").read_text()
+
+
+def test_a_picture_of_faces_is_small_and_in_the_order_of_the_frames(bundle, tables):
+    text = (bundle / "film-01.js").read_text()
+    told = json.loads(text.partition(",")[2].removesuffix(");\n"))["faces"]
+    own = tables["rows"].query("film_id == @CRIME and run_id == 'exe' and n_faces > 0")
+    assert told["frame"] == own["frame"].tolist()
+    with Image.open(bundle / told["picture"]) as picture:
+        for k, frame in enumerate(told["frame"]):
+            x, y = (k % told["in_row"] + 0.5) * told["px"], (k // told["in_row"] + 0.5) * told["px"]
+            shade = picture.convert("L").getpixel((int(x), int(y)))
+            assert shade == pytest.approx(20 + 7 * frame / EVERY, abs=4)
+    assert (bundle / told["picture"]).stat().st_size < 30_000
+
+
+def test_shares_and_differences_are_those_of_the_tables(tab, tables):
+    tab.select_option("[name=a-run] >> nth=0", "rafdb")
+    tab.select_option("[name=b-run] >> nth=0", "exe")
+    for genre in (None, "crime"):
+        for side in "ab":
+            tab.select_option(f"[name={side}-genre]", genre or "")
+        shown = shown_shares(tab)
+        first = rows_by_label(tables["shares"], run_id="rafdb", genre=genre)
+        second = rows_by_label(tables["shares"], run_id="exe", genre=genre)
+        gap = rows_by_label(  # the study has this pair the other way round
+            tables["differences"],
+            run_id="exe",
+            other_run_id="rafdb",
+            genre=genre,
+            other_genre=genre,
+        )
+        for label in FIVE:
+            turned = {
+                "difference": -gap[label]["difference"],
+                "low": -gap[label]["high"],
+                "high": -gap[label]["low"],
+            }
+            a, b, difference = shown[label]
+            assert same(a, first[label], of="value")
+            assert same(b, second[label], of="value")
+            assert same(difference, turned, of="difference")
+
+
+def test_genres_of_one_model_are_compared_with_an_interval(tab, tables):
+    for side, genre in (("a", "comedy"), ("b", "crime")):
+        tab.select_option(f"[name={side}-run] >> nth=0", "exe")
+        tab.select_option(f"[name={side}-genre]", genre)
+    gap = rows_by_label(
+        tables["differences"], run_id="exe", genre="comedy", other_run_id="exe", other_genre="crime"
+    )
+    shown = shown_shares(tab)
+    for label in FIVE:
+        assert same(shown[label][2], gap[label], of="difference")
+        assert "[" in shown[label][2]
+    listed = part(tab, "share-films").locator("th").all_inner_texts()
+    both = tables["films"]["genre"].isin(["comedy", "crime"])
+    assert listed == tables["films"].loc[both, "title"].tolist()
+
+
+def test_films_that_were_picked_are_averaged_and_have_no_interval(tab, tables):
+    tab.locator("details >> nth=0").locator("summary").click()
+    for film in ("film02", "film03", "film06"):
+        tab.uncheck(f"[name=a-film][value={film}]")
+    own = tables["summary"].query("run_id == 'exe'").set_index("film_id")
+    own = own.drop(index=["film02", "film03", "film06"])
+    mean = own.groupby("label")["share_of_faces"].mean()
+    for label, cells in shown_shares(tab).items():
+        assert cells[0] == f"{100 * mean[label]:.1f}%"
+        assert "[" not in cells[2]
+    assert "no interval of this difference" in part(tab, "share-note").inner_text()
+    assert "over 4 films" in part(tab, "share-note").inner_text()
+
+
+def asked(tab, film, run, **options):
+    """Ask the page's own functions for a course and shares of a film."""
+    return tab.evaluate(
+        """async ([film, run, options]) => {
+            const folder = document.getElementById("film-explorer").dataset.bundle;
+            const content = await explorer.load(folder, film);
+            const read = explorer.unpack(content, run);
+            return {
+                course: explorer.course.course(content, read, options),
+                times: explorer.course.times(content, options.width),
+                ...explorer.course.shares(read, options.threshold),
+            };
+        }""",
+        [film, run, options],
+    )
+
+
+def table_of(values, column):
+    """Turn a table of label, time and values into lists by label, as the page has them."""
+    return np.stack([values.loc[values["label"] == label, column] for label in FIVE])
+
+
+def sure_rows(rows, threshold):
+    """Take the faces out that are read less surely."""
+    unsure = ~(rows[prob_columns(FIVE)].max(axis=1) >= threshold)
+    sure = rows.assign(predicted=rows["predicted"].mask(unsure))
+    sure[prob_columns(FIVE)] = sure[prob_columns(FIVE)].mask(unsure, axis=0)
+    return sure
+
+
+def test_thresholds_and_smoothing_are_as_pandas_computes_them(tab, tables, study):
+    rows = tables["rows"].query("film_id == @CRIME and run_id == 'exe'")
+    for threshold, width in ((0.0, 0.0), (0.0, 13.0), (0.6, 13.0), (0.8, 4.0)):
+        options = {"threshold": threshold, "width": width}
+        sure = sure_rows(rows, threshold)
+        expected = courses.course(
+            sure, smooth_s=width or 1e-6, statistics=study.statistics, seed=study.seed
+        )
+        for measure in ("probability", "share"):
+            got = asked(tab, "film-01", "exe", measure=measure, **options)
+            values = table_of(expected[expected["measure"] == measure], "value")
+            course = np.array(got["course"], dtype=float)
+            assert np.allclose(course, values, atol=2e-4, equal_nan=True)
+        counts = asked(tab, "film-01", "exe", measure="count", **options)
+        so_far = courses.cumulative(rows, confident=threshold)
+        assert (np.array(counts["course"]) == table_of(so_far, "n")).all()
+        assert counts["n"] == sure["predicted"].notna().sum()
+        own = sure["predicted"].value_counts(normalize=True).reindex(FIVE, fill_value=0)
+        assert counts["share"] == pytest.approx(own.tolist())
+
+
+def test_a_film_without_a_threshold_has_the_shares_of_the_table(tab, tables):
+    tab.select_option("[name=film]", CRIME)
+    part(tab, "title-a").get_by_text("exe").wait_for()
+    of_exe = rows_by_label(tables["summary"], film_id=CRIME, run_id="exe")
+    tab.wait_for_function("document.querySelector('[name=film]').value === 'film01'")
+    for row in part(tab, "film-shares").locator("tr").all():
+        label, counted, bounds, *_ = row.locator("th, td").all_inner_texts()
+        own = of_exe[label]
+        assert counted == f"{100 * own['share_of_faces']:.1f}%"
+        assert bounds == f"{100 * own['share_low']:.1f}% to {100 * own['share_high']:.1f}%"
+
+
+def set_slider(tab, name, value):
+    tab.locator(f"[name={name}]").evaluate(
+        "(slider, value) => { slider.value = value;"
+        " slider.dispatchEvent(new Event('input', { bubbles: true })); }",
+        str(value),
+    )
+
+
+def test_the_threshold_leaves_out_faces_that_are_read_less_surely(tab, tables):
+    set_slider(tab, "threshold", 0.7)
+    rows = tables["rows"].query("film_id == 'film00'")
+    for side, run in (("a", "exe"), ("b", "fer2013")):
+        sure = rows[rows["run_id"] == run][prob_columns(FIVE)].max(axis=1) >= 0.7
+        expected = f"{side.upper()}: {run}, {sure.sum()} faces counted"
+        part(tab, f"title-{side}").get_by_text(expected, exact=True).wait_for()
+
+
+def frame_shown(tab):
+    return [part(tab, "frame-words").inner_text(), part(tab, "frame-face").inner_html()]
+
+
+def test_pointing_at_a_time_shows_its_face_and_leaving_the_chart_the_first(tab, tables):
+    at_first = frame_shown(tab)
+    chart = part(tab, "film-b").locator("svg")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    rows = tables["rows"].query("film_id == 'film00' and run_id == 'fer2013'")
+    k = int(np.flatnonzero(rows["n_faces"] > 0)[-3])
+    x = 34 + (box["width"] - 42) * k / (N_FRAMES - 1)
+    tab.mouse.move(box["x"] + x, box["y"] + 60)
+    row = rows.iloc[k]
+    top = row[prob_columns(FIVE)].max()
+    words = part(tab, "frame-words").inner_text()
+    assert f"B {row['predicted']} {np.floor(top * 1e4) / 1e4:.2f}" in words
+    assert "film-00.webp" in part(tab, "frame-face").inner_html()
+    assert frame_shown(tab) != at_first
+    tab.mouse.move(box["x"] + 20, box["y"] - 400)
+    assert frame_shown(tab) == at_first
+    tab.mouse.click(box["x"] + x, box["y"] + 60)
+    assert f"frame={row['frame']}" in tab.url
+
+
+def test_a_frame_without_a_face_says_so(tab, tables):
+    tab.select_option("[name=film]", NO_FACES)
+    tab.wait_for_function(
+        "document.querySelector('[data-part=frame-face]').innerText.includes('no face')"
+    )
+    assert "A no face, B no face" in part(tab, "frame-words").inner_text()
+    assert "n/a" in part(tab, "film-shares").inner_text()
+
+
+def test_the_keyboard_alone_can_go_through_a_film(tab, tables):
+    tab.locator("[name=frame]").focus()
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    assert parse_qs(tab.url.partition("#")[2])["frame"] == [str(3 * EVERY)]
+    told = tab.locator("[name=frame]").get_attribute("aria-valuetext")
+    assert told.startswith("0:12, A ")
+    tab.keyboard.press("End")
+    assert part(tab, "frame-words").inner_text().startswith("1:56, ")
+    tab.locator("[name=measure]").focus()
+    tab.keyboard.press("f")  # the option that begins so
+    assert tab.locator("[name=measure]").input_value() == "count"
+    part(tab, "share-films").locator("button").nth(1).focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("[name=film]").input_value() == CRIME
+    assert tab.evaluate("document.activeElement.name") == "film"
+
+
+def test_every_control_has_a_name_and_can_be_reached(tab):
+    unnamed = """() => [...document.querySelectorAll("select, input, button")]
+        .filter((control) => !(control.labels?.[0] ?? control).textContent.trim())
+        .map((control) => control.outerHTML)"""
+    assert tab.evaluate(unnamed) == []
+    assert tab.locator("[tabindex='-1']").count() == 0
+
+
+def test_a_view_is_linked_by_its_address(tab, site, chromium):
+    tab.select_option("[name=a-run] >> nth=0", "rafdb")
+    tab.select_option("[name=b-genre]", "drama")
+    tab.select_option("[name=film]", CRIME)
+    tab.select_option("[name=measure]", "share")
+    tab.uncheck("[name=label][value=happy]")
+    set_slider(tab, "threshold", 0.5)
+    set_slider(tab, "width", 40)
+    tab.locator("summary >> nth=0").click()
+    tab.uncheck("[name=a-film][value=film02]")
+    tab.wait_for_function(
+        "document.querySelector('[data-part=title-a]').innerText.includes('rafdb')"
+    )
+    tab.locator("[name=frame]").focus()
+    tab.keyboard.press("ArrowRight")
+    with opened(chromium, site) as (other, faults):
+        other.goto(tab.url)
+        other.reload()
+        ready(other)
+        for name in ("share-table", "share-note", "film-shares", "title-a", "frame-words", "width"):
+            assert part(other, name).inner_text() == part(tab, name).inner_text()
+        drawn = "[...document.querySelectorAll('svg')].map((chart) => chart.outerHTML)"
+        assert other.evaluate(drawn) == tab.evaluate(drawn)
+        assert other.url == tab.url
+        assert faults == []
+
+
+def test_going_back_to_a_link_shows_it_and_unknown_names_are_told(tab):
+    tab.evaluate("location.hash = 'a=nobody&b=rafdb&film=film03&threshold=7'")
+    part(tab, "status").get_by_text("This study has no nobody, 7").wait_for()
+    assert tab.locator("[name=a-run] >> nth=0").input_value() == "exe"
+    assert tab.locator("[name=b-run] >> nth=0").input_value() == "rafdb"
+    assert tab.locator("[name=film]").input_value() == "film03"
+
+
+def test_an_event_is_one_click_away(tab):
+    part(tab, "events").locator("button", has_text="1:20 a reunion (happy)").click()
+    assert part(tab, "frame-words").inner_text().startswith("1:20, ")
+
+
+def test_a_title_is_text(tab):
+    assert SCRIPTED in part(tab, "share-films").inner_text()
+    assert tab.locator("img").count() == 0
+
+
+def test_a_phone_needs_no_sideways_scrolling(site, chromium):
+    with opened(chromium, site, size=PHONE) as (tab, faults):
+        ready(tab)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+        widths = "[...document.querySelectorAll('svg')].map((chart) => chart.clientWidth)"
+        assert max(tab.evaluate(widths)) <= PHONE[0]
+        assert faults == []
+
+
+def test_the_page_is_light(bundle):
+    own = ROOT / "book" / "_ext" / "paperbook"
+    code = [own / "explorer.html", *(own / "static" / "explorer").iterdir()]
+    opening = [bundle / "index.js", bundle / "film-00.js", bundle / "film-00.webp"]
+    assert sum(path.stat().st_size for path in [*code, *opening]) < 150_000
+
+
+@pytest.mark.slow
+def test_the_book_has_the_explorer_and_without_films_says_so(home, bundle, tmp_path, chromium):
+    lay_out(tmp_path, {"index": "# Book\n", "explorer": "# Explorer\n:::{explorer}\n:::\n"})
+    shutil.copytree(home, tmp_path / "data")
+    done = build(tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "a program drew them" in text_of(tmp_path, "explorer")
+    for theme in ("light", "dark"):
+        with opened(chromium, page(tmp_path, "explorer"), theme=theme) as (tab, faults):
+            ready(tab)
+            assert tab.locator("svg path.course").count() == 2 * len(FIVE)
+            assert faults == []
+    assert "explorer/page.js" not in page(tmp_path, "index").read_text()
+    shutil.rmtree(tmp_path / "data")
+    assert "demo has no files of the explorer" in build(tmp_path).stderr
+    assert build(tmp_path, "sentiment").returncode == 0
+    assert "This study has no films" in text_of(tmp_path, "explorer")
