@@ -347,6 +347,11 @@ def load_study(name: str, **parts: dict[str, object]) -> Study:
     ------
     ConfigError
         With the key at fault and what is allowed.
+
+    Examples
+    --------
+    >>> load_study("smoke", train={"epochs": 2}).train.epochs
+    2
     """
     path = ROOT / "configs" / f"{name}.yml"
     if not path.is_file():

@@ -58,6 +58,14 @@ def mean(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
     ------
     EnsembleError
         If there is none, or the tables differ in their items, labels, splits or groups.
+
+    Examples
+    --------
+    >>> face = dict(item_id="a", set_name="mine", split="test", group_id="a", label="sad")
+    >>> one = pd.DataFrame([face | {"run_id": "one", "prob_happy": 0.75, "prob_sad": 0.25}])
+    >>> two = pd.DataFrame([face | {"run_id": "two", "prob_happy": 0.5, "prob_sad": 0.5}])
+    >>> mean([one, two], run_id="both")[["run_id", "predicted", "prob_happy"]].values.tolist()
+    [['both', 'happy', 0.625]]
     """
     members, first = _members(predictions)
     labels = schema.labels_of(first)

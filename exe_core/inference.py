@@ -97,6 +97,12 @@ def predict_images(
     ------
     InferenceError
         If an image is not (H, W, 3) uint8.
+
+    Examples
+    --------
+    >>> faces = np.zeros((2, 48, 48, 3), dtype=np.uint8)
+    >>> predict_images(models.load("fer7"), faces).shape
+    (2, 8)
     """
     found = predict(classifier, images, batch_size=batch_size)
     table = pd.DataFrame(found, columns=schema.prob_columns(classifier.labels))

@@ -318,6 +318,11 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
     ------
     ModelError
         If a file is missing or damaged, the network is unknown, or its labels are others.
+
+    Examples
+    --------
+    >>> load("fer7").labels
+    ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
     """
     folder = _ready(folder) if isinstance(folder, str) else folder
     card = read_card(folder)
