@@ -1,0 +1,49 @@
+"""What archives and services read of the project is valid, and says the same everywhere."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+
+import exe_core
+from exe_core.config import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+ZENODO = json.loads((ROOT / ".zenodo.json").read_text())
+BINDER = ROOT / "binder"
+
+
+def test_the_citation_is_valid():
+    program = Path(sys.executable).with_name("cffconvert")
+    command = [program, "--validate", "-i", ROOT / "CITATION.cff"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_archive_has_what_it_needs():
+    needed = {"title", "description", "upload_type", "creators", "license", "version"}
+    assert needed <= ZENODO.keys()
+    assert ZENODO["upload_type"] == "software"
+    assert all(creator["name"] for creator in ZENODO["creators"])
+
+
+def test_version_title_authors_and_licence_agree():
+    assert PROJECT["version"] == exe_core.__version__ == CITATION["version"] == ZENODO["version"]
+    assert CITATION["title"] == ZENODO["title"]
+    assert [a["name"] for a in CITATION["authors"]] == [c["name"] for c in ZENODO["creators"]]
+    assert CITATION["license"] == ZENODO["license"]
+    assert CITATION["license"] in PROJECT["license"]
+
+
+def test_binder_takes_python_and_packages_from_the_project():
+    version = (BINDER / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert f">={version}" in PROJECT["requires-python"]
+    script = BINDER / "postBuild"
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    assert "make setup" in script.read_text()  # which installs requirements.lock, by its hashes
