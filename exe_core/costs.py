@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, its arithmetic, and the time that a face takes here."""
+"""What a network costs: its parameters, its arithmetic, and the time that a face takes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Cost(NamedTuple):
     macs
         Multiply-accumulate operations a face, in convolutions and products of matrices.
     ms_per_face
-        Wall time of the passes alone, in batches, the median.
+        Of the passes alone, in batches, the median: on a processor its own time, summed over
+        threads, as others may use it too; elsewhere wall time.
     device
         Where that time was measured.
     """
@@ -66,11 +67,12 @@ def cost(classifier: Classifier, *, batch_size: int = 16, seconds: float = 1.0) 
 
 def _pass(network: nn.Module, faces: torch.Tensor) -> float:
     """Give the seconds of one pass, its last operation included."""
-    start = time.perf_counter()
+    clock = time.process_time if faces.device.type == "cpu" else time.perf_counter
+    start = clock()
     network(faces)
     if faces.device.type != "cpu":
         torch.accelerator.synchronize(faces.device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def device_name(device: torch.device) -> str:
