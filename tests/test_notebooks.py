@@ -108,6 +108,13 @@ def test_sentiment(smoke):
     )
 
 
+def test_your_model(smoke):
+    found = values(smoke, "your-model")
+    assert found["model"]["value"] == "fer7"
+    score = found["balanced_accuracy"]
+    assert score["low"] <= score["value"] <= score["high"]
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_parameters_are_explained(name):
     for entry in papermill.inspect_notebook(str(ROOT / "notebooks" / f"{name}.ipynb")).values():
