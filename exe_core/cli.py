@@ -17,7 +17,13 @@ from typing import Annotated
 import typer
 import yaml
 
-from exe_core.commands import claims_command, data_commands, film_command, release_command
+from exe_core.commands import (
+    claims_command,
+    data_commands,
+    figure_command,
+    film_command,
+    release_command,
+)
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import COMMAND, digest, provenance, write_json, write_values
@@ -30,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.command()(film_command.film)
+app.command()(figure_command.figure)
 app.command()(claims_command.claims)
 app.command()(release_command.release)
 NOTEBOOKS = ROOT / "notebooks"

@@ -31,7 +31,9 @@ from exe_core.config import Study
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300
+PT_PER_PX = 72 / 96
 PAGE_PX = 640
+SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -105,15 +107,34 @@ def save(
     """
     _check(name, alt)
     spec = {**chart.to_dict(), "description": alt}
-    solid = {**spec, "background": "white"}
     contents = {
-        "svg": vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode(),
-        "png": vl_convert.vegalite_to_png(solid, ppi=PRINT_PPI, vl_version=VEGA_LITE),
-        "pdf": vl_convert.vegalite_to_pdf(solid, vl_version=VEGA_LITE),
+        **{suffix: drawn(spec, suffix) for suffix in ("svg", "png", "pdf")},
         "csv": _csv(data),
         "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
     }
     return _write(name, contents, study=study, alt=alt, inputs=inputs, folder=folder)
+
+
+def drawn(spec: dict[str, Any], suffix: str) -> bytes:
+    """Draw a Vega-Lite specification as svg, png (300 dpi) or pdf, all of one size in print.
+
+    A px of the specification is 1/96 inch, so its letters of 11 px are printed in 8.25 pt.
+    """
+    if suffix == "svg":
+        return vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode()
+    solid = {**spec, "background": "white"}
+    if suffix == "png":
+        return vl_convert.vegalite_to_png(
+            solid, ppi=PRINT_PPI, scale=PT_PER_PX, vl_version=VEGA_LITE
+        )
+    svg = vl_convert.vegalite_to_svg(solid, vl_version=VEGA_LITE)
+    return vl_convert.svg_to_pdf(SIZE.sub(_in_pt, svg, count=1))
+
+
+def _in_pt(size: re.Match[str]) -> str:
+    """Turn the size of an SVG from px into pt, which is the unit of a PDF."""
+    width, height = (float(number) * PT_PER_PX for number in size.groups())
+    return f'width="{width:g}" height="{height:g}"'
 
 
 def sheet(
@@ -160,6 +181,26 @@ def sheet(
         "csv": _csv(data),
     }
     return _write(name, contents, study=study, alt=alt, inputs=inputs)
+
+
+def smaller_sheet(path: Path, width_mm: float | None) -> bytes:
+    """Give the PNG of a sheet, at 300 dpi no wider than this.
+
+    Raises
+    ------
+    FigureError
+        If it has fewer pixels than that width needs.
+    """
+    if width_mm is None:
+        return path.read_bytes()
+    with Image.open(path) as picture:
+        width = round(width_mm / 25.4 * PRINT_PPI)
+        if width > picture.width:
+            most = picture.width / PRINT_PPI * 25.4
+            raise FigureError(f"its pixels suffice for {most:.0f} mm at {PRINT_PPI} dpi, no more")
+        height = round(picture.height * width / picture.width)
+        resized = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return _encoded(resized, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI))
 
 
 def _check(name: str, alt: str) -> None:

@@ -46,6 +46,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_transform(NotebookFigures)
     app.add_post_transform(FillLists)
     app.add_post_transform(panel.FillPanels)
+    app.connect("env-before-read-docs", shown.take_back_labels)
     app.connect("env-get-updated", shown.settle, priority=900)  # after Sphinx counted
     app.connect("doctree-read", banner.say_if_synthetic)
     app.connect("config-inited", assets.configure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class ShownDomain(Domain):
 
     name = "paper"
     label = "figures and tables"
-    initial_data: ClassVar[dict[str, Any]] = {"pages": {}, "lists": {}}
+    initial_data: ClassVar[dict[str, Any]] = {"pages": {}, "lists": {}, "lent": [], "numbers": {}}
     data_version = 1
 
     def clear_doc(self, docname: str) -> None:
@@ -99,20 +100,31 @@ class ShownDomain(Domain):
         return self.env.config.numfig_format[shown.kind] % ".".join(map(str, numbers[shown.anchor]))
 
 
+def take_back_labels(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Free the labels that notebooks were lent, so that a chapter may take one over."""
+    domain, standard = env.get_domain("paper"), env.get_domain("std")
+    for label in domain.data["lent"]:
+        standard.anonlabels.pop(label, None)
+        standard.labels.pop(label, None)
+
+
 def settle(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Count what is shown: what a chapter and a notebook both show has the chapter's number.
 
-    A notebook's figure that no chapter shows gets a label here, since it is known only now. Gives
-    the pages whose numbers may have changed.
+    A notebook's figure that no chapter shows is lent a label here, since it is known only now.
+    Gives the pages to write again: those whose numbers changed, and the lists.
     """
     domain, standard = env.get_domain("paper"), env.get_domain("std")
     homes = domain.homes()
     _renumber(env.toc_fignumbers, homes)
-    for home in homes.values():
-        if home.docname.startswith(EXECUTED):
-            standard.anonlabels[home.label] = (home.docname, home.anchor)
-            standard.labels[home.label] = (home.docname, home.anchor, home.title)
-    return sorted({*domain.data["pages"], *domain.data["lists"]})
+    lent = [home for home in homes.values() if home.docname.startswith(EXECUTED)]
+    for home in lent:
+        standard.anonlabels[home.label] = (home.docname, home.anchor)
+        standard.labels[home.label] = (home.docname, home.anchor, home.title)
+    domain.data["lent"] = [home.label for home in lent]
+    before, domain.data["numbers"] = domain.data["numbers"], copy.deepcopy(env.toc_fignumbers)
+    changed = {page for page, found in env.toc_fignumbers.items() if before.get(page) != found}
+    return sorted({*changed, *domain.data["lists"]})
 
 
 def _renumber(
