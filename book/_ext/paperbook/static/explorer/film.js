@@ -21,7 +21,8 @@ explorer.film = (() => {
     course(film, run, options).forEach((values, label) => {
       if (view.hidden.includes(index.labels[label])) return;
       const points = values.map((value, k) => [x(at[k]), defined(value) ? y(value) : NaN]);
-      marks.push(path(points, { stroke: index.colours[index.labels[label]], class: "course" }));
+      const drawn = options.measure === "count" ? steps(points) : points;
+      marks.push(path(drawn, { stroke: index.colours[index.labels[label]], class: "course" }));
     });
     const sure = (k) => run.top[k] >= options.threshold;
     const strips = [["read", run.predicted, sure]];
@@ -39,6 +40,9 @@ explorer.film = (() => {
     const drawn = svg("svg", { width, height: bottom + 16, "aria-hidden": "true" }, ...marks);
     return { drawn, x };
   }
+
+  const steps = (points) =>
+    points.flatMap(([x, y], k) => (k ? [[x, points[k - 1][1]], [x, y]] : [[x, y]]));
 
   // A cell a frame, coloured as it is read; pale where that does not reach the threshold.
   function strip(film, places, { x, top, index, counts }) {
@@ -145,9 +149,10 @@ explorer.film = (() => {
     };
   }
 
+  // The end of an axis of counts: even, so that its middle is a count, too.
   function mostCounted(counted) {
     const counts = counted.flatMap(({ n, share }) => share.map((part) => Math.round(part * n)));
-    return Math.max(1, ...counts.filter(defined));
+    return 2 * Math.ceil(Math.max(2, ...counts.filter(defined)) / 2);
   }
 
   function frameAt(film, x, place) {

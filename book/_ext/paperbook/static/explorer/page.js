@@ -93,6 +93,7 @@
     if (asked.id !== view.film) return; // another was chosen meanwhile
     const width = view.width ?? film.smoothing_s;
     control("width").value = width;
+    control("width").disabled = view.measure === "count";
     part("width").textContent = width ? `${width} s` : "none";
     control("frame").max = film.frame.length - 1;
     part("events").replaceChildren(...film.events.map(eventButton));
