@@ -93,7 +93,14 @@ def test_any_two_emotions_differ_to_every_eye(vision):
     assert tuple(figures.COLOURS) == EMOTIONS
     seen = lab(figures.COLOURS.values(), VISION[vision])
     nearest = min(np.linalg.norm(a - b) for a, b in combinations(seen, 2))
-    assert nearest > 18  # a just noticeable difference is about 2.3
+    assert nearest > 30  # a just noticeable difference is about 2.3
+
+
+def test_no_emotion_is_lost_on_paper():
+    lightest = lab([*figures.COLOURS.values(), "#FFFFFF"], VISION["usual"])[:, 0]
+    relative = ((lightest + 16) / 116) ** 3  # luminance, of colours lighter than 8
+    contrast = 1.05 / (relative[:-1] + 0.05)
+    assert contrast.min() > 1.9  # that of the yellow and the cyan before was 1.6 and 1.7
 
 
 def test_the_simulated_eye_confuses_what_a_colour_blind_eye_does():
