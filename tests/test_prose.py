@@ -81,7 +81,7 @@ def test_a_typed_number_is_found_and_a_computed_one_is_not():
     assert typed_numbers(page + "It reaches .73 on 59 films.\n") == ["It reaches .73 on 59 films."]
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", [*RESULTS, "sentiment"])
 def test_a_page_of_results_says_how_to_rebuild_it(name):
     assert "```{rebuild} " in (BOOK / f"{name}.md").read_text()
 
