@@ -206,11 +206,12 @@ def test_a_bundle_has_its_six_files_and_nothing_besides(saved, study):
 
 
 def test_pictures_are_what_their_names_say(saved):
+    drawn = ElementTree.parse(saved.path("svg")).getroot()
+    assert drawn.tag.endswith("svg")
     with Image.open(saved.path("png")) as picture:
         assert picture.format == "PNG"
-        assert picture.width > 640 * 300 / 96  # the width of a page in print
+        assert picture.width == pytest.approx(float(drawn.get("width")) * 300 / 96, abs=2)
     assert saved.path("pdf").read_bytes().startswith(b"%PDF-")
-    assert ElementTree.parse(saved.path("svg")).getroot().tag.endswith("svg")
 
 
 def test_the_data_of_a_figure_are_kept_whole(saved):
