@@ -1,4 +1,7 @@
-"""What the benchmarks found, as a table: each ratio is of two ways of one work in one run."""
+"""What benchmarks share: the published ensemble, and the table of what they found.
+
+Each ratio is of two ways of one work in one run.
+"""
 
 import os
 import platform
@@ -8,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from exe_core import record
+from exe_core import models, record
+from exe_core.schema import FIVE
 
 FOUND = pytest.StashKey[list]()
 
@@ -54,3 +58,15 @@ def write(found, path):
         found = pd.concat([before[~before["what"].isin(found["what"])], found])
     path.parent.mkdir(parents=True, exist_ok=True)
     found.sort_values("what").to_csv(path, index=False)
+
+
+@pytest.fixture(scope="module")
+def classifiers():
+    """Four ResNet18 for faces of 224 px, whose batch norms have seen data: the published ensemble."""
+    size, made = 224, []
+    for seed in range(4):
+        network = models.build("resnet18", n_classes=len(FIVE), seed=seed)
+        network.train()(torch.rand(8, 3, size, size))
+        shown = models.Preprocessing(size=size)
+        made.append(models.Classifier(network.eval(), FIVE, shown, {}))
+    return made
