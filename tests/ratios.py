@@ -62,7 +62,7 @@ def write(found, path):
 
 @pytest.fixture(scope="module")
 def classifiers():
-    """Four ResNet18 for faces of 224 px, whose batch norms have seen data: the published ensemble."""
+    """Four ResNet18 for faces of 224 px, whose batch norms have seen data, as was published."""
     size, made = 224, []
     for seed in range(4):
         network = models.build("resnet18", n_classes=len(FIVE), seed=seed)
