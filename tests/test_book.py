@@ -27,9 +27,7 @@ def see_all_charts(page):
     for k in range(charts.count()):
         charts.nth(k).scroll_into_view_if_needed()
     page.wait_for_function(
-        "document.querySelectorAll('[data-spec]').length === "
-        "document.querySelectorAll('[data-live]').length",
-        timeout=30_000,
+        "document.querySelectorAll(':not([data-live]) > [data-spec]').length === 0", timeout=30_000
     )
     return charts.count()
 
