@@ -316,7 +316,9 @@ def test_searches_slow_down_when_little_quota_is_left(home: Path, site: Site) ->
 def start_process(study: Study, site: Site, home: Path) -> subprocess.Popen:
     """Pull in another process."""
     code = (
-        "import json, sys; from exe_core.config import parse_study; "
+        "import json, signal, sys; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell may have it ignored
+        "from exe_core.config import parse_study; "
         "from exe_core.sources import pull; given = json.load(sys.stdin); "
         "pull(parse_study(given['study']), base_urls=given['urls'], keys=given['keys'])"
     )
