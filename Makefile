@@ -48,7 +48,7 @@ lint: setup  ## check style and types
 
 lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv"; exit 1; }
-	uv pip compile --universal --python-version 3.11 --generate-hashes --extra test \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra test --extra slurm \
 	  --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements.lock pyproject.toml
 
 clean:  ## remove what was computed; .venv stays

@@ -3,13 +3,10 @@
 import subprocess
 import sys
 
-import pytest
-
 from exe_core.config import ROOT
 
 
 def test_no_common_misspelling():
-    pytest.importorskip("codespell_lib", reason="codespell is not installed: pip install codespell")
     listed = ["git", "-C", str(ROOT), "grep", "-lI", "", "--", ".", ":!data/frozen"]
     files = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\n")
     command = [sys.executable, "-m", "codespell_lib", *filter(None, files)]
