@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,8 @@ from exe_core.commands import (
     film_command,
     release_command,
 )
+from exe_core.commands.executing import StageError, execute
+from exe_core.commands.stage_log import Entry, Flow, append
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import COMMAND, digest, provenance, write_json, write_values
@@ -41,6 +44,7 @@ app.command()(claims_command.claims)
 app.command()(release_command.release)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
+PROFILES = ROOT / "configs" / "profiles"
 FROZEN = (
     "metrics",
     "confusion",
@@ -70,7 +74,6 @@ CHATTER = (
 """Lines of Snakemake that tell a reader nothing; no option of it leaves out just these."""
 
 _RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def _study(name: str) -> Study:
@@ -113,7 +116,11 @@ def _provide(study: Study) -> None:
 @app.command()
 def build(
     study: Annotated[str, typer.Argument(help="the study, configs/<study>.yml")],
-    jobs: Annotated[int, typer.Option(min=1, help="cores to use")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="cores to use on this machine")] = 2,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="run on a cluster: slurm, kubernetes, or a folder with one's own"),
+    ] = None,
 ) -> None:
     """Compute what is missing or stale of a study, and its book.
 
@@ -129,7 +136,7 @@ def build(
         except BlockingIOError:
             fail("another build is under way in this folder: wait for it, or stop it")
         command = [sys.executable, "-m", "snakemake", "--config", f"study={study}"]
-        command += ["--cores", str(jobs), "--max-checksum-file-size", str(10**10)]
+        command += [*_where(profile or [], jobs), "--max-checksum-file-size", str(10**10)]
         command += ["--nolock", "--rerun-incomplete"]
         command += ["--quiet", "host", "progress", "reason", "rules", "--", "all"]
         tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -145,6 +152,20 @@ def build(
                 if not line.startswith(CHATTER):
                     typer.echo(line, nl=False)
     raise typer.Exit(snakemake.returncode)
+
+
+def _where(profiles: list[str], jobs: int) -> list[str]:
+    """Say to Snakemake where jobs run: on cores of this machine, or as profiles have it."""
+    if not profiles:
+        return ["--cores", str(jobs)]
+    options = []
+    for name in profiles:
+        own = PROFILES / name
+        if not own.is_dir() and not Path(name).exists():
+            known = ", ".join(sorted(path.name for path in PROFILES.iterdir()))
+            fail(f"no profile {name!r}; there are {known}, or give a folder with a config.yaml")
+        options += ["--profile", str(own if own.is_dir() else Path(name).resolve())]
+    return options
 
 
 @app.command()
@@ -163,26 +184,41 @@ def stage(
     ] = None,
 ) -> None:
     """Execute a notebook of a study; a failed one is kept, to be read."""
-    results = _study(study).results
+    settings = _study(study)
     source = NOTEBOOKS / f"{notebook}.ipynb"
     if not source.is_file():
         known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         fail(f"no notebook {notebook!r}; there are {known}")
     given = {"study": study} | dict(_parameter(text) for text in parameter or [])
-    target = out or results / "notebooks" / source.name
-    started = time.monotonic()
+    run = None if given.get("run") is None else str(given["run"])
+    target = out or settings.results / "notebooks" / source.name
+    begun, started = datetime.now(UTC), time.monotonic()
     os.environ[COMMAND] = " ".join(
         ["exe stage", notebook, "--study", study, *(f"-p {text}" for text in parameter or [])]
     )
-    _execute(source, target, parameters=given)
-    absent = [str(path) for path in writes or [] if not path.exists()]
-    if absent:
-        fail(f"{source.name} ended well and left no {', '.join(absent)}")
+    flows: tuple[Flow, ...] = ()
+    fault = None
+    try:
+        execute(source, target, parameters=given)
+        absent = [str(path) for path in writes or [] if not path.exists()]
+        if absent:
+            raise StageError(f"{source.name} ended well and left no {', '.join(absent)}")
+        if set(given) <= {"study", "run"}:  # else its tables are not as the settings say
+            from exe_core.commands.flows import flows_of  # slow to import
+
+            flows = flows_of(settings, notebook, run=run)
+    except StageError as raised:
+        fault = str(raised)
+    seconds = time.monotonic() - started
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
+    state = "failed" if fault else "done"
+    append(settings, Entry(notebook, run, state, begun, seconds, peak_mib, flows, fault))
+    if fault:
+        fail(fault)
     if ledger:
         write_json({path.name: digest(path) for path in writes or []}, ledger)
-    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
     named = " ".join([notebook, *(str(value) for key, value in given.items() if key != "study")])
-    typer.echo(f"{named}: {time.monotonic() - started:.0f} s, {peak_mib:.0f} MiB at most")
+    typer.echo(f"{named}: {seconds:.0f} s, {peak_mib:.0f} MiB at most")
 
 
 def _parameter(text: str) -> tuple[str, object]:
@@ -190,50 +226,6 @@ def _parameter(text: str) -> tuple[str, object]:
     if not equals:
         fail(f"-p {text!r}: write name=value")
     return name, yaml.safe_load(value)
-
-
-def _execute(source: Path, target: Path, *, parameters: dict[str, object]) -> None:
-    """Run a notebook by papermill into `target`: `*.running.ipynb` first, `*.failed.ipynb` if so.
-
-    Parameters that the notebook does not have are refused, where papermill would only warn.
-    """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    unknown = set(parameters) - set(papermill.inspect_notebook(str(source)))
-    if unknown:
-        fail(
-            f"{source.name} has no parameter {', '.join(sorted(unknown))}: see `papermill "
-            f"--help-notebook notebooks/{source.name}`"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    working, failed = (target.with_suffix(f".{state}.ipynb") for state in ("running", "failed"))
-    failed.unlink(missing_ok=True)
-    try:
-        papermill.execute_notebook(
-            str(source),
-            str(working),
-            parameters=parameters,
-            cwd=str(ROOT),
-            kernel_name="python3",
-            progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-        )
-    except papermill.PapermillExecutionError as fault:
-        working.replace(failed)
-        cause = _ESCAPES.sub("", f"{fault.ename}: {fault.evalue}").strip()
-        fail(
-            f"{source.name} failed in its cell {fault.exec_count} ({_named(parameters)})\n"
-            f"  {cause}\n  read it: {failed}\n  the same command again resumes at this stage"
-        )
-    except DeadKernelError:
-        working.replace(failed)
-        fail(f"{source.name}: its kernel died ({_named(parameters)}), often for lack of memory")
-    working.replace(target)
-
-
-def _named(parameters: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
 @app.command()

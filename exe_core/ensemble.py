@@ -1,14 +1,13 @@
-"""Predictions made from predictions: ensembles of runs, calibration, corrected class shares."""
+"""Predictions made from those of several runs: their mean, a weighted one, a stack."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.optimize import minimize
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from exe_core import schema
@@ -119,7 +118,8 @@ def weighted(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFram
     of_truth = members[:, rows, truth]
 
     def loss(logits: np.ndarray) -> float:
-        return -_log(softmax(logits) @ of_truth).mean()
+        likelihood = softmax(logits) @ of_truth
+        return -np.log(np.maximum(likelihood, np.finfo(float).tiny)).mean()
 
     weights = softmax(minimize(loss, np.zeros(len(members)), method="L-BFGS-B").x)
     averaged = np.tensordot(weights, members, axes=1)
@@ -211,173 +211,3 @@ def _learnt_from(first: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
             "learns needs some"
         )
     return rows, codes[rows]
-
-
-def temperature(predictions: pd.DataFrame) -> float:
-    """Fit the temperature that calibrates probabilities.
-
-    The T > 0 for which softmax(log p / T) has the least negative log-likelihood (Guo et al. 2017,
-    arXiv 1706.04599); over 1 for a classifier too sure of itself.
-
-    Parameters
-    ----------
-    predictions
-        Table "predictions" of faces that the run did not learn from; rows whose label is null or
-        not among the answers are left out.
-
-    Raises
-    ------
-    EnsembleError
-        If no row is left.
-    """
-    probabilities, truth = _known(predictions)
-
-    def loss(log_t: float) -> float:
-        scaled = log_softmax(_log(probabilities) / np.exp(log_t), axis=1)
-        return -scaled[np.arange(len(truth)), truth].mean()
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
-
-
-def scale(predictions: pd.DataFrame, *, temperature: float) -> pd.DataFrame:
-    """Divide the logits of predictions by a temperature; no answer changes."""
-    if not temperature > 0:
-        raise EnsembleError(f"temperature {temperature} must be over 0")
-    labels = schema.labels_of(predictions)
-    logits = _log(predictions[schema.prob_columns(labels)].to_numpy())
-    return with_probabilities(predictions, softmax(logits / temperature, axis=1), labels=labels)
-
-
-def class_shares(predictions: pd.DataFrame) -> pd.Series:
-    """Count how often each label is true, as shares; null and other labels are left out."""
-    labels = schema.labels_of(predictions)
-    _, truth = _known(predictions)
-    return pd.Series(np.bincount(truth, minlength=len(labels)) / len(truth), index=labels)
-
-
-def estimate_shares(
-    predictions: pd.DataFrame,
-    *,
-    source_shares: Mapping[str, float],
-    method: Literal["em", "bbse"] = "em",
-    validation: pd.DataFrame | None = None,
-) -> pd.Series:
-    """Estimate how often each label is true of faces whose labels are unknown.
-
-    Both methods hold where only the shares of the classes differ from those in training, not how
-    each class looks.
-
-    Parameters
-    ----------
-    predictions
-        Table "predictions" of one run, best calibrated; its labels are not looked at.
-    source_shares
-        label -> share in training, all over 0.
-    method
-        "em": maximum likelihood (Saerens, Latinne and Decaestecker 2002). "bbse": from the
-        confusion of answers on `validation` (Lipton, Wang and Smola 2018, arXiv 1802.03916).
-    validation
-        For "bbse": predictions of labelled faces like those in training.
-
-    Returns
-    -------
-    pd.Series
-        label -> share, summing to 1.
-
-    Raises
-    ------
-    EnsembleError
-        If shares do not fit the labels, there is no row, or the confusion can't be inverted.
-    """
-    labels = schema.labels_of(predictions)
-    source = _shares(source_shares, labels)
-    if predictions.empty:
-        raise EnsembleError("no predictions to estimate class shares from")
-    if method == "em":
-        probabilities = predictions[schema.prob_columns(labels)].to_numpy()
-        found = _expectation_maximisation(probabilities, source)
-    elif method == "bbse":
-        found = _black_box(predictions, validation, labels) * source
-    else:
-        raise EnsembleError(f"method {method!r}: allowed are 'em' and 'bbse'")
-    return pd.Series(found / found.sum(), index=labels)
-
-
-def correct_label_shift(
-    predictions: pd.DataFrame,
-    *,
-    source_shares: Mapping[str, float],
-    target_shares: Mapping[str, float],
-) -> pd.DataFrame:
-    """Move probabilities from the class shares of training to those of the faces at hand.
-
-    Parameters
-    ----------
-    predictions
-        Table "predictions".
-    source_shares, target_shares
-        label -> share, in training and here; the latter from `estimate_shares`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "predictions": p(label | face) x target / source, summing to 1 again.
-    """
-    labels = schema.labels_of(predictions)
-    ratio = _shares(target_shares, labels, zero=True) / _shares(source_shares, labels)
-    moved = predictions[schema.prob_columns(labels)].to_numpy() * ratio
-    return with_probabilities(predictions, moved / moved.sum(axis=1, keepdims=True), labels=labels)
-
-
-def _expectation_maximisation(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
-    shares = source
-    for _ in range(10_000):
-        moved = probabilities * (shares / source)
-        updated = (moved / moved.sum(axis=1, keepdims=True)).mean(axis=0)
-        if np.abs(updated - shares).max() < 1e-9:
-            break
-        shares = updated
-    return updated
-
-
-def _black_box(
-    predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
-) -> np.ndarray:
-    """Solve C w = mu for the ratio of target to source shares; none can be under 0."""
-    if validation is None:
-        raise EnsembleError("method 'bbse' needs `validation`: predictions of labelled faces")
-    if schema.labels_of(validation) != list(labels):
-        raise EnsembleError(f"validation answers {schema.labels_of(validation)}, not {labels}")
-    known = validation[validation["label"].isin(labels)]
-    joint = pd.crosstab(known["predicted"], known["label"], normalize="all")
-    joint = joint.reindex(index=labels, columns=labels, fill_value=0.0).to_numpy()
-    answers = predictions["predicted"].value_counts(normalize=True).reindex(labels, fill_value=0.0)
-    if np.linalg.matrix_rank(joint) < len(labels):
-        raise EnsembleError("the confusion on validation can't be inverted: use method 'em'")
-    return np.linalg.solve(joint, answers.to_numpy()).clip(min=0)
-
-
-def _shares(
-    shares: Mapping[str, float], labels: Sequence[str], *, zero: bool = False
-) -> np.ndarray:
-    values = np.array([shares.get(label, np.nan) for label in labels], dtype=float)
-    if set(shares.keys()) != set(labels) or not (values >= 0 if zero else values > 0).all():
-        raise EnsembleError(
-            f"shares {dict(shares)} must be of {', '.join(labels)}, "
-            f"{'none under 0' if zero else 'all over 0'}"
-        )
-    return values / values.sum()
-
-
-def _known(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Give probabilities (N, C) and the true class (N,) of the rows that have one."""
-    labels = schema.labels_of(predictions)
-    known = predictions[predictions["label"].isin(labels)]
-    if known.empty:
-        raise EnsembleError(f"no row is labelled as one of {', '.join(labels)}")
-    truth = known["label"].map({label: k for k, label in enumerate(labels)}).to_numpy(dtype=int)
-    return known[schema.prob_columns(labels)].to_numpy(), truth
-
-
-def _log(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities, np.finfo(float).tiny))

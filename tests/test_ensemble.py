@@ -1,43 +1,13 @@
-"""Ensembles keep items together; calibration keeps answers; shifted shares are found again."""
+"""Ensembles keep items together, and learn from the labels of validation faces alone."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from sample_answers import COLUMNS, LABELS, predictions
 from scipy.special import softmax
 
-from exe_core import ensemble, schema
+from exe_core import ensemble
 from exe_core.ensemble import EnsembleError
-
-LABELS = ["angry", "happy", "sad"]
-COLUMNS = schema.prob_columns(LABELS)
-
-
-def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None):
-    rng = np.random.default_rng(seed)
-    found = softmax(rng.normal(size=(n, 3)), axis=1) if probabilities is None else probabilities
-    rows = pd.DataFrame(
-        {
-            "item_id": [f"s:{k}" for k in range(len(found))],
-            "set_name": "s",
-            "split": "test",
-            "group_id": [f"g{k // 2}" for k in range(len(found))],
-            "run_id": run,
-            "label": [LABELS[k % 3] for k in range(len(found))] if labels is None else labels,
-        }
-    )
-    return ensemble.with_probabilities(rows, found, labels=LABELS)
-
-
-def world(n, *, shares, noise=1.0, seed=0, learnt=(1 / 3, 1 / 3, 1 / 3)):
-    """Draw faces of three Gaussian classes with `shares`, and the posteriors of one that learnt
-    from the shares `learnt` and is calibrated for them."""
-    rng = np.random.default_rng(seed)
-    truth = rng.choice(3, size=n, p=shares)
-    seen = np.eye(3)[truth] + noise * rng.normal(size=(n, 3))
-    posterior = softmax(seen / noise**2 + np.log(learnt), axis=1)
-    return predictions(probabilities=posterior, labels=[LABELS[k] for k in truth])
 
 
 class TestMean:
@@ -85,142 +55,6 @@ class TestMean:
         two.loc[0, column] = value
         with pytest.raises(EnsembleError, match=f"disagree in the column '{column}'"):
             ensemble.mean([predictions(), two], run_id="exe")
-
-
-class TestTemperature:
-    @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
-    def test_that_was_put_in_is_found(self, true):
-        honest = world(20_000, shares=[0.5, 0.3, 0.2], learnt=[0.5, 0.3, 0.2])
-        sharpened = ensemble.scale(honest, temperature=1 / true)
-        assert ensemble.temperature(sharpened) == pytest.approx(true, rel=0.05)
-
-    @given(temperature=st.floats(0.2, 20), seed=st.integers(0, 1000))
-    @settings(max_examples=25, deadline=None)
-    def test_never_changes_an_answer(self, temperature, seed):
-        before = predictions(seed=seed)
-        after = ensemble.scale(before, temperature=temperature)
-        assert after["predicted"].equals(before["predicted"])
-        assert np.abs(after[COLUMNS].sum(axis=1) - 1).max() < 1e-12
-
-    def test_fitted_is_at_least_as_good_as_none(self):
-        def nll(table):
-            truth = table["label"].map(LABELS.index).to_numpy()
-            return -np.log(table[COLUMNS].to_numpy()[np.arange(len(table)), truth]).mean()
-
-        before = predictions(200)
-        after = ensemble.scale(before, temperature=ensemble.temperature(before))
-        assert nll(after) <= nll(before)
-
-    def test_rows_without_a_known_label_do_not_count(self):
-        table = world(600, shares=[0.5, 0.3, 0.2])
-        unknown = world(600, shares=[0.1, 0.1, 0.8], seed=1).assign(label=[None, "fear"] * 300)
-        unknown["item_id"] = "x" + unknown["item_id"]
-        both = pd.concat([table, unknown], ignore_index=True)
-        assert ensemble.temperature(both) == ensemble.temperature(table)
-
-    def test_a_certain_and_wrong_answer_does_not_break_it(self):
-        certain = np.eye(3)[[0, 1, 2, 0]]
-        found = ensemble.temperature(
-            predictions(probabilities=certain, labels=["angry", "happy", "sad", "sad"])
-        )
-        assert found > 1
-
-    def test_without_labels_is_refused(self):
-        with pytest.raises(EnsembleError, match="no row is labelled as one of angry, happy, sad"):
-            ensemble.temperature(predictions(labels=[None] * 12))
-
-    @pytest.mark.parametrize("bad", [0, -1, float("nan")])
-    def test_must_be_over_0(self, bad):
-        with pytest.raises(EnsembleError, match="must be over 0"):
-            ensemble.scale(predictions(), temperature=bad)
-
-
-SOURCE = {"angry": 0.2, "happy": 0.5, "sad": 0.3}
-TARGET = (0.6, 0.1, 0.3)
-
-
-class TestLabelShift:
-    def estimate(self, method, *, n=20_000):
-        learnt = list(SOURCE.values())
-        return ensemble.estimate_shares(
-            world(n, shares=TARGET, learnt=learnt),
-            source_shares=SOURCE,
-            method=method,
-            validation=world(n, shares=learnt, learnt=learnt, seed=1),
-        )
-
-    @pytest.mark.parametrize("method", ["em", "bbse"])
-    def test_known_shares_are_found(self, method):
-        found = self.estimate(method)
-        assert found.index.tolist() == LABELS
-        assert found.sum() == pytest.approx(1)
-        assert found.to_numpy() == pytest.approx(TARGET, abs=0.03)
-
-    def test_without_a_shift_none_is_found(self):
-        learnt = list(SOURCE.values())
-        table = world(20_000, shares=learnt, learnt=learnt)
-        found = ensemble.estimate_shares(table, source_shares=SOURCE)
-        assert found.to_numpy() == pytest.approx(learnt, abs=0.02)
-
-    def test_correction_makes_answers_better_and_shares_right(self):
-        table = world(5_000, shares=TARGET, learnt=list(SOURCE.values()))
-        found = ensemble.correct_label_shift(
-            table, source_shares=SOURCE, target_shares=self.estimate("em")
-        )
-        right = (found["predicted"] == found["label"]).mean()
-        assert right > (table["predicted"] == table["label"]).mean() + 0.02
-        assert found[COLUMNS].mean().to_numpy() == pytest.approx(TARGET, abs=0.03)
-
-    def test_correction_to_the_same_shares_changes_nothing(self):
-        table = predictions()
-        found = ensemble.correct_label_shift(table, source_shares=SOURCE, target_shares=SOURCE)
-        pd.testing.assert_frame_equal(found, table)
-
-    def test_a_label_that_never_occurs_is_never_answered(self):
-        found = ensemble.correct_label_shift(
-            predictions(50),
-            source_shares=SOURCE,
-            target_shares={"angry": 0.5, "happy": 0.5, "sad": 0.0},
-        )
-        assert "sad" not in set(found["predicted"])
-
-    @pytest.mark.parametrize(
-        "shares",
-        [
-            {"angry": 1.0},
-            {"angry": 0.5, "happy": 0.5, "sad": 0.0},
-            {"angry": 1, "happy": 1, "fear": 1},
-        ],
-    )
-    def test_source_shares_must_fit_the_labels(self, shares):
-        with pytest.raises(EnsembleError, match="must be of angry, happy, sad, all over 0"):
-            ensemble.estimate_shares(predictions(), source_shares=shares)
-
-    def test_bbse_needs_validation(self):
-        with pytest.raises(EnsembleError, match="needs `validation`"):
-            ensemble.estimate_shares(predictions(), source_shares=SOURCE, method="bbse")
-
-    def test_bbse_refuses_a_classifier_that_never_gives_an_answer(self):
-        blind = predictions(probabilities=np.tile([0.5, 0.3, 0.2], (30, 1)))
-        with pytest.raises(EnsembleError, match="can't be inverted"):
-            ensemble.estimate_shares(
-                predictions(), source_shares=SOURCE, method="bbse", validation=blind
-            )
-
-    def test_an_unknown_method_is_refused(self):
-        with pytest.raises(EnsembleError, match="method 'guess'"):
-            ensemble.estimate_shares(predictions(), source_shares=SOURCE, method="guess")
-
-    def test_no_predictions_are_refused(self):
-        with pytest.raises(EnsembleError, match="no predictions"):
-            ensemble.estimate_shares(predictions()[:0], source_shares=SOURCE)
-
-
-def test_class_shares_count_known_labels_only():
-    table = predictions(labels=["angry"] * 3 + ["sad"] * 6 + [None, "fear", "fear"])
-    assert ensemble.class_shares(table).to_dict() == pytest.approx(
-        {"angry": 1 / 3, "happy": 0.0, "sad": 2 / 3}
-    )
 
 
 def two_runs(n=600, *, seed=0, sharp=(1.0, 3.0)):

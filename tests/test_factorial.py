@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from scipy.special import softmax
 
-from exe_core import ensemble, metrics, schema
+from exe_core import calibration, metrics, schema
 from exe_core.config import parse_study
 from exe_core.findings import factorial
 from exe_core.findings.factorial import CELLS, FACTORS, TOGETHER
@@ -152,33 +151,6 @@ def test_each_set_is_estimated_alone():
     pd.testing.assert_frame_equal(found[found["set_name"] == "press"].reset_index(drop=True), alone)
 
 
-def test_recalibration_looks_at_no_label_of_the_faces_and_mends_a_shift():
-    """Classes are Gaussian, so the posterior is known; the network is half as sure again."""
-    rng = np.random.default_rng(3)
-
-    def faces(shares):
-        label = rng.choice(3, size=3000, p=shares)
-        seen = 1.5 * np.eye(3)[label] + rng.normal(size=(3000, 3))
-        probs = softmax(1.5 * (1.5 * seen + np.log(learned)), axis=1)
-        rows = said(np.array(LABELS)[label], np.ones(3000, bool), np.arange(3000))
-        return ensemble.with_probabilities(rows, probs, labels=LABELS)
-
-    learned, shifted = (0.6, 0.2, 0.2), (0.1, 0.2, 0.7)
-    validation, shown = faces(learned), faces(shifted)
-    shares = dict(zip(LABELS, learned, strict=True))
-    for method in ("em", "bbse"):
-        options = {"source_shares": shares, "method": method}
-        found = factorial.recalibrated(shown, validation, **options)
-        blind = factorial.recalibrated(shown.assign(label=None), validation, **options)
-        columns = schema.prob_columns(LABELS)
-        assert np.array_equal(found[columns], blind[columns])
-        before, after = (
-            metrics.score(table, **OPTIONS).set_index("metric")["value"]["nll"]
-            for table in (shown, found)
-        )
-        assert after < 0.9 * before
-
-
 STUDY = {
     "name": "x",
     "kind": "real",
@@ -227,14 +199,11 @@ def test_every_run_fills_its_cells_and_rare_labels_are_left_out():
             for split, rate in (("val", 0.8), ("test", 0.6))
         ]
     )
-    faces = pd.DataFrame({"set_name": np.repeat(["plain", "cropped"], 150), "label": learned})
-    found = factorial.cells(study, shown, known=known, faces=faces)
+    found = factorial.cells(study, shown, known=known)
     corrected = found.query("calibration == 'corrected' and crop == 'detector' and replicate == 0")
     validation = known.query("run_id == 'cropped-1' and split == 'val'")
     rows = shown["as learned"].query("run_id == 'cropped-1'")
-    by_hand = factorial.recalibrated(
-        rows, validation, source_shares=dict.fromkeys(LABELS, 1 / 3), method="em"
-    )
+    by_hand = calibration.adapt(rows, validation)
     kept = by_hand["label"] != "neutral"
     as_learned = corrected[corrected["colour"] == "as learned"]
     assert as_learned["prob_sad"].to_numpy() == pytest.approx(by_hand.loc[kept, "prob_sad"])
@@ -260,4 +229,4 @@ def test_every_run_fills_its_cells_and_rare_labels_are_left_out():
 def test_a_study_without_a_factorial_has_no_cells():
     plain = parse_study({key: part for key, part in STUDY.items() if key != "factorial"})
     with pytest.raises(ValueError, match="study x has no `factorial`"):
-        factorial.cells(plain, {}, known=pd.DataFrame(), faces=pd.DataFrame())
+        factorial.cells(plain, {}, known=pd.DataFrame())

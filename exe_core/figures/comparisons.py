@@ -12,6 +12,7 @@ from exe_core.figures.style import (
     GRID,
     INK,
     MUTED,
+    PAPER,
     WIDTH,
     drawable,
     in_order,
@@ -52,7 +53,7 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         ),
         tooltip=["run_id", "set_name", "value", "low", "high", "n", "n_groups"],
     )
-    cells = base.mark_rect(stroke="white", strokeWidth=2).encode(
+    cells = base.mark_rect(stroke=PAPER, strokeWidth=2).encode(
         color=alt.Color(
             "value:Q",
             title="balanced accuracy",
@@ -73,11 +74,11 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
                 "of:N",
                 title=None,
                 scale=alt.Scale(domain=[_OWN], range=[INK]),
-                legend=alt.Legend(symbolType="square", symbolFillColor="white", labelLimit=300),
+                legend=alt.Legend(symbolType="square", symbolFillColor=PAPER, labelLimit=300),
             )
         )
     )
-    dark = alt.condition("datum.value > 0.65", alt.value("white"), alt.value(INK))
+    dark = alt.condition("datum.value > 0.65", alt.value("white"), alt.value("black"))
     numbers = base.mark_text(fontSize=12, fontWeight="bold", dy=-6).encode(
         text=alt.Text("value:Q", format=".2f"), color=dark
     )

@@ -12,6 +12,7 @@ from exe_core.figures.style import (
     ESTIMATE,
     INK,
     PERCENT,
+    SHADE,
     UNIT,
     WIDTH,
     ChartError,
@@ -102,7 +103,7 @@ def sampling_chart(sampling: pd.DataFrame) -> alt.VConcatChart:
     rows = []
     for run, own in data.groupby("run_id", sort=False):  # a facet of both would misplace gaps
         dots = intervals(own, x=x, y=y, colour=emotion_colour(labels, legend=None))
-        bar = alt.Chart().mark_bar(color="#DCE3EC", height=11)
+        bar = alt.Chart().mark_bar(color=SHADE, height=11)
         layers = alt.layer(bar.encode(x=low, x2="typical:Q", y=y), *dots.layer, data=own)
         panels = layers.properties(width=(WIDTH - 70) // n_steps - 16, height=alt.Step(15))
         steps = in_order(own.sort_values("every")["step"])
@@ -129,7 +130,7 @@ def bounds_chart(overall: pd.DataFrame) -> alt.FacetChart:
     dots = intervals(data, x=x, y=y, colour=emotion_colour(labels, legend=None))
     low = x.copy()
     low.shorthand = "share_low:Q"
-    bounds = alt.Chart().mark_bar(color="#DCE3EC", height=12).encode(x=low, x2="share_high:Q", y=y)
+    bounds = alt.Chart().mark_bar(color=SHADE, height=12).encode(x=low, x2="share_high:Q", y=y)
     panels = alt.layer(bounds, *dots.layer, data=data).properties(width=118, height=alt.Step(16))
     run = alt.Facet("run_id:N", sort=in_order(data["run_id"]))
     return styled(panels.facet(run, columns=4).resolve_axis(x="independent"))

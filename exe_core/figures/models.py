@@ -11,7 +11,6 @@ import pandas as pd
 from exe_core.figures.style import (
     ACCENT,
     ESTIMATE,
-    INK,
     MUTED,
     PERCENT,
     UNIT,
@@ -132,7 +131,7 @@ def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
     )
     numbers = base.mark_text(fontSize=10).encode(
         text=alt.Text("share_of_label:Q", format=".0%"),
-        color=alt.condition("datum.share_of_label > 0.55", alt.value("white"), alt.value(INK)),
+        color=alt.condition("datum.share_of_label > 0.55", alt.value("white"), alt.value("black")),
     )
     panels = alt.layer(cells, numbers, data=data).properties(width=side, height=side)
     run = alt.Facet("run_id:N", sort=in_order(data["run_id"]))

@@ -31,6 +31,17 @@ VERDICTS = {
     "not testable": "#B9B9B9",
 }
 INK, MUTED, GRID, ACCENT = "#1F2328", "#57606A", "#E3E6EA", "#2B4190"
+SHADE, PAPER = "#DCE3EC", "#FFFFFF"
+THEMES = {
+    "ink": (INK, "#E6EDF3"),
+    "muted": (MUTED, "#9099A3"),
+    "grid": (GRID, "#30363D"),
+    "accent": (ACCENT, "#7C98FF"),
+    "shade": (SHADE, "#2C3642"),
+    "paper": (PAPER, "#000000"),
+}
+"""What is ink or paper by day and by night. Emotions and verdicts keep their colours, and so does
+text on coloured cells, which is "black" or "white"."""
 
 STYLE: dict[str, Any] = {
     "background": "transparent",

@@ -7,6 +7,7 @@ import pandas as pd
 
 from exe_core.figures.style import (
     MUTED,
+    SHADE,
     UNIT,
     WIDTH,
     ChartError,
@@ -23,7 +24,6 @@ MAX_POINTS = 500
 
 _TITLES = {"probability": "mean probability", "share": "share of faces"}
 _PANEL = (WIDTH - 80) // 2 - 24
-_SHADE = "#DCE3EC"
 
 
 def timeline(
@@ -125,7 +125,7 @@ def _layers(labels: list[str], x: alt.X) -> list[alt.Chart]:
 
     name = rows("name").mark_text(align="left", baseline="top", dx=3, fontSize=10, color=MUTED)
     return [
-        rows("truth").mark_rect(color=_SHADE).encode(x2="until:Q"),
+        rows("truth").mark_rect(color=SHADE).encode(x2="until:Q"),
         rows("face").mark_circle(size=7, opacity=0.4).encode(y=point, color=colour),
         rows("course").mark_area(opacity=0.25).encode(y=low, y2="high:Q", color=colour),
         rows("course").mark_line(strokeWidth=1.8).encode(y=y, color=colour, tooltip=shown),

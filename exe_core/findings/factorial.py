@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from exe_core import ensemble, metrics, resampling, schema, variants
+from exe_core import calibration, metrics, resampling, schema, variants
 from exe_core.config import Study
 from exe_core.settings import Factorial, Statistics
 
@@ -34,44 +33,7 @@ FEW_FACES, MAX_SHARE = 5, 0.1
 """Groups of fewer faces can't be drawn from alone; and which share of the faces may be theirs."""
 
 
-def recalibrated(
-    predictions: pd.DataFrame,
-    validation: pd.DataFrame,
-    *,
-    source_shares: Mapping[str, float],
-    method: Literal["em", "bbse"],
-) -> pd.DataFrame:
-    """Calibrate a run on validation faces, and move it to the label shares of the faces at hand.
-
-    The shares are estimated from the answers; no label of `predictions` is looked at.
-
-    Parameters
-    ----------
-    predictions
-        Table "predictions" of one run on one set.
-    validation
-        Its predictions of labelled faces like those that it learned from.
-    source_shares
-        label -> share in training.
-    method
-        As for `ensemble.estimate_shares`.
-    """
-    temperature = ensemble.temperature(validation)
-    calibrated = ensemble.scale(predictions, temperature=temperature)
-    estimated = ensemble.estimate_shares(
-        calibrated,
-        source_shares=source_shares,
-        method=method,
-        validation=ensemble.scale(validation, temperature=temperature),
-    )
-    return ensemble.correct_label_shift(
-        calibrated, source_shares=source_shares, target_shares=estimated
-    )
-
-
-def cells(
-    study: Study, shown: Mapping[str, pd.DataFrame], *, known: pd.DataFrame, faces: pd.DataFrame
-) -> pd.DataFrame:
+def cells(study: Study, shown: Mapping[str, pd.DataFrame], *, known: pd.DataFrame) -> pd.DataFrame:
     """Lay out what each run says of each face in each cell.
 
     Parameters
@@ -83,8 +45,6 @@ def cells(
     known
         Table "predictions" of the same runs on the faces that they did not learn from: each is
         calibrated on the val faces of its own sets.
-    faces
-        Table "faces", of which the label shares of these sets are taken.
 
     Returns
     -------
@@ -97,7 +57,7 @@ def cells(
     for crop, colour in product(FACTORS["crop"], FACTORS["colour"]):
         for replicate, run in enumerate(lists[crop]):
             read = shown[colour][shown[colour]["run_id"] == run]
-            both = (read, _corrected(study, run, read, known=known, faces=faces))
+            both = (read, _corrected(study, run, read, known=known))
             tables += [
                 table.assign(crop=crop, colour=colour, calibration=level, replicate=replicate)
                 for level, table in zip(FACTORS["calibration"], both, strict=True)
@@ -110,23 +70,13 @@ def cells(
     return whole[kept].reset_index(drop=True)
 
 
-def _corrected(
-    study: Study, run: str, read: pd.DataFrame, *, known: pd.DataFrame, faces: pd.DataFrame
-) -> pd.DataFrame:
-    """Recalibrate what a run says of each set."""
-    sets = study.runs[run].sets
-    own = known[(known["run_id"] == run) & known["set_name"].isin(sets)]
-    shares = faces.loc[faces["set_name"].isin(sets), "label"].value_counts(normalize=True)
+def _corrected(study: Study, run: str, read: pd.DataFrame, *, known: pd.DataFrame) -> pd.DataFrame:
+    """Calibrate a run and move it to the label shares of each set."""
+    is_own = (known["run_id"] == run) & known["set_name"].isin(study.runs[run].sets)
+    validation = known[is_own & (known["split"] == "val")]
+    method = _design(study).correction
     return pd.concat(
-        [
-            recalibrated(
-                rows,
-                own[own["split"] == "val"],
-                source_shares=shares,
-                method=_design(study).correction,
-            )
-            for _, rows in read.groupby("set_name")
-        ]
+        calibration.adapt(rows, validation, method=method) for _, rows in read.groupby("set_name")
     )
 
 

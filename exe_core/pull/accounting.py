@@ -16,6 +16,8 @@ from exe_core.pull.photo_labels import decide_labels, found_by
 from exe_core.settings import Set
 
 LEVEL = 0.95
+PULLED = ("hits", "photos", "requests")
+"""The tables of a pull."""
 MAX_REASONS = 8
 """Reasons of failed downloads that are listed one by one; the rest are counted together."""
 
@@ -188,7 +190,7 @@ def _of_set(
         ("returned", "left", len(found)),
         ("found again by another query", "lost", len(found) - n_found),
         ("different photos", "left", n_found),
-        *_failures(tried.loc[~is_ok, "error"]),
+        *failures(tried.loc[~is_ok, "error"]),
         ("not tried yet", "lost", n_found - len(tried)),
         ("downloaded", "left", n_ok),
         ("under two labels", "lost", n_ok - len(decided)),
@@ -205,8 +207,14 @@ def _of_set(
     return table[(table["kind"] != "lost") | (table["n"] != 0)].reset_index(drop=True)
 
 
-def _failures(errors: pd.Series) -> list[tuple[str, str, int]]:
-    """Count failed downloads by reason: the text up to its particulars, numbers left out."""
+def failures(errors: pd.Series) -> list[tuple[str, str, int]]:
+    """Count failed downloads by reason: the text up to its particulars, numbers left out.
+
+    Returns
+    -------
+    list
+        As rows of `whereabouts`: step, kind "lost", n.
+    """
     reasons = errors.fillna("not said").str.replace(r"[:(].*", "", regex=True)
     reasons = reasons.str.replace(r"\d{4,}", "..", regex=True).str.strip()
     counts = reasons.value_counts()

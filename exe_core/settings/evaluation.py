@@ -65,7 +65,8 @@ class Factorial(Part):
         min_length=1, description="sets whose test faces are read; `films`, those of the world"
     )
     correction: Literal["em", "bbse"] = Field(
-        "em", description="how the shares of the labels are estimated after temperature scaling"
+        "em",
+        description="how the shares of the labels are estimated, after calibration by class",
     )
     least_faces: int = Field(
         20, ge=1, description="labels of which a set has fewer faces are left out of its scores"

@@ -1,0 +1,238 @@
+"""Probabilities set right: calibrated on validation faces, moved to the label shares at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from exe_core import schema
+from exe_core.ensemble import with_probabilities
+
+
+class CalibrationError(ValueError):
+    """Predictions lack what is to be learnt from them, or shares do not fit their labels."""
+
+
+class Calibration(NamedTuple):
+    """What makes calibrated probabilities of a run's: softmax(log p / temperature + bias)."""
+
+    temperature: float
+    """Over 1 for a run too sure of itself."""
+    bias: tuple[float, ...]
+    """One a label, in their order; over 0 for a label that the run gives too little."""
+
+
+def fit(validation: pd.DataFrame, *, bias: bool = False) -> Calibration:
+    """Fit the temperature that calibrates a run, and a bias of each label if asked.
+
+    The least negative log-likelihood of the labels (Guo et al. 2017, arXiv 1706.04599, for the
+    temperature; Alexandari, Kundaje and Shrikumar 2020, arXiv 1901.06852, for the biases, without
+    which shares that are estimated from probabilities are wrong class by class). The biases have a
+    standard normal prior, so that one of a label without a validation face is finite.
+
+    Parameters
+    ----------
+    validation
+        Table "predictions" of faces that the run did not learn from; rows whose label is null or
+        not among the answers are left out.
+    bias
+        Whether biases are fitted, too; otherwise they are 0, and no answer changes.
+
+    Raises
+    ------
+    CalibrationError
+        If no row is left.
+    """
+    logits, truth = _known(validation)
+    n, n_labels = logits.shape
+
+    def loss(weights: np.ndarray) -> float:
+        scaled = log_softmax(logits / np.exp(weights[0]) + weights[1:], axis=1)
+        return -scaled[np.arange(n), truth].mean() + (weights[1:] ** 2).sum() / (2 * n)
+
+    bounds = [(-4.0, 4.0), *[(None, None) if bias else (0.0, 0.0)] * n_labels]
+    found = minimize(loss, np.zeros(1 + n_labels), method="L-BFGS-B", bounds=bounds).x
+    return Calibration(float(np.exp(found[0])), tuple(map(float, found[1:])))
+
+
+def apply(predictions: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
+    """Calibrate predictions of the run that `calibration` was fitted for.
+
+    Raises
+    ------
+    CalibrationError
+        If the temperature is not over 0, or there is not one bias a label.
+    """
+    labels = schema.labels_of(predictions)
+    if not calibration.temperature > 0:
+        raise CalibrationError(f"temperature {calibration.temperature} must be over 0")
+    if len(calibration.bias) != len(labels):
+        raise CalibrationError(
+            f"{len(calibration.bias)} biases for the {len(labels)} labels {labels}"
+        )
+    logits = _log(predictions[schema.prob_columns(labels)].to_numpy())
+    moved = logits / calibration.temperature + np.array(calibration.bias)
+    return with_probabilities(predictions, softmax(moved, axis=1), labels=labels)
+
+
+def adapt(
+    predictions: pd.DataFrame, validation: pd.DataFrame, *, method: Literal["em", "bbse"] = "em"
+) -> pd.DataFrame:
+    """Calibrate a run class by class, and move it to the label shares of the faces at hand.
+
+    These shares are estimated from the answers; no label of `predictions` is looked at. Those that
+    the run learned from are what it gives on average to validation faces, once calibrated.
+
+    Parameters
+    ----------
+    predictions
+        Table "predictions" of one run on one set.
+    validation
+        Its predictions of labelled faces like those that it learned from.
+    method
+        As for `estimate_shares`.
+
+    Raises
+    ------
+    CalibrationError
+        As for `fit` and `estimate_shares`.
+    """
+    fitted = fit(validation, bias=True)
+    calibrated, at_home = apply(predictions, fitted), apply(validation, fitted)
+    labels = schema.labels_of(predictions)
+    source = dict(zip(labels, at_home[schema.prob_columns(labels)].mean(), strict=True))
+    target = estimate_shares(calibrated, source_shares=source, method=method, validation=at_home)
+    return correct_label_shift(calibrated, source_shares=source, target_shares=target)
+
+
+def estimate_shares(
+    predictions: pd.DataFrame,
+    *,
+    source_shares: Mapping[str, float],
+    method: Literal["em", "bbse"] = "em",
+    validation: pd.DataFrame | None = None,
+) -> pd.Series:
+    """Estimate how often each label is true of faces whose labels are unknown.
+
+    Both methods hold where only the shares of the classes differ from those in training, not how
+    each class looks.
+
+    Parameters
+    ----------
+    predictions
+        Table "predictions" of one run, best calibrated; its labels are not looked at.
+    source_shares
+        label -> share in training, all over 0.
+    method
+        "em": maximum likelihood (Saerens, Latinne and Decaestecker 2002). "bbse": from the
+        confusion of answers on `validation` (Lipton, Wang and Smola 2018, arXiv 1802.03916).
+    validation
+        For "bbse": predictions of labelled faces like those in training.
+
+    Returns
+    -------
+    pd.Series
+        label -> share, summing to 1.
+
+    Raises
+    ------
+    CalibrationError
+        If shares do not fit the labels, there is no row, or the confusion can't be inverted.
+    """
+    labels = schema.labels_of(predictions)
+    source = _shares(source_shares, labels)
+    if predictions.empty:
+        raise CalibrationError("no predictions to estimate class shares from")
+    if method == "em":
+        probabilities = predictions[schema.prob_columns(labels)].to_numpy()
+        found = _expectation_maximisation(probabilities, source)
+    elif method == "bbse":
+        found = _black_box(predictions, validation, labels) * source
+    else:
+        raise CalibrationError(f"method {method!r}: allowed are 'em' and 'bbse'")
+    return pd.Series(found / found.sum(), index=labels)
+
+
+def correct_label_shift(
+    predictions: pd.DataFrame,
+    *,
+    source_shares: Mapping[str, float],
+    target_shares: Mapping[str, float],
+) -> pd.DataFrame:
+    """Move probabilities from the class shares of training to those of the faces at hand.
+
+    Parameters
+    ----------
+    predictions
+        Table "predictions".
+    source_shares, target_shares
+        label -> share, in training and here; the latter from `estimate_shares`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table "predictions": p(label | face) x target / source, summing to 1 again.
+    """
+    labels = schema.labels_of(predictions)
+    ratio = _shares(target_shares, labels, zero=True) / _shares(source_shares, labels)
+    moved = predictions[schema.prob_columns(labels)].to_numpy() * ratio
+    return with_probabilities(predictions, moved / moved.sum(axis=1, keepdims=True), labels=labels)
+
+
+def _expectation_maximisation(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
+    shares = source
+    for _ in range(10_000):
+        moved = probabilities * (shares / source)
+        updated = (moved / moved.sum(axis=1, keepdims=True)).mean(axis=0)
+        if np.abs(updated - shares).max() < 1e-9:
+            break
+        shares = updated
+    return updated
+
+
+def _black_box(
+    predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
+) -> np.ndarray:
+    """Solve C w = mu for the ratio of target to source shares; none can be under 0."""
+    if validation is None:
+        raise CalibrationError("method 'bbse' needs `validation`: predictions of labelled faces")
+    if schema.labels_of(validation) != list(labels):
+        raise CalibrationError(f"validation answers {schema.labels_of(validation)}, not {labels}")
+    known = validation[validation["label"].isin(labels)]
+    joint = pd.crosstab(known["predicted"], known["label"], normalize="all")
+    joint = joint.reindex(index=labels, columns=labels, fill_value=0.0).to_numpy()
+    answers = predictions["predicted"].value_counts(normalize=True).reindex(labels, fill_value=0.0)
+    if np.linalg.matrix_rank(joint) < len(labels):
+        raise CalibrationError("the confusion on validation can't be inverted: use method 'em'")
+    return np.linalg.solve(joint, answers.to_numpy()).clip(min=0)
+
+
+def _shares(
+    shares: Mapping[str, float], labels: Sequence[str], *, zero: bool = False
+) -> np.ndarray:
+    values = np.array([shares.get(label, np.nan) for label in labels], dtype=float)
+    if set(shares.keys()) != set(labels) or not (values >= 0 if zero else values > 0).all():
+        raise CalibrationError(
+            f"shares {dict(shares)} must be of {', '.join(labels)}, "
+            f"{'none under 0' if zero else 'all over 0'}"
+        )
+    return values / values.sum()
+
+
+def _known(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Give log-probabilities (N, C) and the true class (N,) of the rows that have one."""
+    labels = schema.labels_of(predictions)
+    known = predictions[predictions["label"].isin(labels)]
+    if known.empty:
+        raise CalibrationError(f"no row is labelled as one of {', '.join(labels)}")
+    truth = known["label"].map({label: k for k, label in enumerate(labels)}).to_numpy(dtype=int)
+    return _log(known[schema.prob_columns(labels)].to_numpy()), truth
+
+
+def _log(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities, np.finfo(float).tiny))

@@ -1,0 +1,220 @@
+"""Calibration keeps answers or mends their shares; shifted label shares are found again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample_answers import COLUMNS, LABELS, predictions, world
+
+from exe_core import calibration
+from exe_core.calibration import Calibration, CalibrationError
+
+SOURCE = {"angry": 0.2, "happy": 0.5, "sad": 0.3}
+LEARNT = tuple(SOURCE.values())
+TARGET = (0.6, 0.1, 0.3)
+
+
+def by(temperature, bias=(0.0, 0.0, 0.0)):
+    return Calibration(temperature, bias)
+
+
+def nll(table):
+    truth = table["label"].map(LABELS.index).to_numpy()
+    return -np.log(table[COLUMNS].to_numpy()[np.arange(len(table)), truth]).mean()
+
+
+def distorted(table, *, temperature=0.6, bias=(1.0, 0.0, -1.0)):
+    """Make a calibrated run too sure of itself, and too fond of the first label."""
+    return calibration.apply(table, by(temperature, bias))
+
+
+class TestTemperature:
+    @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
+    def test_that_was_put_in_is_found(self, true):
+        honest = world(20_000, shares=[0.5, 0.3, 0.2], learnt=[0.5, 0.3, 0.2])
+        sharpened = calibration.apply(honest, by(1 / true))
+        assert calibration.fit(sharpened).temperature == pytest.approx(true, rel=0.05)
+
+    @given(temperature=st.floats(0.2, 20), seed=st.integers(0, 1000))
+    @settings(max_examples=25, deadline=None)
+    def test_never_changes_an_answer(self, temperature, seed):
+        before = predictions(seed=seed)
+        after = calibration.apply(before, by(temperature))
+        assert after["predicted"].equals(before["predicted"])
+        assert np.abs(after[COLUMNS].sum(axis=1) - 1).max() < 1e-12
+
+    def test_a_certain_and_wrong_answer_does_not_break_it(self):
+        certain = np.eye(3)[[0, 1, 2, 0]]
+        labels = ["angry", "happy", "sad", "sad"]
+        found = calibration.fit(predictions(probabilities=certain, labels=labels))
+        assert found.temperature > 1
+
+    @pytest.mark.parametrize("bad", [0, -1, float("nan")])
+    def test_must_be_over_0(self, bad):
+        with pytest.raises(CalibrationError, match="must be over 0"):
+            calibration.apply(predictions(), by(bad))
+
+
+class TestBias:
+    def test_undoes_what_was_put_in(self):
+        honest = world(20_000, shares=LEARNT, learnt=LEARNT)
+        found = calibration.fit(distorted(honest), bias=True)
+        assert found.temperature == pytest.approx(1 / 0.6, rel=0.05)
+        # the inverse of x / 0.6 + bias is 0.6 x - 0.6 bias, where any constant may be added
+        assert np.diff(found.bias) == pytest.approx([0.6, 0.6], abs=0.1)
+
+    def test_gives_each_label_its_share_on_average(self):
+        table = distorted(world(20_000, shares=LEARNT, learnt=LEARNT))
+        found = calibration.apply(table, calibration.fit(table, bias=True))
+        shares = table["label"].value_counts(normalize=True)[LABELS]
+        assert found[COLUMNS].mean().to_numpy() == pytest.approx(shares.to_numpy(), abs=1e-3)
+        assert table[COLUMNS].mean()["prob_angry"] > shares["angry"] + 0.1
+
+    def test_of_a_label_without_a_face_is_finite(self):
+        found = calibration.fit(predictions(labels=["angry", "happy"] * 6), bias=True)
+        assert np.isfinite(found.bias).all()
+        assert np.argmin(found.bias) == 2
+
+    def test_must_be_one_a_label(self):
+        with pytest.raises(CalibrationError, match="2 biases for the 3 labels"):
+            calibration.apply(predictions(), by(1.0, (0.0, 0.0)))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+class TestFit:
+    def test_is_at_least_as_good_as_none(self, bias):
+        before = predictions(200)
+        after = calibration.apply(before, calibration.fit(before, bias=bias))
+        assert nll(after) <= nll(before)
+
+    def test_rows_without_a_known_label_do_not_count(self, bias):
+        table = world(600, shares=[0.5, 0.3, 0.2])
+        unknown = world(600, shares=[0.1, 0.1, 0.8], seed=1).assign(label=[None, "fear"] * 300)
+        unknown["item_id"] = "x" + unknown["item_id"]
+        both = pd.concat([table, unknown], ignore_index=True)
+        assert calibration.fit(both, bias=bias) == calibration.fit(table, bias=bias)
+
+    def test_without_labels_is_refused(self, bias):
+        with pytest.raises(CalibrationError, match="no row is labelled as one of angry, happy"):
+            calibration.fit(predictions(labels=[None] * 12), bias=bias)
+
+
+class TestLabelShift:
+    def estimate(self, method, *, n=20_000):
+        return calibration.estimate_shares(
+            world(n, shares=TARGET, learnt=LEARNT),
+            source_shares=SOURCE,
+            method=method,
+            validation=world(n, shares=LEARNT, learnt=LEARNT, seed=1),
+        )
+
+    @pytest.mark.parametrize("method", ["em", "bbse"])
+    def test_known_shares_are_found(self, method):
+        found = self.estimate(method)
+        assert found.index.tolist() == LABELS
+        assert found.sum() == pytest.approx(1)
+        assert found.to_numpy() == pytest.approx(TARGET, abs=0.03)
+
+    def test_without_a_shift_none_is_found(self):
+        table = world(20_000, shares=LEARNT, learnt=LEARNT)
+        found = calibration.estimate_shares(table, source_shares=SOURCE)
+        assert found.to_numpy() == pytest.approx(LEARNT, abs=0.02)
+
+    def test_correction_makes_answers_better_and_shares_right(self):
+        table = world(5_000, shares=TARGET, learnt=LEARNT)
+        found = calibration.correct_label_shift(
+            table, source_shares=SOURCE, target_shares=self.estimate("em")
+        )
+        right = (found["predicted"] == found["label"]).mean()
+        assert right > (table["predicted"] == table["label"]).mean() + 0.02
+        assert found[COLUMNS].mean().to_numpy() == pytest.approx(TARGET, abs=0.03)
+
+    def test_correction_to_the_same_shares_changes_nothing(self):
+        table = predictions()
+        found = calibration.correct_label_shift(table, source_shares=SOURCE, target_shares=SOURCE)
+        pd.testing.assert_frame_equal(found, table)
+
+    def test_a_label_that_never_occurs_is_never_answered(self):
+        found = calibration.correct_label_shift(
+            predictions(50),
+            source_shares=SOURCE,
+            target_shares={"angry": 0.5, "happy": 0.5, "sad": 0.0},
+        )
+        assert "sad" not in set(found["predicted"])
+
+    @pytest.mark.parametrize(
+        "shares",
+        [
+            {"angry": 1.0},
+            {"angry": 0.5, "happy": 0.5, "sad": 0.0},
+            {"angry": 1, "happy": 1, "fear": 1},
+        ],
+    )
+    def test_source_shares_must_fit_the_labels(self, shares):
+        with pytest.raises(CalibrationError, match="must be of angry, happy, sad, all over 0"):
+            calibration.estimate_shares(predictions(), source_shares=shares)
+
+    def test_bbse_needs_validation(self):
+        with pytest.raises(CalibrationError, match="needs `validation`"):
+            calibration.estimate_shares(predictions(), source_shares=SOURCE, method="bbse")
+
+    def test_bbse_refuses_a_classifier_that_never_gives_an_answer(self):
+        blind = predictions(probabilities=np.tile([0.5, 0.3, 0.2], (30, 1)))
+        with pytest.raises(CalibrationError, match="can't be inverted"):
+            calibration.estimate_shares(
+                predictions(), source_shares=SOURCE, method="bbse", validation=blind
+            )
+
+    def test_an_unknown_method_is_refused(self):
+        with pytest.raises(CalibrationError, match="method 'guess'"):
+            calibration.estimate_shares(predictions(), source_shares=SOURCE, method="guess")
+
+    def test_no_predictions_are_refused(self):
+        with pytest.raises(CalibrationError, match="no predictions"):
+            calibration.estimate_shares(predictions()[:0], source_shares=SOURCE)
+
+
+@pytest.mark.parametrize("method", ["em", "bbse"])
+class TestAdapt:
+    def faces(self, shares, *, seed):
+        return distorted(world(5_000, shares=shares, learnt=LEARNT, seed=seed))
+
+    def test_looks_at_no_label_of_the_faces(self, method):
+        validation, shown = self.faces(LEARNT, seed=1), self.faces(TARGET, seed=2)
+        found = calibration.adapt(shown, validation, method=method)
+        blind = calibration.adapt(shown.assign(label=None), validation, method=method)
+        pd.testing.assert_frame_equal(found[COLUMNS], blind[COLUMNS])
+
+    def test_mends_a_shift_and_the_shares_of_a_biased_run(self, method):
+        validation, shown = self.faces(LEARNT, seed=1), self.faces(TARGET, seed=2)
+        found = calibration.adapt(shown, validation, method=method)
+        assert nll(found) < 0.9 * nll(shown)
+        assert found[COLUMNS].mean().to_numpy() == pytest.approx(TARGET, abs=0.04)
+
+    def test_is_what_its_parts_give(self, method):
+        validation, shown = self.faces(LEARNT, seed=1), self.faces(TARGET, seed=2)
+        fitted = calibration.fit(validation, bias=True)
+        at_home = calibration.apply(validation, fitted)
+        moved = calibration.apply(shown, fitted)
+        source = {label: at_home[f"prob_{label}"].mean() for label in LABELS}
+        target = calibration.estimate_shares(
+            moved, source_shares=source, method=method, validation=at_home
+        )
+        expected = calibration.correct_label_shift(
+            moved, source_shares=source, target_shares=target
+        )
+        found = calibration.adapt(shown, validation, method=method)
+        pd.testing.assert_frame_equal(found, expected)
+
+
+def test_one_temperature_does_not_find_the_shares_of_a_biased_run():
+    """Why each label has a bias of its own."""
+    validation = distorted(world(20_000, shares=LEARNT, learnt=LEARNT, seed=1))
+    shown = distorted(world(20_000, shares=TARGET, learnt=LEARNT, seed=2))
+    wrong = {}
+    for bias in (False, True):
+        fitted = calibration.fit(validation, bias=bias)
+        found = calibration.estimate_shares(calibration.apply(shown, fitted), source_shares=SOURCE)
+        wrong[bias] = np.abs(found.to_numpy() - TARGET).sum()
+    assert wrong[True] < 0.03 < 0.1 < wrong[False]
