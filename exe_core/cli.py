@@ -23,7 +23,9 @@ from exe_core.commands import (
     data_commands,
     figure_command,
     film_command,
+    final_report,
     release_command,
+    status_command,
 )
 from exe_core.commands.executing import StageError, execute
 from exe_core.commands.stage_log import Entry, Flow, append
@@ -42,6 +44,7 @@ app.command()(film_command.film)
 app.command()(figure_command.figure)
 app.command()(claims_command.claims)
 app.command()(release_command.release)
+app.command()(status_command.status)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
 PROFILES = ROOT / "configs" / "profiles"
@@ -151,7 +154,9 @@ def build(
             for line in snakemake.stdout or ():
                 if not line.startswith(CHATTER):
                     typer.echo(line, nl=False)
-    raise typer.Exit(snakemake.returncode)
+    found = final_report.report(_study(study))
+    final_report.show(found)
+    raise typer.Exit(snakemake.returncode or final_report.DROPPED * bool(found.n_silent))
 
 
 def _where(profiles: list[str], jobs: int) -> list[str]:

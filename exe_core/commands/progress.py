@@ -27,7 +27,7 @@ JUDGED_BY = ("--max-checksum-file-size", str(10**10), "--nolock")
 """Files of any size are compared by content; looking needs no lock."""
 STATES = ("failed", "stopped", "running", "stale", "waiting", "done")
 
-_BAR = re.compile(r"(\S+)/(\S+) \[[\d:]+<([\d:]+)")
+_BAR = re.compile(r"(\S+)/(\S+) \[[\d:]+<([\d:?]+)")
 
 
 class PlanError(RuntimeError):
@@ -39,7 +39,7 @@ class Bar(NamedTuple):
 
     done: str
     total: str
-    left_s: float
+    left_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,8 @@ def stages(study: Study) -> list[Stage]:
     """
     log = stage_log.latest(study)
     like = _typical_s(log.values())
-    return [_stage(path, pending, log, like) for path, pending in sorted(_plan(study).items())]
+    plan = sorted(_plan(study).items(), key=lambda item: (item[0].suffix == ".html", item[0].stem))
+    return [_stage(path, pending, log, like) for path, pending in plan]
 
 
 def _plan(study: Study) -> dict[Path, bool]:
@@ -96,9 +97,7 @@ def _plan(study: Study) -> dict[Path, bool]:
     }
 
 
-def _stage(
-    page: Path, pending: bool, log: Mapping[str, Entry], like: Mapping[str, float]
-) -> Stage:
+def _stage(page: Path, pending: bool, log: Mapping[str, Entry], like: Mapping[str, float]) -> Stage:
     if page.suffix == ".html":
         state = "done" if not pending else "stale" if page.exists() else "waiting"
         return Stage(page="book", state=state)
@@ -160,7 +159,7 @@ def _last_bar(notebook: Mapping[str, Any]) -> Bar | None:
         found = _BAR.findall("".join("".join(text) for text in texts))
         if found:
             done, total, left = found[-1]
-            return Bar(done, total, _seconds(left))
+            return Bar(done, total, None if "?" in left else _seconds(left))
     return None
 
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from exe_core.config import Study
@@ -23,7 +24,7 @@ class Flow(NamedTuple):
     what: str
     n_in: int
     n_out: int
-    lost: dict[str, int] = {}
+    lost: Mapping[str, int] = MappingProxyType({})
     """Reason -> rows that the tables keep with it."""
 
     @property
@@ -60,7 +61,10 @@ def log_path(study: Study) -> Path:
 
 def append(study: Study, entry: Entry) -> None:
     """Add a line, whole, though other stages add theirs at the same time."""
-    flows = [flow._asdict() | {"n_silent": flow.n_silent} for flow in entry.flows]
+    flows = [
+        flow._asdict() | {"lost": dict(flow.lost), "n_silent": flow.n_silent}
+        for flow in entry.flows
+    ]
     told = entry._asdict() | {"started_at": entry.started_at.isoformat(), "flows": flows}
     path = log_path(study)
     path.parent.mkdir(parents=True, exist_ok=True)
