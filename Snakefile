@@ -1,6 +1,7 @@
 """The study as stages, one rule a notebook: pull -> crop -> train -> predict -> benchmarks, films -> claims.
 
-exe build demo   (or: snakemake --cores 2 --config study=demo all)
+exe build demo                    (or: snakemake --cores 2 --config study=demo all)
+exe build demo --profile slurm    (or: snakemake --profile configs/profiles/slurm --config study=demo all)
 
 What is unchanged is not run again; the judge is the content of what a stage reads: its notebook,
 the modules that the notebook imports, the settings, and the ledgers of the stages before it. A
@@ -86,6 +87,17 @@ STAGE = (
     "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page} "
     "--ledger {output.ledger} {params.writes}"
 )
+
+
+localrules:
+    all,
+    book,
+
+
+if study.kind == "real":
+
+    localrules:
+        pull,  # nodes of a cluster seldom reach the web
 
 
 rule all:
@@ -195,7 +207,7 @@ rule train:
             study.model(wildcards.run) / "card.json",
             study.table("history", run=wildcards.run),
         ),
-    threads: max(1, workflow.cores // len(RUNS))
+    threads: lambda wildcards: max(1, workflow.cores // len(RUNS))  # a cluster's profile says how many
     shell: STAGE + " -p run={wildcards.run}"
 
 

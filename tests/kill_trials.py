@@ -29,6 +29,8 @@ kind: world
 title: A study that is killed
 labels: [angry, happy, sad]
 world:
+  benchmark_faces: 2
+  benchmark_test_faces: 1
   n_films: 1
   film_seconds: 20
   film_size: [160, 90]

@@ -11,10 +11,12 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from exe_core.figures.bundle import VEGA_LITE
+from paperbook import night
 
 STATIC = Path(__file__).parent / "static"
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 MATHJAX = "mathjax/tex-svg-full.js"
+CHARTS = "charts.css"
 THEBE = ("init_thebe_core", "update_thebe_context")
 
 
@@ -23,10 +25,12 @@ def configure(app: Sphinx, config: Config) -> None:
     config.html_static_path.append(str(STATIC))
     config.mathjax_path = MATHJAX
     app.add_css_file("paper.css")
+    app.add_css_file(CHARTS)
+    app.add_js_file("print.js", loading_method="defer")
 
 
 def write(app: Sphinx) -> None:
-    """Write the Vega bundle and MathJax among the static files, once for all pages."""
+    """Write the Vega bundle, MathJax and the colours of charts among the static files."""
     if app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
@@ -40,6 +44,7 @@ def write(app: Sphinx) -> None:
         package = Path(find_spec("sphinx-mathjax-offline").origin).parent
         mathjax.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(package / "static" / MATHJAX, mathjax)
+    _write(static / CHARTS, night.style().encode())
 
 
 def without_thebe(app: Sphinx, config: Config) -> None:
@@ -67,7 +72,7 @@ def write_bundles(app: Sphinx, fault: Exception | None) -> None:
     """Write the files of every figure and table, once each, under their permanent names.
 
     The specification of a chart is written as a script, too: a page opened from disk may load
-    scripts and nothing else.
+    scripts and nothing else. Its picture is written once more for dark pages.
     """
     if fault or app.builder.format != "html":
         return
@@ -76,8 +81,10 @@ def write_bundles(app: Sphinx, fault: Exception | None) -> None:
             content = source.encode() if isinstance(source, str) else source.read_bytes()
             _write(Path(app.outdir) / shown.address(suffix), content)
             if suffix == "vl.json":
-                script = b'paperChart("%s",%s);\n' % (shown.label.encode(), content)
-                _write(Path(app.outdir) / shown.address("js"), script)
+                script = f'paperChart("{shown.label}",{night.themed(content.decode())});\n'
+                _write(Path(app.outdir) / shown.address("js"), script.encode())
+                picture = night.at_night(shown.files["svg"].read_text(encoding="utf-8"))
+                _write(Path(app.outdir) / shown.address("night.svg"), picture.encode())
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -71,13 +71,24 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def visit_html(writer: HTML5Translator, node: Picture) -> None:
-    """Write the picture, loaded when it comes near, and where its specification lies."""
+    """Write the picture, loaded when it comes near, and where its specification lies.
+
+    A chart can be scrolled on a narrow screen, so the keyboard reaches it.
+    """
     here = writer.builder.get_target_uri(writer.builder.current_docname)
-    files = relative_uri(here, f"figures/{node['label']}")
-    live = f' data-spec="{html.escape(files)}.js"' if node["live"] else ""
-    writer.body.append(
-        f'<div class="{"chart" if node["live"] else "sheet"}"{live}>'
-        f'<img src="{html.escape(files)}.{node["suffix"]}" alt="{html.escape(node["alt"])}" '
-        f'width="{node["width"]}" height="{node["height"]}" loading="lazy"></div>\n'
-    )
+    files = html.escape(relative_uri(here, f"figures/{node['label']}"))
+    if node["live"]:
+        opening = f'<div class="chart" tabindex="0" data-spec="{files}.js">'
+        pictures = _img(node, f"{files}.svg", ' class="only-light"')
+        pictures += _img(node, f"{files}.night.svg", ' class="only-dark"')
+    else:
+        opening, pictures = '<div class="sheet">', _img(node, f"{files}.{node['suffix']}")
+    writer.body.append(f"{opening}{pictures}</div>\n")
     raise nodes.SkipNode
+
+
+def _img(node: Picture, source: str, theme: str = "") -> str:
+    return (
+        f'<img{theme} src="{source}" alt="{html.escape(node["alt"])}" '
+        f'width="{node["width"]}" height="{node["height"]}" loading="lazy">'
+    )

@@ -6,8 +6,7 @@ window.paperChart = (name, spec) => {
     const chart = document.createElement("div");
     vegaEmbed(chart, spec, { renderer: "svg", actions: false })
       .then(() => {
-        frame.querySelector("img").replaceWith(chart);
-        frame.tabIndex = 0; // so that the keyboard can scroll it too
+        frame.replaceChildren(chart);
         frame.parentElement.dataset.live = "true";
       })
       .catch((fault) => console.error(`${name} stays a picture:`, fault));
