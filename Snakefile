@@ -16,6 +16,7 @@ from pathlib import Path
 
 from exe_core.config import load_study
 from exe_core.record import digest_of
+from exe_core.settings import FILM_SUFFIXES
 
 study = load_study(config.get("study", "demo"))
 RUNS, GUESTS = list(study.runs), list(study.guests)
@@ -35,12 +36,18 @@ def code(notebook):
     """List a notebook and the modules of exe_core that it imports, directly or not."""
     path = Path("notebooks") / f"{notebook}.ipynb"
     cells = json.loads(path.read_text())["cells"]
-    found, todo = [], _imports("".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code"))
+    lines = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
+    return [str(path), *modules(_imports(lines))]
+
+
+def modules(first):
+    """List modules and those that they import, directly or not."""
+    found, todo = [], set(first)
     while todo:
         part = todo.pop()
         found.append(part)
         todo |= _imports(part.read_text()) - set(found)
-    return [str(path), *sorted(map(str, found))]
+    return sorted(map(str, found))
 
 
 def _imports(text):
@@ -70,6 +77,15 @@ def is_source(path):
     return path.is_file() and not {"executed", "__pycache__"} & set(path.parts)
 
 
+def films_apart():
+    """List the places of the films that a job of its own decodes each."""
+    if not (HAS_FILMS and study.films.apart):
+        return []
+    folder = study.data_dir / (study.films.path or ".")
+    files = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES}
+    return range(1, (study.world.n_films if study.kind == "world" else len(files)) + 1)
+
+
 def pages():
     """List the executed notebooks that the study's book shows, in the order of the paper."""
     names = ["00-world"] if study.kind == "world" else []
@@ -83,6 +99,7 @@ def pages():
     return [EXECUTED / f"{name}.ipynb" for name in names]
 
 
+FILMS_APART = films_apart()
 STAGE = (
     "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page} "
     "--ledger {output.ledger} {params.writes}"
@@ -238,6 +255,20 @@ rule benchmarks:
     shell: STAGE
 
 
+if FILMS_APART:
+
+    rule screen:
+        message: "screen: film {wildcards.film}"
+        input:
+            modules({Path("exe_core/footage/screening.py")}),
+            [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
+        output: LEDGERS / "screen-{film}.json"
+        params:
+            settings=settings("films", "crop"),
+        threads: 1
+        shell: "OMP_NUM_THREADS={threads} exe screen {study.name} {wildcards.film} --ledger {output}"
+
+
 if HAS_FILMS:
 
     rule films:
@@ -246,6 +277,7 @@ if HAS_FILMS:
             code("06-films"),
             [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
             [LEDGERS / f"train-{run}.json" for run in RUNS],
+            [LEDGERS / f"screen-{film}.json" for film in FILMS_APART],
         output: page=EXECUTED / "06-films.ipynb", ledger=LEDGERS / "films.json"
         params:
             notebook="06-films",

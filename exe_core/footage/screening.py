@@ -25,10 +25,9 @@ from exe_core.faces.cropping import crop
 from exe_core.footage import shots
 from exe_core.record import digest, digest_of
 from exe_core.schema import check, empty, read, write
-from exe_core.settings import Crop
+from exe_core.settings import FILM_SUFFIXES, Crop
 from exe_core.video import Sample, VideoError, probe, sample_frames
 
-SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
 TABLES = ("films", "frames", "faces")
 
 log = logging.getLogger(__name__)
@@ -55,8 +54,13 @@ class Step(NamedTuple):
     every_seconds: float | None = None
 
 
-def list_films(study: Study) -> pd.DataFrame:
+def list_films(study: Study, *, only: int | None = None) -> pd.DataFrame:
     """List the films of a study: those of the world, or the video files of a folder.
+
+    Parameters
+    ----------
+    only
+        The film at this place in the list, from 0: no other file is opened.
 
     Returns
     -------
@@ -66,15 +70,23 @@ def list_films(study: Study) -> pd.DataFrame:
     Raises
     ------
     ScreeningError
-        If the folder holds no file with a suffix of `SUFFIXES`.
+        If the folder holds no file with a suffix of `FILM_SUFFIXES`.
     """
     if study.kind == "world":
-        return read(study.raw / "films.parquet", name="films")
-    return find_films([study.data_dir / (study.films.path or ".")])
+        films = read(study.raw / "films.parquet", name="films")
+        return films if only is None else films.iloc[[only]]
+    return find_films([study.data_dir / (study.films.path or ".")], only=only)
 
 
-def find_films(places: Sequence[Path]) -> pd.DataFrame:
+def find_films(places: Sequence[Path], *, only: int | None = None) -> pd.DataFrame:
     """List films: files as they are given, and the video files below folders.
+
+    Parameters
+    ----------
+    places
+        Files, or folders.
+    only
+        As for `list_films`.
 
     Returns
     -------
@@ -90,13 +102,14 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
     for place in places:
         if not place.exists():
             raise ScreeningError(f"no film or folder at {place}")
-        inside = (path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
+        inside = (path for path in place.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
         paths += sorted(inside) if place.is_dir() else [place]
     if not paths:
         where = ", ".join(map(str, places))
-        raise ScreeningError(f"no film in {where}: give files ending in {', '.join(SUFFIXES)}")
+        raise ScreeningError(f"no film in {where}: give files ending in {', '.join(FILM_SUFFIXES)}")
     paths = list(dict.fromkeys(path.resolve() for path in paths))
-    rows = [_describe(path, film_id) for path, film_id in zip(paths, _ids(paths), strict=True)]
+    named = list(zip(paths, _ids(paths), strict=True))
+    rows = [_describe(*film) for film in (named if only is None else [named[only]])]
     return check(pd.DataFrame(rows).reindex(columns=empty("films").columns), "films")
 
 

@@ -4,6 +4,7 @@ The defaults are the published design wherever it has one.
 """
 
 from exe_core.settings.evaluation import (
+    FILM_SUFFIXES,
     VALENCE,
     Factorial,
     Films,
@@ -17,6 +18,7 @@ from exe_core.settings.learning import Run, Train, recipe_of, seeds_of_one
 from exe_core.settings.part import Part
 
 __all__ = [
+    "FILM_SUFFIXES",
     "KEYWORDS",
     "VALENCE",
     "Crop",

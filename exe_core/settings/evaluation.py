@@ -12,6 +12,9 @@ from exe_core.settings.faces import Set
 from exe_core.settings.learning import Run
 from exe_core.settings.part import Part
 
+FILM_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
+"""What the file of a film ends in."""
+
 VALENCE: dict[str, tuple[int | None, ...]] = {
     "angry": (-2, -1),
     "disgust": (-2, -1),
@@ -93,6 +96,9 @@ class Films(Part):
 
     path: str | None = Field(None, description="below the data folder of the study")
     every: int = Field(100, ge=1, description="every n-th frame")
+    apart: bool = Field(
+        False, description="each film is decoded by a job of its own: for many, or a cluster"
+    )
     event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
 
 

@@ -1,0 +1,227 @@
+"""A study on a SLURM of one node that is started here: killed in the middle, and the same results.
+
+The daemons have a key, ports and folders of their own and end with the tests; an installed cluster
+is neither asked nor changed. There is no accounting, so jobs are asked for by squeue.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from conftest import copy_project
+
+LACKING = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(LACKING), reason=f"no {', '.join(LACKING)}: install slurm-wlm"),
+    pytest.mark.skipif(os.getuid() != 0, reason="slurmd starts jobs as root only"),
+]
+
+STUDY = """
+kind: world
+title: A tiny world
+labels: [angry, happy, sad]
+world:
+  n_films: 2
+  film_seconds: 10
+  film_size: [160, 90]
+  benchmark_faces: 6
+  benchmark_test_faces: 3
+crop: {size: 64}
+train: {model: tiny, weights: none, trainable: all, size: 32, epochs: 2, learning_rate: 0.003}
+films: {every: 50, apart: true}
+sets:
+  fer2013: {kind: fer2013, path: benchmarks/fer2013.csv, gray: true}
+  rafdb: {kind: rafdb, path: benchmarks/rafdb}
+runs:
+  fer2013: {sets: [fer2013], gray: true}
+  rafdb: {sets: [rafdb]}
+"""
+SITE = """
+slurm-status-command: squeue
+slurm-init-seconds-before-status-checks: 2
+seconds-between-status-checks: 2
+set-threads: {train: 1}
+"""
+"""What a cluster adds to the profile of the paper; as many threads as on two cores."""
+
+CONF = """
+ClusterName=trial
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MpiDefault=none
+SwitchType=switch/none
+ReturnToService=2
+MinJobAge=3600
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+STAGES = ["world", "crop", "screen-1", "screen-2"]
+STAGES += [f"{stage}-{run}" for stage in ("train", "predict") for run in ("fer2013", "rafdb")]
+TARGETS = [f"data/results/tiny/ledgers/{stage}.json" for stage in STAGES]
+PATIENCE_S = 1800
+
+
+def ask(*command):
+    """Run a command of SLURM; give its lines."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def jobs():
+    """List all jobs, also ended ones: number -> state, rule."""
+    lines = ask("squeue", "--states=all", "--noheader", "--format=%i|%T|%k")
+    return {number: (state, rule) for number, state, rule in (line.split("|") for line in lines)}
+
+
+def jobs_of(rule):
+    return {number: state for number, (state, what) in jobs().items() if what == rule}
+
+
+def is_idle():
+    try:
+        return ask("sinfo", "--noheader", "--format=%t") == ["idle"]
+    except subprocess.CalledProcessError:  # the controller does not answer yet
+        return False
+
+
+def wait_for(there, process=None):
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := there()):
+        assert time.monotonic() < deadline, "it did not come"
+        assert process is None or process.poll() is None, "it ended before"
+        time.sleep(0.2)
+    return found
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@contextmanager
+def daemon(*command, folder):
+    """Run a daemon as a child of this process."""
+    with (folder / f"{command[0]}.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A cluster of this machine: munge, the controller and one node."""
+    folder, host = tmp_path_factory.mktemp("slurm"), socket.gethostname().partition(".")[0]
+    for name in ("bin", "state", "spool"):
+        (folder / name).mkdir()
+    (folder / "munge.key").touch(mode=0o600)
+    (folder / "munge.key").write_bytes(secrets.token_bytes(1024))
+    conf = folder / "slurm.conf"
+    conf.write_text(CONF.format(folder=folder, host=host, ports=[free_port(), free_port()]))
+    srun = folder / "bin" / "srun"  # in jobs the executor takes SLURM_CONF away
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n')
+    srun.chmod(0o755)
+    files = {"key-file": "key", "socket": "socket", "log-file": "out", "pid-file": "pid"}
+    files["seed-file"] = "seed"
+    munged = [f"--{option}={folder}/munge.{name}" for option, name in files.items()]
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as daemons:
+        patch.setenv("SLURM_CONF", str(conf))
+        patch.setenv("PATH", f"{srun.parent}{os.pathsep}{os.environ['PATH']}")
+        for command in (
+            ["munged", "--foreground", "--force", *munged],
+            ["slurmctld", "-D"],
+            ["slurmd", "-D", "-N", host],
+        ):
+            started = daemons.enter_context(daemon(*command, folder=folder))
+            if command[0] == "munged":
+                wait_for((folder / "munge.socket").exists, started)
+        wait_for(is_idle, started)
+        yield
+        ask("scancel", "--user=root")
+        wait_for(lambda: not ask("squeue", "--noheader"))
+
+
+def snakemake(*where):
+    return ["snakemake", "--config", "study=tiny", "--nolock", *where, "--", *TARGETS]
+
+
+def ledgers(project):
+    return {
+        stage: json.loads((project.root / path).read_text())
+        for stage, path in zip(STAGES, TARGETS, strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory):
+    """Two copies of the project, for this machine and for the cluster."""
+    copies = [copy_project(tmp_path_factory.mktemp(name) / "p") for name in ("here", "there")]
+    for project in copies:
+        (project.root / "configs" / "tiny.yml").write_text(STUDY)
+    return copies
+
+
+@pytest.mark.usefixtures("slurm")
+def test_a_study_on_slurm_survives_a_killed_job_and_gives_the_same_results(projects, tmp_path):
+    here, there = projects
+    (tmp_path / "config.yaml").write_text(SITE)
+    log, killed = tmp_path / "slurm.log", "rule_train_wildcards_fer2013"
+    page = there.root / "data/results/tiny/notebooks/03-train-fer2013.running.ipynb"
+    profiles = ["--profile", "configs/profiles/slurm", "--profile", str(tmp_path)]
+    with log.open("w") as lines:
+        running = subprocess.Popen(
+            snakemake(*profiles),
+            cwd=there.root,
+            env=there.environment,
+            stdout=lines,
+            stderr=subprocess.STDOUT,
+        )
+        wait_for(page.exists, running)
+        [first] = jobs_of(killed)
+        ask("scancel", first)
+        running.wait(PATIENCE_S)
+    told = log.read_text()
+    assert running.returncode == 0, told[-4000:]
+    assert f"SLURM-job '{first}' failed, SLURM status is: 'CANCELLED'" in told
+    assert sorted(jobs_of(killed).values()) == ["CANCELLED", "COMPLETED"]
+    rules = [rule for _, rule in jobs().values()]
+    assert rules.count("group_films_apart") == 1, "a job for both films"
+
+    assert here.run(*snakemake("--cores", "2")).returncode == 0
+    of_machine, of_cluster = ledgers(here), ledgers(there)
+    for stage in STAGES:
+        kept = ["model.safetensors"] if stage.startswith("train") else of_machine[stage]
+        for name in kept:  # the history of a training holds seconds, too
+            assert of_cluster[stage][name] == of_machine[stage][name], f"{stage}: {name}"
+    again = there.run(*snakemake("--cores", "2", "--dry-run"))
+    assert "Nothing to be done" in again.output, "the flag says where, and changes nothing else"
