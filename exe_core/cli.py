@@ -25,6 +25,7 @@ from exe_core.commands import (
     film_command,
     final_report,
     release_command,
+    screen_command,
     status_command,
 )
 from exe_core.commands.executing import StageError, execute
@@ -32,6 +33,7 @@ from exe_core.commands.stage_log import Entry, Flow, append
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import COMMAND, digest, provenance, write_json, write_values
+from exe_core.writing import replacing
 
 app = typer.Typer(
     help="Expressions Ensemble, re-examined: run the stages of a study.",
@@ -44,6 +46,7 @@ app.command()(film_command.film)
 app.command()(figure_command.figure)
 app.command()(claims_command.claims)
 app.command()(release_command.release)
+app.command()(screen_command.screen)
 app.command()(status_command.status)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
@@ -298,7 +301,8 @@ def assemble(
     for path in notebooks:
         page, text = EXECUTED / path.name, _titled(path)
         if not page.exists() or page.read_text(encoding="utf-8") != text:
-            page.write_text(text, encoding="utf-8")
+            with replacing(page) as partial:
+                partial.write_text(text, encoding="utf-8")
 
 
 def _titled(path: Path) -> str:

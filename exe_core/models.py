@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,6 +25,7 @@ from exe_core.backbones import networks
 from exe_core.backbones.pretrained import WeightsError, timm_weights, torchvision_weights
 from exe_core.backbones.released import backbone_weights
 from exe_core.config import READY
+from exe_core.writing import replacing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -284,9 +284,9 @@ def save(
         raise ModelError(f"the card of a model needs {', '.join(missing)}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).unlink(missing_ok=True)
-    unfinished = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
-    save_file(_storable(network, getattr(torch, stored)), unfinished)
-    weights = unfinished.replace(folder / WEIGHTS_FILE)
+    weights = folder / WEIGHTS_FILE
+    with replacing(weights) as partial:
+        save_file(_storable(network, getattr(torch, stored)), partial)
     shown = card["preprocessing"]
     plain = asdict(shown) if isinstance(shown, Preprocessing) else shown
     digest = record.digest(weights)

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from exe_core.config import ROOT, Study
+from exe_core.writing import replacing
 
 COMMAND = "EXE_COMMAND"
 """The environment variable that tells a stage the command that runs it."""
@@ -115,11 +116,9 @@ def _version(package: str) -> str | None:
 
 def write_json(content: object, path: Path) -> Path:
     """Write plain data as JSON, whole or not at all; NaN becomes null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
     return path
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +14,6 @@ from pathlib import Path
 import pandas as pd
 import psutil
 from conftest import Project
-
-from exe_core.config import ROOT
 
 TOKEN = "EXE_TRIAL"
 """The environment variable that tells the processes of a build, whoever their parent is now."""

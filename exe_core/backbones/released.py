@@ -6,7 +6,6 @@ to run its code; it is converted once, by a step of its own (`exe convert-backbo
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from exe_core.backbones.pretrained import WeightsError
 from exe_core.ddamfn import mixed_feature_net
+from exe_core.writing import replacing
 
 _EXPECTED = ("torch.nn.modules.", "networks.")
 """Where the classes come from that the authors' pickled backbone names."""
@@ -81,10 +81,9 @@ def convert_backbone(source: Path, target: Path) -> Path:
         raise CheckpointError(
             f"{source.name} holds no MixedFeatureNet: {_first_line(fault)}"
         ) from None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial)
-    return partial.replace(target)
+    with replacing(target) as partial:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial)
+    return target
 
 
 def backbone_path() -> Path:

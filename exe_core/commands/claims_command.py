@@ -9,6 +9,7 @@ import typer
 
 from exe_core.commands.terminal import fail, show_table
 from exe_core.config import ROOT, load_study
+from exe_core.writing import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +105,8 @@ def _keep(
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _estimate(row: dict) -> str:

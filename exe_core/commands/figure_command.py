@@ -13,6 +13,7 @@ import typer
 
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, load_study, studies
+from exe_core.writing import replacing
 
 FROZEN = ROOT / "data" / "frozen"
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "pt": 25.4 / 72, "px": 25.4 / 96}
@@ -54,7 +55,8 @@ def figure(
     else:
         content = _sheet(bundle.with_name(f"{bare}.png"), suffix, wanted)
     target = _target(out, f"{bare}{f'-{width}' if width else ''}.{suffix}".replace(" ", ""))
-    target.write_bytes(content)
+    with replacing(target) as partial:
+        partial.write_bytes(content)
     about = json.loads(bundle.read_text(encoding="utf-8"))
     commit = str(about["commit"] or "unknown")[:8]
     typer.echo(f"{target}: {bare} of study {about['study']}, commit {commit}")

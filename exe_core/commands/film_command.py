@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exe_core.commands.terminal import fail, show_table
+from exe_core.writing import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,8 @@ def _report(
                     bar=bar,
                 )
             )
-            pd.DataFrame(told).drop(columns="path").to_csv(out / "films.csv", index=False)
+            with replacing(out / "films.csv") as partial:
+                pd.DataFrame(told).drop(columns="path").to_csv(partial, index=False)
     lines = [
         [str(row["title"]), str(row["n_sampled"]), str(row["n_faces"]), _status(row)]
         for row in told

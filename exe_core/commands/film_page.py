@@ -17,6 +17,7 @@ from PIL import Image
 from exe_core.config import ROOT
 from exe_core.record import write_json
 from exe_core.schema import labels_of
+from exe_core.writing import replacing
 
 PAGE, ORIGIN = "report.html", "provenance.json"
 FACE_PX = 96
@@ -50,7 +51,8 @@ def is_of(folder: Path, origin: Mapping[str, Any]) -> bool:
 def write(page: str, folder: Path, *, origin: Mapping[str, Any]) -> None:
     """Write a page, and then what it was made of: where that lies, the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    with replacing(folder / PAGE) as partial:
+        partial.write_text(page, encoding="utf-8")
     write_json(origin, folder / ORIGIN)
 
 
@@ -159,7 +161,7 @@ def _table(summary: pd.DataFrame) -> str:
 def _faces(rows: pd.DataFrame, faces: pd.DataFrame) -> str:
     """Show for each label the face that is most probably of it, of those that are read as it."""
     paths = dict(
-        zip(faces["item_id"].str.rpartition(":")[2].astype(int), faces["path"], strict=True)
+        zip(faces["item_id"].str.split(":").str[-1].astype(int), faces["path"], strict=True)
     )
     shown = []
     for label in labels_of(rows):

@@ -22,6 +22,7 @@ from exe_core.footage.screening import Screened, Step, screen_film
 from exe_core.footage.timelines import timeline
 from exe_core.models import Classifier
 from exe_core.settings import Crop, Statistics
+from exe_core.writing import replacing
 
 ENSEMBLE = "ensemble"
 """The run that is the mean of several models."""
@@ -151,19 +152,19 @@ def _write(
     origin: dict[str, Any],
 ) -> None:
     """Write tables and figures, and the page last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(folder / "predictions.parquet", index=False)
-    rows.to_csv(folder / "predictions.csv", index=False)
+    with replacing(folder / "predictions.parquet") as partial:
+        rows.to_parquet(partial, index=False)
+    _write_csv(rows, folder / "predictions.csv")
     shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
     seen = shown.dropna(subset="predicted")
     summary, drawn = None, {}
     over_time: dict[str, Any] = {}
     if len(seen):
         summary = summarise(rows)
-        summary.to_csv(folder / "summary.csv", index=False)
+        _write_csv(summary, folder / "summary.csv")
         described = pd.DataFrame([film]).assign(genre="")
         course, over_time = _over_time(shown)
-        course.to_csv(folder / "course.csv", index=False)
+        _write_csv(course, folder / "course.csv")
         drawn = {
             "timeline": figures.timeline(course, faces=seen, counts=courses.cumulative(shown)),
             "shares": figures.emotion_shares(summary, films=described),
@@ -181,6 +182,11 @@ def _write(
     film_page.write(page, folder, origin=origin)
 
 
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False)
+
+
 def _over_time(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Smooth what a run says of the film, look for changes, and tell how this was done."""
     smooth_s, level = courses.smoothing_s(rows), STATISTICS.level
@@ -195,8 +201,10 @@ def _draw(chart: alt.TopLevelMixin, path: Path) -> str:
     """Write a chart as SVG and PNG; give the SVG."""
     spec = chart.to_dict()
     svg: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-    path.with_suffix(".svg").write_text(svg, encoding="utf-8")
+    with replacing(path.with_suffix(".svg")) as partial:
+        partial.write_text(svg, encoding="utf-8")
     solid = {**spec, "background": "white"}
     png = vl_convert.vegalite_to_png(solid, ppi=PRINT_PPI, vl_version=VEGA_LITE)
-    path.with_suffix(".png").write_bytes(png)
+    with replacing(path.with_suffix(".png")) as partial:
+        partial.write_bytes(png)
     return svg

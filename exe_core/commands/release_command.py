@@ -12,6 +12,7 @@ import typer
 from exe_core.commands.terminal import fail, show_table
 from exe_core.config import READY, ConfigError, Study, load_study
 from exe_core.schema import SchemaError, read
+from exe_core.writing import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +75,10 @@ def release(
     card |= {"prior_correction": moved, "limits": list(LIMITS), "scores": _plain(scores)}
     models.save(classifier.network, folder, card=card, stored="float16")
     size = (folder / models.WEIGHTS_FILE).stat().st_size / 2**20
-    (folder / "README.md").write_text(describe(card, size=size), encoding="utf-8")
-    scores.to_csv(folder / "scores.csv", index=False)
+    with replacing(folder / "README.md") as partial:
+        partial.write_text(describe(card, size=size), encoding="utf-8")
+    with replacing(folder / "scores.csv") as partial:
+        scores.to_csv(partial, index=False)
     typer.echo(f"{name}: {size:.1f} MiB in {folder.name}")
     show_table(["set", "measure", "score", "faces"], _rows(card["scores"]), lines=False)
 

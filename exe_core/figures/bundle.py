@@ -11,7 +11,6 @@ import html
 import io
 import json
 import math
-import os
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exe_core import record
 from exe_core.config import Study
+from exe_core.writing import replacing
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300
@@ -221,11 +221,9 @@ def _write(
 ) -> Figure:
     """Put the provenance last: it lists the other files, so where it lies the bundle is whole."""
     figure = Figure(name=name, folder=folder or study.results / "figures", alt=alt)
-    figure.folder.mkdir(parents=True, exist_ok=True)
     for suffix, content in contents.items():
-        partial = figure.folder / f".{name}.{suffix}.{os.getpid()}"
-        partial.write_bytes(content)
-        partial.replace(figure.path(suffix))
+        with replacing(figure.path(suffix)) as partial:
+            partial.write_bytes(content)
     drawn_with = {package: version(package) for package in ("altair", "vl-convert-python")}
     about = {
         "figure": name,

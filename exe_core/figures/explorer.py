@@ -24,6 +24,7 @@ from exe_core import record
 from exe_core.config import ROOT, Study
 from exe_core.figures.style import COLOURS, in_order
 from exe_core.schema import labels_of, prob_columns
+from exe_core.writing import replacing
 
 GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""
@@ -178,7 +179,8 @@ def _write_faces(faces: pd.DataFrame, path: Path) -> dict[str, Any]:
         with Image.open(ROOT / name) as face:
             small = face.convert("RGB").resize((FACE_PX, FACE_PX))
         picture.paste(small, (k % FACES_IN_ROW * FACE_PX, k // FACES_IN_ROW * FACE_PX))
-    picture.save(path, format="WEBP", quality=60)
+    with replacing(path) as partial:
+        picture.save(partial, format="WEBP", quality=60)
     frames = kept["frame"].tolist()
     return {"picture": path.name, "px": FACE_PX, "in_row": FACES_IN_ROW, "frame": frames}
 
@@ -217,4 +219,5 @@ def _numbers(values: pd.Series) -> list[float | None]:
 
 def _write(content: Mapping[str, Any], path: Path) -> None:
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    path.write_text(f"explorer.receive({json.dumps(path.stem)},{text});\n", encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(f"explorer.receive({json.dumps(path.stem)},{text});\n", encoding="utf-8")

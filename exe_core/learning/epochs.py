@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import pickle
 import time
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from exe_core.learning.convolution import ByProduct
 from exe_core.learning.losses import loss_of
 from exe_core.learning.optimisation import average_of, optimizer_of, scheduler_of, still_batch_norm
 from exe_core.settings import Train
+from exe_core.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -220,12 +220,11 @@ class Run:
 
     def checkpoint(self, path: Path, *, digest: str) -> None:
         """Write all that changes, whole or not at all."""
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         changing = {name: getattr(self, name) for name in _STATEFUL}
         states = {name: part.state_dict() for name, part in changing.items() if part is not None}
         plain = {name: getattr(self, name) for name in _PLAIN}
-        torch.save({"digest": digest, "states": states, "plain": plain}, unfinished)
-        unfinished.replace(path)
+        with replacing(path) as partial:
+            torch.save({"digest": digest, "states": states, "plain": plain}, partial)
 
     def resume(self, path: Path, *, digest: str) -> None:
         """Take over what a killed run of the same recipe, data and code left."""

@@ -16,6 +16,7 @@ from exe_core.pull.photo_labels import RULES, decide_labels, found_by
 from exe_core.schema import EMOTIONS
 from exe_core.sets.readers import DatasetError, read_texts
 from exe_core.settings import Set
+from exe_core.writing import replacing
 
 UNCLEAR = "unclear"
 """What a person writes where a face shows none of the emotions, or more than one."""
@@ -115,8 +116,8 @@ def sample_to_label(faces: pd.DataFrame, n: int, *, seed: int, path: Path) -> pd
     """
     drawn = spread(faces, n, by=["set_name", "label", "query"], seed=seed)
     table = drawn.assign(label_true=None)[TO_LABEL]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, lineterminator="\n")
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")
     return table
 
 

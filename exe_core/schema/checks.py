@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandera.pandas as pa
 
 from exe_core.schema.labels import SchemaError, labels_of, prob_columns
 from exe_core.schema.tables import TABLES
+from exe_core.writing import replacing
 
 
 def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -55,13 +55,8 @@ def empty(name: str) -> pd.DataFrame:
 def write(table: pd.DataFrame, path: Path, *, name: str) -> Path:
     """Check a table and write it as parquet, whole or not at all."""
     checked = check(table, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as partial:
         checked.to_parquet(partial, index=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -18,6 +18,7 @@ from exe_core.config import ROOT
 from exe_core.detection import ImageError, read_image
 from exe_core.sets import legend
 from exe_core.sets.holdings import FILM_LABELS, HOLDINGS, Finding, Holding, find
+from exe_core.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -224,9 +225,8 @@ def _labels(chosen: pd.DataFrame) -> str:
 
 
 def _write_labels(chosen: pd.DataFrame, folder: Path) -> None:
-    partial = folder / ".labels.csv.part"
-    partial.write_text(_labels(chosen), encoding="utf-8")
-    partial.replace(folder / "labels.csv")
+    with replacing(folder / "labels.csv") as partial:
+        partial.write_text(_labels(chosen), encoding="utf-8")
 
 
 _GET: dict[str, Callable[[Repository, Path], None]] = {

@@ -21,6 +21,7 @@ from exe_core.config import Study
 from exe_core.schema import ALIASES
 from exe_core.world import face, render
 from exe_core.world.making import digest, encode, generator, workers, write_truth
+from exe_core.writing import replacing
 
 SIZES = {"fer2013": 48, "rafdb": 160}
 STYLES = {"fer2013": "lab", "rafdb": "selfie"}
@@ -97,7 +98,8 @@ def make_benchmarks(study: Study, *, jobs: int = 2, progress: bool = True) -> No
         with workers(jobs) as pool:
             write(tqdm(entries, desc=name, disable=not progress), folder, pool)
         write_truth(study, name, [entry.truth() for entry in entries])
-        marker.write_text(made_by)
+        with replacing(marker) as partial:
+            partial.write_text(made_by)
 
 
 def list_faces(study: Study, set_name: str) -> list[BenchmarkFace]:
@@ -118,9 +120,8 @@ def list_faces(study: Study, set_name: str) -> list[BenchmarkFace]:
 def _write_fer2013(entries: Iterable[BenchmarkFace], folder: Path, pool: Executor) -> None:
     rows = pool.map(_fer2013_row, entries, chunksize=16)
     table = pd.DataFrame(rows, columns=["emotion", "pixels", "Usage"])
-    partial = folder / ".fer2013.csv.part"
-    table.to_csv(partial, index=False)
-    partial.replace(folder / "fer2013.csv")
+    with replacing(folder / "fer2013.csv") as partial:
+        table.to_csv(partial, index=False)
 
 
 def _fer2013_row(entry: BenchmarkFace) -> tuple[int, str, str]:
