@@ -65,7 +65,7 @@ def test_every_page_opens_without_a_network_and_every_chart_is_live(html, chromi
 
 def test_pictures_stay_where_scripts_are_off(html, chromium):
     with opened(chromium, html / "book" / "results.html", javascript=False) as (page, faults):
-        pictures = page.locator("figure.paper-figure img")
+        pictures = page.locator("figure.paper-figure img:visible")
         assert pictures.count() > 5
         widths = pictures.evaluate_all("all => all.map(img => img.naturalWidth)")
         assert min(widths) > 100

@@ -18,6 +18,7 @@ from browser import PHONE, opened
 
 from exe_core import figures, record, schema
 from exe_core.config import ROOT, load_study
+from exe_core.figures.style import COLOURS, THEMES
 
 PAGES = {
     "index": """\
@@ -303,9 +304,10 @@ def test_a_panel_is_used_by_keyboard_and_copies_without_a_network(book, chromium
 
 def test_panels_are_left_out_in_print(book, chromium):
     with opened(chromium, page(book, "results")) as (tab, _):
-        assert tab.locator("details.reuse").first.is_visible()
+        panel = tab.locator("details.reuse").first
+        panel.wait_for(state="visible")
         tab.emulate_media(media="print")
-        assert tab.locator("details.reuse").first.is_hidden()
+        panel.wait_for(state="hidden")
 
 
 def test_a_chapter_may_take_over_what_a_notebook_showed(book):
@@ -361,10 +363,69 @@ def test_mathematics_is_set_without_a_network(book, chromium):
         assert faults == []
 
 
+def looks(chart):
+    """Read the colours of a live chart: its paper, its text, and those of its emotions."""
+    return chart.evaluate(
+        """(chart) => {
+            const fill = (mark) => getComputedStyle(mark).fill;
+            const marks = [...chart.querySelectorAll(".mark-symbol path")].map(fill);
+            return [
+                getComputedStyle(chart).backgroundColor,
+                fill(chart.querySelector(".role-axis-label text")),
+                [...new Set(marks)].sort(),
+            ];
+        }"""
+    )
+
+
+def test_a_live_chart_follows_the_theme_and_is_light_on_paper(book, chromium):
+    with opened(chromium, page(book, "results"), theme="dark") as (tab, faults):
+        chart = tab.locator("#fig-recall[data-live] .chart")
+        chart.wait_for(timeout=20_000)
+        paper, ink, emotions = looks(chart)
+        assert (paper, ink) == ("rgb(0, 0, 0)", rgb(THEMES["ink"][1]))
+        assert emotions == sorted(rgb(COLOURS[label]) for label in schema.FIVE)
+        by_day = ["rgba(0, 0, 0, 0)", rgb(THEMES["ink"][0]), emotions]
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert looks(chart) == by_day
+        tab.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert looks(chart) == [paper, ink, emotions]
+        tab.evaluate("document.documentElement.dataset.theme = 'light'")
+        assert looks(chart) == by_day
+        assert faults == []
+
+
+def rgb(colour):
+    return "rgb({}, {}, {})".format(*bytes.fromhex(colour[1:]))
+
+
+def test_a_picture_has_a_variant_for_the_night_with_the_colours_of_emotions(book):
+    day, night = (
+        set(re.findall(r"#\w{6}\b", (book / "_build/html/figures" / name).read_text()))
+        for name in ("fig-recall.svg", "fig-recall.night.svg")
+    )
+    swapped = {colours for colours in THEMES.values() if colours[0] in day}
+    assert {"#1F2328", "#57606A"} < {by_day for by_day, _ in swapped}
+    assert night == day - {c[0] for c in swapped} | {c[1] for c in swapped}
+    assert {COLOURS[label] for label in schema.FIVE} < night
+
+
+def test_a_chart_not_yet_live_shows_the_picture_of_its_theme(book, chromium):
+    for theme, shown in (("light", "fig-recall.svg"), ("dark", "fig-recall.night.svg")):
+        source = page(book, "results").read_text().replace("charts.js", "absent.js")
+        stopped = page(book, "stopped")
+        stopped.write_text(source)
+        with opened(chromium, stopped, theme=theme) as (tab, _):
+            pictures = tab.locator("#fig-recall img:visible")
+            assert pictures.count() == 1
+            assert pictures.get_attribute("src").endswith(shown)
+        stopped.unlink()
+
+
 @pytest.mark.parametrize("name", ["results", "executed/06-films"])
 def test_pictures_stay_where_scripts_are_off(book, chromium, name):
     with opened(chromium, page(book, name), javascript=False) as (tab, faults):
-        pictures = tab.locator("figure.paper-figure img")
+        pictures = tab.locator("figure.paper-figure img:visible")
         assert pictures.count() == {"results": 3, "executed/06-films": 2}[name]
         for k in range(pictures.count()):
             assert pictures.nth(k).bounding_box()["width"] > 100

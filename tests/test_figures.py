@@ -18,7 +18,7 @@ from PIL import Image
 from exe_core import figures
 from exe_core.config import load_study
 from exe_core.figures.bundle import VEGA_LITE
-from exe_core.figures.style import STYLE, drawable
+from exe_core.figures.style import STYLE, THEMES, VERDICTS, drawable
 from exe_core.schema import EMOTIONS, FIVE
 
 CHARTS = {
@@ -96,11 +96,25 @@ def test_any_two_emotions_differ_to_every_eye(vision):
     assert nearest > 30  # a just noticeable difference is about 2.3
 
 
-def test_no_emotion_is_lost_on_paper():
-    lightest = lab([*figures.COLOURS.values(), "#FFFFFF"], VISION["usual"])[:, 0]
-    relative = ((lightest + 16) / 116) ** 3  # luminance, of colours lighter than 8
-    contrast = 1.05 / (relative[:-1] + 0.05)
-    assert contrast.min() > 1.9  # that of the yellow and the cyan before was 1.6 and 1.7
+@pytest.mark.parametrize("theme", [0, 1], ids=["day", "night"])
+def test_no_emotion_and_no_ink_is_lost_on_paper(theme):
+    inks = [THEMES[name][theme] for name in ("ink", "muted", "accent")]
+    paper = THEMES["paper"][theme]
+    shown = luminance([*figures.COLOURS.values(), *VERDICTS.values()])
+    assert contrast(shown, paper).min() > 1.9  # that of the yellow and cyan before was 1.6 and 1.7
+    assert contrast(luminance(inks), paper).min() > 4.5  # WCAG 2.2, of text
+
+
+def luminance(colours):
+    values = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(shown, paper):
+    """Give the contrast ratio of WCAG 2.2."""
+    both = np.sort([shown, np.broadcast_to(luminance([paper]), shown.shape)], axis=0)
+    return (both[1] + 0.05) / (both[0] + 0.05)
 
 
 def test_the_simulated_eye_confuses_what_a_colour_blind_eye_does():
