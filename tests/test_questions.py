@@ -134,3 +134,6 @@ def test_the_truth_of_films_is_laid_out_as_a_run_that_is_always_right():
     assert found["frame"].tolist() == [0, 24]
     assert found["predicted"].tolist()[0] == "happy"
     assert found["predicted"].isna().tolist() == [False, True]
+    none = questions.true_answers(truth[truth["set_name"] == "photos"])
+    assert none.empty
+    assert none.columns.tolist() == found.columns.tolist()

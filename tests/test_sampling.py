@@ -112,6 +112,7 @@ def test_each_face_is_an_item_of_its_own():
     ]
     assert items["is_primary"].all()
     assert faces["item_id"].nunique() == 2
+    assert sampling.each_face(faces[:0]).empty
 
 
 def test_all_faces_against_the_largest():

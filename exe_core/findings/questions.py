@@ -106,12 +106,12 @@ def true_answers(truth: pd.DataFrame) -> pd.DataFrame:
         run_id ("truth"), film_id, frame and predicted, null where the film shows no face.
     """
     of_films = truth[truth["set_name"] == "films"]
-    place = of_films["item_id"].str.rpartition(":")
+    place = of_films["item_id"].str.extract(r"^(?P<film_id>.+):(?P<frame>\d+)$")
     return pd.DataFrame(
         {
             "run_id": "truth",
-            "film_id": place[0],
-            "frame": place[2].astype(int),
+            "film_id": place["film_id"],
+            "frame": place["frame"].astype(int),
             "predicted": of_films["label_true"],
         }
     )

@@ -80,7 +80,7 @@ def each_face(faces: pd.DataFrame) -> pd.DataFrame:
     pd.DataFrame
         The same; items are "<film_id>:<frame>:<k>", where k is 0 of the largest face.
     """
-    k = faces["face_id"].str.rpartition("/")[2]
+    k = faces["face_id"].str.split("/").str[-1]
     return faces.assign(item_id=faces["item_id"] + ":" + k, is_primary=True)
 
 
@@ -106,7 +106,7 @@ def largest_or_all(
     """
     found = []
     for run_id, of_run in predictions.groupby("run_id", sort=False):
-        place = of_run["item_id"].str.rpartition(":")[2].astype(int)
+        place = of_run["item_id"].str.split(":").str[-1].astype(int)
         rows = of_run.assign(film_id=of_run["group_id"], frame=place.clip(upper=1))
         counts = _counts_by_start(rows, labels, every=2)  # the largest, and the others
         largest, every_face = _ratio(counts[0]), _ratio(counts.sum(axis=0))
