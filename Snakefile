@@ -104,6 +104,10 @@ STAGE = (
     "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page} "
     "--ledger {output.ledger} {params.writes}"
 )
+TOGETHER = (
+    "[[ ${{EXE_GPUS:-0}} -lt 2 ]] || torchrun --standalone --nproc-per-node $EXE_GPUS "
+    "-m exe_core.cli train {study.name} {wildcards.run}; "
+)
 
 
 localrules:
@@ -225,7 +229,7 @@ rule train:
             study.table("history", run=wildcards.run),
         ),
     threads: lambda wildcards: max(1, workflow.cores // len(RUNS))  # a cluster's profile says how many
-    shell: STAGE + " -p run={wildcards.run}"
+    shell: TOGETHER + STAGE + " -p run={wildcards.run}"
 
 
 rule predict:

@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from exe_core import models, record, schema
-from exe_core.learning import epochs
+from exe_core.learning import distributed, epochs
 from exe_core.learning.epochs import TrainingError
 from exe_core.settings import Train
 
@@ -37,6 +37,7 @@ _CODE = [
         "models",
         "learning/augmentation",
         "learning/convolution",
+        "learning/distributed",
         "learning/losses",
         "learning/optimisation",
         "learning/epochs",
@@ -131,13 +132,17 @@ def train(
         run = epochs.Run(recipe, preprocessing, n_classes=len(classes), device=device)
         run.resume(checkpoint, digest=digest)
         left, due = range(run.epoch + 1, recipe.epochs + 1), -math.inf
-        for epoch in tqdm(left, desc=run_id, unit="epoch", disable=not progress):
+        first = distributed.is_first()
+        for epoch in tqdm(left, desc=run_id, unit="epoch", disable=not (progress and first)):
             run.step(epoch, parts)
-            if (now := time.monotonic()) >= due:
+            if first and (now := time.monotonic()) >= due:
                 run.checkpoint(checkpoint, digest=digest)
                 written = time.monotonic()
                 due = written + (written - now) / _CHECKPOINT_SHARE
-    return _finish(run, parts, folder, card=card | {"run_id": run_id, "provenance": provenance})
+    if first:
+        _finish(run, parts, folder, card=card | {"run_id": run_id, "provenance": provenance})
+    distributed.wait()
+    return schema.read(folder / HISTORY_FILE, name="history")
 
 
 def _check(
@@ -230,7 +235,7 @@ def _finish(
     folder: Path,
     *,
     card: Mapping[str, Any],
-) -> pd.DataFrame:
+) -> None:
     """Save history, weights and card; the checkpoint has served."""
     history = pd.DataFrame(run.history).assign(run_id=card["run_id"])
     history["kept"] = history["epoch"] == run.kept_epoch
@@ -244,9 +249,9 @@ def _finish(
         "val": run.score(run.kept_epoch),
         "device": run.device,
         "threads": torch.get_num_threads(),
+        "processes": distributed.n_processes(),
         "seconds": float(history["seconds"].sum()),
     }
     run.network.load_state_dict(run.kept)
     models.save(run.network, folder, card={**card, **found})
     (folder / CHECKPOINT_FILE).unlink()
-    return schema.read(folder / HISTORY_FILE, name="history")

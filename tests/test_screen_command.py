@@ -70,7 +70,7 @@ def test_a_ledger_tells_what_was_found(study, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("film", "message"), [(4, "no film 4: they are counted from 1"), (0, "range")]
+    ("film", "message"), [(4, "no film 4: they are counted from 1"), (0, "equal to 1")]
 )
 def test_a_film_that_is_not_there(study, tmp_path, film, message):
     done = screen(film, tmp_path / "ledger.json")

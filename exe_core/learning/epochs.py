@@ -24,7 +24,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import lr_scheduler
 
 from exe_core import models
-from exe_core.learning import augmentation
+from exe_core.learning import augmentation, distributed
 from exe_core.learning.convolution import ByProduct
 from exe_core.learning.losses import loss_of
 from exe_core.learning.optimisation import average_of, optimizer_of, scheduler_of, still_batch_norm
@@ -84,8 +84,11 @@ class Run:
         )
         self.frozen = freeze(network, recipe.trainable)
         self.extra_loss = models.find(recipe.model).extra_loss
+        if self.extra_loss and distributed.n_processes() > 1:
+            raise TrainingError(f"{recipe.model}: its own loss is of whole batches: one process")
         self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.passing = torch.compile(self.network) if recipe.compiled else self.network
+        passing = distributed.spread(self.network)
+        self.passing = torch.compile(passing) if recipe.compiled else passing
         decay = recipe.ema_decay
         self.average = average_of(self.network, decay=decay) if decay else None
         self.optimizer = optimizer_of(self.network, recipe)
@@ -203,14 +206,17 @@ class Run:
         kind, half = torch.device(self.device).type, self.recipe.precision == "bf16"
         shown = self.shown.normalise(faces).contiguous(memory_format=torch.channels_last)
         by_product = nullcontext() if self.recipe.compiled else ByProduct()
-        with torch.autocast(kind, torch.bfloat16, enabled=half), by_product:
-            return self.passing(shown).float()
+        autocast = torch.autocast(kind, torch.bfloat16, enabled=half)
+        with autocast, by_product, distributed.own_chance():
+            logits = self.passing(distributed.share(shown)).float()
+        return distributed.gather(logits, len(faces))
 
     @torch.inference_mode()
     def _evaluate(self, part: Part) -> tuple[float, torch.Tensor, torch.Tensor]:
         network = self.answering.eval()
-        batches = part.faces.split(_EVALUATION_BATCH)
-        logits = torch.cat([models.logits_of(network, x, shown=self.shown) for x in batches])
+        batches = distributed.share(part.faces).split(_EVALUATION_BATCH)
+        own = torch.cat([models.logits_of(network, x, shown=self.shown) for x in batches])
+        logits = distributed.gather(own, len(part.faces))
         return float(cross_entropy(logits, part.labels)), logits.argmax(dim=1), part.classes
 
     def score(self, epoch: int) -> dict[str, float]:
