@@ -27,6 +27,7 @@ from exe_core.commands import (
     release_command,
     screen_command,
     status_command,
+    train_command,
 )
 from exe_core.commands.executing import StageError, execute
 from exe_core.commands.stage_log import Entry, Flow, append
@@ -48,6 +49,7 @@ app.command()(claims_command.claims)
 app.command()(release_command.release)
 app.command()(screen_command.screen)
 app.command()(status_command.status)
+app.command()(train_command.train)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
 PROFILES = ROOT / "configs" / "profiles"
