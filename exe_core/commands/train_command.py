@@ -31,10 +31,10 @@ def train(
     from exe_core.learning import distributed
     from exe_core.schema import read
 
-    faces, splits = (read(study.table(table), name=table) for table in ("faces", "splits"))
-    images, labels, sides, _ = training_set(study, run, faces=faces, splits=splits)
     try:
         with distributed.together() as device:
+            faces, splits = (read(study.table(table), name=table) for table in ("faces", "splits"))
+            images, labels, sides, _ = training_set(study, run, faces=faces, splits=splits)
             training.train(
                 images,
                 labels,
