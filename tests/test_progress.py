@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exe_core.commands import progress
-from exe_core.commands.progress import Bar, PlanError, Stage, read_running, stages
+from exe_core.commands.progress import Bar, Output, PlanError, Stage, read_running, stages
 from exe_core.commands.stage_log import Entry, append
 from exe_core.config import Study, load_study
 
@@ -49,8 +49,9 @@ def write_running(path: Path, *, text: str = BAR, seconds: float = 40) -> None:
 def states(
     study: Study, plan: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Stage]:
-    asked = {page(study, name): pending for name, pending in plan.items()}
-    monkeypatch.setattr(progress, "_plan", lambda study: asked)
+    asked = [Output(page(study, name), name[:2], pending) for name, pending in plan.items()]
+    films = [Output(study.results / f"{k}.json", "screen", k > 2) for k in range(1, 5)]
+    monkeypatch.setattr(progress, "_plan", lambda study: [*films, *asked])
     return {stage.page: stage for stage in stages(study)}
 
 
@@ -68,6 +69,7 @@ def test_each_state(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
         write_running(page(study, "03-train-rafdb.running"), text="", seconds=40)
         found = states(study, plan, monkeypatch)
     assert {name: stage.state for name, stage in found.items()} == {
+        "screen": "waiting",
         "00-world": "done",
         "01-pull": "stale",
         "03-train-rafdb": "running",
@@ -75,6 +77,7 @@ def test_each_state(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
         "05-benchmarks": "stopped",
         "06-films": "waiting",
     }
+    assert found["screen"].bar == Bar("2", "4", None)
     assert found["00-world"].seconds == 60
     assert found["03-train-rafdb"].seconds == pytest.approx(40, abs=5)
     assert found["03-train-rafdb"].left_s == pytest.approx(50, abs=5), "as the other run took"

@@ -16,6 +16,7 @@ from exe_core.commands.stage_log import Flow
 from exe_core.config import Study
 from exe_core.pull import accounting
 from exe_core.pull.photo_labels import decide_labels, found_by
+from exe_core.settings import FILM_SUFFIXES
 
 
 def flows_of(study: Study, notebook: str, *, run: str | None = None) -> tuple[Flow, ...]:
@@ -139,11 +140,9 @@ def _n_films(study: Study) -> int:
     """Count the films that a study was given."""
     if study.kind == "world":
         return len(pd.read_parquet(study.raw / "films.parquet", columns=["film_id"]))
-    from exe_core.footage.screening import SUFFIXES  # slow to import
-
     place = study.data_dir / (study.films.path or ".")
     paths = place.rglob("*") if place.is_dir() else [place]
-    return len({path.resolve() for path in paths if path.suffix.lower() in SUFFIXES})
+    return len({path.resolve() for path in paths if path.suffix.lower() in FILM_SUFFIXES})
 
 
 _OF_STUDY: dict[str, Callable[[Study], Iterator[Flow]]] = {

@@ -12,7 +12,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,14 @@ class Bar(NamedTuple):
     done: str
     total: str
     left_s: float | None
+
+
+class Output(NamedTuple):
+    """A file that a rule is to leave, and whether it is to be made (again)."""
+
+    path: Path
+    rule: str
+    pending: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +78,17 @@ def stages(study: Study) -> list[Stage]:
     """
     log = stage_log.latest(study)
     like = _typical_s(log.values())
-    plan = sorted(_plan(study).items(), key=lambda item: (item[0].suffix == ".html", item[0].stem))
-    return [_stage(path, pending, log, like) for path, pending in plan]
+    outputs = _plan(study)
+    pages = [output for output in outputs if output.path.suffix in (".ipynb", ".html")]
+    pages.sort(key=lambda output: (output.path.suffix == ".html", output.path.stem))
+    paged = {output.rule for output in pages}
+    many = [output for output in outputs if output.rule not in paged]
+    found = [_stage(output.path, output.pending, log, like) for output in pages]
+    return [*_parts(many), *found]
 
 
-def _plan(study: Study) -> dict[Path, bool]:
-    """Ask Snakemake for the pages of a study: path -> is to be made (again)."""
+def _plan(study: Study) -> list[Output]:
+    """Ask Snakemake for all that a study is to leave."""
     command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}", *JUDGED_BY]
     done = subprocess.run(
         [*command, "--cores", "1", "--summary", "--", "all"],
@@ -90,11 +103,20 @@ def _plan(study: Study) -> dict[Path, bool]:
         raise PlanError("\n".join(reason[-6:]) or "Snakemake ended without a word")
     header, *lines = (line.split("\t") for line in done.stdout.splitlines() if "\t" in line)
     rows = [dict(zip(header, line, strict=True)) for line in lines]
-    return {
-        ROOT / row["output_file"]: row["plan"] != "no update"
-        for row in rows
-        if row["output_file"].endswith((".ipynb", ".html"))
-    }
+    return [
+        Output(ROOT / row["output_file"], row["rule"], row["plan"] != "no update") for row in rows
+    ]
+
+
+def _parts(outputs: Sequence[Output]) -> list[Stage]:
+    """Sum up the jobs of a stage that runs in many, one a film, and has no page."""
+    found = []
+    for rule in dict.fromkeys(output.rule for output in outputs):
+        pending = [output.pending for output in outputs if output.rule == rule]
+        n_done = pending.count(False)
+        bar = Bar(str(n_done), str(len(pending)), None)
+        found.append(Stage(page=rule, state="waiting" if any(pending) else "done", bar=bar))
+    return found
 
 
 def _stage(page: Path, pending: bool, log: Mapping[str, Entry], like: Mapping[str, float]) -> Stage:
