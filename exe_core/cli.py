@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 import yaml
@@ -23,6 +25,7 @@ from exe_core.commands import (
     data_commands,
     figure_command,
     film_command,
+    pdf_command,
     final_report,
     release_command,
     screen_command,
@@ -34,6 +37,7 @@ from exe_core.commands.stage_log import Entry, Flow, append
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import COMMAND, digest, provenance, write_json, write_values
+from exe_core.web.storage import StorageError, storage_told
 from exe_core.writing import replacing
 
 app = typer.Typer(
@@ -46,6 +50,7 @@ app.add_typer(data_commands.app, name="data")
 app.command()(film_command.film)
 app.command()(figure_command.figure)
 app.command()(claims_command.claims)
+app.command()(pdf_command.pdf)
 app.command()(release_command.release)
 app.command()(screen_command.screen)
 app.command()(status_command.status)
@@ -132,17 +137,13 @@ def build(
 ) -> None:
     """Compute what is missing or stale of a study, and its book.
 
-    One build at a time: the lock goes with the process, so a killed one leaves none behind. A
-    study of real data that is given none takes what is open of it, once, from where it is public.
+    One build at a time: the lock goes with the process and the Snakemake that it started, so a
+    killed one leaves none behind. A study of real data that is given none takes what is open of it,
+    once, from where it is public.
     """
     _provide(_study(study))
     check(study)
-    (ROOT / ".snakemake").mkdir(exist_ok=True)
-    with (ROOT / ".snakemake" / "build.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fail("another build is under way in this folder: wait for it, or stop it")
+    with _lock() as lock:
         command = [sys.executable, "-m", "snakemake", "--config", f"study={study}"]
         command += [*_where(profile or [], jobs), "--max-checksum-file-size", str(10**10)]
         command += ["--nolock", "--rerun-incomplete"]
@@ -152,6 +153,7 @@ def build(
             command,
             cwd=ROOT,
             env=os.environ | {"PATH": tools},
+            pass_fds=[lock.fileno()],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -162,6 +164,23 @@ def build(
     found = final_report.report(_study(study))
     final_report.show(found)
     raise typer.Exit(snakemake.returncode or final_report.DROPPED * bool(found.n_silent))
+
+
+@contextmanager
+def _lock() -> Iterator[IO[str]]:
+    """Hold this folder for a build, or refuse if another has it."""
+    try:
+        with storage_told(ROOT):
+            (ROOT / ".snakemake").mkdir(exist_ok=True)
+            lock = (ROOT / ".snakemake" / "build.lock").open("w")
+    except StorageError as fault:
+        fail(str(fault))
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail("another build is under way in this folder: wait for it, or stop it")
+        yield lock
 
 
 def _where(profiles: list[str], jobs: int) -> list[str]:
@@ -209,7 +228,8 @@ def stage(
     flows: tuple[Flow, ...] = ()
     fault = None
     try:
-        execute(source, target, parameters=given)
+        with storage_told(settings.results):
+            execute(source, target, parameters=given)
         absent = [str(path) for path in writes or [] if not path.exists()]
         if absent:
             raise StageError(f"{source.name} ended well and left no {', '.join(absent)}")
@@ -217,16 +237,20 @@ def stage(
             from exe_core.commands.flows import flows_of  # slow to import
 
             flows = flows_of(settings, notebook, run=run)
-    except StageError as raised:
+    except (StageError, StorageError) as raised:
         fault = str(raised)
     seconds = time.monotonic() - started
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
     state = "failed" if fault else "done"
-    append(settings, Entry(notebook, run, state, begun, seconds, peak_mib, flows, fault))
+    try:
+        with storage_told(settings.results):
+            append(settings, Entry(notebook, run, state, begun, seconds, peak_mib, flows, fault))
+            if ledger and not fault:
+                write_json({path.name: digest(path) for path in writes or []}, ledger)
+    except StorageError as raised:
+        fault = fault or str(raised)
     if fault:
         fail(fault)
-    if ledger:
-        write_json({path.name: digest(path) for path in writes or []}, ledger)
     named = " ".join([notebook, *(str(value) for key, value in given.items() if key != "study")])
     typer.echo(f"{named}: {seconds:.0f} s, {peak_mib:.0f} MiB at most")
 

@@ -31,6 +31,11 @@ def pytest_addoption(parser):
         action="store_true",
         help="write the table of tests/test_fuzz.py to data/frozen/fuzz",
     )
+    parser.addoption(
+        "--write-kills",
+        action="store_true",
+        help="write the table of tests/test_kill.py to data/frozen/kills",
+    )
 
 
 @pytest.fixture

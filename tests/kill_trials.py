@@ -1,12 +1,14 @@
-"""A study that is stopped as by a power cut, started again, and compared with one left in peace."""
+"""A study that is stopped as by a power cut, or by its machine; started again; and compared."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
+import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,50 +16,28 @@ from pathlib import Path
 import pandas as pd
 import psutil
 from conftest import Project
+from fault_trials import small_disk
 
 TOKEN = "EXE_TRIAL"
 """The environment variable that tells the processes of a build, whoever their parent is now."""
-LONGEST_START_S = 3600.0
-"""A build that takes longer from one start hangs."""
-STUDY = """\
-kind: world
-title: A study that is killed
-labels: [angry, happy, sad]
-world:
-  benchmark_faces: 2
-  benchmark_test_faces: 1
-  n_films: 1
-  film_seconds: 20
-  film_size: [160, 90]
-  photo_size: [160, 120]
-  photos_per_query: {v1: 4, v2: 2}
-pull: {designs: [v1]}
-crop: {size: 48}
-train: {model: tiny, weights: none, trainable: all, size: 48, epochs: 4}
-films: {every: 50}
-sets:
-  pexels-v1: {kind: photos, source: pexels, design: v1}
-runs:
-  pexels-v1: {sets: [pexels-v1]}
-"""
-_MADE_AT = re.compile(r"(^|_)(seconds|retrieved_at|requested_at|reported_at)$")
-"""Columns and keys that say when something was done or how long it took."""
-_OF_ONE_RUN = ("*.provenance.json", "ledgers/*", "notebooks/*", "requests.parquet")
+LONGEST_S = 3600.0
+"""A build that takes longer hangs."""
+COMMAND = ("python", "-m", "exe_core.cli", "build")
+LATE = ("benchmarks", "films", "claims", "sentiment")
+"""Stages that are undone so that a fault of the machine meets something to do."""
+
+_TIMES = re.compile(r"(^|[_.])(seconds|cpu_s|retrieved_at|requested_at|reported_at)$")
+"""Columns and keys that say when something was done, or how long it took."""
+_OF_A_RUN = ("*.provenance.json", "ledgers/*", "notebooks/*", "log.jsonl", "requests.parquet")
 """Files that tell of the run: digests of tables with times in them, outputs of cells, requests."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """The build of a study in a copy of the project.
+    """The build of a study in a copy of the project; its output is added to a log.
 
     Attributes
     ----------
-    project
-        The copy.
-    study
-        Its name.
-    log
-        Where its output goes.
     command
         What builds it, the study's name at its end.
     """
@@ -65,12 +45,7 @@ class Build:
     project: Project
     study: str
     log: Path
-    command: tuple[str, ...] = ("python", "-m", "exe_core.cli", "build")
-
-    @property
-    def token(self) -> str:
-        """Give what tells the processes of this build from all others."""
-        return str(self.log)
+    command: tuple[str, ...] = COMMAND
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it, or go on with it."""
@@ -78,37 +53,35 @@ class Build:
             return subprocess.Popen(
                 [*self.command, self.study],
                 cwd=self.project.root,
-                env=self.project.environment | {TOKEN: self.token, "OMP_NUM_THREADS": "1"},
+                env=self.project.environment | {TOKEN: str(self.log)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
 
     def finish(self) -> None:
-        """Run it to its end.
+        """Run it to its end; that it fails is a fault of what is tried."""
+        code = self.start().wait(LONGEST_S)
+        assert code == 0, f"exit {code}: {self.said()[-3000:]}"
 
-        Raises
-        ------
-        AssertionError
-            With the end of its output, if it fails.
-        """
-        process = self.start()
-        code = process.wait(LONGEST_START_S)
-        assert code == 0, f"exit {code}: {self.log.read_text(errors='replace')[-3000:]}"
+    def said(self) -> str:
+        """Give what it said so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def processes(self) -> list[psutil.Process]:
         """List its processes: kernels and workers lead sessions of their own."""
-        return [found for found in psutil.process_iter() if _token(found) == self.token]
+        return [
+            one for one in psutil.process_iter() if _environment(one).get(TOKEN) == str(self.log)
+        ]
 
     def power_cut(self) -> str:
-        """Kill all its processes, and say in which stage."""
+        """Kill all its processes; give the stage that was under way."""
         stage = "between stages"
         while found := self.processes():
+            stage = next(filter(None, map(_stage, found)), stage)
             for process in found:
-                stage = _stage(process) or stage
                 with _gone():
                     process.kill()
-            psutil.wait_procs(found, timeout=10)
+            time.sleep(0.02)
         return stage
 
     def killed(self, n_kills: int, rng: random.Random, *, longest_s: float) -> list[str]:
@@ -117,7 +90,7 @@ class Build:
         Returns
         -------
         list of str
-            The stages in which it was killed; fewer than `n_kills` if it ended before.
+            The stages in which it was killed: fewer than `n_kills` if it ended before.
         """
         stages: list[str] = []
         while len(stages) < n_kills:
@@ -128,20 +101,34 @@ class Build:
                 stages.append(self.power_cut())
                 process.wait()
                 continue
-            assert code == 0, f"exit {code}: {self.log.read_text(errors='replace')[-3000:]}"
+            assert code == 0, f"exit {code}: {self.said()[-3000:]}"
             return stages
         self.finish()
         return stages
 
+    def fails(self) -> str:
+        """Run it against a fault; give what it said of it."""
+        before = len(self.said())
+        code = self.start().wait(LONGEST_S)
+        assert code, "it ended well in spite of the fault"
+        return self.said()[before:]
 
-def _token(process: psutil.Process) -> str | None:
+    def undo_late_stages(self) -> None:
+        """Have the build something to do."""
+        results = self.project.root / "data" / "results" / self.study
+        for name in LATE:
+            for path in [*results.glob(f"ledgers/{name}*"), *results.glob(f"notebooks/*-{name}*")]:
+                path.unlink()
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
     with _gone():
-        return process.environ().get(TOKEN)
-    return None
+        return process.environ()
+    return {}
 
 
 def _stage(process: psutil.Process) -> str | None:
-    """Name the stage that a process runs, as `pull`, or the book."""
+    """Name the stage that a process executes, as "train", or the book."""
     with _gone():
         words = process.cmdline()
         if "stage" in words[:-1]:
@@ -156,20 +143,103 @@ def _gone() -> Iterator[None]:
     """Pass over a process that ended meanwhile, or is another user's."""
     try:
         yield
-    except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return
 
 
-def write_study(project: Project, name: str) -> None:
-    """Add the smallest study to a copy of the project."""
-    (project.root / "configs" / f"{name}.yml").write_text(STUDY, encoding="utf-8")
+Mount = Callable[..., None]
 
 
-def stray(root: Path) -> list[Path]:
-    """List the files that somebody began to write and nobody ended."""
-    found = (path for path in (root / "data").rglob(".*") if path.is_file())
-    kept = (".lock", ".journal", ".sha256", ".made_from")
-    return [path for path in found if not path.name.endswith(kept)]
+def disk_full(build: Build, mount: Mount, rng: random.Random) -> None:
+    data = build.project.root / "data"
+    ballast = data / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(data).free - rng.randrange(400_000)))
+    said = build.fails()
+    assert "No space left on device" in said, said
+    ballast.unlink()
+
+
+def read_only(build: Build, mount: Mount, rng: random.Random) -> None:
+    mount("remount", "ro")
+    said = build.fails()
+    assert "make the folder writable" in said, said
+    mount("remount", "rw")
+
+
+def out_of_memory(build: Build, mount: Mount, rng: random.Random) -> None:
+    """A kernel is killed as the system does when memory is short."""
+    before = len(build.said())
+    process = build.start()
+    kernels: list[psutil.Process] = []
+    while not kernels and process.poll() is None:
+        time.sleep(0.05)
+        kernels = [one for one in build.processes() if _is_kernel(one)]
+    time.sleep(rng.uniform(0, 3))
+    for kernel in kernels:
+        with _gone():
+            kernel.kill()
+    assert process.wait(LONGEST_S), "it ended well without its kernel"
+    assert "its kernel died" in build.said()[before:], build.said()[before:]
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    with _gone():
+        return "ipykernel_launcher" in process.cmdline()
+    return False
+
+
+def two_at_once(build: Build, mount: Mount, rng: random.Random) -> None:
+    first = build.start()
+    lock = build.project.root / ".snakemake" / "build.lock"
+    while not any("snakemake" in " ".join(_words(one)) for one in build.processes()):
+        assert first.poll() is None, build.said()
+        time.sleep(0.05)
+    assert lock.exists()
+    second = build.project.run(*build.command, build.study)
+    assert second.returncode == 1
+    assert "another build is under way in this folder" in second.output
+    assert first.wait(LONGEST_S) == 0, build.said()[-3000:]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    with _gone():
+        return process.cmdline()
+    return []
+
+
+MACHINE: dict[str, Callable[[Build, Mount, random.Random], None]] = {
+    "disk full": disk_full,
+    "folder read-only": read_only,
+    "no memory for a kernel": out_of_memory,
+    "two builds at once": two_at_once,
+}
+"""Faults of the machine, met by a build that has something to do; each ends by itself."""
+
+
+def met(name: str, reference: Build, folder: Path, *, seed: int) -> list[str]:
+    """Have a copy of a finished build meet a fault of the machine, and go on; compare.
+
+    Returns
+    -------
+    list of str
+        What is not as in the reference.
+    """
+    root, rng = folder / "project", random.Random(seed)
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(reference.project.root, root, symlinks=True, ignore=_but_data)
+    (root / "data").mkdir(exist_ok=True)
+    with small_disk(root / "data", size="600m") as mount:
+        data = reference.project.root / "data"
+        shutil.copytree(data, root / "data", dirs_exist_ok=True)
+        build = Build(Project(root), reference.study, folder / "log.txt", reference.command)
+        build.undo_late_stages()
+        MACHINE[name](build, mount, rng)
+        build.finish()
+        return differences(reference.project.root, root, reference.study)
+
+
+def _but_data(folder: str, names: list[str]) -> set[str]:
+    return {"data"} & set(names) if (Path(folder) / "Snakefile").exists() else set()
 
 
 def differences(expected: Path, found: Path, study: str) -> list[str]:
@@ -185,29 +255,26 @@ def differences(expected: Path, found: Path, study: str) -> list[str]:
 def _results(root: Path, study: str) -> Iterator[str]:
     for part in ("raw", "processed", "results"):
         for path in (root / "data" / part / study).rglob("*"):
-            if path.is_file() and not path.name.startswith("."):
+            if path.is_file() and not path.name.endswith((".lock", ".journal")):
                 yield str(path.relative_to(root))
 
 
 def _is_same(expected: Path, found: Path) -> bool:
+    if any(expected.match(pattern) for pattern in _OF_A_RUN):
+        return True
     if expected.read_bytes() == found.read_bytes():
         return True
-    if any(expected.match(pattern) for pattern in _OF_ONE_RUN):
-        return True
     if expected.suffix == ".parquet":
-        first, second = (_without_times(pd.read_parquet(path)) for path in (expected, found))
-        return bool(first.equals(second))
+        first, second = (pd.read_parquet(path) for path in (expected, found))
+        untimed = [name for name in first if not _TIMES.search(name)]
+        return list(first) == list(second) and bool(first[untimed].equals(second[untimed]))
     if expected.suffix == ".json":
         first, second = (_untimed(json.loads(path.read_text())) for path in (expected, found))
-        return first == second
+        return bool(first == second)
     return False
-
-
-def _without_times(table: pd.DataFrame) -> pd.DataFrame:
-    return table[[name for name in table if not _MADE_AT.search(name)]]
 
 
 def _untimed(content: object) -> object:
     if isinstance(content, dict):
-        return {k: _untimed(v) for k, v in content.items() if not _MADE_AT.search(k)}
+        return {k: _untimed(v) for k, v in content.items() if not _TIMES.search(k)}
     return content

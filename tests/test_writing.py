@@ -52,9 +52,9 @@ TO_MEMORY = {
     "exe_core/sets/open_sets.py:_labels",
 }
 LOCKS = {
-    "exe_core/cli.py:build",
+    "exe_core/cli.py:_lock",
     "exe_core/commands/executing.py:_alone",
-    "exe_core/commands/film_command.py:film",
+    "exe_core/commands/film_command.py:_alone",
     "exe_core/sources.py:_alone",
     "exe_core/world/making.py:write_truth",
 }

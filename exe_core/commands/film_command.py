@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from exe_core.commands.terminal import fail, show_table
+from exe_core.web.storage import StorageError, storage_told
 from exe_core.writing import replacing
 
 if TYPE_CHECKING:
@@ -55,17 +58,27 @@ def film(
         films = find_films(files)
     except ScreeningError as fault:
         fail(str(fault))
+    step = Step(None, every_seconds) if every_seconds else Step(every or 100)
+    try:
+        with storage_told(out), _alone(out):
+            told = _report(films, classifiers, step=step, out=out.resolve())
+    except StorageError as fault:
+        fail(str(fault))
+    lost = [row for row in told if row["status"] == "unreadable"]
+    if lost:
+        fail(f"{len(lost)} of {len(told)} films could not be read: see {out / 'films.csv'}")
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder of the results, or refuse if another process does."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             fail(f"another exe film is writing into {out}: wait for it, or give another --out")
-        step = Step(None, every_seconds) if every_seconds else Step(every or 100)
-        told = _report(films, classifiers, step=step, out=out.resolve())
-    lost = [row for row in told if row["status"] == "unreadable"]
-    if lost:
-        fail(f"{len(lost)} of {len(told)} films could not be read: see {out / 'films.csv'}")
+        yield
 
 
 def _load(names: list[str]) -> dict[str, Classifier]:
