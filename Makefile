@@ -10,7 +10,7 @@ export EXE_DATA := $(if $(DATA),$(abspath $(DATA)),$(EXE_DATA))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint lock clean
+.PHONY: help setup book pdf test lint lock clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ $(BIN)/.complete: requirements.lock pyproject.toml
 book: setup  ## compute a study and build its book: STUDY=demo|smoke|real|exe|rafdb|sentiment DATA=<folder> JOBS=n
 	@exe build $(STUDY) --jobs $(JOBS)
 	@echo "the book: file://$(CURDIR)/_build/html/index.html"
+
+pdf: book  ## print the book as one PDF, _build/book.pdf; needs Chromium
+	@exe pdf
 
 test: setup  ## run the quick tests; SLOW=1 runs all
 	@pytest $(if $(SLOW),,-m "not slow")

@@ -55,6 +55,7 @@ def test_what_is_declared_is_used():
     """A dependency that fell idle is dropped: each is imported, or named by the build."""
     import_names = {
         "pyyaml": "yaml",
+        "beautifulsoup4": "bs4",
         "opencv-python": "cv2",
         "scikit-learn": "sklearn",
         "vl-convert-python": "vl_convert",

@@ -59,7 +59,12 @@ def without_thebe(app: Sphinx, config: Config) -> None:
 def add_charts(
     app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
 ) -> None:
-    """Load the chart scripts on the pages that hold a chart, the panels' on those with one."""
+    """Load the chart scripts on the pages that hold a chart, the panels' on those with one.
+
+    Each page names its study, for who prints the book.
+    """
+    study = f'\n<meta name="study" content="{app.config.paper_study}" />'
+    context["metatags"] = context.get("metatags", "") + study
     body = context.get("body", "")
     if 'class="reuse"' in body:
         app.add_js_file("panel.js", loading_method="defer")
