@@ -30,7 +30,7 @@ EPOCHS = 3
 
 
 def recipe(name):
-    changes = {"learning_rate": 0.05, "optimizer": "sgd", "epochs": EPOCHS}
+    changes = {"learning_rate": 0.01, "optimizer": "sgd", "epochs": EPOCHS}
     return Train(**COMMON | changes | RECIPES[name])
 
 

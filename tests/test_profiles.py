@@ -63,7 +63,7 @@ def test_a_profile_that_is_not_there_is_named_with_those_that_are():
     assert "no profile 'slrum'; there are kubernetes, slurm" in done.output
 
 
-@pytest.mark.parametrize(("apart", "jobs"), [(True, ["4"]), (False, [])])
+@pytest.mark.parametrize(("apart", "jobs"), [(True, {"4"}), (False, set())])
 def test_films_are_decoded_by_a_job_each_where_a_study_says_so(tmp_path, apart, jobs):
     project = copy_project(tmp_path / "project")
     settings = yaml.safe_load((project.root / "configs" / "smoke.yml").read_text())
@@ -72,5 +72,5 @@ def test_films_are_decoded_by_a_job_each_where_a_study_says_so(tmp_path, apart, 
     options = ["--cores", "1", "--dry-run", "--quiet", "rules"]
     plan = project.run("snakemake", "--config", "study=many", *options)
     assert plan.returncode == 0, plan.output[-2000:]
-    assert re.findall(r"^screen +(\d+)$", plan.output, flags=re.MULTILINE) == jobs
-    assert re.findall(r"^films +(\d+)$", plan.output, flags=re.MULTILINE) == ["1"]
+    assert set(re.findall(r"^screen +(\d+)$", plan.output, flags=re.MULTILINE)) == jobs
+    assert set(re.findall(r"^films +(\d+)$", plan.output, flags=re.MULTILINE)) == {"1"}

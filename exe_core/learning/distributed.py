@@ -97,17 +97,17 @@ def spread(network: nn.Module) -> nn.Module:
     Raises
     ------
     DistributedError
-        If it has a batch norm in training that is of another kind than BatchNorm2d.
+        If it has a batch norm of another kind than BatchNorm2d with weights and momentum.
     """
     if n_processes() == 1:
         return network
     for name, layer in network.named_modules():
-        if type(layer) is nn.BatchNorm2d:
+        if type(layer) is nn.BatchNorm2d and layer.affine and layer.momentum is not None:
             layer.__class__ = _WholeBatchNorm  # optimiser and state dict keep the same weights
         elif isinstance(layer, _BatchNorm):
             raise DistributedError(
-                f"{name} is a {type(layer).__name__}, of which no whole batch can be counted: "
-                "train this network in one process"
+                f"{name} is a {type(layer).__name__} whose whole batch can't be counted: train "
+                "this network in one process"
             )
     return DistributedDataParallel(network)
 

@@ -84,8 +84,11 @@ class Run:
         )
         self.frozen = freeze(network, recipe.trainable)
         self.extra_loss = models.find(recipe.model).extra_loss
-        if self.extra_loss and distributed.n_processes() > 1:
-            raise TrainingError(f"{recipe.model}: its own loss is of whole batches: one process")
+        if distributed.n_processes() > 1 and (self.extra_loss or recipe.compiled):
+            raise TrainingError(
+                f"{recipe.model}: with a loss of its own, or `compiled: true`, it is trained in "
+                "one process"
+            )
         self.network = network.to(device).to(memory_format=torch.channels_last)
         passing = distributed.spread(self.network)
         self.passing = torch.compile(passing) if recipe.compiled else passing
