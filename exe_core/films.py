@@ -8,15 +8,16 @@ faces; coverage says over how many of the frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from exe_core import resampling, schema
-from exe_core.footage.timelines import timeline
+from exe_core.footage.timelines import placed
 from exe_core.settings import Statistics
 
 _ROUNDING = 1e-12
@@ -38,21 +39,71 @@ def summarise(
     pd.DataFrame
         Table "film_summary": n_frames counts all sampled frames, n_faces those with a prediction;
         share and mean probability are over faces, and NaN in a film without.
+
+    Raises
+    ------
+    ValueError
+        If a prediction belongs to no sampled frame, or a run reads a frame twice.
     """
-    rows = timeline(frames, predictions, labels=labels)
-    keys = ["film_id", "run_id"]
+    faces = placed(frames, predictions, labels=labels)
+    twice = faces.duplicated(["run_id", "film_id", "frame"])
+    if twice.any():
+        raise ValueError(
+            f"{twice.sum()} predictions are of a frame that the run read already, first "
+            f"{predictions['item_id'][twice].iloc[0]!r}: give those of one face a frame"
+        )
+    return _summary(frames, [faces], labels)
+
+
+def summarise_tables(
+    frames: pd.DataFrame, tables: Sequence[Path], *, labels: Sequence[str]
+) -> pd.DataFrame:
+    """Say how often each run answers what in each film, a run in memory at a time.
+
+    Parameters
+    ----------
+    frames, labels
+        As for `summarise`.
+    tables
+        Files with a table "predictions" each, of the largest face of a frame; group_id is the
+        film.
+
+    Returns
+    -------
+    pd.DataFrame
+        As of `summarise`; that items are sampled frames is not looked at again.
+    """
+    columns = ["run_id", "group_id", "predicted", *schema.prob_columns(labels)]
+    read = (schema.read(path, name="predictions", columns=columns) for path in tables)
+    return _summary(
+        frames, (table.rename(columns={"group_id": "film_id"}) for table in read), labels
+    )
+
+
+def _summary(
+    frames: pd.DataFrame, parts: Iterable[pd.DataFrame], labels: Sequence[str]
+) -> pd.DataFrame:
+    """Sum up faces, given in parts that share no run."""
+    keys, probs = ["film_id", "run_id"], schema.prob_columns(labels)
+    counts, means = [], []
+    for faces in parts:
+        counts.append(faces.groupby(keys)["predicted"].value_counts().unstack(fill_value=0))  # noqa: PD010 - of a series
+        means.append(faces.groupby(keys)[probs].mean())
+    n_frames = frames.groupby("film_id").size().rename("n_frames")
+    answers, mean_prob = pd.concat(counts).fillna(0), pd.concat(means)
+    runs = sorted(answers.index.unique("run_id"))
+    grid = pd.MultiIndex.from_product([n_frames.index, runs], names=keys)
+    answers, mean_prob = answers.reindex(grid, fill_value=0), mean_prob.reindex(grid)
+    n_faces = answers.sum(axis=1).astype(int)
+    told = pd.DataFrame({"n_faces": n_faces}).join(n_frames).reset_index()
     tables = []
     for label in labels:
-        is_it = (rows["predicted"] == label).astype(float).where(rows["predicted"].notna())
-        by_film = rows[keys].assign(share=is_it, prob=rows[f"prob_{label}"]).groupby(keys)
-        table = by_film.agg(
-            n_frames=("share", "size"),
-            n_faces=("share", "count"),
-            share_of_faces=("share", "mean"),
-            mean_prob=("prob", "mean"),
-        )
-        tables.append(table.reset_index().assign(label=label))
-    return schema.check(pd.concat(tables, ignore_index=True), "film_summary")
+        said = answers[label] if label in answers else 0 * n_faces
+        share = (said / n_faces.where(n_faces > 0)).to_numpy()
+        prob = mean_prob[f"prob_{label}"].to_numpy()
+        tables.append(told.assign(share_of_faces=share, mean_prob=prob, label=label))
+    columns = list(schema.TABLES["film_summary"].columns)
+    return schema.check(pd.concat(tables, ignore_index=True)[columns], "film_summary")
 
 
 def share_table(summary: pd.DataFrame) -> pd.DataFrame:
@@ -98,19 +149,49 @@ def overall(summary: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.D
         run_id, label, value (share of faces, mean over films that have any), low, high (bootstrap
         over films), share_low, share_high (means over all films, as of `coverage`), coverage.
     """
-    found = []
-    for (run_id, label), own in coverage(summary).groupby(["run_id", "label"], sort=False):
-        share = own["share_of_faces"].dropna()
-        interval = resampling.bootstrap(
-            np.column_stack([share, np.ones(len(share))]),
-            lambda sums: sums[:, 0] / sums[:, 1],
+    keys = ["run_id", "label"]
+    told = coverage(summary)
+    bounds = told.groupby(keys, sort=False)[["share_low", "share_high", "coverage"]].mean()
+    share = told.set_index(["film_id", *keys])["share_of_faces"]
+    wide = share.unstack(keys, sort=False)  # noqa: PD010 - pivot_table sorts films
+    films_of = pd.Series([column.tobytes() for column in wide.notna().to_numpy().T], wide.columns)
+    parts = []
+    for _, alike in films_of.groupby(films_of, sort=False):
+        own = wide[alike.index].dropna()
+        found = resampling.bootstrap(
+            mean_terms(own),
+            means,
             n=statistics.n_bootstrap,
             level=statistics.level,
             rng=np.random.default_rng(seed),
         )
-        bounds = own[["share_low", "share_high", "coverage"]].mean().to_dict()
-        found.append({"run_id": run_id, "label": label, **interval._asdict(), **bounds})
-    return pd.DataFrame(found)
+        parts.append(pd.DataFrame(found._asdict(), index=alike.index))
+    return pd.concat([pd.concat(parts).reindex(bounds.index), bounds], axis=1).reset_index()
+
+
+def mean_terms(values: pd.DataFrame, member: np.ndarray | None = None) -> np.ndarray:
+    """Give what means over films add up, for `resampling.bootstrap`.
+
+    Parameters
+    ----------
+    values
+        A row a film.
+    member
+        Which films count; all by default.
+
+    Returns
+    -------
+    np.ndarray
+        The values, 0 of a film that does not count, and a last column of 1 where one does.
+    """
+    ones = np.ones(len(values)) if member is None else member
+    return np.column_stack([values.fillna(0), ones]).astype(float)
+
+
+def means(sums: np.ndarray) -> np.ndarray:
+    """Divide sums of `mean_terms` by how many films there are; NaN where there is none."""
+    with np.errstate(invalid="ignore"):
+        return sums[:, :-1] / sums[:, -1:]
 
 
 def diversity(summary: pd.DataFrame) -> pd.DataFrame:

@@ -255,3 +255,55 @@ def test_p_is_never_zero():
     table = genre_table({film: film[0] for film in shares})
     found = separation(summary_of(shares), table, n=99)
     assert found["p_value"] == resampling.p_value(1.0, np.zeros(99))
+
+
+def one_by_one(summary, *, statistics, seed):
+    """Average shares a run and label at a time, as `films.overall` does all at once."""
+    found = []
+    for (run_id, label), own in films.coverage(summary).groupby(["run_id", "label"], sort=False):
+        share = own["share_of_faces"].dropna()
+        interval = resampling.bootstrap(
+            np.column_stack([share, np.ones(len(share))]),
+            lambda sums: sums[:, 0] / sums[:, 1],
+            n=statistics.n_bootstrap,
+            level=statistics.level,
+            rng=np.random.default_rng(seed),
+        )
+        bounds = own[["share_low", "share_high", "coverage"]].mean().to_dict()
+        found.append({"run_id": run_id, "label": label, **interval._asdict(), **bounds})
+    return pd.DataFrame(found)
+
+
+def test_shares_over_films_at_once_are_those_one_by_one():
+    """Also where films are without a face, in one run only, or in no order."""
+    rng = np.random.default_rng(5)
+    summaries = [
+        summary_of(
+            {f"film{k:02d}": rng.dirichlet([8, 4, 8]) for k in rng.permutation(n)}, run_id=run_id
+        )
+        for run_id, n in (("b", 9), ("a", 9), ("c", 7))
+    ]
+    summary = pd.concat(summaries, ignore_index=True)
+    faceless = summary["film_id"].isin(["film02", "film05"]) & (summary["run_id"] != "a")
+    columns = ["share_of_faces", "mean_prob"]
+    summary[columns] = summary[columns].mask(faceless)
+    summary["n_faces"] = summary["n_faces"].mask(faceless, 0)
+    summary = summary.sample(frac=1, random_state=1).sort_values("film_id", kind="stable")
+    chance = {"statistics": Statistics(n_bootstrap=200), "seed": 3}
+    found = films.overall(summary, **chance)
+    pd.testing.assert_frame_equal(found, one_by_one(summary, **chance), atol=1e-12)
+
+
+def test_tables_are_summarised_as_what_they_hold(tmp_path, two_films):
+    frames, faces = two_films
+    runs = [faces, faces.assign(run_id="other", predicted="angry")]
+    for table in runs:
+        schema.write(table, tmp_path / f"{table['run_id'].iloc[0]}.parquet", name="predictions")
+    found = films.summarise_tables(frames, sorted(tmp_path.iterdir()), labels=LABELS)
+    pd.testing.assert_frame_equal(found, films.summarise(frames, pd.concat(runs), labels=LABELS))
+
+
+def test_a_frame_that_a_run_reads_twice_is_refused(two_films):
+    frames, faces = two_films
+    with pytest.raises(ValueError, match="2 predictions are of a frame that the run read already"):
+        films.summarise(frames, pd.concat([faces, faces.iloc[:2]]), labels=LABELS)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import resampling, schema
+from exe_core.films import mean_terms, means
 from exe_core.settings import Statistics
 
 Draw = Callable[..., resampling.Interval]
@@ -41,7 +42,7 @@ def shares(
     for genre in _genres(films):
         wide = _wide(summary, films, genre)
         if len(wide):
-            found = _resampled(_with_one(wide), _means, statistics=statistics, seed=seed)
+            found = _resampled(mean_terms(wide), means, statistics=statistics, seed=seed)
             table = pd.DataFrame(found._asdict(), index=wide.columns).reset_index()
             tables.append(table.assign(genre=genre, level=statistics.level, n_films=len(wide)))
     return schema.check(_joined(tables), "selection_shares")
@@ -88,7 +89,7 @@ def _between_runs(wide: pd.DataFrame, draw: Draw) -> pd.DataFrame:
         np.concatenate([np.flatnonzero(of == run) for run in side])
         for side in zip(*pairs, strict=True)
     )
-    found = draw(_with_one(wide), lambda sums: _means(sums)[:, first] - _means(sums)[:, second])
+    found = draw(mean_terms(wide), lambda sums: means(sums)[:, first] - means(sums)[:, second])
     table = _table(found, wide.columns[first])
     return table.assign(other_run_id=of[second])
 
@@ -99,12 +100,12 @@ def _between_genres(
     """Compare each run on films of one genre with itself on those of another."""
     index = first.index.union(second.index)
     terms = [
-        _with_one(side.reindex(index, columns=first.columns), index.isin(side.index))
+        mean_terms(side.reindex(index, columns=first.columns), index.isin(side.index))
         for side in (first, second)
     ]
     found = draw(
         np.hstack(terms),
-        lambda sums: np.subtract(*map(_means, np.hsplit(sums, 2))),
+        lambda sums: np.subtract(*map(means, np.hsplit(sums, 2))),
         strata=genre_of.reindex(index).fillna("").to_numpy(dtype=str),
     )
     table = _table(found, first.columns)
@@ -138,17 +139,6 @@ def _wide(summary: pd.DataFrame, films: pd.DataFrame, genre: str | None) -> pd.D
     chosen = films if genre is None else films[films["genre"] == genre]
     own = summary[summary["film_id"].isin(chosen["film_id"]) & (summary["n_faces"] > 0)]
     return own.pivot_table("share_of_faces", "film_id", ["run_id", "label"], sort=False)
-
-
-def _with_one(wide: pd.DataFrame, member: np.ndarray | None = None) -> np.ndarray:
-    """Give what means add up: the values, 0 of a film that is no member, and 1 of one that is."""
-    ones = np.ones(len(wide)) if member is None else member
-    return np.column_stack([wide.fillna(0), ones]).astype(float)
-
-
-def _means(sums: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return sums[:, :-1] / sums[:, -1:]
 
 
 def _table(found: resampling.Interval, columns: pd.MultiIndex) -> pd.DataFrame:

@@ -43,12 +43,39 @@ def timeline(
     ValueError
         If a prediction belongs to no sampled frame.
     """
+    faces = placed(frames, predictions, labels=labels)
+    runs = pd.DataFrame({"run_id": sorted(faces["run_id"].unique())})
+    grid = runs.merge(frames, how="cross")
+    whole = grid.merge(faces, on=_KEYS, how="left", validate="1:1")
+    first = ["run_id", "film_id", "frame", "time_s", "n_faces", *faces.columns.drop(_KEYS)]
+    whole = whole[[*first, *whole.columns.drop(first)]]
+    return whole.sort_values(_KEYS, ignore_index=True)
+
+
+def placed(
+    frames: pd.DataFrame, predictions: pd.DataFrame, *, labels: Sequence[str]
+) -> pd.DataFrame:
+    """Say of which film and frame each prediction is.
+
+    Parameters
+    ----------
+    frames, predictions, labels
+        As for `timeline`.
+
+    Returns
+    -------
+    pd.DataFrame
+        run_id, predicted, prob_<label>, film_id and frame, in the order of `predictions`.
+
+    Raises
+    ------
+    ValueError
+        If a prediction belongs to no sampled frame.
+    """
     place = predictions["item_id"].str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
     faces = predictions[["run_id", "predicted", *schema.prob_columns(labels)]].assign(
         film_id=place[0], frame=place[1].astype(int)
     )
-    runs = pd.DataFrame({"run_id": sorted(faces["run_id"].unique())})
-    grid = runs.merge(frames, how="cross")
     known = pd.MultiIndex.from_frame(frames[["film_id", "frame"]])
     stray = ~pd.MultiIndex.from_frame(faces[["film_id", "frame"]]).isin(known)
     if stray.any():
@@ -56,10 +83,7 @@ def timeline(
             f"{stray.sum()} predictions belong to no sampled frame, first "
             f"{predictions['item_id'][stray].iloc[0]!r}: frames and predictions are of two runs"
         )
-    whole = grid.merge(faces, on=_KEYS, how="left", validate="1:1")
-    first = ["run_id", "film_id", "frame", "time_s", "n_faces", *faces.columns.drop(_KEYS)]
-    whole = whole[[*first, *whole.columns.drop(first)]]
-    return whole.sort_values(_KEYS, ignore_index=True)
+    return faces
 
 
 def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statistic:
