@@ -28,7 +28,9 @@ from exe_core.commands import (
     final_report,
     pdf_command,
     release_command,
+    sbom_command,
     screen_command,
+    size_command,
     status_command,
     train_command,
 )
@@ -52,7 +54,9 @@ app.command()(figure_command.figure)
 app.command()(claims_command.claims)
 app.command()(pdf_command.pdf)
 app.command()(release_command.release)
+app.command()(sbom_command.sbom)
 app.command()(screen_command.screen)
+app.command()(size_command.size)
 app.command()(status_command.status)
 app.command()(train_command.train)
 NOTEBOOKS = ROOT / "notebooks"
@@ -300,12 +304,13 @@ def freeze(name: Annotated[str, typer.Argument(help="a study that has been compu
         for path in study.results.glob("figures/*")
         if path.name.partition(".")[0] in cited & free
     ]
+    origin = provenance(study)  # before the tree changes
     shutil.rmtree(target, ignore_errors=True)
     for path in kept:
         copy = target / path.relative_to(study.results)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    write_json(provenance(study), target / "provenance.json")
+    write_json(origin, target / "provenance.json")
     typer.echo(f"{len(kept)} files of {name} are frozen in {target.relative_to(ROOT)}")
     if absent := sorted(cited - free):
         fail(f"a page cites of {name} what can't be frozen: {', '.join(absent)}")
