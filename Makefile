@@ -10,7 +10,7 @@ export EXE_DATA := $(if $(DATA),$(abspath $(DATA)),$(EXE_DATA))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lint lock clean
+.PHONY: help setup book pdf test lint lock sbom audit clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -53,6 +53,13 @@ lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv"; exit 1; }
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra test --extra slurm \
 	  --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements.lock pyproject.toml
+
+sbom: setup  ## write what the lock installs as a bill of materials, _build/sbom.cdx.json
+	@exe sbom
+
+audit:  ## look the packages of the lock up among known weaknesses (needs uv and the network)
+	@command -v uvx >/dev/null || { echo "make audit needs uv: pip install uv"; exit 1; }
+	uvx pip-audit --require-hashes --disable-pip -r requirements.lock
 
 clean:  ## remove what was computed; .venv stays
 	rm -rf _build book/executed data/raw data/processed data/results .snakemake

@@ -24,6 +24,7 @@ from exe_core.pull.photo_lists import ListSearch
 from exe_core.pull.pulling import Puller
 from exe_core.pull.searching import Quota, Search, SiteSearch
 from exe_core.web.addresses import AddressPolicy
+from exe_core.web.breaker import Breaker
 from exe_core.web.connections import open_client
 from exe_core.web.fetching import Fetcher, SourceError
 from exe_core.web.redaction import Redaction
@@ -201,7 +202,7 @@ class _Fetchers:
         private = study.pull.allow_private_addresses
         self._policy = AddressPolicy.trusting(base_urls.values(), allow_private=private)
         self._settings, self._clean, self._sleep = study.pull, clean, sleep
-        self._own, self._clients = threading.local(), ExitStack()
+        self._own, self._clients, self._breaker = threading.local(), ExitStack(), Breaker()
 
     def for_thread(self) -> Fetcher:
         """Give the fetcher of the calling thread."""
@@ -215,6 +216,7 @@ class _Fetchers:
                 sleep=self._sleep,
                 policy=self._policy,
                 longest_s=self._settings.photo_timeout_s,
+                breaker=self._breaker,
             )
         return self._own.fetcher
 

@@ -38,6 +38,12 @@ def outside(root: Path) -> None:
     write_listed(root, [("../a.png", "happy", "")])
 
 
+def linked(root: Path) -> None:
+    save(picture(1), root.parent / "private" / "a.png")
+    save(picture(2), root / "happy" / "b.png")
+    (root / "happy" / "a.png").symlink_to(root.parent / "private" / "a.png")
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -46,11 +52,12 @@ def outside(root: Path) -> None:
         (lambda root: write_listed(root, [("a.png", "joyous", "")]), "a.png: label 'joyous'"),
         (unlisted, "1 of 2 images are not there, such as b.png"),
         (outside, "outside of its folder"),
+        (linked, "outside of its folder, such as .*a.png: put the files there"),
         (lambda root: write_listed(root, [("a.png", "happy", "")] * 2), "listed twice"),
         (lambda root: save(picture(1), root / "joyous" / "a.png"), "label 'joyous' is not one"),
         (lambda root: root.mkdir(), "no image of the labels"),
     ],
-    ids=["absent", "column", "label", "image", "outside", "twice", "folder", "empty"],
+    ids=["absent", "column", "label", "image", "outside", "linked", "twice", "folder", "empty"],
 )
 def test_a_folder_that_is_not_as_it_must_be_says_so(
     folders: Path, write: Write, message: str

@@ -197,6 +197,16 @@ def test_films_of_one_name_are_told_apart(tmp_path, pictures):
         screening.find_films([tmp_path / "absent.mp4"])
 
 
+def test_links_that_lead_out_of_a_folder_of_films_are_refused(tmp_path, pictures):
+    (tmp_path / "given").mkdir()
+    write_film(tmp_path / "private.mp4", pictures[:1], hold=2)
+    link = tmp_path / "given" / "a.mp4"
+    link.symlink_to(tmp_path / "private.mp4")
+    with pytest.raises(screening.ScreeningError, match=r"lead out of it, such as .*a\.mp4"):
+        screening.find_films([tmp_path / "given"])
+    assert screening.find_films([link])["status"].tolist() == ["ok"], "one names it oneself"
+
+
 def test_no_film_at_all_is_an_error(study):
     shutil.rmtree(study.data_dir / "films")
     (study.data_dir / "films").mkdir()

@@ -6,7 +6,7 @@ emotion the same colour wherever it appears. At most 5,000 rows go into a chart,
 all written into the page. `save` and `sheet` keep a figure under a permanent name.
 """
 
-from exe_core.figures.bundle import Figure, FigureError, save, sheet
+from exe_core.figures.bundle import Figure, FigureError, name_of, save, sheet
 from exe_core.figures.comparisons import differences_chart, factorial_chart, matrix_chart
 from exe_core.figures.ecology import (
     agreement_chart,
@@ -41,6 +41,7 @@ from exe_core.figures.sentiment import (
 )
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
 from exe_core.figures.timelines import timeline
+from exe_core.figures.workload import size_chart
 
 __all__ = [
     "COLOURS",
@@ -63,6 +64,7 @@ __all__ = [
     "history_chart",
     "keyword_noise_chart",
     "matrix_chart",
+    "name_of",
     "noise_chart",
     "novelty_chart",
     "query_yield_chart",
@@ -76,6 +78,7 @@ __all__ = [
     "score_table_chart",
     "share_differences",
     "sheet",
+    "size_chart",
     "strata_chart",
     "timeline",
     "visibility_chart",

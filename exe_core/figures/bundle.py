@@ -35,6 +35,7 @@ PT_PER_PX = 72 / 96
 PAGE_PX = 640
 SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
+LONGEST_NAME = 80
 
 
 class FigureError(ValueError):
@@ -69,6 +70,25 @@ class Figure:
         picture = base64.b64encode(self.path(suffix).read_bytes()).decode()
         shown = f'<img src="data:{kind};base64,{picture}" alt="{html.escape(self.alt)}">'
         return f'<figure class="paper-figure" data-name="{self.name}">{shown}</figure>'
+
+
+def name_of(*words: str) -> str:
+    """Make the name of a figure of any words, be they the name of a file.
+
+    Words that it can't spell are told apart by a digest.
+
+    Examples
+    --------
+    >>> name_of("timeline", "film_01")
+    'fig-timeline-film-01'
+    >>> name_of("timeline", "Léon (1994)")
+    'fig-timeline-l-on-1994-c9a7d6'
+    """
+    text = "-".join(words)
+    spelled = re.sub(r"[^a-z0-9]+", "-", text.lower())[:LONGEST_NAME].strip("-")
+    if spelled == text.lower().replace("_", "-"):
+        return f"fig-{spelled}"
+    return f"fig-{spelled}-{record.digest_of(text)[:6]}"
 
 
 def save(

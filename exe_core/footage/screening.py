@@ -23,10 +23,12 @@ from exe_core.config import ROOT, Study
 from exe_core.detection import EYES, FaceFinder, face_row
 from exe_core.faces.cropping import crop
 from exe_core.footage import shots
+from exe_core.footage.decoder import probe, sample_frames
 from exe_core.record import digest, digest_of
 from exe_core.schema import check, empty, read, write
+from exe_core.sets.readers import leading_out
 from exe_core.settings import FILM_SUFFIXES, Crop
-from exe_core.video import Sample, VideoError, probe, sample_frames
+from exe_core.video import Sample, VideoError
 
 TABLES = ("films", "frames", "faces")
 
@@ -102,8 +104,13 @@ def find_films(places: Sequence[Path], *, only: int | None = None) -> pd.DataFra
     for place in places:
         if not place.exists():
             raise ScreeningError(f"no film or folder at {place}")
-        inside = (path for path in place.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
-        paths += sorted(inside) if place.is_dir() else [place]
+        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
+        if outside := leading_out(inside, place):
+            raise ScreeningError(
+                f"{place} holds links that lead out of it, such as {outside[0]}: give what they "
+                "lead to"
+            )
+        paths += inside if place.is_dir() else [place]
     if not paths:
         where = ", ".join(map(str, places))
         raise ScreeningError(f"no film in {where}: give files ending in {', '.join(FILM_SUFFIXES)}")
@@ -115,7 +122,8 @@ def find_films(places: Sequence[Path], *, only: int | None = None) -> pd.DataFra
 
 def _ids(paths: list[Path]) -> list[str]:
     """Name films by their files, with as much of the path as tells them apart."""
-    ids = [path.stem for path in paths]
+    # a folder is named by it, and ".." or ".lock" would be another one
+    ids = [path.stem.lstrip(".") or path.name for path in paths]
     for parts in range(1, max(len(path.parts) for path in paths)):
         count = Counter(ids)
         ids = [

@@ -35,6 +35,8 @@ FER_SIZE = 48
 FLAT_HISTOGRAM = 0.05
 """Greatest distance of a picture's cumulative histogram from a straight line, in the median of a
 sample, under which the set was equalised: .25 in the original FER2013, .02 after equalisation."""
+LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000
+"""Bytes and files that an archive may hold; the original has 35,887 images of 48 x 48 pixels."""
 
 
 def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
@@ -148,7 +150,7 @@ def _once(source: Path, folder: Path, *, write: Callable[[Path, Path], None]) ->
 
 
 def _extract(source: Path, folder: Path) -> None:
-    n_listed = 0
+    n_listed, size = 0, 0
     try:
         with tarfile.open(source) as archive:
             for member in tqdm(archive, desc=f"unpack {source.name}", unit=" files"):
@@ -160,10 +162,13 @@ def _extract(source: Path, folder: Path) -> None:
                     raise tarfile.ReadError(f"{member.name!r} is neither a file nor a folder")
                 if not path.is_relative_to(folder.resolve()):
                     raise tarfile.ReadError(f"{member.name!r} would be written outside {folder}")
+                n_listed, size = n_listed + 1, size + member.size
+                if size > LARGEST_UNPACKED or n_listed > MOST_FILES:
+                    most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
+                    raise tarfile.ReadError(f"it would be more than {most}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with packed, path.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-                n_listed += 1
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as fault:
         raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
     n_files = sum(path.is_file() for path in folder.rglob("*"))

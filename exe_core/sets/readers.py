@@ -6,6 +6,7 @@ None) and split_given (or None).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,6 @@ def read_folder(root: Path) -> pd.DataFrame:
                 listed["file"], listed["emotion"], persons, strict=True
             )
         ]
-        outside = [
-            name for name, path, *_ in rows if not path.resolve().is_relative_to(root.resolve())
-        ]
-        if outside:
-            raise DatasetError(f"labels.csv names files outside of its folder: {outside[:5]}")
     else:
         rows = [
             (f"{folder.name}/{path.name}", path, label, None, None)
@@ -90,9 +86,20 @@ def visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
+def leading_out(paths: Iterable[Path], folder: Path) -> list[str]:
+    """List the files that lie outside of a folder, by a link or by `..`: it may be somebody's."""
+    within = folder.resolve()
+    return [str(path) for path in paths if not path.resolve().is_relative_to(within)]
+
+
 def image_table(rows: list[tuple], root: Path) -> pd.DataFrame:
-    """Make a reader's table; every image must be there, and once."""
+    """Make a reader's table; every image must be there, in the folder of the set, and once."""
     table = pd.DataFrame(rows, columns=COLUMNS)
+    if outside := leading_out(table.path, root):
+        raise DatasetError(
+            f"{root.name}: {len(outside)} images lie outside of its folder, such as {outside[0]}: "
+            "put the files there in place of links and .."
+        )
     missing = [
         name for name, path in zip(table.name, table.path, strict=True) if not path.is_file()
     ]

@@ -21,6 +21,7 @@ from PIL import Image
 
 from exe_core.faces.images import FORMATS, ImageError, read_image
 from exe_core.web.addresses import AddressError, AddressPolicy
+from exe_core.web.breaker import Breaker
 from exe_core.web.connections import TimeLimit
 from exe_core.web.redaction import Redaction
 from exe_core.web.storage import storage_told
@@ -113,6 +114,8 @@ class Fetcher:
         How long a request may take over all its tries, waits between them excepted.
     rng
         Spreads the waits, so that many machines don't come back at one moment.
+    breaker
+        Leaves hosts of photos alone that give nothing.
     """
 
     client: httpx.Client
@@ -122,6 +125,7 @@ class Fetcher:
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     longest_s: float = 120.0
     rng: random.Random = field(default_factory=random.Random)
+    breaker: Breaker = field(default_factory=Breaker)
 
     def persist(self, attempt: Callable[[], Result]) -> Result:
         """Call `attempt` until it raises no `PassingError`, waiting longer each time."""
@@ -229,10 +233,32 @@ class Fetcher:
     def _download(self, url: str, path: Path, limit: TimeLimit) -> None:
         if limit.is_spent:
             raise SourceError(f"not whole after {limit.seconds:g} s")
-        with self.faults_told(), limit, self._follow(url) as answer, path.open("wb") as file:
+        with (
+            self._watched(url),
+            self.faults_told(),
+            limit,
+            self._follow(url) as answer,
+            path.open("wb") as file,
+        ):
             self.accept(answer)
             for chunk in _body(answer, LARGEST_FILE):
                 file.write(chunk)
+
+    @contextmanager
+    def _watched(self, url: str) -> Iterator[None]:
+        """Leave a host alone that gives nothing; a refusal is an answer, too."""
+        host = url.partition("://")[2].partition("/")[0]
+        if reason := self.breaker.reason_against(host):
+            raise SourceError(reason)
+        try:
+            yield
+        except PassingError:
+            self.breaker.failed(host)
+            raise
+        except SourceError:
+            self.breaker.answered(host)
+            raise
+        self.breaker.answered(host)
 
     @contextmanager
     def _follow(self, url: str) -> Iterator[httpx.Response]:

@@ -1,0 +1,238 @@
+"""What others wrote is shown as text and read as data: nothing of it is run, linked or followed."""
+
+import ast
+import tarfile
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import sample_tables
+import yaml
+from browser import opened
+from film_samples import write_film
+from test_book_ext import build, lay_out, page
+
+from exe_core import cli, config, figures, record
+from exe_core.commands import film_page
+from exe_core.config import ROOT, ConfigError, load_study
+from exe_core.footage import screening
+from exe_core.pull.credits import CREDITS, credits_page
+from exe_core.sets import fer2013
+from exe_core.sets.readers import DatasetError
+
+NASTY = (
+    '<img src="x" onerror="window.ran = 1"><script>window.ran = 1</script>'
+    "</title></style><b id=injected>b</b> [a](javascript:ran=1) `{{7*7}}` & \"'"
+)
+"""What would be a script, an element, a link or a template where it is not shown as text."""
+
+GRAY = [np.full((90, 160, 3), 90, np.uint8)]
+TOLD_BY_OTHERS = {"title", "author", "error", "path", "film_id", "attribution", "page_url", "query"}
+"""Columns whose text comes from a site, a file's name or a server."""
+UNTOUCHED = """() => ({
+  ran: window.ran === undefined,
+  injected: document.querySelectorAll('#injected, [onerror], img[src="x"]').length,
+  links: [...document.querySelectorAll('a')].filter((a) => a.href.startsWith('javascript')).length,
+})"""
+
+
+def is_untouched(tab):
+    tab.wait_for_timeout(200)
+    return tab.evaluate(UNTOUCHED) == {"ran": True, "injected": 0, "links": 0}
+
+
+def credited():
+    row = dict.fromkeys(CREDITS, NASTY) | {"photo_id": f"openverse:{NASTY}"}
+    row |= {"page_url": "javascript:ran=1", "licence_url": f'https://a.org/"{NASTY}'}
+    return pd.DataFrame([row])
+
+
+def nasty_films():
+    films = sample_tables.films(4)
+    return films.assign(title=[f"{NASTY} {k}" for k in range(4)], genre=NASTY)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def shares(name="fig-shares"):
+    """Save a figure whose data, and whose words for those who can't see it, are hostile."""
+    films = nasty_films()
+    chart = figures.emotion_shares(sample_tables.film_summary(4), films=films)
+    return figures.save(chart, name, study=load_study("demo"), data=films, alt=NASTY)
+
+
+def test_the_check_of_a_page_finds_what_ran(chromium, tmp_path):
+    (tmp_path / "page.html").write_text(f"<!doctype html><body>{NASTY}</body>")
+    with opened(chromium, tmp_path / "page.html") as (tab, _):
+        assert not is_untouched(tab)
+
+
+def test_what_notebooks_show_is_text(chromium, home):
+    """Credits, a figure as a notebook shows it, and the drawing itself, opened as a page."""
+    figure = shares()
+    shown = credits_page(credited()) + figure._repr_html_() + nasty_films().to_html()
+    drawing = figure.path("svg").read_text()
+    body = f'<!doctype html><meta charset="utf-8"><body>{shown}{drawing}</body>'
+    (home / "page.html").write_text(body)
+    with opened(chromium, home / "page.html") as (tab, faults):
+        assert is_untouched(tab)
+        assert not faults
+        assert tab.locator("img").get_attribute("alt") == NASTY
+        assert "<script>window.ran = 1</script>" in tab.locator("details li").text_content()
+        assert NASTY in tab.locator("table").text_content()
+    with opened(chromium, figure.path("svg")) as (tab, _):
+        assert is_untouched(tab)
+
+
+def test_the_page_of_a_film_shows_the_name_of_its_file(chromium, home):
+    name = "<img src=x onerror=\"ran=1\"> & 'Sons'; rm -rf.mp4"
+    write_film(home / name, GRAY * 3)
+    film = screening.find_films([home]).iloc[0].to_dict()
+    nothing = {"predicted": None, "prob_happy": float("nan"), "prob_sad": float("nan")}
+    rows = pd.DataFrame([{"run_id": NASTY, "frame": 0, "time_s": 0.0, "n_faces": 0, **nothing}])
+    faces = pd.DataFrame(columns=["item_id", "path"])
+    origin = {"title": film["title"], "models": {NASTY: NASTY}, "commit": None}
+    text = film_page.page(film, rows, faces, summary=None, svgs={}, over_time={}, origin=origin)
+    film_page.write(text, home / "out", origin=origin)
+    with opened(chromium, home / "out" / film_page.PAGE) as (tab, faults):
+        assert is_untouched(tab)
+        assert tab.locator("h1").inner_text() == name.removesuffix(".mp4")
+        assert not faults
+
+
+@pytest.mark.slow
+def test_the_book_shows_it_as_text(chromium, home):
+    """Cells of tables, charts that are drawn live, words for those who can't see, notebooks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXE_HOME", str(home / "data"))
+        figure = shares()
+    told = home / "data" / "frozen" / "told"
+    told.mkdir(parents=True)
+    pd.DataFrame({"who": [NASTY], "n": [1]}).to_csv(told / "told.csv", index=False)
+    record.write_json({"command": NASTY, "commit": None}, told / "provenance.json")
+    lay_out(
+        home,
+        {
+            "index": "# Book\n",
+            "told": "# Told\n```{paper-figure} fig-shares\nShares.\n```\n"
+            "```{paper-table} told/told\n:columns: who = Who, n\nTold.\n```\n",
+        },
+    )
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": html})
+        for html in (figure._repr_html_(), credits_page(credited()), nasty_films().to_html())
+    ]
+    cells = [
+        nbformat.v4.new_markdown_cell("# A stage"),
+        nbformat.v4.new_code_cell("shown", outputs=outputs, execution_count=1),
+    ]
+    path = home / "book" / "executed" / "06-films.ipynb"
+    path.parent.mkdir()
+    about = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=about), path)
+    with (home / "_toc.yml").open("a") as toc:
+        toc.write("- file: book/executed/06-films\n")
+    done = build(home)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    for name in ("told", "executed/06-films"):
+        with opened(chromium, page(home, name)) as (tab, faults):
+            tab.wait_for_load_state("networkidle")
+            assert is_untouched(tab), name
+            assert not faults, name
+            assert "<script>window.ran = 1</script>" in tab.locator("article").text_content()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_no_notebook_sets_what_others_wrote_as_markup(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert not unescaped(ast.parse(cell.source)), cell.source
+
+
+def unescaped(tree):
+    """List what goes into Markdown(..) or HTML(..) as it was written by others."""
+    calls = [x for x in ast.walk(tree) if isinstance(x, ast.Call)]
+    shown = [x for x in calls if ast.unparse(x.func) in ("Markdown", "HTML")]
+    return [ast.unparse(part) for call in shown for part in bare(call)]
+
+
+def bare(node):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call) and ast.unparse(child.func) == "escape":
+            continue
+        if isinstance(child, ast.Attribute) and child.attr in TOLD_BY_OTHERS:
+            yield child
+        yield from bare(child)
+
+
+def test_what_would_be_markup_is_found():
+    assert unescaped(ast.parse('Markdown(f"**{film.title}**")')) == ["film.title"]
+    assert not unescaped(ast.parse('HTML(f"<b>{escape(film.title)}</b>")'))
+
+
+def test_a_film_names_no_folder_but_its_own(tmp_path):
+    for name in ("...mp4", ".lock.mp4", ".screened.mp4", "a.mp4"):
+        write_film(tmp_path / name, GRAY)
+    ids = screening.find_films([tmp_path])["film_id"].tolist()
+    assert len(set(ids)) == 4
+    assert {"lock", "screened", "a"} < set(ids)
+    for name in ids:
+        assert (tmp_path / "out" / name).resolve().parent == tmp_path / "out"
+
+
+def test_any_film_has_figures_of_its_own():
+    names = [figures.name_of("timeline", name) for name in ("a b", "a_b", "A-B", NASTY, "日本")]
+    assert names[1] == names[2] == "fig-timeline-a-b"
+    assert len(set(names)) == 4
+    assert all(figures.bundle.NAME.fullmatch(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!python/object/apply:os.system ['touch ran']", "title: !!python/name:os.system"],
+)
+def test_a_study_runs_nothing(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "bad.yml").write_text(text)
+    with pytest.raises(ConfigError, match="could not determine a constructor"):
+        load_study("bad")
+    with pytest.raises(yaml.YAMLError):
+        cli._parameter(f"run={text.removeprefix('title: ')}")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_bomb_is_left_before_it_fills_the_disk(folders, monkeypatch):
+    monkeypatch.setattr(fer2013, "LARGEST_UNPACKED", 1_000_000)
+    monkeypatch.setattr(fer2013, "MOST_FILES", 50)
+    for name, sizes in (("large", [10**8]), ("many", [1] * 60)):
+        archive = folders / f"{name}.tar.xz"
+        with tarfile.open(archive, "w:xz", preset=1) as bomb:
+            for k, size in enumerate(sizes):
+                member = tarfile.TarInfo(f"fer2013/train/happy/{k}.jpg")
+                member.size = size
+                bomb.addfile(member, Zeros(size))
+        unpacked = folders / name
+        with pytest.raises(DatasetError, match="would be more than"):
+            fer2013.read_fer2013(archive, unpacked=unpacked)
+        written = [path.stat().st_size for path in folders.rglob("*.jpg")]
+        assert sum(written) <= 1_000_000
+        assert len(written) <= 51
+
+
+class Zeros:
+    """A file of zeros that takes no room."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def read(self, size):
+        given = min(size, self.left)
+        self.left -= given
+        return bytes(given)

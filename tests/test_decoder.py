@@ -1,0 +1,160 @@
+"""A film that ends what decodes it costs itself only, and frames are those of the decoder."""
+
+import subprocess
+import sys
+import time
+
+import film_samples
+import numpy as np
+import psutil
+import pytest
+
+from exe_core import video
+from exe_core.detection import FaceFinder
+from exe_core.footage import decoder, screening
+from exe_core.footage.film_file import VideoError
+from exe_core.settings import Crop
+
+WEAK = """
+import os, signal, time
+from pathlib import Path
+from exe_core.footage import decoder
+
+met = {
+    "crash": lambda pipe: os.kill(os.getpid(), signal.SIGSEGV),
+    "leave": lambda pipe: os._exit(7),
+    "hang": lambda pipe: time.sleep(60),
+    "nonsense": lambda pipe: pipe.send({"a": "pickle"}) or time.sleep(60),
+}
+
+def weakly(pipe, asked):
+    name = Path(asked["path"]).stem
+    if asked["work"] == "sample" and name in met:
+        met[name](pipe)
+    serve(pipe, asked)
+
+serve, decoder._serve = decoder._serve, weakly
+decoder.main()
+"""
+"""A decoder that some films are the end of, by their name."""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    kind = next(kind for kind in film_samples.KINDS if kind.name == "h264 defaults.mp4")
+    return film_samples.make_film(tmp_path_factory.mktemp("films") / kind.name, kind, n=48)
+
+
+@pytest.fixture
+def weak(film, tmp_path, monkeypatch):
+    """Films of which all but one end the decoder."""
+    monkeypatch.setattr(decoder, "COMMAND", (sys.executable, "-c", WEAK))
+    monkeypatch.setattr(decoder, "LONGEST_S", 20.0)
+    decoder.close()
+    for name in ("crash", "hang", "leave", "nonsense", "sound"):
+        (tmp_path / f"{name}.mp4").write_bytes(film.read_bytes())
+    yield tmp_path
+    decoder.close()
+
+
+def test_frames_are_those_of_a_decoder_in_this_process(film):
+    ours, plain = decoder.sample_frames(film, every=10), video.sample_frames(film, every=10)
+    for one, other in zip(ours, plain, strict=True):
+        assert (one.frame, one.time_s) == (other.frame, other.time_s)
+        assert np.array_equal(one.rgb, other.rgb)
+        assert one.rgb.flags.writeable
+    assert ours.coverage == plain.coverage
+    assert decoder.probe(film) == video.probe(film)
+
+
+def test_a_film_that_is_cut_off_is_told_as_such(film, tmp_path, caplog):
+    cut = tmp_path / "cut.mkv"
+    kind = next(kind for kind in film_samples.KINDS if kind.name == "h264 open GOP.mkv")
+    whole = film_samples.make_film(tmp_path / kind.name, kind, n=48).read_bytes()
+    cut.write_bytes(whole[: len(whole) // 3])
+    ours, plain = decoder.sample_frames(cut, every=5), video.sample_frames(cut, every=5)
+    assert len(list(ours)) == len(list(plain))
+    assert str(ours.coverage) == str(plain.coverage)
+    assert not ours.coverage.is_complete
+    assert "cut.mkv: " in caplog.text
+
+
+def test_what_is_no_film_says_why(tmp_path):
+    (tmp_path / "a.mp4").write_text("no film")
+    for ask in (decoder.probe, lambda path: next(decoder.sample_frames(path))):
+        with pytest.raises(VideoError, match=r"a\.mp4 is no film that FFmpeg can read"):
+            ask(tmp_path / "a.mp4")
+
+
+def test_one_process_serves_film_after_film_and_none_is_left(film):
+    decoder.close()
+    decoder.probe(film)
+    (worker,) = decoder._idle
+    list(decoder.sample_frames(film, every=20))
+    assert decoder._idle == [worker]
+    decoder.close()
+    assert worker.process.returncode is not None
+
+
+def test_a_film_that_is_left_in_the_middle_does_not_answer_for_the_next(film):
+    samples = decoder.sample_frames(film, every=1)
+    next(samples)
+    samples.close()
+    assert [sample.frame for sample in decoder.sample_frames(film, every=40)] == [0, 40]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("crash", r"crash\.mp4 ended what decodes it \(SIGSEGV\)"),
+        ("leave", r"leave\.mp4 ended what decodes it \(exit 7\)"),
+        ("nonsense", r"nonsense\.mp4 ended what decodes it \(no answer of ours\)"),
+        ("hang", r"hang\.mp4: nothing came of it in 1 s"),
+    ],
+)
+def test_a_film_that_ends_its_decoder_says_how(weak, monkeypatch, name, reason):
+    if name == "hang":
+        decoder.probe(weak / "hang.mp4")  # the process is up
+        monkeypatch.setattr(decoder, "LONGEST_S", 1.0)
+    with pytest.raises(VideoError, match=reason):
+        list(decoder.sample_frames(weak / f"{name}.mp4"))
+
+
+def test_it_costs_itself_only(weak):
+    (weak / "hang.mp4").unlink()
+    films = screening.find_films([weak])
+    place = {"store": weak / "store", "settings": Crop(size=48), "step": screening.Step(every=20)}
+    with FaceFinder() as finder:
+        rows = [
+            screening.screen_film(film, finder=finder, **place) for film in films.to_dict("records")
+        ]
+    found = {row.films["film_id"][0]: row for row in rows}
+    assert {name: row.films["status"][0] for name, row in found.items()} == {
+        "crash": "unreadable",
+        "leave": "unreadable",
+        "nonsense": "unreadable",
+        "sound": "ok",
+    }
+    assert "SIGSEGV" in found["crash"].films["error"][0]
+    assert len(found["sound"].frames) == 3
+
+
+def test_a_decoder_ends_with_who_asked_it(film):
+    probe = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from exe_core.footage import decoder; decoder.probe(Path(sys.argv[1]))\n"
+        "print(decoder._idle[0].process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, str(film)], capture_output=True, text=True)
+    ends = time.monotonic() + 30
+    while is_alive(int(done.stdout)) and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert not is_alive(int(done.stdout))
+
+
+def is_alive(number):
+    """Say whether a process runs; one that ended may wait to be heard of."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
