@@ -32,6 +32,11 @@ def pytest_addoption(parser):
         help="write the table of tests/test_fuzz.py to data/frozen/fuzz",
     )
     parser.addoption(
+        "--write-size",
+        action="store_true",
+        help="write what tests/test_size.py measures to data/frozen/size",
+    )
+    parser.addoption(
         "--write-kills",
         action="store_true",
         help="write the table of tests/test_kill.py to data/frozen/kills",

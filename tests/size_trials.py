@@ -17,15 +17,20 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 import yaml
 
+from exe_core import costs, models, schema
 from exe_core import films as film_shares
-from exe_core import schema
 from exe_core.commands.progress import JUDGED_BY
 from exe_core.config import Study
+from exe_core.detection import FaceFinder
 from exe_core.findings import selections
+from exe_core.footage import screening
 from exe_core.footage.timelines import timeline
+from exe_core.learning.epochs import Part, Run
 from exe_core.schema.checks import ROWS_READ_AT_ONCE
+from exe_core.settings import Crop, Train
 
 RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 
@@ -210,3 +215,43 @@ def _timed(name: str, study: Study, n_films: int, n_models: int) -> Query:
         processor_s=round(time.process_time() - used, 1),
         peak_mib=round(peak),
     )
+
+
+FILM_S, PIECE_S = 120, 10
+LEARNT, PASSES = 32, 2
+
+
+def rates(folder: Path) -> dict[str, float]:
+    """Measure the processor time (ms) of an hour of film, of a face read, of a face learned from.
+
+    The film has 1920 x 800 px; the network is that of the published study, at 224 px, on one
+    thread.
+    """
+    from long_film import make_film  # stands with the benchmarks
+
+    torch.set_num_threads(1)
+    film = make_film(folder / "film.mp4", seconds=PIECE_S, repeat=FILM_S // PIECE_S)
+    listed = screening.find_films([film]).iloc[0].to_dict()
+    settings = Crop(size=224)
+    with FaceFinder(min_score=settings.min_score, retry_border=settings.retry_border) as finder:
+        began = time.process_time()
+        screening.screen_film(
+            listed, store=folder, finder=finder, settings=settings, step=screening.Step(every=100)
+        )
+        of_film = time.process_time() - began
+    recipe = Train(weights="none", size=224)
+    network = models.build(recipe.model, weights="none", n_classes=len(schema.FIVE))
+    shown = models.Preprocessing(size=224)
+    classifier = models.Classifier(network, schema.FIVE, shown, {})
+    run = Run(recipe, shown, n_classes=len(schema.FIVE), device="cpu")
+    faces = np.random.default_rng(0).integers(0, 256, (LEARNT, 224, 224, 3), dtype=np.uint8)
+    part = Part(torch.from_numpy(faces), torch.arange(LEARNT) % len(schema.FIVE))
+    began = time.process_time()
+    for epoch in range(1, PASSES + 1):
+        run._learn(part, epoch=epoch)
+    learning = (time.process_time() - began) / (PASSES * LEARNT)
+    return {
+        "film": 1000 * of_film * 3600 / FILM_S,
+        "read": costs.cost(classifier, seconds=2.0).ms_per_face,
+        "learn": 1000 * learning,
+    }
