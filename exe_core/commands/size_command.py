@@ -11,6 +11,7 @@ import typer
 
 from exe_core.commands.terminal import fail, show_table
 from exe_core.config import ROOT, load_study
+from exe_core.writing import replacing
 
 if TYPE_CHECKING:
     from exe_core.findings.workload import Workload
@@ -121,7 +122,8 @@ def keep(folder: Path) -> None:
     costs = pd.concat(parts, ignore_index=True)
     costs["what"] = costs["step"].map(STEPS)
     costs["usd"] = costs["processor_h"] * each
-    costs.to_csv(folder / "costs.csv", index=False, float_format="%.6g", lineterminator="\n")
+    with replacing(folder / "costs.csv") as partial:
+        costs.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     sizes = against(studies, rates, prices=prices, cores=CORES)
     study, inputs = load_study(STUDY), [folder / RATES.name, PRICES, *PUBLISHED]
     record.write_values(study, "size", values=_values(studies, rates, prices), folder=folder)
