@@ -63,6 +63,13 @@ def test_a_profile_that_is_not_there_is_named_with_those_that_are():
     assert "no profile 'slrum'; there are kubernetes, slurm" in done.output
 
 
+def test_the_profile_of_a_site_comes_after_that_of_the_paper(tmp_path):
+    paper = str(ROOT / "configs" / "profiles" / "slurm")
+    options = cli._where(["slurm", str(tmp_path)], 2)
+    assert options == ["--profile", paper, "--profile", str(tmp_path)]
+    assert cli._where([], 3) == ["--cores", "3"]
+
+
 @pytest.mark.parametrize(("apart", "jobs"), [(True, {"4"}), (False, set())])
 def test_films_are_decoded_by_a_job_each_where_a_study_says_so(tmp_path, apart, jobs):
     project = copy_project(tmp_path / "project")
