@@ -143,7 +143,8 @@ def build(
 
     One build at a time: the lock goes with the process and the Snakemake that it started, so a
     killed one leaves none behind. A study of real data that is given none takes what is open of it,
-    once, from where it is public.
+    once, from where it is public. It ends with what failed and what was lost; the exit status is 3
+    if rows were dropped without a reason.
     """
     _provide(_study(study))
     check(study)

@@ -190,3 +190,17 @@ class TestFilms:
 def test_a_stage_that_only_sums_up_has_no_flows(study: Study) -> None:
     assert flows_of(study, "05-benchmarks") == ()
     assert flows_of(study, "03-train") == ()
+
+
+@pytest.mark.slow
+def test_the_smoke_study_logs_every_stage_and_loses_nothing_silently(smoke) -> None:
+    results = smoke.root / "data" / "results" / "smoke"
+    lines = (results / "log.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in lines if line]
+    pages = {path.stem for path in (results / "notebooks").glob("*.ipynb")}
+    assert pages == {"-".join(filter(None, [line["stage"], line["run"]])) for line in told}
+    assert all(flow["n_silent"] == 0 for line in told for flow in line["flows"])
+    counted = {line["stage"] for line in told if line["flows"]}
+    assert counted == {"01-pull", "02-crop", "03-train", "04-predict", "06-films"}
+    done = smoke.run("python", "-m", "exe_core.cli", "status", "smoke")
+    assert done.returncode == 0, done.output
