@@ -18,7 +18,7 @@ from exe_core.learning.optimisation import still_batch_norm
 from exe_core.training import CHECKPOINT_FILE
 
 RESUMED = "all at once"
-ROUNDING = 1e-4
+ROUNDING = 1e-5
 """Greatest difference between one process and two, after all epochs; in tensors, as a share of
 the greatest value."""
 
