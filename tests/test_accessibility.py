@@ -1,16 +1,12 @@
 """The smoke book by axe-core, in a real browser: nothing in it shuts a reader out."""
 
-import re
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import DESKTOP, PHONE, opened
-from test_book import all_pages, see_all_charts
+from test_book import kinds_of_pages, see_all_charts
 
 GRAVE = ("serious", "critical")
 OPTIONS = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-SAME = re.compile(r"(03-train|04-predict)-")  # of these pages, one notebook run for each network
-BESIDE_THE_BOOK = ("index", "genindex")  # a redirect without content; a list of Sphinx's own
 
 
 def grave_faults(page):
@@ -22,17 +18,6 @@ def grave_faults(page):
         if violation["impact"] in GRAVE
         for node in violation["nodes"]
     ]
-
-
-def kinds_of_pages(html):
-    """Take one page of each kind."""
-    kinds = {}
-    for path in all_pages(html):
-        if path.parent == html and path.stem in BESIDE_THE_BOOK:
-            continue
-        alike = SAME.match(path.name)
-        kinds.setdefault(alike[1] if alike else path, path)
-    return list(kinds.values())
 
 
 @pytest.mark.slow

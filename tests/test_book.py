@@ -9,6 +9,9 @@ from browser import opened
 pytestmark = pytest.mark.slow
 
 OUTSIDE = re.compile(r'<(?:script|link|img|iframe|source)[^>]+(?:src|href)="((?:https?:)?//[^"]+)"')
+SAME = re.compile(r"(03-train|04-predict)-")  # of these pages, one notebook run for each network
+BESIDE_THE_BOOK = ("index", "genindex")  # a redirect without content; a list of Sphinx's own
+SMALL = (360, 740)
 SIX = {"svg", "png", "pdf", "csv", "vl.json", "provenance.json"}
 
 
@@ -19,6 +22,17 @@ def html(smoke):
 
 def all_pages(html):
     return sorted(path for path in html.rglob("*.html") if "_static" not in path.parts)
+
+
+def kinds_of_pages(html):
+    """Take one page of each kind."""
+    kinds = {}
+    for path in all_pages(html):
+        if path.parent == html and path.stem in BESIDE_THE_BOOK:
+            continue
+        alike = SAME.match(path.name)
+        kinds.setdefault(alike[1] if alike else path, path)
+    return list(kinds.values())
 
 
 def see_all_charts(page):
@@ -105,6 +119,25 @@ def test_pages_with_synthetic_results_say_so(html):
 def test_no_page_is_heavy(html):
     weights = {path.name: path.stat().st_size for path in all_pages(html)}
     assert {name: weight for name, weight in weights.items() if weight > 300 * 1024} == {}
+
+
+def test_no_page_scrolls_sideways_on_a_small_phone(html, chromium):
+    widths = {}
+    for path in kinds_of_pages(html):
+        with opened(chromium, path, size=SMALL) as (page, _):
+            widths[path.name] = page.evaluate("document.documentElement.scrollWidth")
+    assert {name: width for name, width in widths.items() if width > SMALL[0]} == {}
+
+
+def test_the_search_finds_a_chapter_without_a_server(html, chromium):
+    with opened(chromium, html / "search.html") as (page, faults):
+        page.goto(f"{(html / 'search.html').as_uri()}?q=fig-claims")
+        results = page.locator("#search-results ul.search li a")
+        results.first.wait_for(timeout=30_000)
+        assert "The claims" in results.all_inner_texts()
+        page.goto(f"{(html / 'search.html').as_uri()}?q=qwertzuiop")
+        page.get_by_text("did not match any documents").wait_for(timeout=30_000)
+        assert faults == []
 
 
 def test_numbers_in_the_abstract_are_those_of_the_tables(smoke, html):

@@ -9,7 +9,9 @@ from test_one_document import INDEX, RUN
 from typer.testing import CliRunner
 
 from exe_core.cli import app
+from exe_core.commands.one_document import STYLE
 from exe_core.commands.pdf_command import page_numbers
+from exe_core.config import ROOT
 
 LONG = "<article>" + "<p>A line.</p>" * 200 + '<p id="fig-x"></p></article>'
 PRINTED = b"""1 0 obj
@@ -42,6 +44,10 @@ def html(tmp_path):
     (folder / "book" / "executed").mkdir(parents=True)
     for name, text in (("index", INDEX), ("first", LONG), ("executed/run", RUN)):
         (folder / "book" / f"{name}.html").write_text(text)
+    (folder / "_static").mkdir()
+    shutil.copy(
+        ROOT / "book" / "_ext" / "paperbook" / "static" / "one-document.css", folder / STYLE
+    )
     return folder
 
 
@@ -82,7 +88,7 @@ def test_the_book_is_printed_with_numbered_contents(html, tmp_path):
     done = exe("--html", html, "--out", out)
     assert done.exit_code == 0, done.output
     n_pages = int(re.search(r"(\d+) pages", done.output)[1])
-    assert n_pages >= 2 + 3 + 2  # title, contents, three pages, of which one is long
+    assert n_pages >= 2 + 3 + 2  # title, contents, and three pages of which one is long
     begins = page_numbers(out.read_bytes())
     assert set(begins) == {"page-0", "page-1", "page-2"}
     assert begins["page-0"] == 3

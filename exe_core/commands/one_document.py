@@ -58,7 +58,7 @@ class Document:
                 lines.append(f'<li class="part">{html.escape(page.part)}</li>')
             entry = f'<a href="#{page.name}">{html.escape(page.title)}</a>'
             lines.append(f"<li>{entry}<span>{numbers.get(page.name, '')}</span></li>")
-        contents = f'<nav class="contents"><h1>Contents</h1><ol>{"".join(lines)}</ol></nav>'
+        contents = f'<nav class="pages"><h1>Contents</h1><ol>{"".join(lines)}</ol></nav>'
         return (
             f'<!doctype html><html lang="en" data-theme="light">{self.head}'
             f'<body class="one-document">{self.title}{contents}{self.body}</body></html>'
