@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from shares_one_by_one import one_by_one
 
 from exe_core import films, resampling, schema
 from exe_core.settings import Statistics
@@ -255,23 +256,6 @@ def test_p_is_never_zero():
     table = genre_table({film: film[0] for film in shares})
     found = separation(summary_of(shares), table, n=99)
     assert found["p_value"] == resampling.p_value(1.0, np.zeros(99))
-
-
-def one_by_one(summary, *, statistics, seed):
-    """Average shares a run and label at a time, as `films.overall` does all at once."""
-    found = []
-    for (run_id, label), own in films.coverage(summary).groupby(["run_id", "label"], sort=False):
-        share = own["share_of_faces"].dropna()
-        interval = resampling.bootstrap(
-            np.column_stack([share, np.ones(len(share))]),
-            lambda sums: sums[:, 0] / sums[:, 1],
-            n=statistics.n_bootstrap,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
-        )
-        bounds = own[["share_low", "share_high", "coverage"]].mean().to_dict()
-        found.append({"run_id": run_id, "label": label, **interval._asdict(), **bounds})
-    return pd.DataFrame(found)
 
 
 def test_shares_over_films_at_once_are_those_one_by_one():
