@@ -53,6 +53,7 @@ def test_tables_values_figure_and_provenance_lie_together(made):
     assert {"value", "low", "high"} == set(values["claims.c1a"])
     about = json.loads((to / "published" / "figures" / "fig-claims.provenance.json").read_text())
     assert len(about["files"]) == 6
+    assert about["command"] == "exe claims DATA/published"
     assert set(published.FILES) < {Path(name).name for name in about["inputs"]}
     assert "data/frozen/published/runs.csv" in about["inputs"]
     assert str(folder) not in (to / "claims.provenance.json").read_text()

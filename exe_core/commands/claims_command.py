@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,13 +80,14 @@ def _keep(
     from exe_core import figures, record
     from exe_core.claims import as_values
 
+    os.environ[record.COMMAND] = "exe claims DATA/published"
     study, target = load_study(STUDY), to / "published"
     target.mkdir(parents=True, exist_ok=True)
     tables = {"claims": answers.claims, "claims_parts": answers.parts, "observations": seen}
     for name, table in tables.items():
         _write_csv(table, target / f"{name}.csv")
     _write_csv(answers.claims, to / "claims.csv")
-    about = record.provenance(study, inputs=inputs) | {"command": "exe claims DATA/published"}
+    about = record.provenance(study, inputs=inputs)
     for path in (target / "provenance.json", to / "claims.provenance.json"):
         record.write_json(about, path)
     parts = {

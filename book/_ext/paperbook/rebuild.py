@@ -9,7 +9,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from exe_core.config import ROOT, Study, load_study
+from exe_core.config import ROOT, load_study
+from paperbook.results import make_book
 
 
 class Rebuild(SphinxDirective):
@@ -41,7 +42,7 @@ class Rebuild(SphinxDirective):
             raise ValueError(f"no notebook {notebook!r}")
         if name:
             study = load_study(name)
-            return [_make(study), _stage(notebook, {"study": study.name})]
+            return [make_book(study), _stage(notebook, {"study": study.name})]
         return self._own(notebook) if is_stage else [self._command(notebook)]
 
     def _own(self, notebook: str) -> list[str]:
@@ -53,7 +54,7 @@ class Rebuild(SphinxDirective):
         self.env.note_dependency(str(executed))
         metadata = json.loads(executed.read_text(encoding="utf-8"))["metadata"]
         given = {"study": study.name, **metadata["papermill"]["parameters"]}  # files sort them
-        return [_make(study), _stage(notebook, given)]
+        return [make_book(study), _stage(notebook, given)]
 
     def _command(self, frozen: str) -> str:
         path = Path(self.env.srcdir) / "data" / "frozen" / frozen / "provenance.json"
@@ -64,11 +65,6 @@ class Rebuild(SphinxDirective):
         if "command" not in about:
             raise ValueError(f"{path.parent.name}/{path.name} does not say its command")
         return about["command"]
-
-
-def _make(study: Study) -> str:
-    data = " DATA=<folder>" if study.kind == "real" else ""
-    return f"make book STUDY={study.name}{data}"
 
 
 def _stage(notebook: str, parameters: dict[str, Any]) -> str:

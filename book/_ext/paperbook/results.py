@@ -118,7 +118,7 @@ class Results:
         made = about.get("command") or self._kept().get("command")
         if made or self.study is None:
             return str(made or "")
-        return f"make book STUDY={self.name}" + " DATA=<folder>" * (self.study.kind == "real")
+        return make_book(self.study)
 
     def _kept(self) -> dict[str, object]:
         """Read the provenance that lies with what is frozen."""
@@ -130,6 +130,11 @@ class Results:
         if not path.is_file():
             raise ResultError(f"{self.name} has no {path.name}: run what makes it first")
         return path.read_bytes()
+
+
+def make_book(study: Study) -> str:
+    """Say which command computes a study and its book."""
+    return f"make book STUDY={study.name}" + " DATA=<folder>" * (study.kind == "real")
 
 
 def formatted(value: object, spec: str) -> str:
