@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exe_core import figures
@@ -29,6 +29,7 @@ def test_a_thousand_times_larger_is_a_thousand_times_the_work() -> None:
     assert large == pytest.approx(1000 * small)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_more_cores_never_take_longer(few: int, more: int) -> None:
     hours = [hours_on(WORK, RATES, cores=n) for n in (few, few + more)]
