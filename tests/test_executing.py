@@ -59,3 +59,22 @@ def test_a_kernel_that_dies_is_told_and_its_page_kept(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"its kernel died \(study=smoke\)"):
         execute(source, page, parameters={"study": "smoke"})
     assert [path.name for path in tmp_path.glob("page*")] == ["page.failed.ipynb"]
+
+
+def test_a_kernel_is_spoken_to_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Two that draw the same port would hinder each other, and others on the machine could knock."""
+    source = notebook(
+        tmp_path / "09-x.ipynb",
+        """
+from pathlib import Path
+from ipykernel.connect import get_connection_info
+found = get_connection_info(unpack=True)
+assert found["transport"] == "ipc"
+assert Path(found["ip"]).parent.stat().st_mode & 0o077 == 0
+print(Path(found["ip"]).parent)
+""",
+    )
+    page = tmp_path / "page.ipynb"
+    execute(source, page, parameters={"study": "smoke"})
+    (output,) = nbformat.read(page, as_version=4).cells[-1].outputs
+    assert not Path(output.text.strip()).exists()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from exe_core.config import ROOT
 
@@ -82,6 +83,7 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
     """
     import papermill  # slow to import
     from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
 
     unknown = set(parameters) - set(papermill.inspect_notebook(str(source)))
     if unknown:
@@ -92,8 +94,10 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     working, failed = running_page(target), failed_page(target)
     named = ", ".join(f"{name}={value}" for name, value in parameters.items())
-    with _alone(working):
+    with _alone(working), TemporaryDirectory(prefix="exe-") as sockets:
         failed.unlink(missing_ok=True)
+        # ports are drawn at random: of kernels that start at once, two may draw the same
+        own_sockets = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
         try:
             papermill.execute_notebook(
                 str(source),
@@ -104,6 +108,7 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
                 progress_bar=False,
                 autosave_cell_every=SAVE_EVERY_S,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+                config=own_sockets,
             )
         except papermill.PapermillExecutionError as fault:
             working.replace(failed)
