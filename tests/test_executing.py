@@ -62,7 +62,7 @@ def test_a_kernel_that_dies_is_told_and_its_page_kept(tmp_path: Path) -> None:
 
 
 def test_a_kernel_is_spoken_to_in_a_folder_of_its_own(tmp_path: Path) -> None:
-    """Two that draw the same port would hinder each other, and others on the machine could knock."""
+    """Two that draw one port would hinder each other; others on the machine could knock."""
     source = notebook(
         tmp_path / "09-x.ipynb",
         """
