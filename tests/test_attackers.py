@@ -11,6 +11,7 @@ import sample_tables
 import yaml
 from browser import opened
 from film_samples import write_film
+from test_book import see_all_charts
 from test_book_ext import build, lay_out, page
 
 from exe_core import cli, config, figures, record
@@ -141,7 +142,7 @@ def test_the_book_shows_it_as_text(chromium, home):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for name in ("told", "executed/06-films"):
         with opened(chromium, page(home, name)) as (tab, faults):
-            tab.wait_for_load_state("networkidle")
+            see_all_charts(tab)
             assert is_untouched(tab), name
             assert not faults, name
             assert "<script>window.ran = 1</script>" in tab.locator("article").text_content()
