@@ -60,6 +60,7 @@ LOCKS = {
 }
 LINE_BY_LINE = {"exe_core/commands/stage_log.py:append"}
 NOWHERE = {"exe_core/detection.py:_quiet"}
+SCRATCH = {"exe_core/commands/pdf_command.py:pdf"}
 OTHERS = (
     IN_A_FOLDER_THAT_APPEARS_WHOLE
     | MOVED_BY_ONE_WHO_HOLDS_A_LOCK
@@ -68,6 +69,7 @@ OTHERS = (
     | LOCKS
     | LINE_BY_LINE
     | NOWHERE
+    | SCRATCH
 )
 
 

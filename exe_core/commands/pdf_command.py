@@ -14,6 +14,7 @@ import typer
 
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT
+from exe_core.writing import replacing
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BUILT = ROOT / "_build" / "html"
@@ -37,7 +38,6 @@ def pdf(
         book = document(html, ROOT / "CITATION.cff")
     except DocumentError as fault:
         fail(str(fault))
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         source, printed = Path(scratch) / "book.html", Path(scratch) / "book.pdf"
         numbers: dict[str, int] = {}
@@ -45,7 +45,8 @@ def pdf(
             source.write_text(book.written(numbers), encoding="utf-8")
             _print(browser, source, printed)
             numbers = page_numbers(printed.read_bytes())
-        shutil.copyfile(printed, out)
+        with replacing(out) as partial:
+            shutil.copyfile(printed, partial)
     n_pages = len(PAGE.findall(out.read_bytes()))
     typer.echo(f"{out}: {n_pages} pages, {out.stat().st_size / 2**20:.1f} MiB")
 
