@@ -8,6 +8,11 @@ import pandas as pd
 from exe_core.figures.style import ACCENT, ESTIMATE, INK, WIDTH, drawable, in_order, styled
 
 _TITLES = {"cores": "hours"}
+_DECADES = alt.Axis(
+    values=[10.0**power for power in range(-3, 12)],
+    labelExpr="format(datum.value, datum.value < 1 ? '~f' : '~s')",
+    labelOverlap=True,
+)
 
 
 def size_chart(sizes: pd.DataFrame) -> alt.ConcatChart:
@@ -27,10 +32,9 @@ def size_chart(sizes: pd.DataFrame) -> alt.ConcatChart:
     for factor in in_order(data["factor"]):
         own = alt.Chart(data[data["factor"] == factor])
         log = alt.Scale(type="log")
-        axis = alt.Axis(format="~s", tickCount=4)
-        x = alt.X("at:Q", title=factor, scale=log, axis=axis)
+        x = alt.X("at:Q", title=factor, scale=log, axis=_DECADES)
         title = _TITLES.get(factor, "US dollars")
-        y = alt.Y("value:Q", title=title, scale=log, axis=alt.Axis(format="~s", tickCount=5))
+        y = alt.Y("value:Q", title=title, scale=log, axis=_DECADES)
         low = y.copy()
         low.shorthand = "low:Q"
         band = own.mark_area(opacity=0.2).encode(x=x, y=low, y2="high:Q", color=colour)

@@ -124,7 +124,8 @@ def against(
     rows = []
     for name, work in studies.items():
         for factor in FACTORS:
-            for at in np.geomspace(0.1, 10, 9) * getattr(work, factor):
+            sizes = np.geomspace(0.1, 10, 9) * getattr(work, factor)
+            for at in sizes[sizes >= 1]:
                 spent = steps(work._replace(**{factor: at}), rates)["processor_h"].sum()
                 low, high = (spent * bound(prices.values()) for bound in (min, max))
                 value = spent * next(iter(prices.values()))
