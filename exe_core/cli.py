@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Annotated
 
 import typer
@@ -148,7 +149,7 @@ def build(
     """
     _provide(_study(study))
     check(study)
-    with _lock() as lock:
+    with _lock(_study(study)) as lock:
         command = [sys.executable, "-m", "snakemake", "--config", f"study={study}"]
         command += [*_where(profile or [], jobs), "--max-checksum-file-size", str(10**10)]
         command += ["--nolock", "--rerun-incomplete"]
@@ -172,12 +173,14 @@ def build(
 
 
 @contextmanager
-def _lock() -> Iterator[IO[str]]:
-    """Hold this folder for a build, or refuse if another has it."""
+def _lock(study: Study) -> Iterator[IO[str]]:
+    """Hold this folder for a build, or refuse if another has it or nothing can be written."""
     try:
-        with storage_told(ROOT):
-            (ROOT / ".snakemake").mkdir(exist_ok=True)
-            lock = (ROOT / ".snakemake" / "build.lock").open("w")
+        for folder in (ROOT / ".snakemake", study.results):
+            with storage_told(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                TemporaryFile(dir=folder).close()  # else Snakemake fails, and in many words
+        lock = (ROOT / ".snakemake" / "build.lock").open("w")
     except StorageError as fault:
         fail(str(fault))
     with lock:

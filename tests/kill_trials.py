@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +31,8 @@ _TIMES = re.compile(r"(^|[_.])(seconds|cpu_s|retrieved_at|requested_at|reported_
 """Columns and keys that say when something was done, or how long it took."""
 _OF_A_RUN = ("*.provenance.json", "ledgers/*", "notebooks/*", "log.jsonl", "requests.parquet")
 """Files that tell of the run: digests of tables with times in them, outputs of cells, requests."""
+_IN_NO_ORDER = "*.pdf"
+"""The dictionaries of a PDF come in another order each time; the SVG beside it does not."""
 
 
 @dataclass(frozen=True)
@@ -260,18 +263,21 @@ def _results(root: Path, study: str) -> Iterator[str]:
 
 
 def _is_same(expected: Path, found: Path) -> bool:
-    if any(expected.match(pattern) for pattern in _OF_A_RUN):
+    if any(expected.match(pattern) for pattern in (*_OF_A_RUN, _IN_NO_ORDER)):
         return True
     if expected.read_bytes() == found.read_bytes():
         return True
-    if expected.suffix == ".parquet":
-        first, second = (pd.read_parquet(path) for path in (expected, found))
+    if expected.suffix in _READERS:
+        first, second = (_READERS[expected.suffix](path) for path in (expected, found))
         untimed = [name for name in first if not _TIMES.search(name)]
         return list(first) == list(second) and bool(first[untimed].equals(second[untimed]))
     if expected.suffix == ".json":
         first, second = (_untimed(json.loads(path.read_text())) for path in (expected, found))
         return bool(first == second)
     return False
+
+
+_READERS = {".parquet": pd.read_parquet, ".csv": partial(pd.read_csv, dtype=str)}
 
 
 def _untimed(content: object) -> object:

@@ -213,17 +213,20 @@ def test_what_differs_is_found_and_times_are_no_difference(tmp_path):
         (folder / "ledgers").mkdir(parents=True)
         table = pd.DataFrame({"epoch": [1], "loss": [0.5], "seconds": [seconds]})
         table.to_parquet(folder / "history.parquet")
+        table.to_csv(folder / "history.csv", index=False)
         write_json({"a": 1, "seconds": seconds}, folder / "card.json")
         write_json({"history.parquet": name}, folder / "ledgers" / "train.json")
     one, two = (tmp_path / name for name in ("one", "two"))
     assert differences(one, two, "x") == []
     folder = two / "data" / "results" / "x"
     table.assign(loss=0.6).to_parquet(folder / "history.parquet")
+    table.assign(loss=0.6).to_csv(folder / "history.csv", index=False)
     write_json({"a": 2}, folder / "card.json")
     (folder / ".history.parquet.99").touch()
     assert [told.rpartition("/")[2] for told in differences(one, two, "x")] == [
         ".history.parquet.99 is in one only",
         "card.json differs",
+        "history.csv differs",
         "history.parquet differs",
     ]
 
@@ -278,3 +281,9 @@ class TestStage:
         assert done.exit_code == 1
         assert "Read-only file system): make the folder writable" in done.output
         assert "Traceback" not in done.output
+
+    def test_a_build_says_so_before_it_begins(self, home, mount):
+        mount("remount", "ro")
+        done = CliRunner().invoke(cli.app, ["build", "smoke"])
+        assert done.exit_code == 1
+        assert "Read-only file system): make the folder writable" in done.output

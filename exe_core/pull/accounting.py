@@ -118,7 +118,7 @@ def novelty(
     first = answered.sort_values("requested_at").drop_duplicates(page)
     labels = hits.drop_duplicates(page[:3])[[*page[:3], "label"]]
     kinds = ["source", "design", *by, "page"]
-    table = first.merge(labels, on=page[:3]).groupby(kinds, sort=False)[["n_returned", "n_new"]]
+    table = first.merge(labels, on=page[:3]).groupby(kinds)[["n_returned", "n_new"]]
     return with_interval(table.sum().reset_index(), of="n_new", among="n_returned")
 
 
