@@ -53,6 +53,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("config-inited", assets.without_thebe)
     app.connect("builder-inited", assets.write)
     app.connect("html-page-context", assets.add_charts)
+    app.connect("html-page-context", assets.as_list_items)
     app.connect("build-finished", assets.write_bundles)
     # Pages read by an older version of this code are read anew.
     code = digest(*sorted(Path(__file__).parent.glob("*.py")))

@@ -73,6 +73,14 @@ def add_charts(
         app.add_js_file("charts.js", loading_method="defer")
 
 
+def as_list_items(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
+) -> None:
+    """Make the entries of a bibliography items of their list, whose role docutils denies them."""
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def write_bundles(app: Sphinx, fault: Exception | None) -> None:
     """Write the files of every figure and table, once each, under their permanent names.
 
