@@ -6,6 +6,7 @@ and why it failed if it did. The last line of a page is the one that holds.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -73,7 +74,7 @@ def append(study: Study, entry: Entry) -> None:
     with path.open("ab", buffering=0) as log:
         fcntl.flock(log, fcntl.LOCK_EX)  # folders that machines share do not append at once
         if log.write(line) < len(line):
-            raise OSError(f"{path.name} took a part of a line only: is the disk full?")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path.name)
         os.fsync(log.fileno())
 
 
