@@ -291,3 +291,8 @@ def test_a_frame_that_a_run_reads_twice_is_refused(two_films):
     frames, faces = two_films
     with pytest.raises(ValueError, match="2 predictions are of a frame that the run read already"):
         films.summarise(frames, pd.concat([faces, faces.iloc[:2]]), labels=LABELS)
+
+
+def test_where_nothing_was_read_nothing_is_said(two_films):
+    frames, faces = two_films
+    assert films.summarise(frames, faces.iloc[:0], labels=LABELS).empty

@@ -11,6 +11,7 @@ from exe_core.footage import timelines
 from exe_core.settings import Statistics
 
 QUICK = Statistics(n_bootstrap=199, n_permutations=199)
+OTHERS = {"set_name": "films", "split": "test", "group_id": "film", "label": None}
 
 
 def tried(rows, events, **options):
@@ -140,3 +141,10 @@ def test_combined_counts_the_events_that_could_be_tried():
     assert (found["n_films"], found["n_events"]) == (1, 2)
     assert found["difference"] == 0
     assert np.isnan(found["low"])
+
+
+def test_a_film_that_nothing_was_read_in_has_no_rows():
+    kept = schema.check(predictions(["film:000000"]).assign(**OTHERS), "predictions")
+    rows = timelines.timeline(frames(), kept.iloc[:0], labels=LABELS)
+    assert rows.empty
+    assert {"run_id", "film_id", "time_s", "predicted", "prob_sad"} <= set(rows)

@@ -44,7 +44,7 @@ def timeline(
         If a prediction belongs to no sampled frame.
     """
     faces = placed(frames, predictions, labels=labels)
-    runs = pd.DataFrame({"run_id": sorted(faces["run_id"].unique())})
+    runs = faces[["run_id"]].drop_duplicates().sort_values("run_id")
     grid = runs.merge(frames, how="cross")
     whole = grid.merge(faces, on=_KEYS, how="left", validate="1:1")
     first = ["run_id", "film_id", "frame", "time_s", "n_faces", *faces.columns.drop(_KEYS)]
@@ -74,7 +74,7 @@ def placed(
     """
     place = predictions["item_id"].str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
     faces = predictions[["run_id", "predicted", *schema.prob_columns(labels)]].assign(
-        film_id=place[0], frame=place[1].astype(int)
+        film_id=place[0].astype(frames["film_id"].dtype), frame=place[1].astype(int)
     )
     known = pd.MultiIndex.from_frame(frames[["film_id", "frame"]])
     stray = ~pd.MultiIndex.from_frame(faces[["film_id", "frame"]]).isin(known)
