@@ -143,8 +143,7 @@ class Samples(Iterator[Sample]):
         choose = self._chooser()
         wanted = np.array([k for k, t in enumerate(times_s.tolist()) if choose(k, t)], int)
         plan = decoding_plan.plan(index, wanted)
-        cores = os.cpu_count() or 1
-        shares = plan.shares(min(cores, _MAX_DECODERS))
+        shares = plan.shares(min(_cores(), _MAX_DECODERS))
         whose = plan.stretch[index.order[wanted]] % len(shares)
         with ExitStack() as stack:
             decoders = []
@@ -312,6 +311,13 @@ def _fed(
                 first = None
     except av.error.FFmpegError as fault:
         raise _DamageError(fault.strerror) from None
+
+
+def _cores() -> int:
+    """Count the cores that this process may use: on a shared machine, not all of them."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _check(frame: av.VideoFrame, *, is_first: bool) -> None:
