@@ -143,7 +143,8 @@ class Samples(Iterator[Sample]):
         choose = self._chooser()
         wanted = np.array([k for k, t in enumerate(times_s.tolist()) if choose(k, t)], int)
         plan = decoding_plan.plan(index, wanted)
-        shares = plan.shares(min(_cores(), _MAX_DECODERS))
+        cores = _cores()
+        shares = plan.shares(min(cores, _MAX_DECODERS))
         whose = plan.stretch[index.order[wanted]] % len(shares)
         with ExitStack() as stack:
             decoders = []
