@@ -211,6 +211,7 @@ class Study(Part):
         films, claims = made or self.films.path is not None, made or self.published is not None
         has = {"photos": photos, "films": films, "claims": claims}
         has["sentiment"] = self.sentiment is not None
+        has["published"] = self.published is not None
         has["audit"] = bool(self.audit)
         has["factorial"] = self.factorial is not None
         return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})

@@ -13,15 +13,17 @@ from browser import PHONE, opened
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from published_files import FILMS, write_files
 from test_book_ext import build, lay_out, page, text_of
 
 from exe_core import films as film_measures
 from exe_core.config import ROOT, load_study
 from exe_core.figures import explorer
 from exe_core.findings import selections
+from exe_core.findings.published import read_published
 from exe_core.footage import courses
 from exe_core.footage.timelines import timeline
-from exe_core.schema import FIVE, prob_columns
+from exe_core.schema import FIVE, empty, prob_columns
 
 RUNS = ("exe", "fer2013", "rafdb")
 N_FRAMES, EVERY = 30, 100
@@ -109,8 +111,11 @@ def saved(study, tables):
 
 @pytest.fixture(scope="module")
 def site(bundle, tmp_path_factory):
+    return lay_out_page(tmp_path_factory.mktemp("site") / "book", bundle)
+
+
+def lay_out_page(folder, bundle):
     """Lay the page out as the book does, without the book."""
-    folder = tmp_path_factory.mktemp("site")
     own = ROOT / "book" / "_ext" / "paperbook"
     shutil.copytree(own / "static" / "explorer", folder / "explorer")
     shutil.copytree(bundle, folder / "bundle")
@@ -484,6 +489,53 @@ def test_the_page_is_light(bundle):
     code = [own / "explorer.html", *(own / "static" / "explorer").iterdir()]
     opening = [bundle / "index.js", bundle / "film-00.js", bundle / "film-00.webp"]
     assert sum(path.stat().st_size for path in [*code, *opening]) < 150_000
+
+
+@pytest.fixture
+def published(study, tmp_path):
+    """What published predictions give: no truth, no events, no faces to show."""
+    found = read_published(write_files(tmp_path))
+    listed = found.films.assign(genre=found.films["genre"].str.lower())
+    rows = timeline(found.frames, found.predictions, labels=FIVE)
+    summary = film_measures.summarise(found.frames, found.predictions, labels=FIVE)
+    chance = {"statistics": study.statistics, "seed": study.seed}
+    return {
+        "films": listed,
+        "rows": rows,
+        "faces": empty("faces"),
+        "summary": film_measures.coverage(summary),
+        "shares": selections.shares(summary, listed, **chance),
+        "differences": selections.differences(summary, listed, **chance),
+        "truth": empty("truth"),
+        "events": empty("events"),
+        "smoothing_s": {name: courses.smoothing_s(own) for name, own in rows.groupby("film_id")},
+        "name": "explorer-published",
+    }
+
+
+def test_published_predictions_have_an_explorer_of_their_own(study, published, bundle, chromium):
+    found = saved(study, published)
+    assert found.name == "explorer-published"
+    assert (bundle / "index.js").is_file()
+    folder = found.parent / "site"
+    with opened(chromium, lay_out_page(folder, found)) as (tab, faults):
+        ready(tab)
+        assert part(tab, "share-films").locator("tr").count() >= len(FILMS)
+        assert tab.locator("[name=a-run] >> nth=0").input_value() == "ExE"
+        assert faults == []
+
+
+@pytest.mark.slow
+def test_a_real_study_shows_the_published_films(home, bundle, tmp_path, chromium):
+    lay_out(tmp_path, {"index": "# Book\n", "claims": "# Claims\n:::{explorer} published\n:::\n"})
+    shutil.copytree(bundle, tmp_path / "data" / "results" / "real" / "explorer-published")
+    done = build(tmp_path, "real")
+    assert done.returncode == 0, done.stderr[-3000:]
+    with opened(chromium, page(tmp_path, "claims")) as (tab, faults):
+        ready(tab)
+        assert faults == []
+    assert build(tmp_path, "sentiment").returncode == 0
+    assert "This study has no films" in text_of(tmp_path, "claims")
 
 
 @pytest.mark.slow

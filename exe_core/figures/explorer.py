@@ -47,6 +47,7 @@ def save(
     events: pd.DataFrame,
     smoothing_s: Mapping[str, float],
     inputs: Iterable[Path] = (),
+    name: str = "explorer",
 ) -> Path:
     """Write the bundle of the explorer into the results of a study, its provenance last.
 
@@ -66,19 +67,21 @@ def save(
         By film, the width of the kernel that its timeline is first shown with (s).
     inputs
         The files that all was read from; their digests are kept.
+    name
+        Of the folder; a study may have several explorers.
 
     Returns
     -------
     Path
         The folder.
     """
-    folder = study.results / "explorer"
+    folder = study.results / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     labels, told = labels_of(rows), []
     read = _placed(faces[faces["is_primary"]])
     for k, film in enumerate(films[films["film_id"].isin(rows["film_id"])].to_dict("records")):
-        film_id, name = film["film_id"], f"film-{k:02d}"
+        film_id, file = film["film_id"], f"film-{k:02d}"
         own = rows[rows["film_id"] == film_id]
         content = film_content(
             own,
@@ -88,11 +91,11 @@ def save(
         )
         if study.kind == "world":
             content["faces"] = _write_faces(
-                read[read["film_id"] == film_id], folder / f"{name}.webp"
+                read[read["film_id"] == film_id], folder / f"{file}.webp"
             )
-        _write(content, folder / f"{name}.js")
+        _write(content, folder / f"{file}.js")
         told.append(
-            {"id": film_id, "file": name, "title": film["title"], "genre": _plain(film["genre"])}
+            {"id": film_id, "file": file, "title": film["title"], "genre": _plain(film["genre"])}
         )
     index = {
         "labels": labels,

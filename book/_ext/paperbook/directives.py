@@ -14,7 +14,7 @@ from paperbook.pictures import figure_of, shown_figure
 from paperbook.results import ResultError, Results
 from paperbook.shown import Shown
 
-TRAITS = ("world", "real", "photos", "films", "claims", "sentiment")
+TRAITS = ("world", "real", "photos", "films", "published", "claims", "sentiment")
 
 
 class Cited(SphinxDirective):
