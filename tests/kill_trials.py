@@ -27,7 +27,9 @@ COMMAND = ("python", "-m", "exe_core.cli", "build")
 LATE = ("benchmarks", "films", "claims", "sentiment")
 """Stages that are undone so that a fault of the machine meets something to do."""
 
-_TIMES = re.compile(r"(^|[_.])(seconds|cpu_s|retrieved_at|requested_at|reported_at)$")
+_TIMES = re.compile(
+    r"(^|[_.])(seconds|minutes|cpu_s|ms_per_face|retrieved_at|requested_at|reported_at)$"
+)
 """Columns and keys that say when something was done, or how long it took."""
 _OF_A_RUN = ("*.provenance.json", "ledgers/*", "notebooks/*", "log.jsonl", "requests.parquet")
 """Files that tell of the run: digests of tables with times in them, outputs of cells, requests."""

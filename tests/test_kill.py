@@ -149,12 +149,12 @@ def test_a_killed_build_ends_with_the_same_results(reference, stash, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MACHINE)
-def test_a_build_that_its_machine_stopped_goes_on(reference, stash, tmp_path, name):
+def test_a_build_that_its_machine_stopped_goes_on(reference, stash, tmp_path):
+    """One of the faults; the table has them all, and each takes more than a minute."""
     if stash is not None:
         pytest.skip("the table has it")
     try:
-        told = met_by(name, reference, tmp_path, seed=0)
+        told = met_by("disk full", reference, tmp_path, seed=0)
     except PermissionError as reason:
         pytest.skip(f"no disk can be mounted: {reason}")
     assert not told["lost"]
