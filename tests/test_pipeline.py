@@ -2,10 +2,6 @@
 
 import json
 import os
-import shutil
-import signal
-import subprocess
-import time
 
 import pandas as pd
 import pytest
@@ -172,40 +168,3 @@ def test_a_failed_stage_says_why_and_the_next_run_resumes_there(smoke):
     after = digests(smoke)
     assert after["predict-rafdb"]
     assert {k: v for k, v in after.items() if k in before} == before
-
-
-def test_a_killed_run_resumes_to_the_same_tables(smoke, tmp_path):
-    """Killed while it trains, the study ends with the very tables of the undisturbed run."""
-    expected = digests(smoke)
-    shutil.copytree(
-        smoke.root, tmp_path / "project", symlinks=True, ignore=shutil.ignore_patterns("_build")
-    )
-    project = type(smoke)(tmp_path / "project")
-    results = project.root / "data" / "results" / "smoke"
-    for path in [*(results / "ledgers").glob("train-*"), *(results / "notebooks").glob("03-*")]:
-        path.unlink()
-    shutil.rmtree(results / "models")
-    process = subprocess.Popen(
-        ["python", "-m", "exe_core.cli", "build", "smoke"],
-        cwd=project.root,
-        env=project.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list((results / "models").rglob("*.pt*")) and time.monotonic() < deadline:
-        if list((results / "models").rglob("card.json")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = project.build()
-    assert done.returncode == 0, done.output[-3000:]
-    after = digests(project)
-    for run in load_study("smoke").runs:
-        weights = "model.safetensors"  # the history holds seconds, too
-        assert after[f"train-{run}"][weights] == expected[f"train-{run}"][weights]
-        assert after[f"predict-{run}"] == expected[f"predict-{run}"]
-    for stage in ("benchmarks", "films", "claims"):
-        assert after[stage] == expected[stage], stage
