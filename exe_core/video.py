@@ -144,14 +144,16 @@ class Samples(Iterator[Sample]):
         wanted = np.array([k for k, t in enumerate(times_s.tolist()) if choose(k, t)], int)
         plan = decoding_plan.plan(index, wanted)
         cores = _cores()
-        shares = plan.shares(min(cores, _MAX_DECODERS))
-        whose = plan.stretch[index.order[wanted]] % len(shares)
+        packets_of = plan.dealt(min(cores, _MAX_DECODERS))
+        whose = packets_of[index.order[wanted]]
+        n_decoders = 1 + int(whose.max())
         with ExitStack() as stack:
             decoders = []
-            for k, share in enumerate(shares):
+            for k in range(n_decoders):
                 mine = wanted[whose == k]
                 due = dict(zip(index.pts[index.order[mine]].tolist(), mine.tolist(), strict=True))
-                pictures = _pictures(self._path, share, due, n_threads=max(1, cores // len(shares)))
+                share, n_threads = plan.only(packets_of == k), max(1, cores // n_decoders)
+                pictures = _pictures(self._path, share, due, n_threads=n_threads)
                 decoders.append(stack.enter_context(closing(_ahead(pictures))))
             for k, number in zip(whose.tolist(), wanted.tolist(), strict=True):
                 yield Sample(number, float(times_s[number]), next(decoders[k]))

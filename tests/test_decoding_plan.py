@@ -136,3 +136,16 @@ def test_a_picture_whose_parts_do_not_add_up_is_a_fault(tmp_path):
     content[place : place + size] = bytes(size)
     path.write_bytes(content)
     assert index_of(path).fault == "packet 30 is damaged"
+
+
+@given(indices(), st.integers(1, 4))
+def test_decoders_get_whole_stretches_and_about_as_much_each(index, n):
+    plan = decoding_plan.plan(index, np.arange(0, len(index.order), 2))
+    whose = plan.dealt(n)
+    shares = [plan.only(whose == k) for k in range(1 + whose.max())]
+    assert len(shares) == min(n, plan.flush.sum())
+    assert np.array_equal(sum(share.feed.astype(int) for share in shares), plan.feed)
+    assert all(len(set(whose[plan.stretch == k])) == 1 for k in np.unique(plan.stretch))
+    sizes = [share.feed.sum() for share in shares]
+    assert max(sizes) - min(sizes) <= np.bincount(plan.stretch, plan.feed).max()
+    assert all(share.flush.any() for share in shares)

@@ -88,10 +88,25 @@ class Plan:
         """Number, for each packet, the parts that can be decoded without each other, from 0."""
         return np.cumsum(self.flush) - self.flush
 
-    def shares(self, n: int) -> list[Plan]:
-        """Deal the stretches out to n decoders, or to fewer if there are fewer."""
-        whose = self.stretch % min(n, int(self.flush.sum()))
-        return [Plan(self.feed & (whose == k), self.flush & (whose == k)) for k in np.unique(whose)]
+    def dealt(self, n: int) -> np.ndarray:
+        """Deal the stretches out to n decoders: each to the one with the fewest packets so far.
+
+        Returns
+        -------
+        np.ndarray
+            (n packets,) int, the decoder of each packet, from 0; of fewer stretches, fewer.
+        """
+        n_stretches = int(self.flush.sum())
+        load = np.zeros(min(n, n_stretches))
+        whose = np.zeros(n_stretches + 1, int)  # what follows the last stretch is not fed
+        for stretch, n_packets in enumerate(np.bincount(self.stretch, self.feed)[:n_stretches]):
+            whose[stretch] = load.argmin()
+            load[whose[stretch]] += n_packets
+        return whose[self.stretch]
+
+    def only(self, packets: np.ndarray) -> Plan:
+        """Give the plan for the packets that a mask (n,) chooses; it chooses whole stretches."""
+        return Plan(self.feed & packets, self.flush & packets)
 
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
