@@ -1,7 +1,8 @@
 """Films are opened by a process beside this one, as a file may take down what decodes it.
 
-It is asked in JSON and answers in JSON and pixels, so that nothing which a film may have made of it
-is run here. One process serves film after film, until one is its end; the next gets another.
+It is asked in lines of JSON and answers in lines of JSON and pixels, so that nothing which a film
+may have made of it is run here. One process serves film after film, until one is its end; the next
+gets another.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from __future__ import annotations
 import atexit
 import json
 import logging
-import multiprocessing
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 LONGEST_S = 600.0
 """A film that gives no frame for so long is given up."""
 END_S = 2.0
+LONGEST_LINE = 2**24
 # without -P, the folder one stands in would come first among those that are imported from
 COMMAND = (sys.executable, "-P", "-m", "exe_core.footage.decoder")
 
@@ -38,17 +39,19 @@ _idle: list[_Worker] = []
 
 
 class _Worker:
-    """The process, and the pipe to it."""
+    """The process, and the socket to it."""
 
     def __init__(self) -> None:
-        self.pipe, theirs = multiprocessing.Pipe()
+        self.socket, theirs = socket.socketpair()
+        self.answers = self.socket.makefile("rb")
         with theirs:
             number = theirs.fileno()
             self.process = subprocess.Popen([*COMMAND, str(number)], pass_fds=[number])
 
     def close(self) -> None:
         """End it, in the middle of a film too."""
-        self.pipe.close()
+        self.answers.close()
+        self.socket.close()
         self.process.kill()
         self.process.wait()
 
@@ -124,19 +127,21 @@ def _answers(path: Path, work: str, **how: Any) -> Generator[dict[str, Any], Non
     worker = _idle.pop() if _idle else _Worker()
     has_done = False
     try:
-        worker.pipe.send_bytes(json.dumps({"work": work, "path": str(path), **how}).encode())
+        worker.socket.settimeout(LONGEST_S)
+        _send(worker.socket, {"work": work, "path": str(path), **how})
         while not has_done:
-            if not worker.pipe.poll(LONGEST_S):
-                raise VideoError(f"{path.name}: nothing came of it in {LONGEST_S:.0f} s")
-            told = json.loads(worker.pipe.recv_bytes())
+            told = json.loads(worker.answers.readline(LONGEST_LINE))
             has_done = told == "done" or "error" in told
             if "error" in told:
                 raise VideoError(told["error"])
             if "shape" in told:
                 told["rgb"] = np.empty(told.pop("shape"), np.uint8)
-                worker.pipe.recv_bytes_into(told["rgb"].data.cast("B"))
+                if worker.answers.readinto(told["rgb"].data.cast("B")) < told["rgb"].nbytes:
+                    raise EOFError
             if not has_done:
                 yield told
+    except TimeoutError:
+        raise VideoError(f"{path.name}: nothing came of it in {LONGEST_S:.0f} s") from None
     except (EOFError, ConnectionError, json.JSONDecodeError, UnicodeDecodeError):
         raise VideoError(f"{path.name} ended what decodes it ({worker.end()})") from None
     finally:
@@ -154,38 +159,39 @@ def close() -> None:
 
 
 def main() -> None:
-    """Serve a pipe, whose number is the last argument, till its other end is closed."""
+    """Serve a socket, whose number is the last argument, till its other end is closed."""
     logging.disable()  # who asked says what is to be said
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is stopped, and ends this
-    with Connection(int(sys.argv[-1])) as pipe:
+    with socket.socket(fileno=int(sys.argv[-1])) as asking, asking.makefile("rb") as questions:
         try:
-            while True:
-                _serve(pipe, json.loads(pipe.recv_bytes()))
-        except (EOFError, ConnectionError):
+            for question in questions:
+                _serve(asking, json.loads(question))
+        except ConnectionError:
             return
 
 
-def _serve(pipe: Connection, asked: dict[str, Any]) -> None:
+def _serve(asking: socket.socket, asked: dict[str, Any]) -> None:
     work, path = asked.pop("work"), Path(asked.pop("path"))
     told: Any = "done"
     try:
         if work == "probe":
-            _send(pipe, asdict(film_file.probe(path)))
+            _send(asking, asdict(film_file.probe(path)))
         else:
             samples = video.sample_frames(path, **asked)
             for sample in samples:
                 shown = {"frame": sample.frame, "time_s": sample.time_s, "shape": sample.rgb.shape}
-                _send(pipe, shown)
-                pipe.send_bytes(np.ascontiguousarray(sample.rgb).data.cast("B"))
+                _send(asking, shown, np.ascontiguousarray(sample.rgb).data.cast("B"))
             assert samples.coverage is not None  # the film was read to its end
-            _send(pipe, asdict(samples.coverage))
+            _send(asking, asdict(samples.coverage))
     except VideoError as fault:
         told = {"error": str(fault)}
-    _send(pipe, told)
+    _send(asking, told)
 
 
-def _send(pipe: Connection, content: Any) -> None:
-    pipe.send_bytes(json.dumps(content).encode())
+def _send(to: socket.socket, content: Any, pixels: memoryview | None = None) -> None:
+    to.sendall(json.dumps(content).encode() + b"\n")
+    if pixels is not None:
+        to.sendall(pixels)
 
 
 if __name__ == "__main__":
