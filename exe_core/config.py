@@ -120,6 +120,8 @@ class Study(Part):
         stray = set(self.methods) - set(self.ensembles)
         if stray:
             raise ValueError(f"methods: no ensemble {', '.join(sorted(stray))}")
+        if "films" in self.traits and set(self.methods.values()) - {"mean"}:
+            raise ValueError("methods: an ensemble reads films by its mean only; leave it out")
         return self
 
     def _check_names(self) -> None:

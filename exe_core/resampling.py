@@ -339,15 +339,16 @@ def rotations(series: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        (t, t); row k is the series moved k steps later.
+        (t, t), read-only and no larger than the series in memory; row k is the series moved k
+        steps later.
 
     Examples
     --------
     >>> rotations(np.array([1, 2, 3])).tolist()
     [[1, 2, 3], [3, 1, 2], [2, 3, 1]]
     """
-    steps = np.arange(len(series))
-    return np.asarray(series)[(steps[None, :] - steps[:, None]) % len(series)]
+    twice = np.concatenate([series, series])
+    return np.lib.stride_tricks.sliding_window_view(twice, len(series))[:0:-1]
 
 
 def circular_shift_test(
@@ -356,10 +357,12 @@ def circular_shift_test(
     *,
     n: int,
     rng: np.random.Generator,
+    groups: Sequence[object] | None = None,
 ) -> NullTest:
-    """NullTest the mean of one statistic a series against circular shifts of each series.
+    """Test the mean of one statistic a series against circular shifts of the series.
 
-    With one series all of its shifts are tried, else `n` random combinations of shifts.
+    Series of one group are shifted by the same steps, as they are not independent. With one group
+    all of its shifts are tried, else `n` random combinations of shifts.
 
     Parameters
     ----------
@@ -368,14 +371,19 @@ def circular_shift_test(
         undefined are not drawn.
     statistics
         One a series: takes shifted series (s, t_i), gives (s,); 0 on average under the null.
+    groups
+        Whose series they are, of one length in a group; by default each is a group of its own.
     """
-    by_series = [np.asarray(of(rotations(x))) for of, x in zip(statistics, series, strict=True)]
-    if len(by_series) == 1:
-        value, null = by_series[0][0], by_series[0][1:]
+    by_group: dict[object, np.ndarray] = {}
+    whose = range(len(series)) if groups is None else groups
+    for group, of, x in zip(whose, statistics, series, strict=True):
+        by_group[group] = by_group.get(group, 0) + np.asarray(of(rotations(x))) / len(series)
+    value = sum(shifts[0] for shifts in by_group.values())
+    if len(by_group) == 1:
+        null = next(iter(by_group.values()))[1:]
     else:
-        value = np.mean([shifts[0] for shifts in by_series])
-        draws = [rng.choice(shifts[~np.isnan(shifts)], size=n) for shifts in by_series]
-        null = np.mean(draws, axis=0)
+        draws = [rng.choice(shifts[~np.isnan(shifts)], size=n) for shifts in by_group.values()]
+        null = np.sum(draws, axis=0)
     if not len(null):
         return NullTest(float(value), float("nan"), null)
     return NullTest(float(value), float(p_value(value, null)), null)

@@ -86,7 +86,8 @@ def train(
     gray
         Take the colours away, now and whenever the model is used.
     provenance
-        Goes into the card; see `exe_core.record.provenance`.
+        Goes into the card, with the device and the seed of this run; see
+        `exe_core.record.provenance`.
     device
         "cpu", "cuda" or "mps"; by default the best there is.
     progress
@@ -140,7 +141,8 @@ def train(
                 written = time.monotonic()
                 due = written + (written - now) / _CHECKPOINT_SHARE
     if first:
-        _finish(run, parts, folder, card=card | {"run_id": run_id, "provenance": provenance})
+        about = provenance and {**provenance, "device": device, "seed": recipe.seed}
+        _finish(run, parts, folder, card=card | {"run_id": run_id, "provenance": about})
     distributed.wait()
     return schema.read(folder / HISTORY_FILE, name="history")
 

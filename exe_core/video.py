@@ -226,6 +226,21 @@ def sample_frames(
     ------
     VideoError
         If the file is missing, empty, or no film; while iterating, if no frame can be decoded.
+    ValueError
+        If the step is none, or there are two.
+    """
+    every = check_step(every, every_seconds)
+    probe(path)
+    return Samples(Path(path), every, every_seconds)
+
+
+def check_step(every: int | None, every_seconds: float | None) -> int | None:
+    """Give the step in frames, the usual one if no step is given, or None if it is in seconds.
+
+    Raises
+    ------
+    ValueError
+        If the step is none, or there are two.
     """
     if every is not None and every_seconds is not None:
         raise ValueError("give one step: every (frames) or every_seconds")
@@ -235,8 +250,7 @@ def sample_frames(
             raise ValueError(f"every must be 1 or more, got {every}")
     elif not 0 < every_seconds < math.inf:
         raise ValueError(f"every_seconds must be over 0, got {every_seconds}")
-    probe(path)
-    return Samples(Path(path), every, every_seconds)
+    return every
 
 
 def _frames(
@@ -276,14 +290,17 @@ def _pictures(
     path: Path, plan: Plan, due: dict[int, int], *, n_threads: int
 ) -> Generator[np.ndarray, None, None]:
     """Decode by plan and give the pictures that are due (time in the file -> number of frame)."""
+    turns = iter(tuple(due))
+    expected = next(turns, None)
     with film_file.opened(path) as (container, stream):
         stream.thread_type, stream.codec_context.thread_count = "AUTO", n_threads
         for frame in _fed(container, stream, plan):
             if frame.pts not in due:
                 continue
-            if frame.pts != next(iter(due)):
+            if frame.pts != expected:
                 raise NoPlanError(f"frame {next(iter(due.values()))} did not come in its turn")
             del due[frame.pts]
+            expected = next(turns, None)
             yield film_file.upright(frame)
     if due:
         raise NoPlanError(f"frame {next(iter(due.values()))} did not come")

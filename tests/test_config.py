@@ -66,6 +66,7 @@ def test_a_run_may_differ_from_the_recipe_of_the_study():
         ({"runs": {"lab": {"sets": ["lab"], "train": {"epoch": 1}}}}, "epoch"),
         ({"ensembles": {"mean": ["lob"]}}, "no run"),
         ({"ensembles": {"lab": ["lab"]}}, "a run and an ensemble of one name"),
+        ({"ensembles": {"m": ["lab"]}, "methods": {"m": "stack"}}, "films by its mean only"),
         ({"labels": ["sad", "happy"]}, "in the order"),
         ({"labels": ["happy", "joy"]}, "two or more of"),
         ({"world": {"keyword_noise": {"glad": {"sad": 0.1}}}}, "no query of the designs"),
@@ -155,12 +156,11 @@ def test_paths_stay_below_the_home_that_is_given(monkeypatch, tmp_path):
 
 
 def test_an_ensemble_is_a_mean_unless_its_method_is_said():
-    plain = parse_study(settings(ensembles={"e": ["lab"]}))
-    assert plain.methods == {}
-    stacked = parse_study(settings(ensembles={"e": ["lab"]}, methods={"e": "stack"}))
-    assert stacked.methods == {"e": "stack"}
+    given = {"ensembles": {"e": ["lab"]}, "world": {"n_films": 0}}
+    assert parse_study(settings(**given)).methods == {}
+    assert parse_study(settings(**given, methods={"e": "stack"})).methods == {"e": "stack"}
     with pytest.raises(ConfigError, match="methods: no ensemble f"):
-        parse_study(settings(ensembles={"e": ["lab"]}, methods={"f": "stack"}))
+        parse_study(settings(**given, methods={"f": "stack"}))
 
 
 def test_sentiment_keeps_the_levels_of_emotions_that_are_not_told():

@@ -96,6 +96,30 @@ def test_one_process_serves_film_after_film_and_none_is_left(film):
     assert worker.process.returncode is not None
 
 
+def test_a_process_that_ended_while_it_waited_is_no_fault_of_the_next_film(film):
+    decoder.close()
+    decoder.probe(film)
+    (worker,) = decoder._idle
+    worker.process.kill()
+    worker.process.wait()
+    assert len(list(decoder.sample_frames(film, every=20))) == 3
+    assert worker not in decoder._idle
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"every": 0},
+        {"every_seconds": float("nan")},
+        {"every_seconds": float("inf")},
+        {"every": 2, "every_seconds": 1.0},
+    ],
+)
+def test_a_step_that_is_none_is_no_fault_of_the_film(film, step):
+    with pytest.raises(ValueError, match="every"):
+        decoder.sample_frames(film, **step)
+
+
 def test_a_film_that_is_left_in_the_middle_does_not_answer_for_the_next(film):
     samples = decoder.sample_frames(film, every=1)
     next(samples)

@@ -123,7 +123,7 @@ class TestBatchNorm:
 def test_what_would_differ_from_one_process_is_refused(monkeypatch, changes):
     monkeypatch.setattr(distributed, "n_processes", lambda: 2)
     recipe = trials.recipe("all layers").model_copy(update=changes)
-    with pytest.raises(epochs.TrainingError, match="trained in one process"):
+    with pytest.raises(distributed.DistributedError, match="trained in one process"):
         epochs.Run(recipe, models.Preprocessing(size=recipe.size), n_classes=3, device="cpu")
 
 

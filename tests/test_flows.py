@@ -118,6 +118,21 @@ def test_a_run_learns_from_every_face(study: Study, n_learnt: int, silent: int) 
     assert (flow.n_in, flow.n_silent) == (3, silent)
 
 
+@pytest.mark.parametrize(("n_learnt", "silent"), [(2, 0), (1, 1)])
+def test_what_a_run_leaves_out_by_its_limit_hides_no_loss(
+    study: Study, n_learnt: int, silent: int
+) -> None:
+    crop(study, photos={"a": "ok"}, faces="a")
+    study.model("one").mkdir(parents=True)
+    card = {"n_faces": {"train": {"happy": n_learnt, "sad": 0}, "val": {"happy": 0}}}
+    (study.model("one") / "card.json").write_text(json.dumps(card))
+    settings = study.model_dump()
+    settings["runs"]["one"]["train"] = {"max_faces": 2}
+    (flow,) = flows_of(parse_study(settings), "03-train", run="one")
+    assert flow.lost == {"beyond the run's `max_faces`": 1}
+    assert (flow.n_in, flow.n_silent) == (3, silent)
+
+
 def test_a_face_in_two_sets_is_learnt_once(study: Study) -> None:
     crop(study, photos={"a": "ok"}, faces="a")
     for name, extra in (("faces", {"item_id": "a", "label": "sad"}), ("splits", {})):

@@ -247,6 +247,19 @@ def test_series_are_combined_by_their_mean():
     assert joint.p_value < alone.p_value
 
 
+def test_series_of_a_group_are_shifted_together():
+    """The second is the first upside down: shifted alike, their mean never moves."""
+    rng = np.random.default_rng(1)
+    series = autocorrelated(rng)
+    pair = [series, -series], [lambda s: s[:, 0], lambda s: s[:, 0] + 1.0]
+    together = resampling.circular_shift_test(*pair, groups=["a", "a"], n=99, rng=rng)
+    assert together.value == pytest.approx(0.5)
+    assert together.null == pytest.approx(np.full(len(series) - 1, 0.5))
+    apart = resampling.circular_shift_test(*pair, n=99, rng=rng)
+    assert apart.value == pytest.approx(0.5)
+    assert apart.null.std() > 0.1
+
+
 def test_a_series_of_one_step_has_no_p():
     test = resampling.circular_shift_test(
         [np.ones(1)], [lambda s: s[:, 0]], n=9, rng=np.random.default_rng(0)

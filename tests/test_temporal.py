@@ -114,6 +114,16 @@ def test_frames_of_a_shot_stay_together_under_the_null():
     assert np.mean(np.array(by_frame) <= 0.05) > 0.5
 
 
+def test_few_permutations_at_once_are_as_good_as_all(monkeypatch):
+    probs, block = np.random.default_rng(4).uniform(size=(40, 3)), np.arange(40)
+    found = []
+    for at_once in (10**9, 500):
+        monkeypatch.setattr(temporal, "_AT_ONCE", at_once)
+        test, place = temporal.best_split(probs, block, n=50, rng=np.random.default_rng(0))
+        found.append((test.value, test.null.tolist(), place))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("happy", [np.full(30, np.nan), np.full(30, 0.5), np.linspace(0, 1, 9)])
 def test_where_nothing_can_change_nothing_is_said(happy):
     found = changes(happy)

@@ -98,7 +98,11 @@ class TestLearning:
         assert card["preprocessing"]["size"] == 24
         assert card["recipe"] == recipe().model_dump(mode="json")
         assert card["n_faces"]["train"] == {"angry": 22, "happy": 22, "sad": 22}
-        assert card["provenance"] == {"commit": "abc"}
+        assert card["provenance"] == {
+            "commit": "abc",
+            "device": "cpu",
+            "seed": card["recipe"]["seed"],
+        }
 
     def test_input_is_left_as_it_was(self, tmp_path):
         data = faces()

@@ -46,7 +46,8 @@ def claims(
         fail(str(fault))
     answers = answer(published)
     seen = observations.observe(published, statistics=study.statistics, seed=study.seed)
-    inputs = [*(folder / name for name in FILES), TABLE, METRICS]
+    own = [METRICS] if METRICS.exists() else []
+    inputs = [*(folder / name for name in FILES), TABLE, *own]
     _keep(answers, seen, n_films=len(published.films), to=to, inputs=inputs)
     rows = [
         [row["claim_id"], row["text"], _estimate(row), f"{row['p_adjusted']:.3g}", row["verdict"]]

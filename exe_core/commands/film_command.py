@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ def film(
 
     Stopped, the same command goes on with the film that it was at.
     """
-    if every_seconds is not None and (every is not None or every_seconds <= 0):
+    if every_seconds is not None and (every is not None or not 0 < every_seconds < math.inf):
         fail("give one step, over 0: --every (frames) or --every-seconds")
     from exe_core.footage.screening import (  # these are slow to import
         ScreeningError,

@@ -7,6 +7,7 @@ Whatever is lost on the way must stand in a table with its reason; rows that do 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -100,8 +101,13 @@ def _train(study: Study, run: str) -> Iterator[Flow]:
     }
     card = json.loads((study.model(run) / "card.json").read_text(encoding="utf-8"))
     n_out = round(sum(n for side in card["n_faces"].values() for n in side.values()))
-    chooses = chosen.labels != "given" or chosen.doubtful != "kept" or recipe.max_faces is not None
-    if chooses:
+    if recipe.max_faces is not None:
+        once = learnt[learnt["item_id"].map(labels) == 1].drop_duplicates("item_id")
+        n_val = (once["split"] == "val").sum()
+        if recipe.split == "modulo":
+            n_val = math.ceil(len(once) / round(1 / recipe.val_share))
+        lost["beyond the run's `max_faces`"] = max(0, int(len(once) - n_val) - recipe.max_faces)
+    if chosen.labels != "given" or chosen.doubtful != "kept":
         lost["not chosen by the run's settings"] = len(learnt) - sum(lost.values()) - n_out
     yield Flow("faces", len(learnt), n_out, {why: n for why, n in lost.items() if n > 0})
 

@@ -109,7 +109,10 @@ def _plan(study: Study) -> list[Output]:
 
 
 def _parts(outputs: Sequence[Output]) -> list[Stage]:
-    """Sum up the jobs of a stage that runs in many, one a film, and has no page."""
+    """Sum up the jobs of a stage that runs in many, one a film, and has no page.
+
+    One that is under way, or failed, is not told from one that waits.
+    """
     found = []
     for rule in dict.fromkeys(output.rule for output in outputs):
         pending = [output.pending for output in outputs if output.rule == rule]

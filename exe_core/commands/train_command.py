@@ -17,6 +17,8 @@ def train(
 ) -> None:
     """Train a run by several processes, started by torchrun; 03-train then finds it done.
 
+    A run that can't be trained so is left to 03-train, which trains it in one process.
+
     torchrun --standalone --nproc-per-node 2 -m exe_core.cli train demo pexels-v1
     """
     try:
@@ -25,7 +27,8 @@ def train(
     except ConfigError as fault:
         fail(str(fault))
     if learned.doubtful == "dropped":
-        fail(f"run {run} drops doubtful faces, which 03-train finds: train it in one process")
+        typer.echo(f"run {run} drops doubtful faces, which 03-train finds: it is left to that")
+        return
     from exe_core import training  # these are slow to import
     from exe_core.datasets import training_set
     from exe_core.learning import distributed
@@ -47,5 +50,9 @@ def train(
                 provenance=provenance(study),
                 device=device,
             )
-    except (training.TrainingError, distributed.DistributedError) as fault:
+    except distributed.DistributedError as fault:
+        if not distributed.is_launched():
+            fail(str(fault))
+        typer.echo(f"{fault}: it is left to 03-train")
+    except training.TrainingError as fault:
         fail(str(fault))

@@ -118,13 +118,16 @@ def sample_frames(
     VideoError
         While iterating, if it is no film, no frame can be decoded, or the film ends what decodes
         it or holds it up.
+    ValueError
+        If the step is none, or there are two.
     """
+    every = video.check_step(every, every_seconds)
     return Samples(path, {"every": every, "every_seconds": every_seconds})
 
 
 def _answers(path: Path, work: str, **how: Any) -> Generator[dict[str, Any], None, None]:
     """Ask a process, and give what it answers till it has done."""
-    worker = _idle.pop() if _idle else _Worker()
+    worker = _waiting() or _Worker()
     has_done = False
     try:
         worker.socket.settimeout(LONGEST_S)
@@ -149,6 +152,16 @@ def _answers(path: Path, work: str, **how: Any) -> Generator[dict[str, Any], Non
             _idle.append(worker)
         else:
             worker.close()
+
+
+def _waiting() -> _Worker | None:
+    """Take a process that waits for a film; one may have been ended meanwhile."""
+    while _idle:
+        worker = _idle.pop()
+        if worker.process.poll() is None:
+            return worker
+        worker.close()
+    return None
 
 
 @atexit.register

@@ -244,9 +244,10 @@ def best_split(
     if n_faces < 2 * MIN_FACES or total < _ROUNDING:
         return resampling.NullTest(float("nan"), float("nan"), np.array([])), 0
     places = np.unique(block, return_inverse=True)[1]
-    order = np.argsort(rng.random((n, places.max() + 1))[:, places], axis=1, kind="stable")
     explained = _explained(centred[None]) / total
-    null = _explained(centred[order]).max(axis=1) / total
+    keys = np.array_split(rng.random((n, places.max() + 1)), 1 + n * centred.size // _AT_ONCE)
+    orders = (np.argsort(part[:, places], axis=1, kind="stable") for part in keys if len(part))
+    null = np.concatenate([_explained(centred[order]).max(axis=1) for order in orders]) / total
     value = float(explained.max())
     place = int(explained[0].argmax()) + MIN_FACES
     return resampling.NullTest(value, float(resampling.p_value(value, null)), null), place

@@ -185,7 +185,7 @@ def events_combined(
     -------
     pd.DataFrame
         run_id, difference (mean over events), low, high (bootstrap over films), p_value
-        (independent circular shifts), n_films, n_events.
+        (circular shifts, those of a film by the same steps), n_films, n_events.
     """
     tried: dict[str, list[tuple]] = {}
     for run_id, event, series, statistic in _each_event(rows, events, window_s):
@@ -198,7 +198,7 @@ def events_combined(
         film_ids, differences, of_events, of_each = zip(*entries, strict=True)
         rng = np.random.default_rng(seed)
         test = resampling.circular_shift_test(
-            of_events, of_each, n=statistics.n_permutations, rng=rng
+            of_events, of_each, groups=film_ids, n=statistics.n_permutations, rng=rng
         )
         terms = np.column_stack([differences, np.ones(len(differences))])
         by_film = resampling.sum_by_group(terms, film_ids)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -26,6 +26,11 @@ class DistributedError(RuntimeError):
     """A network can't be trained by several processes as by one."""
 
 
+def is_launched() -> bool:
+    """Say whether torchrun started this process."""
+    return dist.is_torchelastic_launched()
+
+
 @contextmanager
 def together() -> Iterator[str]:
     """Join the processes that torchrun started; give the device of this one.
@@ -35,7 +40,7 @@ def together() -> Iterator[str]:
     DistributedError
         If torchrun did not start this process.
     """
-    if not dist.is_torchelastic_launched():
+    if not is_launched():
         raise DistributedError(
             "not started by torchrun: torchrun --standalone --nproc-per-node 2 -m exe_core.cli ..."
         )
@@ -84,9 +89,15 @@ def gather(rows: torch.Tensor, n: int) -> torch.Tensor:
     return _Sum.apply(nn.functional.pad(rows, (0, 0, before, after)))
 
 
-def own_chance() -> AbstractContextManager[Any]:
-    """Keep the draws of a pass to it: shares draw unequally often, and batches must stay equal."""
-    return nullcontext() if n_processes() == 1 else torch.random.fork_rng(devices=[])
+@contextmanager
+def own_chance() -> Iterator[None]:
+    """Keep the draws of a pass to it and to its share; batches, drawn outside, stay equal."""
+    if n_processes() == 1:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(int(torch.randint(2**31, ())) + dist.get_rank())
+        yield
 
 
 def spread(network: nn.Module) -> nn.Module:

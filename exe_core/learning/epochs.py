@@ -85,7 +85,7 @@ class Run:
         self.frozen = freeze(network, recipe.trainable)
         self.extra_loss = models.find(recipe.model).extra_loss
         if distributed.n_processes() > 1 and (self.extra_loss or recipe.compiled):
-            raise TrainingError(
+            raise distributed.DistributedError(
                 f"{recipe.model}: with a loss of its own, or `compiled: true`, it is trained in "
                 "one process"
             )
