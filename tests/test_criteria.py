@@ -85,3 +85,17 @@ def test_other_genres_are_separated_and_not_contrasted(tables):
     found = described(tables, films=films)
     assert criteria.SEPARATION in set(found["criterion"])
     assert not found["criterion"].str.contains("minus").any()
+
+
+def test_poor_models_do_not_carry_the_correlation_among_the_better():
+    """Twenty tell good from bad; among the ten that are good, more of it is worse."""
+    measured = measures(20, 1.0)
+    order = measured["balanced_accuracy"].rank()
+    turned = np.where(order > 10, 31 - order, order)
+    measured = measured.assign(genre=turned, diversity=order)
+    values = criteria.among_the_better(STUDY, measured)
+    assert (values["n_models"], values["n_better"]) == (20, 10)
+    assert values["better.genre"]["value"] == pytest.approx(-1)
+    assert values["better.diversity"]["value"] == pytest.approx(1)
+    found = values["better.genre"]
+    assert found["low"] < found["value"] < found["high"]

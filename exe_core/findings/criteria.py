@@ -189,27 +189,49 @@ def findings(study: Study, measured: pd.DataFrame) -> list[Finding]:
     """
     found = []
     for name, (more, what) in CRITERIA.items():
-        both = measured[[name, "balanced_accuracy"]].dropna()
-        n = len(both)
-        testable = n >= MIN_MODELS and both.nunique().min() > 1
+        correlation, n = _rank_correlation(study, measured, name)
         reason = f"over {n} models only: a first look" if n < MANY_MODELS else None
-        if not testable:
+        if math.isnan(correlation.value):
             reason = f"{n} models have both; {MIN_MODELS} or more that differ are needed"
         found.append(
             Finding(
                 f"q3-{name}",
                 f"Models with {more} read films more accurately.",
                 f"Spearman correlation over models of {what} with balanced accuracy",
-                found=_rank_correlation(both, study) if testable else Estimate(),
+                found=correlation,
                 reason=reason,
             )
         )
     return found
 
 
-def _rank_correlation(pairs: pd.DataFrame, study: Study) -> Estimate:
-    """Correlate the ranks of two columns; interval of Bonett & Wright (2000), p by permutation."""
+def among_the_better(study: Study, measured: pd.DataFrame) -> dict[str, object]:
+    """Correlate anew over the better half of the models: poor ones are easily told from good ones.
+
+    Returns
+    -------
+    dict
+        n_models, n_better, and for each criterion its correlation (value, low, high) over these.
+    """
+    better = measured.nlargest(len(measured) // 2, "balanced_accuracy")
+    values: dict[str, object] = {"n_models": len(measured), "n_better": len(better)}
+    for name in CRITERIA:
+        correlation, _ = _rank_correlation(study, better, name)
+        value, low, high, _ = correlation
+        values[f"better.{name}"] = {"value": value, "low": low, "high": high}
+    return values
+
+
+def _rank_correlation(study: Study, measured: pd.DataFrame, name: str) -> tuple[Estimate, int]:
+    """Correlate the ranks of a criterion and of accuracy, over so many models.
+
+    The interval is that of Bonett & Wright (2000), the p by permutation; NaN where models are too
+    few, or equal.
+    """
+    pairs = measured[[name, "balanced_accuracy"]].dropna()
     n, level = len(pairs), study.statistics.level
+    if n < MIN_MODELS or pairs.nunique().min() == 1:
+        return Estimate(), n
     x, y = pairs.rank().to_numpy().T
     test = resampling.permutation_test(
         x,
@@ -222,4 +244,4 @@ def _rank_correlation(pairs: pd.DataFrame, study: Study) -> Estimate:
     r = float(np.clip(test.value, -most, most))
     margin = stats.norm.ppf((1 + level) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
     low, high = math.tanh(math.atanh(r) - margin), math.tanh(math.atanh(r) + margin)
-    return Estimate(test.value, low, high, test.p_value)
+    return Estimate(test.value, low, high, test.p_value), n
