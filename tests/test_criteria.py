@@ -97,5 +97,4 @@ def test_poor_models_do_not_carry_the_correlation_among_the_better():
     assert (values["n_models"], values["n_better"]) == (20, 10)
     assert values["better.genre"]["value"] == pytest.approx(-1)
     assert values["better.diversity"]["value"] == pytest.approx(1)
-    found = values["better.genre"]
-    assert found["low"] < found["value"] < found["high"]
+    assert -1 < values["better.genre"]["high"] < 0
