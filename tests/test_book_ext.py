@@ -68,7 +68,11 @@ PAGES = {
     "counter": "# Counter\nSo far {val}`films.counter`.\n",
     "prose": "# Prose\nNo result is cited here.\n",
     "frozen": "# Frozen\nOn real faces {val}`real/benchmarks.accuracy:.3f`.\n",
-    "mixed": "# Mixed\nOn real faces {val}`real/benchmarks.accuracy:.3f`, drawn {val}`films.n`.\n",
+    "mixed": """\
+        # Mixed
+        On real faces {val}`real/benchmarks.accuracy:.3f`, drawn {val}`films.n`, of others
+        {val}`published/claims.n`.
+        """,
     "figures": "# All\n```{list-of} figures\n```\n```{list-of} tables\n```\n",
     "faults": """\
         # Faults
@@ -156,6 +160,8 @@ def book(tmp_path_factory):
     frozen = folder / "data" / "frozen"
     values = frozen / "real" / "values" / "benchmarks.json"
     record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, values)
+    record.write_json({"claims.n": {"value": 8}}, frozen / "published" / "values" / "claims.json")
+    record.write_json({"kind": "real"}, frozen / "published" / "provenance.json")
     (frozen / "faults").mkdir()
     (frozen / "faults" / "faults.csv").write_text("fault,tries\nreset mid-body,41\n")
     made = {"command": "pytest --write-faults", "commit": None}
@@ -330,7 +336,8 @@ def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
     assert said in text_of(book, "executed/06-films")
     assert said not in text_of(book, "prose")
     assert said not in text_of(book, "frozen")
-    assert "Results of “real” are of real photographs; all others" in text_of(book, "mixed")
+    mixed = text_of(book, "mixed")
+    assert "Results of “real” and “published” are of real photographs or films; all ot" in mixed
 
 
 def test_frozen_results_of_another_study_can_be_cited(book):

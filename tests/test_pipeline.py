@@ -75,6 +75,16 @@ def test_frames_without_a_face_stay_in_the_denominator(smoke):
     assert (summary["n_faces"] < summary["n_frames"]).any()
 
 
+def test_the_figure_of_agreement_draws_every_pair_of_runs(smoke):
+    agreed = table(smoke, "agreement")
+    pairs = agreed[agreed["run_id"] != "all"]
+    figure = smoke.root / "data/results/smoke/figures/fig-film-agreement.vl.json"
+    drawn = figure.read_text()
+    assert len(pairs) > 1
+    for one, other in zip(pairs["run_id"], pairs["other_run_id"], strict=True):
+        assert f"{one} and {other}" in drawn
+
+
 def test_the_truth_of_the_world_is_read_by_no_stage_before_the_evaluation(smoke):
     faces, truth = table(smoke, "faces"), table(smoke, "truth")
     shown = faces.merge(truth, on="item_id", suffixes=("", "_truth"))

@@ -13,7 +13,7 @@ SYNTHETIC = (
     "them. They support statements about the method, and none about real faces or people."
 )
 MIXED = (
-    "Results of {studies} are of real photographs; all others on this page come from "
+    "Results of {studies} are of real photographs or films; all others on this page come from "
     "faces, photos and films that a program drew, and support statements about the method, none "
     "about real faces or people."
 )

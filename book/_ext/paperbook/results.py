@@ -47,8 +47,9 @@ class Results:
             raise ResultError(
                 f"{name!r} is no study ({', '.join(studies())}), not in data/frozen, and no model"
             )
-        if results.study is not None:
-            env.temp_data.setdefault("paper_studies", {})[results.study.name] = results.study.kind
+        kind = results.study.kind if results.study else results._kept().get("kind")
+        if results.study or kind == "real":  # an instrument shows neither drawn nor real faces
+            env.temp_data.setdefault("paper_studies", {})[results.name] = kind
         return results
 
     @property
