@@ -28,9 +28,9 @@ LATE = ("benchmarks", "films", "claims", "sentiment")
 """Stages that are undone so that a fault of the machine meets something to do."""
 
 _TIMES = re.compile(
-    r"(^|[_.])(seconds|minutes|cpu_s|ms_per_face|retrieved_at|requested_at|reported_at)$"
+    r"(^|[_.])(seconds|minutes|cpu_s|ms_per_face|retrieved_at|requested_at|reported_at|requests)$"
 )
-"""Columns and keys that say when something was done, or how long it took."""
+"""Columns and keys that say when something was done, how long it took, or what it asked a site."""
 _OF_A_RUN = ("*.provenance.json", "ledgers/*", "notebooks/*", "log.jsonl", "requests.parquet")
 """Files that tell of the run: digests of tables with times in them, outputs of cells, requests."""
 _IN_NO_ORDER = "*.pdf"

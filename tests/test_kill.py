@@ -29,7 +29,7 @@ from exe_core.record import digest, provenance, write_json
 from exe_core.writing import replacing
 
 TABLE = ROOT / "data" / "frozen" / "kills"
-BUILDS, KILLS_A_BUILD, MACHINE_TRIES = 5, 10, 2
+BUILDS, KILLS_A_BUILD, MACHINE_TRIES = 5, 10, 1
 FEW_KILLS = 3
 LONGEST_S = 40.0
 """A build is killed after up to so many seconds: some stages of the study take 20."""
