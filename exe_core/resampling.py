@@ -339,8 +339,7 @@ def rotations(series: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        (t, t), read-only and no larger than the series in memory; row k is the series moved k
-        steps later.
+        (t, t), a read-only view; row k is the series moved k steps later.
 
     Examples
     --------
@@ -375,18 +374,14 @@ def circular_shift_test(
         Whose series they are, of one length in a group; by default each is a group of its own.
     """
     by_group: dict[object, np.ndarray] = {}
-    whose = range(len(series)) if groups is None else groups
-    for group, of, x in zip(whose, statistics, series, strict=True):
+    for group, of, x in zip(groups or range(len(series)), statistics, series, strict=True):
         by_group[group] = by_group.get(group, 0) + np.asarray(of(rotations(x))) / len(series)
-    value = sum(shifts[0] for shifts in by_group.values())
-    if len(by_group) == 1:
-        null = next(iter(by_group.values()))[1:]
-    else:
-        draws = [rng.choice(shifts[~np.isnan(shifts)], size=n) for shifts in by_group.values()]
-        null = np.sum(draws, axis=0)
-    if not len(null):
-        return NullTest(float(value), float("nan"), null)
-    return NullTest(float(value), float(p_value(value, null)), null)
+    first, *others = by_group.values()
+    value, null = float(sum(shifts[0] for shifts in by_group.values())), first[1:]
+    if others:
+        drawn = [rng.choice(shifts[~np.isnan(shifts)], size=n) for shifts in by_group.values()]
+        null = np.sum(drawn, axis=0)
+    return NullTest(value, float(p_value(value, null)) if len(null) else float("nan"), null)
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:

@@ -337,7 +337,7 @@ def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
     assert said not in text_of(book, "prose")
     assert said not in text_of(book, "frozen")
     mixed = text_of(book, "mixed")
-    assert "Results of “real” and “published” are of real photographs or films; all ot" in mixed
+    assert "Results of “real” and “published” are of real photographs or films; all" in mixed
 
 
 def test_frozen_results_of_another_study_can_be_cited(book):
