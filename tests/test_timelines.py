@@ -148,3 +148,16 @@ def test_a_film_that_nothing_was_read_in_has_no_rows():
     rows = timelines.timeline(frames(), kept.iloc[:0], labels=LABELS)
     assert rows.empty
     assert {"run_id", "film_id", "time_s", "predicted", "prob_sad"} <= set(rows)
+
+
+def test_events_of_one_film_are_not_taken_for_independent():
+    """Two events of a film, a step apart: were they shifted apart, p would be small too often."""
+    rng, names = np.random.default_rng(7), ("a", "b", "c")
+    at = {name: rng.integers(20, 130) for name in names}
+    twice = [event_at(at[name] + k, film_id=name) for name in names for k in (0, 1)]
+    p_values = []
+    for k in range(200):
+        rows = pd.concat([rows_of(smooth_noise(rng), film_id=name) for name in names])
+        p_values.append(combined(rows, pd.concat(twice), seed=k)["p_value"])
+    assert stats.kstest(p_values, "uniform").pvalue > 0.01
+    assert np.mean(np.array(p_values) <= 0.05) < 0.1
