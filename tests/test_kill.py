@@ -1,7 +1,7 @@
 """However a study is stopped, the same command goes on, and ends with the very same results.
 
 pytest tests/test_kill.py --write-kills makes data/frozen/kills of 50 kills and of each fault of the
-machine, in an hour or two on two cores. Stopped, it goes on with the next; it says where it is.
+machine, in less than an hour on two cores. Stopped, it goes on with the next; it says where it is.
 """
 
 import json
@@ -118,7 +118,7 @@ def rows_of(builds, faults):
 @pytest.mark.slow
 def test_the_table_of_kills(reference, stash):
     if stash is None:
-        pytest.skip("it is made by --write-kills, in an hour or two")
+        pytest.skip("it is made by --write-kills, in less than an hour")
     builds = [
         kept(stash / f"build-{k}.json", partial(kills_of, reference, stash / "build", seed=k))
         for k in range(BUILDS)
