@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Annotated
@@ -26,17 +25,9 @@ from exe_core.commands import (
     data_commands,
     figure_command,
     film_command,
-    final_report,
-    pdf_command,
-    release_command,
-    sbom_command,
     screen_command,
-    size_command,
-    status_command,
-    train_command,
 )
 from exe_core.commands.executing import StageError, execute
-from exe_core.commands.stage_log import Entry, Flow, append
 from exe_core.commands.terminal import fail
 from exe_core.config import ROOT, ConfigError, Study, load_study
 from exe_core.record import COMMAND, digest, provenance, write_json, write_values
@@ -53,13 +44,7 @@ app.add_typer(data_commands.app, name="data")
 app.command()(film_command.film)
 app.command()(figure_command.figure)
 app.command()(claims_command.claims)
-app.command()(pdf_command.pdf)
-app.command()(release_command.release)
-app.command()(sbom_command.sbom)
 app.command()(screen_command.screen)
-app.command()(size_command.size)
-app.command()(status_command.status)
-app.command()(train_command.train)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
 PROFILES = ROOT / "configs" / "profiles"
@@ -144,8 +129,7 @@ def build(
 
     One build at a time: the lock goes with the process and the Snakemake that it started, so a
     killed one leaves none behind. A study of real data that is given none takes what is open of it,
-    once, from where it is public. It ends with what failed and what was lost; the exit status is 3
-    if rows were dropped without a reason.
+    once, from where it is public.
     """
     _provide(_study(study))
     check(study)
@@ -167,9 +151,7 @@ def build(
             for line in snakemake.stdout or ():
                 if not line.startswith(CHATTER):
                     typer.echo(line, nl=False)
-    found = final_report.report(_study(study))
-    final_report.show(found)
-    raise typer.Exit(snakemake.returncode or final_report.DROPPED * bool(found.n_silent))
+    raise typer.Exit(snakemake.returncode)
 
 
 @contextmanager
@@ -227,38 +209,23 @@ def stage(
         known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         fail(f"no notebook {notebook!r}; there are {known}")
     given = {"study": study} | dict(_parameter(text) for text in parameter or [])
-    run = None if given.get("run") is None else str(given["run"])
     target = out or settings.results / "notebooks" / source.name
-    begun, started = datetime.now(UTC), time.monotonic()
+    started = time.monotonic()
     os.environ[COMMAND] = " ".join(
         ["exe stage", notebook, "--study", study, *(f"-p {text}" for text in parameter or [])]
     )
-    flows: tuple[Flow, ...] = ()
-    fault = None
     try:
         with storage_told(settings.results):
             execute(source, target, parameters=given)
-        absent = [str(path) for path in writes or [] if not path.exists()]
-        if absent:
-            raise StageError(f"{source.name} ended well and left no {', '.join(absent)}")
-        if set(given) <= {"study", "run"}:  # else its tables are not as the settings say
-            from exe_core.commands.flows import flows_of  # slow to import
-
-            flows = flows_of(settings, notebook, run=run)
-    except (StageError, StorageError) as raised:
-        fault = str(raised)
+            absent = [str(path) for path in writes or [] if not path.exists()]
+            if absent:
+                raise StageError(f"{source.name} ended well and left no {', '.join(absent)}")
+            if ledger:
+                write_json({path.name: digest(path) for path in writes or []}, ledger)
+    except (StageError, StorageError) as fault:
+        fail(str(fault))
     seconds = time.monotonic() - started
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
-    state = "failed" if fault else "done"
-    try:
-        with storage_told(settings.results):
-            append(settings, Entry(notebook, run, state, begun, seconds, peak_mib, flows, fault))
-            if ledger and not fault:
-                write_json({path.name: digest(path) for path in writes or []}, ledger)
-    except StorageError as raised:
-        fault = fault or str(raised)
-    if fault:
-        fail(fault)
     named = " ".join([notebook, *(str(value) for key, value in given.items() if key != "study")])
     typer.echo(f"{named}: {seconds:.0f} s, {peak_mib:.0f} MiB at most")
 

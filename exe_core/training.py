@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from exe_core import models, record, schema
-from exe_core.learning import distributed, epochs
+from exe_core.learning import epochs
 from exe_core.learning.epochs import TrainingError
 from exe_core.settings import Train
 
@@ -31,18 +31,7 @@ HISTORY_FILE, CHECKPOINT_FILE = "history.parquet", "checkpoint.pt"
 _CHECKPOINT_SHARE = 0.05
 _CODE = [
     Path(__file__).parent / f"{name}.py"
-    for name in (
-        "backbones/networks",
-        "ddamfn",
-        "models",
-        "learning/augmentation",
-        "learning/convolution",
-        "learning/distributed",
-        "learning/losses",
-        "learning/optimisation",
-        "learning/epochs",
-        "training",
-    )
+    for name in ("networks", "ddamfn", "models", "augmentation", "training")
 ]
 
 
@@ -133,17 +122,14 @@ def train(
         run = epochs.Run(recipe, preprocessing, n_classes=len(classes), device=device)
         run.resume(checkpoint, digest=digest)
         left, due = range(run.epoch + 1, recipe.epochs + 1), -math.inf
-        first = distributed.is_first()
-        for epoch in tqdm(left, desc=run_id, unit="epoch", disable=not (progress and first)):
+        for epoch in tqdm(left, desc=run_id, unit="epoch", disable=not progress):
             run.step(epoch, parts)
-            if first and (now := time.monotonic()) >= due:
+            if (now := time.monotonic()) >= due:
                 run.checkpoint(checkpoint, digest=digest)
                 written = time.monotonic()
                 due = written + (written - now) / _CHECKPOINT_SHARE
-    if first:
-        about = provenance and {**provenance, "device": device, "seed": recipe.seed}
-        _finish(run, parts, folder, card=card | {"run_id": run_id, "provenance": about})
-    distributed.wait()
+    about = provenance and {**provenance, "device": device, "seed": recipe.seed}
+    _finish(run, parts, folder, card=card | {"run_id": run_id, "provenance": about})
     return schema.read(folder / HISTORY_FILE, name="history")
 
 
@@ -251,7 +237,6 @@ def _finish(
         "val": run.score(run.kept_epoch),
         "device": run.device,
         "threads": torch.get_num_threads(),
-        "processes": distributed.n_processes(),
         "seconds": float(history["seconds"].sum()),
     }
     run.network.load_state_dict(run.kept)

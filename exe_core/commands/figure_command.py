@@ -104,18 +104,9 @@ def _in_mm(text: str) -> float:
 
 
 def _chart(path: Path, suffix: str, width: float | None) -> bytes:
-    from exe_core.figures.bundle import FigureError, drawn  # these are slow to import
-    from exe_core.figures.resizing import PX_PER_MM, fit, narrowest
+    from exe_core.figures.bundle import drawn  # slow to import
 
-    spec = json.loads(path.read_text(encoding="utf-8"))
-    name = path.name.partition(".")[0]
-    if width is not None:
-        try:
-            spec = fit(spec, width * PX_PER_MM)
-        except FigureError as fault:
-            least = narrowest(spec, width * PX_PER_MM) / PX_PER_MM
-            fail(f"{name}: {fault}; it can be had from about {least:.0f} mm on")
-    return drawn(spec, suffix)
+    return drawn(json.loads(path.read_text(encoding="utf-8")), suffix)
 
 
 def _sheet(path: Path, suffix: str, width: float | None) -> bytes:

@@ -15,7 +15,6 @@ from exe_core.figures.ecology import (
     sampling_chart,
     visibility_chart,
 )
-from exe_core.figures.faces import noise_chart, recall_by_size_chart, yield_chart
 from exe_core.figures.films import emotion_shares, share_differences
 from exe_core.figures.findings import accuracy_scatter, claims_chart
 from exe_core.figures.models import (
@@ -41,7 +40,6 @@ from exe_core.figures.sentiment import (
 )
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
 from exe_core.figures.timelines import timeline
-from exe_core.figures.workload import size_chart
 
 __all__ = [
     "COLOURS",
@@ -69,7 +67,6 @@ __all__ = [
     "novelty_chart",
     "query_yield_chart",
     "randomisation_chart",
-    "recall_by_size_chart",
     "recall_chart",
     "reliability_chart",
     "risk_coverage_chart",
@@ -78,7 +75,6 @@ __all__ = [
     "score_table_chart",
     "share_differences",
     "sheet",
-    "size_chart",
     "strata_chart",
     "timeline",
     "visibility_chart",

@@ -11,7 +11,6 @@ import math
 import pickle
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +23,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import lr_scheduler
 
 from exe_core import models
-from exe_core.learning import augmentation, distributed
-from exe_core.learning.convolution import ByProduct
+from exe_core.learning import augmentation
 from exe_core.learning.losses import loss_of
 from exe_core.learning.optimisation import average_of, optimizer_of, scheduler_of, still_batch_norm
 from exe_core.settings import Train
@@ -84,14 +82,8 @@ class Run:
         )
         self.frozen = freeze(network, recipe.trainable)
         self.extra_loss = models.find(recipe.model).extra_loss
-        if distributed.n_processes() > 1 and (self.extra_loss or recipe.compiled):
-            raise distributed.DistributedError(
-                f"{recipe.model}: with a loss of its own, or `compiled: true`, it is trained in "
-                "one process"
-            )
         self.network = network.to(device).to(memory_format=torch.channels_last)
-        passing = distributed.spread(self.network)
-        self.passing = torch.compile(passing) if recipe.compiled else passing
+        self.passing = torch.compile(self.network) if recipe.compiled else self.network
         decay = recipe.ema_decay
         self.average = average_of(self.network, decay=decay) if decay else None
         self.optimizer = optimizer_of(self.network, recipe)
@@ -208,18 +200,15 @@ class Run:
     def _forward(self, faces: torch.Tensor) -> torch.Tensor:
         kind, half = torch.device(self.device).type, self.recipe.precision == "bf16"
         shown = self.shown.normalise(faces).contiguous(memory_format=torch.channels_last)
-        by_product = nullcontext() if self.recipe.compiled else ByProduct()
         autocast = torch.autocast(kind, torch.bfloat16, enabled=half)
-        with autocast, by_product, distributed.own_chance():
-            logits = self.passing(distributed.share(shown)).float()
-        return distributed.gather(logits, len(faces))
+        with autocast:
+            return self.passing(shown).float()
 
     @torch.inference_mode()
     def _evaluate(self, part: Part) -> tuple[float, torch.Tensor, torch.Tensor]:
         network = self.answering.eval()
-        batches = distributed.share(part.faces).split(_EVALUATION_BATCH)
-        own = torch.cat([models.logits_of(network, x, shown=self.shown) for x in batches])
-        logits = distributed.gather(own, len(part.faces))
+        batches = part.faces.split(_EVALUATION_BATCH)
+        logits = torch.cat([models.logits_of(network, x, shown=self.shown) for x in batches])
         return float(cross_entropy(logits, part.labels)), logits.argmax(dim=1), part.classes
 
     def score(self, epoch: int) -> dict[str, float]:
