@@ -14,9 +14,9 @@ import ast
 import json
 from pathlib import Path
 
-from exe_core.config import load_study
+from exe_core.study import load_study
 from exe_core.record import digest_of
-from exe_core.settings import FILM_SUFFIXES
+from exe_core.study import FILM_SUFFIXES
 
 study = load_study(config.get("study", "demo"))
 RUNS, GUESTS = list(study.runs), list(study.guests)
@@ -53,10 +53,10 @@ def modules(first):
 def _imports(text):
     names = set()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("exe_core"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("exe_core", "exe_world")):
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names if alias.name.startswith("exe_core")}
+            names |= {alias.name for alias in node.names if alias.name.startswith(("exe_core", "exe_world"))}
     paths = (Path(*name.split(".")) for name in names)
     return {found for path in paths for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file()}
 
@@ -103,10 +103,6 @@ FILMS_APART = films_apart()
 STAGE = (
     "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page} "
     "--ledger {output.ledger} {params.writes}"
-)
-TOGETHER = (
-    "[[ ${{EXE_GPUS:-0}} -lt 2 ]] || torchrun --standalone --nproc-per-node $EXE_GPUS "
-    "-m exe_core.cli train {study.name} {wildcards.run}; "
 )
 
 
@@ -229,7 +225,7 @@ rule train:
             study.table("history", run=wildcards.run),
         ),
     threads: lambda wildcards: max(1, workflow.cores // len(RUNS))  # a cluster's profile says how many
-    shell: TOGETHER + STAGE + " -p run={wildcards.run}"
+    shell: STAGE + " -p run={wildcards.run}"
 
 
 rule predict:
@@ -264,7 +260,7 @@ if FILMS_APART:
     rule screen:
         message: "screen: film {wildcards.film}"
         input:
-            modules({Path("exe_core/footage/screening.py")}),
+            modules({Path("exe_core/screening.py")}),
             [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
         output: LEDGERS / "screen-{film}.json"
         params:
@@ -364,7 +360,7 @@ rule book:
     input:
         pages(),
         ["_config.yml", "_toc.yml"],
-        [path for folder in ("book", "data/frozen", "exe_core") for path in Path(folder).rglob("*") if is_source(path)],
+        [path for folder in ("book", "data/frozen", "exe_core", "exe_world") for path in Path(folder).rglob("*") if is_source(path)],
     output:
         "_build/html/index.html",
     log:

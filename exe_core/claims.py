@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import resampling, schema
-from exe_core.settings import Statistics
+from exe_core import resampling
+from exe_core import tables as schema
+from exe_core.study import Statistics
 
 MAX_WIDTH = 0.3
 """An interval wider than this does not support a claim of equality, whatever it holds."""

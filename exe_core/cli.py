@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import json
+import logging
+import math
 import os
 import re
 import resource
@@ -11,28 +14,518 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import yaml
+from rich.console import Console
+from rich.table import Table
 
-from exe_core.commands import (
-    claims_command,
-    data_commands,
-    figure_command,
-    film_command,
-    screen_command,
+from exe_core.fetching import StorageError, storage_told
+from exe_core.record import (
+    COMMAND,
+    digest,
+    digest_of,
+    provenance,
+    replacing,
+    write_json,
+    write_values,
 )
-from exe_core.commands.executing import StageError, execute
-from exe_core.commands.terminal import fail
-from exe_core.config import ROOT, ConfigError, Study, load_study
-from exe_core.record import COMMAND, digest, provenance, write_json, write_values
-from exe_core.web.storage import StorageError, storage_told
-from exe_core.writing import replacing
+from exe_core.stages import StageError, execute
+from exe_core.study import ROOT, ConfigError, Study, load_study, studies
+
+
+def fail(message: str) -> NoReturn:
+    """End with one clear message and exit status 1."""
+    typer.echo(f"exe: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, lines: bool) -> None:
+    """Show a table as wide as the terminal; long texts are folded, none is cut.
+
+    Parameters
+    ----------
+    lines
+        Rule off the rows, for those of several lines.
+    """
+    table = Table(show_lines=lines)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, markup=False)
+
+
+if TYPE_CHECKING:
+    from exe_core.open_data import Finding, Holding
+
+data_app = typer.Typer(help="The data sets of the paper: list, get, check.")
+
+
+@data_app.callback(invoke_without_command=True)
+def list_sets(context: typer.Context) -> None:
+    """List the data sets of the paper: what each is for, who has it, and whether it is here."""
+    if context.invoked_subcommand is None:
+        from exe_core.open_data import (
+            CACHE,
+            HOLDINGS,  # these are slow to import
+        )
+
+        given = os.environ.get("EXE_DATA")
+        folders = [Path(given), CACHE] if given else [CACHE]
+        places = {name: _place(holding, folders) for name, holding in HOLDINGS.items()}
+        rows = [
+            [name, one.purpose, one.size, one.licence, _here(one, places[name])]
+            for name, one in HOLDINGS.items()
+        ]
+        show_table(["set", "for", "size", "licence", "here"], rows, lines=True)
+        for name, holding in HOLDINGS.items():
+            typer.echo("\n".join(_details(holding, places[name])))
+
+
+def _place(holding: Holding, folders: list[Path]) -> Path | None:
+    return next((place for folder in folders if (place := holding.place(folder))), None)
+
+
+def _here(holding: Holding, place: Path | None) -> str:
+    if place:
+        return "yes"
+    return f"no: exe data get {holding.name}" if holding.repository else "no: ask for it"
+
+
+def _details(holding: Holding, place: Path | None) -> list[str]:
+    lines = [f"{holding.name}: {holding.source}"]
+    if holding.repository:
+        lines.append(f"  commit {holding.repository.rpartition('/')[2]}")
+    lines += [f"  {file} {digest}" for file, digest in holding.digests.items()]
+    return lines + [f"  here: {place}"] * (place is not None)
+
+
+@data_app.command("get")
+def get_set(
+    name: Annotated[str, typer.Argument(help="published, faces, ferplus or clip")],
+    to: Annotated[Path | None, typer.Option(help="the data folder; .cache/data if none")] = None,
+) -> None:
+    """Fetch an open set from its public repository, at a pinned commit, and check it."""
+    from exe_core.open_data import CACHE, OpenSetError, get_open_set
+    from exe_core.readers import DatasetError
+
+    folder = (to or CACHE).resolve()
+    try:
+        findings = get_open_set(name, folder)
+    except (OpenSetError, DatasetError) as fault:
+        fail(str(fault))
+    _report(findings)
+    typer.echo(f"{name} is in {folder}; studies read it with DATA={folder}")
+
+
+@data_app.command("check")
+def check_set(
+    name: Annotated[str, typer.Argument(help="a set that `exe data` lists")],
+    path: Annotated[Path, typer.Argument(help="the file or folder that you were given")],
+) -> None:
+    """Say whether a set is whole and as published: counts, digests, altered copies."""
+    from exe_core.open_data import find
+    from exe_core.readers import DatasetError
+
+    try:
+        holding = find(name)
+        if not path.exists():
+            fail(f"nothing at {path}; {name} is had from {holding.source}")
+        _report(holding.check(path))
+    except DatasetError as fault:
+        fail(str(fault))
+
+
+def _report(findings: list[Finding]) -> None:
+    """Show what was looked at; end with status 1 if something is not as published."""
+    rows = [[*finding[:3], "yes" if finding.good else "NO"] for finding in findings]
+    show_table(["looked at", "published", "found", "the same"], rows, lines=False)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+FROZEN_DIR = ROOT / "data" / "frozen"
+MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "pt": 25.4 / 72, "px": 25.4 / 96}
+LEAST_MM, MOST_MM = 30, 500
+
+
+class Format(StrEnum):
+    """What a figure can be had as."""
+
+    svg = "svg"
+    pdf = "pdf"
+    png = "png"
+    csv = "csv"
+
+
+def figure(
+    name: Annotated[str, typer.Argument(help="its permanent name: fig-recall, real/fig-recall")],
+    kind: Annotated[Format, typer.Option("--format", help="png has 300 dpi")] = Format.pdf,
+    width: Annotated[
+        str | None, typer.Option(help="such as 89mm, 12cm, 3.5in; as in the book if not given")
+    ] = None,
+    study: Annotated[str, typer.Option(help="whose figure it is")] = "demo",
+    out: Annotated[Path | None, typer.Option(help="a file or folder; here if not given")] = None,
+) -> None:
+    """Make a figure anew from its specification and data, for another width or as another file.
+
+    Its text keeps its size in print; panels shrink, or fewer stand in a row.
+    """
+    whose, _, bare = name.rpartition("/")
+    bundle = _find(bare, whose or study)
+    wanted = None if width is None else _in_mm(width)
+    suffix = kind.value
+    if suffix == "csv":
+        if wanted is not None:
+            fail("a CSV has no width: leave out --width")
+        content = bundle.with_name(f"{bare}.csv").read_bytes()
+    elif (spec := bundle.with_name(f"{bare}.vl.json")).exists():
+        content = _chart(spec, suffix, wanted)
+    else:
+        content = _sheet(bundle.with_name(f"{bare}.png"), suffix, wanted)
+    target = _target(out, f"{bare}{f'-{width}' if width else ''}.{suffix}".replace(" ", ""))
+    with replacing(target) as partial:
+        partial.write_bytes(content)
+    about = json.loads(bundle.read_text(encoding="utf-8"))
+    commit = str(about["commit"] or "unknown")[:8]
+    typer.echo(f"{target}: {bare} of study {about['study']}, commit {commit}")
+
+
+def _folders() -> dict[str, list[Path]]:
+    """Give the folders with figures, by the name that they are cited by."""
+    found = {name: [load_study(name).results / "figures"] for name in studies()}
+    for folder in sorted(FROZEN_DIR.glob("*/figures")):
+        found.setdefault(folder.parent.name, []).append(folder)
+    return found
+
+
+def _find(name: str, study: str) -> Path:
+    """Find the provenance of a figure, which is written last: the bundle is whole."""
+    folders = _folders()
+    if study not in folders:
+        fail(f"no study {study!r}; there is {', '.join(folders)}")
+    names = {
+        path.name.partition(".")[0]: (path, whose)
+        for whose in [*(other for other in folders if other != study), study]
+        for folder in reversed(folders[whose])
+        for path in sorted(folder.glob("*.provenance.json"))
+    }
+    path, whose = names.get(name, (None, ""))
+    if path is not None and whose == study:
+        return path
+    if path is not None:
+        fail(f"{name} is not a figure of study {study}, but of {whose}: say --study {whose}")
+    own = [known for known, (_, whose) in names.items() if whose == study]
+    if not own:
+        fail(f"study {study} has no figures yet: make book STUDY={study} first")
+    near = difflib.get_close_matches(name, own, n=3, cutoff=0.5)
+    fail(f"study {study} has no figure {name!r}; it has {', '.join(near or sorted(own))}")
+
+
+def _in_mm(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(mm|cm|in|pt|px)", text.strip())
+    if not found:
+        fail(f"--width {text!r}: write a number and {', '.join(MM)}, such as 89mm")
+    width = float(found[1]) * MM[found[2]]
+    if not LEAST_MM <= width <= MOST_MM:
+        fail(f"--width {text}: a figure is {LEAST_MM} to {MOST_MM} mm wide")
+    return width
+
+
+def _chart(path: Path, suffix: str, width: float | None) -> bytes:
+    from exe_core.figures.bundle import drawn  # slow to import
+
+    return drawn(json.loads(path.read_text(encoding="utf-8")), suffix)
+
+
+def _sheet(path: Path, suffix: str, width: float | None) -> bytes:
+    """Give a sheet of pictures, smaller where it is asked for."""
+    from exe_core.figures.bundle import FigureError, smaller_sheet
+
+    name = path.stem
+    if suffix != "png":
+        fail(f"{name} is a sheet of pictures, not a chart: it can be had as png or csv")
+    try:
+        return smaller_sheet(path, width)
+    except FigureError as fault:
+        fail(f"{name}: {fault}")
+
+
+def _target(out: Path | None, name: str) -> Path:
+    target = out / name if out is not None and out.is_dir() else out or Path(name)
+    if not target.parent.is_dir():
+        fail(f"there is no folder {target.parent} to write into")
+    return target
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from exe_core.models import Classifier
+    from exe_core.screening import Step
+
+STORED_PX = 224
+"""Crops are kept at least this large, so that a further model need not decode the film again."""
+
+
+def film(
+    files: Annotated[list[Path], typer.Argument(help="films, or folders of films")],
+    out: Annotated[Path, typer.Option(help="folder for the results")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a ready model by name (fer7 if none is given), or a model's folder; "
+            "several are also averaged"
+        ),
+    ] = None,
+    every: Annotated[int | None, typer.Option(min=1, help="every n-th frame; 100 if none")] = None,
+    every_seconds: Annotated[
+        float | None, typer.Option(help="instead: the first frame in every so many seconds")
+    ] = None,
+) -> None:
+    """Read the largest face of sampled frames; leave tables, figures and a page for each film.
+
+    Stopped, the same command goes on with the film that it was at.
+    """
+    if every_seconds is not None and (every is not None or not 0 < every_seconds < math.inf):
+        fail("give one step, over 0: --every (frames) or --every-seconds")
+    from exe_core.screening import ScreeningError, Step, find_films
+
+    logging.basicConfig(format="%(message)s")
+    classifiers = _load(model or ["fer7"])
+    try:
+        films = find_films(files)
+    except ScreeningError as fault:
+        fail(str(fault))
+    step = Step(None, every_seconds) if every_seconds else Step(every or 100)
+    try:
+        with storage_told(out), _alone(out):
+            told = _report_films(films, classifiers, step=step, out=out.resolve())
+    except StorageError as fault:
+        fail(str(fault))
+    lost = [row for row in told if row["status"] == "unreadable"]
+    if lost:
+        fail(f"{len(lost)} of {len(told)} films could not be read: see {out / 'films.csv'}")
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder of the results, or refuse if another process does."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail(f"another exe film is writing into {out}: wait for it, or give another --out")
+        yield
+
+
+def _load(names: list[str]) -> dict[str, Classifier]:
+    """Load models by name or folder, and see that they answer the same labels."""
+    from exe_core.models import ModelError, load
+
+    loaded: dict[str, Classifier] = {}
+    for name in names:
+        folder = Path(name)
+        try:
+            classifier = load(folder if folder.is_dir() else name)
+        except ModelError as fault:
+            fail(str(fault))
+        first = next(iter(loaded.values()), classifier)
+        if classifier.labels != first.labels:
+            fail(
+                f"{name} answers {', '.join(classifier.labels)}; {names[0]} answers "
+                f"{', '.join(first.labels)}: an ensemble needs the same labels in the same order"
+            )
+        key = folder.resolve().name if folder.is_dir() else name
+        loaded[key if key not in loaded else f"{key}-{len(loaded) + 1}"] = classifier
+    return loaded
+
+
+def _report_films(
+    films: pd.DataFrame, classifiers: dict[str, Classifier], *, step: Step, out: Path
+) -> list[dict[str, Any]]:
+    """Report on each film; say what became of it, in films.csv and on the screen."""
+    import pandas as pd
+
+    from exe_core.faces import FaceFinder
+    from exe_core.film_report import report_film
+    from exe_core.screening import progress_bar
+    from exe_core.study import Crop
+
+    sizes = (classifier.preprocessing.size for classifier in classifiers.values())
+    settings = Crop(size=max(STORED_PX, *sizes))
+    told = []
+    finding = {"min_score": settings.min_score, "retry_border": settings.retry_border}
+    with FaceFinder(**finding) as finder, progress_bar(films) as bar:
+        for row in films.to_dict("records"):
+            told.append(
+                report_film(
+                    row,
+                    classifiers=classifiers,
+                    finder=finder,
+                    settings=settings,
+                    step=step,
+                    out=out,
+                    bar=bar,
+                )
+            )
+            with replacing(out / "films.csv") as partial:
+                pd.DataFrame(told).drop(columns="path").to_csv(partial, index=False)
+    lines = [
+        [str(row["title"]), str(row["n_sampled"]), str(row["n_faces"]), _status(row)]
+        for row in told
+    ]
+    show_table(["film", "frames", "faces", "status"], lines, lines=False)
+    typer.echo(f"pages, tables and figures: {out}")
+    return told
+
+
+def _status(row: dict[str, Any]) -> str:
+    return str(row["status"]) + (f": {row['error']}" if row["status"] != "ok" else "")
+
+
+def screen(
+    name: Annotated[str, typer.Argument(help="the study, configs/<name>.yml")],
+    film: Annotated[int, typer.Argument(min=1, help="its place in the list of the films")],
+    ledger: Annotated[
+        Path | None, typer.Option(help="where the digest of what was found is kept")
+    ] = None,
+) -> None:
+    """Decode one film and find its faces, which 06-films then finds done: a job of a cluster."""
+    from exe_core import screening
+    from exe_core.faces import FaceFinder  # these are slow to import
+
+    try:
+        study = load_study(name)
+        films = screening.list_films(study, only=film - 1)
+    except (ConfigError, screening.ScreeningError, FileNotFoundError) as fault:
+        fail(str(fault))
+    except IndexError:
+        fail(f"study {name} has no film {film}: they are counted from 1")
+    found_by = {"min_score": study.crop.min_score, "retry_border": study.crop.retry_border}
+    with FaceFinder(**found_by) as finder:
+        listed, frames, faces = screening.screen(study, films, finder=finder, progress=False)
+    [(film_id, status)] = listed[["film_id", "status"]].itertuples(index=False)
+    if ledger:
+        found = [table.to_dict("list") for table in (listed, frames, faces)]
+        write_json({film_id: digest_of(found)}, ledger)
+    n_shown = (frames["n_faces"] > 0).sum()
+    typer.echo(f"{film_id}: {status}, {len(frames)} frames, {n_shown} of them with a face")
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from exe_core.published import Answers, Published
+
+CLAIMS_DIR = ROOT / "data" / "frozen"
+METRICS = CLAIMS_DIR / "real" / "metrics.parquet"
+STUDY = "real"
+"""The study whose level, permutations and seed are used, and whose network answers claim 7."""
+
+ALT = (
+    "The eight published claims by verdict: each estimate with its interval, on the shaded range "
+    "in which it would lie if the claim held."
+)
+
+
+def claims(
+    folder: Annotated[Path, typer.Argument(help="the published files, DATA/published")],
+    to: Annotated[Path, typer.Option(help="where the answers go")] = CLAIMS_DIR,
+) -> None:
+    """Put the eight published claims to the test, and keep the answers with the paper."""
+    from exe_core.published import (
+        FILES,
+        TABLE,
+        PublishedError,
+        observe_films,  # these are slow to import
+        read_published,
+    )
+    from exe_core.tables import SchemaError
+
+    study = load_study(STUDY)
+    try:
+        published = read_published(folder)
+    except (PublishedError, SchemaError) as fault:
+        fail(str(fault))
+    answers = answer(published)
+    seen = observe_films(published, statistics=study.statistics, seed=study.seed)
+    own = [METRICS] if METRICS.exists() else []
+    inputs = [*(folder / name for name in FILES), TABLE, *own]
+    _keep(answers, seen, n_films=len(published.films), to=to, inputs=inputs)
+    rows = [
+        [row["claim_id"], row["text"], _estimate(row), f"{row['p_adjusted']:.3g}", row["verdict"]]
+        for row in answers.claims.to_dict("records")
+    ]
+    show_table(["claim", "says", "estimate", "p (Holm)", "verdict"], rows, lines=True)
+
+
+def answer(published: Published) -> Answers:
+    """Try the published claims with what is frozen of the searches and of the study `real`."""
+    import pandas as pd
+
+    from exe_core import tables as schema
+    from exe_core.published import TABLE, published_claims
+
+    study = load_study(STUDY)
+    return published_claims(
+        published,
+        runs=pd.read_csv(TABLE),
+        metrics=schema.read(METRICS, name="metrics") if METRICS.exists() else None,
+        statistics=study.statistics,
+        seed=study.seed,
+    )
+
+
+def _keep(
+    answers: Answers, seen: pd.DataFrame, *, n_films: int, to: Path, inputs: list[Path]
+) -> None:
+    """Write the tables, the values that the prose cites, the figure, and where they are from."""
+    from exe_core import figures, record
+    from exe_core.claims import as_values
+
+    os.environ[record.COMMAND] = "exe claims DATA/published"
+    study, target = load_study(STUDY), to / "published"
+    target.mkdir(parents=True, exist_ok=True)
+    tables = {"claims": answers.claims, "claims_parts": answers.parts, "observations": seen}
+    for name, table in tables.items():
+        _write_csv(table, target / f"{name}.csv")
+    _write_csv(answers.claims, to / "claims.csv")
+    about = record.provenance(study, inputs=inputs)
+    for path in (target / "provenance.json", to / "claims.provenance.json"):
+        record.write_json(about, path)
+    parts = {
+        key: value for key, value in as_values(answers.parts).items() if not key.startswith("n.")
+    }
+    values = as_values(answers.claims) | parts | {"n.parts": len(answers.parts), "n.films": n_films}
+    record.write_values(study, "claims", values=values, folder=target)
+    figures.save(
+        figures.claims_chart(answers.claims),
+        "fig-claims",
+        study=study,
+        data=answers.claims,
+        alt=ALT,
+        inputs=inputs,
+        folder=target / "figures",
+    )
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _estimate(row: dict) -> str:
+    return f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
 
 app = typer.Typer(
     help="Expressions Ensemble, re-examined: run the stages of a study.",
@@ -40,15 +533,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data_commands.app, name="data")
-app.command()(film_command.film)
-app.command()(figure_command.figure)
-app.command()(claims_command.claims)
-app.command()(screen_command.screen)
+app.add_typer(data_app, name="data")
+app.command()(film)
+app.command()(figure)
+app.command()(claims)
+app.command()(screen)
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
 PROFILES = ROOT / "configs" / "profiles"
-FROZEN = (
+FROZEN_TABLES = (
     "metrics",
     "confusion",
     "variants",
@@ -103,17 +596,17 @@ def _provide(study: Study) -> None:
     """Fetch what a real study reads and is open, if no data folder is given."""
     if study.kind == "world" or os.environ.get("EXE_DATA"):
         return
-    from exe_core.sets import open_sets  # slow to import
+    from exe_core import open_data  # slow to import
 
     paths = [entry.path for entry in study.sets.values()] + [study.films.path, study.published]
-    names = open_sets.open_sets_at([path for path in paths if path])
+    names = open_data.open_sets_at([path for path in paths if path])
     try:
         for name in names:
-            open_sets.get(name)
-    except open_sets.OpenSetError as fault:
+            open_data.get_open_set(name)
+    except open_data.OpenSetError as fault:
         fail(f"study {study.name} was given no DATA=<folder>, and of what is open {fault}")
     if names:
-        os.environ["EXE_DATA"] = str(open_sets.CACHE)
+        os.environ["EXE_DATA"] = str(open_data.CACHE)
 
 
 @app.command()
@@ -244,11 +737,11 @@ def convert_backbone(
     """Take the weights out of DDAMFN's pickled backbone, running nothing of it; then `weights:
     msceleb` starts from them.
     """
-    from exe_core.backbones import released
+    from exe_core import models
 
     try:
-        written = released.convert_backbone(source, released.backbone_path())
-    except (released.CheckpointError, OSError) as fault:
+        written = models.convert_backbone(source, models.backbone_path())
+    except (models.CheckpointError, OSError) as fault:
         fail(str(fault))
     typer.echo(f"the weights of {source.name} are in {written}")
 
@@ -266,7 +759,7 @@ def freeze(name: Annotated[str, typer.Argument(help="a study that has been compu
     cited = set(re.findall(rf"\b{re.escape(name)}/(fig-[\w-]+)", pages))
     mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
     free = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
-    kept = [study.table(table) for table in FROZEN if study.table(table).exists()]
+    kept = [study.table(table) for table in FROZEN_TABLES if study.table(table).exists()]
     kept += [path for path in study.results.glob("values/*.json") if path.stem != "study"]
     if not kept:
         fail(f"study {name} has no results to freeze: make book STUDY={name} first")

@@ -19,8 +19,8 @@ from tqdm import TqdmWarning
 from exe_core import models, resampling
 from exe_core.ddamfn import DDAMFN
 from exe_core.models import Classifier
-from exe_core.schema import EMOTIONS
-from exe_core.settings import Statistics
+from exe_core.study import Statistics
+from exe_core.tables import EMOTIONS
 
 MIN_SIDE = 7
 """Cells a side that a map needs to tell an eye from a mouth; as many as ResNet has at 224 px."""

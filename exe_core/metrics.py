@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import resampling, schema
-from exe_core.settings import Statistics
+from exe_core import resampling
+from exe_core import tables as schema
+from exe_core.study import Statistics
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 """Scores of a run; those of `BY_LABEL` come on top, for each label.

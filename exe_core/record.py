@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from exe_core.config import ROOT, Study
-from exe_core.writing import replacing
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name to write a file under; at the end it takes the place of `path`.
+
+    Whoever reads `path` finds the file of before or the whole new one, also after a power cut. A
+    write that fails leaves nothing; what one that was killed has left goes with the next.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, replacing(Path(folder) / "new" / "a.txt") as partial:
+    ...     partial.write_text("whole", encoding="utf-8")
+    5
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes began to write of a file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        writer = left.name.removeprefix(f".{path.name}.")
+        if writer.isdecimal() and not _is_alive(int(writer)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return True
+
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The root of the checkout; every path that a table holds is relative to it."""
 
 COMMAND = "EXE_COMMAND"
 """The environment variable that tells a stage the command that runs it."""
@@ -67,7 +115,7 @@ def _git(*words: str) -> str:
 
 
 def provenance(
-    study: Study, *, inputs: Iterable[Path] = (), device: str = "cpu", seed: int | None = None
+    study: Any, *, inputs: Iterable[Path] = (), device: str = "cpu", seed: int | None = None
 ) -> dict[str, object]:
     """Gather what one needs to make a result again.
 
@@ -137,7 +185,7 @@ def _plain(content: object) -> object:
 
 
 def write_values(
-    study: Study, stage: str, *, values: Mapping[str, object], folder: Path | None = None
+    study: Any, stage: str, *, values: Mapping[str, object], folder: Path | None = None
 ) -> Path:
     """Write the numbers of a stage that the prose cites as ``{val}`stage.key```.
 

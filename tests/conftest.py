@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exe_core.config import ROOT
+from exe_core.study import ROOT
 
 pytest_plugins = ["browser", "ratios"]
 

@@ -17,10 +17,8 @@ import pandas as pd
 from sample_timelines import STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 
-from exe_core import films
-from exe_core.findings import agreement
-from exe_core.footage import courses, sampling, temporal, timelines
-from exe_core.settings import Statistics
+from exe_core import criteria, films
+from exe_core.study import Statistics
 
 N, LEVEL = 199, 0.95
 """Permutations and bootstrap samples of each try, and the level of its intervals."""
@@ -115,7 +113,7 @@ def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
 def neighbours(rng, seed, effect):
     series = [_wander(rng, 30, 0.25 * effect) for _ in range(6)]
     rows = pd.concat([rows_of(x, film_id=f"film{k}") for k, x in enumerate(series)])
-    found = temporal.autocorrelation_combined(rows, seed=seed, statistics=STATISTICS)
+    found = criteria.autocorrelation_combined(rows, seed=seed, statistics=STATISTICS)
     return _found(found.iloc[0], "autocorrelation")
 
 
@@ -126,14 +124,14 @@ def change(rng, seed, effect):
         happy = 0.5 + 0.15 * rng.normal(size=14)[shot] + 0.02 * rng.normal(size=len(shot))
         happy[len(shot) // 2 :] += 0.15 * effect
         tables.append(rows_of(happy, film_id=f"film{k}").assign(shot=shot))
-    found = temporal.change_combined(pd.concat(tables), seed=seed, statistics=STATISTICS)
+    found = criteria.change_combined(pd.concat(tables), seed=seed, statistics=STATISTICS)
     return _found(found.iloc[0], "explained")
 
 
 def _event(series: np.ndarray, seed: int, lift: float) -> Found:
     series[60:70] += lift
     window_s = 10 * STEP_S
-    found = timelines.events(
+    found = films.event_rises(
         rows_of(series), event_at(60), window_s=window_s, level=LEVEL, seed=seed
     )
     return _found(found.iloc[0], "difference")
@@ -154,7 +152,7 @@ def events_of_films(rng, seed, effect):
         series[60:70] += 0.2 * effect
         tables.append(rows_of(series, film_id=f"film{k}"))
         events.append(event_at(60, film_id=f"film{k}"))
-    found = timelines.events_combined(
+    found = films.event_rises_combined(
         pd.concat(tables), pd.concat(events), window_s=10 * STEP_S, seed=seed, statistics=STATISTICS
     )
     return _found(found.iloc[0], "difference")
@@ -179,7 +177,7 @@ def two_runs(rng, seed, effect):
             for j, run in enumerate(("one", "other"))
         ]
     )
-    found = agreement.agreement(table, labels=LABELS, seed=seed, statistics=STATISTICS)
+    found = criteria.agreement(table, labels=LABELS, seed=seed, statistics=STATISTICS)
     return _found(found.iloc[0], "value")
 
 
@@ -189,7 +187,7 @@ def band(rng, seed, _):
     level = 0.4 + 0.2 * np.linspace(-1, 1, len(shot))
     happy = level + 0.12 * rng.normal(size=40)[shot] + 0.03 * rng.normal(size=len(shot))
     rows = rows_of(happy).assign(shot=shot, predicted="happy")
-    found = courses.course(rows, smooth_s=20.0, seed=seed, statistics=STATISTICS)
+    found = films.course(rows, smooth_s=20.0, seed=seed, statistics=STATISTICS)
     own = found[(found["measure"] == "probability") & (found["label"] == "happy")]
     middle = own.iloc[len(own) // 2]
     near = np.exp(-0.5 * ((rows["time_s"] - middle["time_s"]) / 20.0) ** 2)
@@ -213,7 +211,7 @@ def sparser(rng, seed, _):
                 }
             )
         )
-    found = sampling.sensitivity(
+    found = films.sampling_sensitivity(
         pd.concat(tables), labels=LABELS, steps=(20,), seed=seed, statistics=STATISTICS
     )
     return _found(found.iloc[1], "difference")

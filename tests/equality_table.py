@@ -20,8 +20,7 @@ from film_samples import KINDS, make_film
 from tqdm import tqdm
 
 from exe_core import record, video
-from exe_core.config import ROOT
-from exe_core.footage import film_file
+from exe_core.study import ROOT
 
 TARGET = ROOT / "data" / "frozen" / "decoding"
 N, EVERY, SCALE = 300, 50, 4
@@ -40,11 +39,11 @@ def whole(path):
 
 def reference(path):
     """Give time and picture of every 50th frame, decoding from start to end."""
-    with film_file.opened(path) as (container, stream):
-        start_s = film_file.start_s(container)
+    with video.opened(path) as (container, stream):
+        start_s = video.stream_start_s(container)
         for number, frame in enumerate(container.decode(stream)):
             if number % EVERY == 0:
-                yield number, frame.time - start_s, film_file.upright(frame)
+                yield number, frame.time - start_s, video.upright(frame)
 
 
 def row(path, kind):
@@ -59,7 +58,7 @@ def row(path, kind):
     return {
         "film": kind.title,
         "container": path.suffix.removeprefix("."),
-        "codec": film_file.probe(path).codec,
+        "codec": video.probe(path).codec,
         "n_frames": n_frames,
         "n_sampled": len(found),
         "n_equal": equal,

@@ -22,11 +22,10 @@ from urllib.parse import quote, quote_plus
 import pandas as pd
 from photo_server import KEYS, Clock, Site, photo_bytes
 
-from exe_core import schema
-from exe_core.config import ROOT, Study, parse_study
-from exe_core.sources import pull
-from exe_core.web.fetching import SourceError
-from exe_core.web.storage import StorageError
+from exe_core import tables as schema
+from exe_core.fetching import SourceError, StorageError
+from exe_core.pull import pull
+from exe_core.study import ROOT, Study, parse_study
 
 FOUND = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}
 PER_PAGE = 3
@@ -99,7 +98,7 @@ class Trial:
     def pull_aside(self, *, largest_file: int = resource.RLIM_INFINITY) -> multiprocessing.Process:
         """Start the pull in a process of its own, whose files may not grow larger (bytes)."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["exe_core.sources"])
+        context.set_forkserver_preload(["exe_core.pull"])
         study = self.study.model_dump(mode="json")
         given = (study, self.site.base_urls, str(self.home), largest_file)
         process = context.Process(target=_pull_aside, args=given, daemon=True)

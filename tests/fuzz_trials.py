@@ -23,16 +23,14 @@ import pandas as pd
 import sample_sets
 from PIL import Image
 
-from exe_core import config, models, video
-from exe_core.config import ConfigError, load_study
-from exe_core.faces.images import ImageError, read_image, read_reduced
-from exe_core.footage.film_file import VideoError
+from exe_core import models, study, video
+from exe_core.curation import TO_LABEL, LabellingError, read_labelled
+from exe_core.faces import ImageError, read_image, read_reduced
 from exe_core.models import ModelError
-from exe_core.pull.curation import TO_LABEL, LabellingError, read_labelled
-from exe_core.pull.photo_lists import read_list
-from exe_core.sets.fer2013 import read_fer2013
-from exe_core.sets.ferplus import read_votes
-from exe_core.sets.readers import DatasetError
+from exe_core.pull import read_list
+from exe_core.readers import DatasetError, read_fer2013, read_votes
+from exe_core.study import ConfigError, load_study
+from exe_core.video import VideoError
 
 LIMIT_S = 30.0
 """A try that takes longer hangs."""
@@ -176,16 +174,16 @@ def _read_film(path: Path) -> None:
 def _studies(folder: Path) -> list[Path]:
     (folder / "configs").mkdir()
     names = ("smoke", "rafdb", "open", "labels")
-    own = config.ROOT / "configs"
+    own = study.ROOT / "configs"
     return [Path(shutil.copy(own / f"{name}.yml", folder / "configs")) for name in names]
 
 
 def _read_study(path: Path) -> None:
-    usual, config.ROOT = config.ROOT, path.parent.parent
+    usual, study.ROOT = study.ROOT, path.parent.parent
     try:
         load_study(path.stem)
     finally:
-        config.ROOT = usual
+        study.ROOT = usual
 
 
 def _written(name: str, write: Callable[[Path], object]) -> Callable[[Path], list[Path]]:

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from exe_core import config, schema
+from exe_core import study, tables
 
-LABELS = schema.FIVE
+LABELS = tables.FIVE
 N_FILMS, N_FRAMES = 10, 40
 
-STUDY = config.parse_study(
+STUDY = study.parse_study(
     {
         "name": "tables",
         "kind": "world",
@@ -68,7 +68,7 @@ def predict(truth, run_id, skill, *, seed=0, bias=0.0):
     logits = rng.normal(size=(len(truth), 5)) + skill * np.eye(5)[shown]
     logits[:, LABELS.index("sad")] += bias
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return pd.DataFrame(probs, columns=schema.prob_columns(LABELS)).assign(
+    return pd.DataFrame(probs, columns=tables.prob_columns(LABELS)).assign(
         item_id=truth["item_id"].to_numpy(),
         set_name="films",
         split="test",

@@ -16,5 +16,5 @@ def answers_of(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
         found = script.pop(0) if len(script) > 1 else script[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
-    monkeypatch.setattr("exe_core.web.addresses.socket.getaddrinfo", look_up)
+    monkeypatch.setattr("exe_core.fetching.socket.getaddrinfo", look_up)
     return asked

@@ -13,28 +13,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from exe_core import films, record, schema
-from exe_core.config import ROOT, Study, load_study
-from exe_core.findings import agreement, criteria
-from exe_core.findings.published import FILES, Published, read_published
-from exe_core.footage import sampling, timelines
-from exe_core.settings import Statistics
+from exe_core import criteria, films, record
+from exe_core import tables as schema
+from exe_core.published import FILES, Published, read_published
+from exe_core.study import ROOT, Statistics, Study, load_study
 
 TARGET = ROOT / "data" / "frozen" / "published_films"
 STATISTICS = Statistics(n_permutations=199)
 """Fewer permutations than usual: each is of 142,000 faces, and no p is near a border."""
 
 
-def tables(published: Published, study: Study) -> dict[str, pd.DataFrame]:
+def computed(published: Published, study: Study) -> dict[str, pd.DataFrame]:
     """Compute each table from the published predictions."""
     chance = {"statistics": study.statistics, "seed": study.seed}
-    rows = timelines.timeline(published.frames, published.predictions, labels=study.labels)
+    rows = films.timeline(published.frames, published.predictions, labels=study.labels)
     summary = films.summarise(published.frames, published.predictions, labels=study.labels)
     return {
-        "agreement": agreement.agreement(published.predictions, labels=study.labels, **chance),
-        "sampling": sampling.sensitivity(rows, labels=study.labels, **chance),
+        "agreement": criteria.agreement(published.predictions, labels=study.labels, **chance),
+        "sampling": films.sampling_sensitivity(rows, labels=study.labels, **chance),
         "shares": films.overall(summary, **chance),
-        "criteria": criteria.describe(
+        "criteria": criteria.describe_criteria(
             study,
             published.predictions,
             frames=published.frames,
@@ -48,7 +46,7 @@ def main(folder: Path) -> None:
     usual = load_study("real")
     study = usual.model_copy(update={"labels": schema.FIVE, "statistics": STATISTICS})
     TARGET.mkdir(parents=True, exist_ok=True)
-    for name, table in tables(read_published(folder), study).items():
+    for name, table in computed(read_published(folder), study).items():
         path = TARGET / f"{name}.csv"
         table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     about = record.provenance(study, inputs=[folder / name for name in FILES])

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from exe_core import ensemble, schema
+from exe_core import inference, tables
 
 LABELS = ["angry", "happy", "sad"]
-COLUMNS = schema.prob_columns(LABELS)
+COLUMNS = tables.prob_columns(LABELS)
 
 
 def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None):
@@ -23,7 +23,7 @@ def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None):
             "label": [LABELS[k % 3] for k in range(len(found))] if labels is None else labels,
         }
     )
-    return ensemble.with_probabilities(rows, found, labels=LABELS)
+    return inference.with_probabilities(rows, found, labels=LABELS)
 
 
 def world(n, *, shares, noise=1.0, seed=0, learnt=(1 / 3, 1 / 3, 1 / 3)):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from exe_core.schema import EMOTIONS
-from exe_core.world.backgrounds import sample_background
-from exe_core.world.face import sample_expression, sample_identity, sample_pose
-from exe_core.world.making import FACE_WIDTH
-from exe_core.world.render import camera, draw_person, sample_light
+from exe_core.tables import EMOTIONS
+from exe_world.backgrounds import sample_background
+from exe_world.face import sample_expression, sample_identity, sample_pose
+from exe_world.making import FACE_WIDTH
+from exe_world.render import camera, draw_person, sample_light
 
 DETAIL = ((1, 2.0), (2, 1.0), (4, 1.0), (8, 1.0))
 """Size (px) and strength (of 255) of the noise and texture that an enlarged scene is given."""

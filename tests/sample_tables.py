@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from exe_core import schema
-from exe_core.schema import FIVE, prob_columns
+from exe_core import tables as schema
+from exe_core.tables import FIVE, prob_columns
 
 RUNS = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2", "exe", "fer2013", "rafdb")
 GENRES = ("comedy", "crime", "drama", "family")

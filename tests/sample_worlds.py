@@ -1,6 +1,6 @@
 """Synthetic worlds that are made in a second or two."""
 
-from exe_core.config import parse_study
+from exe_core.study import parse_study
 
 
 def tiny_study(*, labels=("angry", "happy", "sad"), seed=42, pull=None, **world):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import films, resampling
-from exe_core.settings import Statistics
+from exe_core.study import Statistics
 
 
 def one_by_one(summary: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:

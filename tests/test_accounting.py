@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sample_pulls import SETS, make_pull
 from scipy.stats import binomtest
 
-from exe_core.pull.accounting import MAX_REASONS, novelty, whereabouts, wilson, yields
+from exe_core.curation import MAX_REASONS, novelty, whereabouts, wilson, yields
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 7), (1, 7), (7, 7), (33, 120)])

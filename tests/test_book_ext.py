@@ -16,9 +16,10 @@ import pytest
 import sample_tables
 from browser import PHONE, opened
 
-from exe_core import figures, record, schema
-from exe_core.config import ROOT, load_study
+from exe_core import figures, record
+from exe_core import tables as schema
 from exe_core.figures.style import COLOURS, THEMES
+from exe_core.study import ROOT, load_study
 
 PAGES = {
     "index": """\

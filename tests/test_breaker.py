@@ -7,10 +7,7 @@ import httpx
 import pytest
 from photo_server import Clock, Site, photo_bytes, status
 
-from exe_core.web.addresses import AddressPolicy
-from exe_core.web.breaker import Breaker
-from exe_core.web.fetching import Fetcher, SourceError
-from exe_core.web.redaction import Redaction
+from exe_core.fetching import AddressPolicy, Breaker, Fetcher, Redaction, SourceError
 
 
 class Moment:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from exe_core import claims, schema
+from exe_core import claims, tables
 from exe_core.claims import Estimate, Finding
-from exe_core.settings import Statistics
+from exe_core.study import Statistics
 
 
 def finding(low, high, *, p=0.001, claimed="above", reference=0.0, claim_id="c1", **options):
@@ -68,7 +68,7 @@ def test_all_that_is_tried_is_one_family_of_tests():
 
 def test_table_is_as_the_schema_says_and_keeps_the_reason():
     table = claims.judge([finding(0.1, 0.2), UNDECIDED], source="here", level=0.95)
-    schema.check(table, "claims")
+    tables.check(table, "claims")
     assert table["reason"][1] == "no data"
     assert np.isnan(table["estimate"][1])
 

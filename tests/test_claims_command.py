@@ -10,10 +10,8 @@ import pytest
 from published_files import write_files
 from typer.testing import CliRunner
 
-from exe_core import cli, schema
+from exe_core import cli, published, tables
 from exe_core.claims import VERDICTS, Estimate, Finding, verdict
-from exe_core.commands import claims_command
-from exe_core.findings import published, published_claims, published_runs
 
 HOUSE = ["claim_id", "text", "source", "statistic", "estimate", "low", "high"]
 HOUSE += ["p_value", "p_adjusted", "verdict"]
@@ -37,7 +35,7 @@ def made(tmp_path_factory):
 
 def test_what_is_frozen_is_what_the_code_gives(made):
     folder, to = made
-    answers = claims_command.answer(published.read_published(folder))
+    answers = cli.answer(published.read_published(folder))
     for name, table in (("claims", answers.claims), ("claims_parts", answers.parts)):
         written = pd.read_csv(to / "published" / f"{name}.csv")
         pd.testing.assert_frame_equal(
@@ -68,16 +66,16 @@ def test_missing_files_are_one_line(tmp_path):
 class TestFrozen:
     """The table that the paper shows."""
 
-    table = pd.read_csv(claims_command.FROZEN / "claims.csv")
+    table = pd.read_csv(cli.CLAIMS_DIR / "claims.csv")
 
     def test_has_the_eight_claims_in_order_and_the_columns_of_the_house(self):
         assert self.table["claim_id"].tolist() == [f"c{k}" for k in range(1, 9)]
         assert list(self.table.columns[:10]) == HOUSE
         assert {"reason", "level"} <= set(self.table)
-        schema.check(self.table, "claims")
+        tables.check(self.table, "claims")
 
     def test_is_the_one_that_the_book_reads(self):
-        folder = claims_command.FROZEN
+        folder = cli.CLAIMS_DIR
         assert (folder / "claims.csv").read_bytes() == (
             folder / "published" / "claims.csv"
         ).read_bytes()
@@ -108,26 +106,26 @@ class TestFrozen:
 
     def test_claims_six_and_seven_are_of_what_is_frozen_beside(self):
         table = self.table.set_index("claim_id")
-        metrics = schema.read(claims_command.METRICS, name="metrics")
+        metrics = tables.read(cli.METRICS, name="metrics")
         own = {
-            "c6": published_runs.smallest_gain(pd.read_csv(published_runs.TABLE), level=0.95),
-            "c7": published_claims.benchmark_and_film(metrics, level=0.95).found,
+            "c6": published.smallest_gain(pd.read_csv(published.TABLE), level=0.95),
+            "c7": published.benchmark_and_film(metrics, level=0.95).found,
         }
         for claim_id, found in own.items():
             row = table.loc[claim_id, ["estimate", "low", "high", "p_value"]].astype(float)
             assert row.tolist() == pytest.approx(list(found), rel=1e-4), "run exe claims again"
 
     def test_parts_belong_to_the_claims(self):
-        parts = pd.read_csv(claims_command.FROZEN / "published" / "claims_parts.csv")
+        parts = pd.read_csv(cli.CLAIMS_DIR / "published" / "claims_parts.csv")
         assert set(parts["family"]) <= set(self.table["claim_id"])
-        schema.check(parts, "claims")
+        tables.check(parts, "claims")
 
     def test_is_what_the_published_files_give(self):
         given = os.environ.get("EXE_DATA")
         if not given:
             pytest.skip("EXE_DATA names no folder of real data")
-        answers = claims_command.answer(published.read_published(Path(given) / "published"))
-        assert isinstance(answers, published_claims.Answers)
+        answers = cli.answer(published.read_published(Path(given) / "published"))
+        assert isinstance(answers, published.Answers)
         numbers = ["estimate", "low", "high", "p_value", "p_adjusted"]
         np.testing.assert_allclose(self.table[numbers], answers.claims[numbers], rtol=1e-5)
         assert self.table["verdict"].tolist() == answers.claims["verdict"].tolist()

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from exe_core import cli
-from exe_core.config import load_study
 from exe_core.record import write_json
+from exe_core.study import load_study
 
 runner = CliRunner()
 

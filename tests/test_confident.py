@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exe_core import confident
-from exe_core.settings import Train
+from exe_core import training
+from exe_core.study import Train
 from exe_core.training import TrainingError
 
 RECIPE = Train(
@@ -38,7 +38,7 @@ def test_wrong_labels_are_doubted_and_right_ones_are_not(tmp_path: Path) -> None
     wrong = np.random.default_rng(1).choice(180, 27, replace=False)
     given = truth.copy()
     given[wrong] = (given[wrong] + 1) % 3
-    doubts = confident.doubted(
+    doubts = training.doubted(
         images,
         given,
         np.arange(180) // 2,
@@ -58,7 +58,7 @@ def test_a_class_that_a_part_lacks_is_an_error(tmp_path: Path) -> None:
     labels[labels == 2] = 0
     labels[0] = 2
     with pytest.raises(TrainingError, match="no training face of neutral"):
-        confident.doubted(
+        training.doubted(
             images,
             labels,
             np.arange(30),

@@ -2,9 +2,8 @@
 
 import pytest
 
-from exe_core import config
-from exe_core.config import ConfigError, load_study, parse_study
-from exe_core.settings import Train
+from exe_core import study as study_module
+from exe_core.study import ConfigError, Train, load_study, parse_study, studies
 
 SETS = {"lab": {"kind": "fer2013", "path": "fer.csv"}}
 RUNS = {"lab": {"sets": ["lab"]}}
@@ -14,7 +13,7 @@ def settings(**changes):
     return {"name": "x", "kind": "world", "title": "X", "sets": SETS, "runs": RUNS} | changes
 
 
-@pytest.mark.parametrize("name", config.studies())
+@pytest.mark.parametrize("name", studies())
 def test_every_study_that_is_shipped_is_valid_and_holds_only_differences(name):
     study = load_study(name)
     assert study.name == name
@@ -104,7 +103,7 @@ def test_unknown_study_and_unknown_run():
 def test_a_file_that_is_no_settings(tmp_path, monkeypatch, text, fault):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "bad.yml").write_text(text)
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr(study_module, "ROOT", tmp_path)
     with pytest.raises(ConfigError, match=fault):
         load_study("bad")
 

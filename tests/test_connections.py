@@ -21,9 +21,8 @@ import pytest
 from looked_up import answers_of
 from photo_server import Site, photo_bytes
 
-from exe_core.web import connections
-from exe_core.web.addresses import AddressError, AddressPolicy
-from exe_core.web.connections import TimeLimit, open_client
+from exe_core import fetching
+from exe_core.fetching import AddressError, AddressPolicy, TimeLimit, open_client
 
 strict, lax = AddressPolicy(), AddressPolicy(allow_private=True)
 
@@ -44,7 +43,7 @@ def test_a_name_that_changes_its_address_leads_nowhere_else(
         connected.append(host)
         raise httpcore.ConnectError("not in a test")
 
-    monkeypatch.setattr("exe_core.web.connections.httpcore.SyncBackend.connect_tcp", connect)
+    monkeypatch.setattr("exe_core.fetching.httpcore.SyncBackend.connect_tcp", connect)
     asked = answers_of(monkeypatch, ["8.8.8.8"], ["127.0.0.1"])
     with open_client(strict, timeout_s=1, connections=1) as client:
         with pytest.raises(httpx.ConnectError):
@@ -223,7 +222,7 @@ def test_http2_is_spoken_and_the_name_is_what_the_certificate_must_be_of(
         with pytest.raises(httpx.ConnectError, match="SSL"):
             client.get(f"https://other.test:{http2}/1.jpg")
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
-    monkeypatch.setattr(connections, "_ssl_context", lambda: trusting)
+    monkeypatch.setattr(fetching, "_ssl_context", lambda: trusting)
     with open_client(lax, timeout_s=2, connections=1) as client:
         answered = client.get(url)
         assert answered.http_version == "HTTP/2"

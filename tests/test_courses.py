@@ -6,8 +6,8 @@ import pytest
 from sample_timelines import STEP_S, rows_of
 from scipy import stats
 
-from exe_core.footage import courses
-from exe_core.settings import Statistics
+from exe_core import films
+from exe_core.study import Statistics
 
 
 def film_of(happy, **columns):
@@ -18,7 +18,7 @@ def film_of(happy, **columns):
 
 
 def course(rows, *, smooth_s=12.0, n=199, seed=0, level=0.95):
-    found = courses.course(
+    found = films.course(
         rows, smooth_s=smooth_s, statistics=Statistics(level=level, n_bootstrap=n), seed=seed
     )
     return found.set_index(["measure", "label", "time_s"]).sort_index()
@@ -64,7 +64,7 @@ def test_a_film_without_faces_has_no_course():
 
 def test_a_film_of_one_frame():
     rows = film_of([0.8])
-    assert course(rows, smooth_s=courses.smoothing_s(rows))["value"].tolist()[0] == 0.8
+    assert course(rows, smooth_s=films.smoothing_s(rows))["value"].tolist()[0] == 0.8
 
 
 def test_several_runs_are_refused():
@@ -76,14 +76,14 @@ def test_several_runs_are_refused():
 def test_a_long_film_has_as_many_times_as_a_chart_can_show():
     rows = film_of(np.random.default_rng(0).uniform(size=3000))
     found = course(rows, smooth_s=60, n=50)
-    assert len(found) == courses.MAX_TIMES * 4
-    assert len(courses.cumulative(rows)) == courses.MAX_TIMES * 2
+    assert len(found) == films.MAX_TIMES * 4
+    assert len(films.cumulative(rows)) == films.MAX_TIMES * 2
 
 
 @pytest.mark.parametrize(("minutes", "width"), [(120, 60), (12, 60), (3, 15)])
 def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film(minutes, width):
     rows = pd.DataFrame({"time_s": [0.0, minutes * 60]})
-    assert courses.smoothing_s(rows) == pytest.approx(width)
+    assert films.smoothing_s(rows) == pytest.approx(width)
 
 
 def shots_of(rng, n):
@@ -117,7 +117,7 @@ def test_the_band_covers_and_one_of_frames_would_not():
 
 def test_faces_are_counted_as_the_published_timelines_do():
     rows = film_of([0.9, 0.45, np.nan, 0.2, 0.7])
-    found = courses.cumulative(rows, confident=0.6).set_index(["label", "time_s"])["n"]
+    found = films.cumulative(rows, confident=0.6).set_index(["label", "time_s"])["n"]
     assert found["happy"].tolist() == [1, 1, 1, 1, 2]
     assert found["sad"].tolist() == [0, 0, 0, 1, 1]
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from exe_core.pull.credits import CREDITS, MAX_ON_PAGE, credits_of, credits_page
+from exe_core.curation import CREDITS, MAX_ON_PAGE, credits_of, credits_page
 
 NASTY = '<script>alert("x")</script><img src=x onerror="alert(1)">'
 

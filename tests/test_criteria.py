@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from known_world import STUDY, make_tables
 
-from exe_core.findings import criteria, questions
+from exe_core import criteria, questions
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def tables():
 def test_skilled_models_look_more_structured_in_time(tables):
     known = questions.with_truth(tables["film_predictions"], tables["truth"])
     kept = {name: tables[name] for name in ("frames", "films", "events")}
-    measured = criteria.measure(STUDY, known, **kept).set_index("run_id")
+    measured = criteria.measure_criterion(STUDY, known, **kept).set_index("run_id")
     assert set(measured.index) == set(STUDY.runs)
     assert measured["temporal"].corr(measured["balanced_accuracy"], method="spearman") > 0.8
 
@@ -59,7 +59,7 @@ def test_criterion_alike_for_all_models_is_not_testable():
 
 def described(tables, **changes):
     kept = {name: tables[name] for name in ("frames", "films", "events")} | changes
-    return criteria.describe(STUDY, tables["film_predictions"], **kept)
+    return criteria.describe_criteria(STUDY, tables["film_predictions"], **kept)
 
 
 def test_each_run_has_each_criterion_with_its_interval(tables):

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exe_core.faces.cropping import Face, crop, side
-from exe_core.faces.images import read_image
+from exe_core.faces import Face, crop, read_image, side
 
 FRAME = np.random.default_rng(1).integers(0, 256, (64, 90, 3), dtype=np.uint8)
 SHAPES = st.tuples(st.integers(8, 120), st.integers(8, 120))

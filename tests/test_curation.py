@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_pulls import SETS, make_pull
 
-from exe_core.pull.curation import (
+from exe_core.curation import (
     TO_LABEL,
     UNCLEAR,
     LabellingError,
@@ -24,7 +24,7 @@ from exe_core.pull.curation import (
     spread,
     with_known,
 )
-from exe_core.schema import FIVE
+from exe_core.tables import FIVE
 
 NOISE = {"angry": 0.3, "mad": 0.5, "happy": 0.0, "smiling": 0.1}
 SIZES = {"angry": 400, "mad": 100, "happy": 300, "smiling": 40}

@@ -13,9 +13,8 @@ from data_server import DataServer, data_server
 from sample_sets import write_fer_csv
 from typer.testing import CliRunner
 
-from exe_core import cli
-from exe_core.sets import open_sets
-from exe_core.sets.holdings import HOLDINGS
+from exe_core import cli, open_data
+from exe_core.open_data import HOLDINGS
 
 runner = CliRunner()
 CLOSED = "http://127.0.0.1:9"
@@ -26,7 +25,7 @@ def nothing_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXE_DATA", "")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(open_sets, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(open_data, "CACHE", tmp_path / "cache")
 
 
 @pytest.fixture
@@ -95,11 +94,11 @@ def test_check_ends_with_status_1_if_something_is_not_as_published(tmp_path: Pat
 def test_a_real_study_without_data_takes_what_is_open_and_names_the_rest(
     site: DataServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_sets, "_GET", {"clip": open_sets._GET["clip"]})
+    monkeypatch.setattr(open_data, "_GET", {"clip": open_data._GET["clip"]})
     result = runner.invoke(cli.app, ["build", "real"])
     assert result.exit_code == 1
-    assert (open_sets.CACHE / "video" / "face_noface.mov").is_file()
-    assert f"fer2013: {open_sets.CACHE / 'fer2013.tar.xz'}" in result.output
+    assert (open_data.CACHE / "video" / "face_noface.mov").is_file()
+    assert f"fer2013: {open_data.CACHE / 'fer2013.tar.xz'}" in result.output
     assert "films:" not in result.output  # it is there now
 
 

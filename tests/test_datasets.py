@@ -21,14 +21,20 @@ from sample_sets import (
     write_listed,
 )
 
-from exe_core import datasets, schema
-from exe_core.config import ConfigError, Study, parse_study
-from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces
-from exe_core.detection import read_image
-from exe_core.schema import EMOTIONS, FIVE
-from exe_core.sets.grouping import perceptual_hash
-from exe_core.sets.splitting import split
-from exe_core.world.render import render_face
+from exe_core import datasets, tables
+from exe_core.datasets import (
+    DatasetError,
+    all_items,
+    faces_as_shipped,
+    items,
+    load_faces,
+    perceptual_hash,
+    split,
+)
+from exe_core.faces import read_image
+from exe_core.study import ConfigError, Study, parse_study
+from exe_core.tables import EMOTIONS, FIVE
+from exe_world.render import render_face
 
 Write = Callable[[Path], None]
 pytestmark = pytest.mark.usefixtures("folders")
@@ -154,14 +160,14 @@ def test_an_unknown_set_names_the_known_ones() -> None:
 
 def write_pull(study: Study, hits: list[tuple[str, ...]], hashes: dict[str, str | None]) -> None:
     table = pd.DataFrame(hits, columns=["photo_id", "label", "source", "design", "query"])
-    schema.write(table.assign(page=1, rank=1), study.table("hits"), name="hits")
-    photos = schema.empty("photos").reindex(range(len(hashes)))
+    tables.write(table.assign(page=1, rank=1), study.table("hits"), name="hits")
+    photos = tables.empty("photos").reindex(range(len(hashes)))
     photos["photo_id"], photos["phash"] = list(hashes), list(hashes.values())
     photos["source"] = photos["photo_id"].str.partition(":")[0]
     photos["status"] = ["failed" if value is None else "ok" for value in hashes.values()]
     photos["path"] = ["data/" + name.partition(":")[2] + ".jpg" for name in hashes]
-    schema.write(photos, study.table("photos"), name="photos")
-    schema.write(schema.empty("requests"), study.table("requests"), name="requests")
+    tables.write(photos, study.table("photos"), name="photos")
+    tables.write(tables.empty("requests"), study.table("requests"), name="requests")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ import numpy as np
 import psutil
 import pytest
 
-from exe_core import video
-from exe_core.detection import FaceFinder
-from exe_core.footage import decoder, screening
-from exe_core.footage.film_file import VideoError
-from exe_core.settings import Crop
+from exe_core import decoder, screening, video
+from exe_core.faces import FaceFinder
+from exe_core.study import Crop
+from exe_core.video import VideoError
 
 WEAK = """
 import os, signal, time

@@ -7,15 +7,15 @@ from film_samples import KINDS, make_film
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exe_core.footage import decoding_plan
-from exe_core.footage.film_file import opened
+from exe_core import video
+from exe_core.video import opened
 
 KIND = {kind.name: kind for kind in KINDS}
 
 
 def index_of(path):
     with opened(path) as (container, stream):
-        return decoding_plan.read_index(container, stream)
+        return video.read_index(container, stream)
 
 
 def flags(n):
@@ -38,16 +38,14 @@ def indices(draw):
         spared += [False, *draw(flags(length - 1))]
         shown += draw(flags(length))
     shown[0] = True
-    return decoding_plan.Index(
-        np.array(pts), np.array(shown), np.array(starts), np.array(spared, bool)
-    )
+    return video.Index(np.array(pts), np.array(shown), np.array(starts), np.array(spared, bool))
 
 
 @given(indices(), st.data())
 def test_a_plan_feeds_what_the_wanted_frames_need_and_nothing_else(index, data):
     n = len(index.order)
     frames = np.array(sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1))))
-    plan = decoding_plan.plan(index, frames)
+    plan = video.plan_decoding(index, frames)
     targets, needed = index.order[frames], set()
     for target in targets:
         earlier = np.flatnonzero(index.starts[: target + 1])
@@ -60,7 +58,7 @@ def test_a_plan_feeds_what_the_wanted_frames_need_and_nothing_else(index, data):
 def test_the_decoder_starts_anew_at_starts_only_and_is_emptied_at_the_end(index, data):
     n = len(index.order)
     frames = np.array(sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1))))
-    plan = decoding_plan.plan(index, frames)
+    plan = video.plan_decoding(index, frames)
     fed, flushed = np.flatnonzero(plan.feed), np.flatnonzero(plan.flush)
     assert flushed[-1] == fed[-1]
     after = [fed[fed > place][0] for place in flushed[:-1]]
@@ -69,14 +67,14 @@ def test_the_decoder_starts_anew_at_starts_only_and_is_emptied_at_the_end(index,
 
 
 def test_every_frame_wanted_is_every_packet_fed():
-    index = decoding_plan.Index(
+    index = video.Index(
         np.array([0, 3, 1, 2, 4, 5]),
         np.ones(6, bool),
         np.array([1, 0, 0, 0, 1, 0], bool),
         np.array([0, 0, 1, 1, 0, 0], bool),
     )
     assert index.order.tolist() == [0, 2, 3, 1, 4, 5]
-    assert decoding_plan.plan(index, np.arange(6)).feed.all()
+    assert video.plan_decoding(index, np.arange(6)).feed.all()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_pictures_hidden_by_an_edit_list_are_no_frames(tmp_path):
 )
 def test_no_plan_where_the_headers_do_not_tell(tmp_path, name, reason):
     path = make_film(tmp_path / name, KIND[name], n=30)
-    with pytest.raises(decoding_plan.NoPlanError, match=reason):
+    with pytest.raises(video.NoPlanError, match=reason):
         index_of(path)
 
 
@@ -140,7 +138,7 @@ def test_a_picture_whose_parts_do_not_add_up_is_a_fault(tmp_path):
 
 @given(indices(), st.integers(1, 4))
 def test_decoders_get_whole_stretches_and_about_as_much_each(index, n):
-    plan = decoding_plan.plan(index, np.arange(0, len(index.order), 2))
+    plan = video.plan_decoding(index, np.arange(0, len(index.order), 2))
     whose = plan.dealt(n)
     shares = [plan.only(whose == k) for k in range(1 + whose.max())]
     assert len(shares) == min(n, plan.flush.sum())

@@ -12,12 +12,9 @@ import pytest
 from PIL import Image
 from sample_scenes import enlarged, scene
 
-from exe_core.config import ROOT
-from exe_core.detection import EYES, FaceFinder, find_faces, read_image
-from exe_core.faces.cropping import Face, crop
-from exe_core.faces.images import read_reduced
-from exe_core.settings import Crop
-from exe_core.world.render import render_face
+from exe_core.faces import EYES, Face, FaceFinder, crop, find_faces, read_image, read_reduced
+from exe_core.study import ROOT, Crop
+from exe_world.render import render_face
 
 
 def saved(image: Image.Image, path: Path, **options: object) -> Path:

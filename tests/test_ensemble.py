@@ -6,46 +6,52 @@ import pytest
 from sample_answers import COLUMNS, LABELS, predictions
 from scipy.special import softmax
 
-from exe_core import ensemble
-from exe_core.ensemble import EnsembleError
+from exe_core import inference
+from exe_core.inference import EnsembleError
 
 
 class TestMean:
     def test_of_equal_models_is_the_model(self):
         one = predictions()
-        found = ensemble.mean([one, one.assign(run_id="b"), one.assign(run_id="c")], run_id="exe")
+        found = inference.mean_of_runs(
+            [one, one.assign(run_id="b"), one.assign(run_id="c")], run_id="exe"
+        )
         pd.testing.assert_frame_equal(found.drop(columns="run_id"), one.drop(columns="run_id"))
         assert set(found["run_id"]) == {"exe"}
 
     def test_is_the_mean(self):
         one, two = predictions(seed=1), predictions(seed=2, run="b")
-        found = ensemble.mean([one, two], run_id="exe")
+        found = inference.mean_of_runs([one, two], run_id="exe")
         assert found[COLUMNS].to_numpy() == pytest.approx((one[COLUMNS] + two[COLUMNS]) / 2)
         expected = [LABELS[k] for k in found[COLUMNS].to_numpy().argmax(axis=1)]
         assert found["predicted"].tolist() == expected
 
     def test_does_not_depend_on_the_order_of_rows(self):
         one, two = predictions(seed=1), predictions(seed=2, run="b")
-        expected = ensemble.mean([one, two], run_id="exe")
+        expected = inference.mean_of_runs([one, two], run_id="exe")
         shuffled = two.sample(frac=1, random_state=0).reset_index(drop=True)
-        assert ensemble.mean([one, shuffled], run_id="exe").equals(expected)
+        assert inference.mean_of_runs([one, shuffled], run_id="exe").equals(expected)
 
     def test_keeps_null_labels(self):
         one = predictions(labels=[None] * 12)
-        assert ensemble.mean([one, one.assign(run_id="b")], run_id="exe")["label"].isna().all()
+        assert (
+            inference.mean_of_runs([one, one.assign(run_id="b")], run_id="exe")["label"]
+            .isna()
+            .all()
+        )
 
     def test_of_nothing_is_refused(self):
         with pytest.raises(EnsembleError, match="at least one run"):
-            ensemble.mean([], run_id="exe")
+            inference.mean_of_runs([], run_id="exe")
 
     def test_other_items_are_named(self):
         with pytest.raises(EnsembleError, match=r"b and a are of different items \(1 .* s/s:11"):
-            ensemble.mean([predictions(), predictions(run="b")[:-1]], run_id="exe")
+            inference.mean_of_runs([predictions(), predictions(run="b")[:-1]], run_id="exe")
 
     def test_other_labels_are_named(self):
         two = predictions(run="b").rename(columns={"prob_sad": "prob_surprise"})
         with pytest.raises(EnsembleError, match=r"b and a answer different labels.*surprise"):
-            ensemble.mean([predictions(), two], run_id="exe")
+            inference.mean_of_runs([predictions(), two], run_id="exe")
 
     @pytest.mark.parametrize(
         ("column", "value"), [("split", "val"), ("group_id", "x"), ("label", "sad")]
@@ -54,7 +60,7 @@ class TestMean:
         two = predictions(run="b")
         two.loc[0, column] = value
         with pytest.raises(EnsembleError, match=f"disagree in the column '{column}'"):
-            ensemble.mean([predictions(), two], run_id="exe")
+            inference.mean_of_runs([predictions(), two], run_id="exe")
 
 
 def two_runs(n=600, *, seed=0, sharp=(1.0, 3.0)):
@@ -76,7 +82,7 @@ def accuracy(table):
     return (test["predicted"] == test["label"]).mean()
 
 
-@pytest.mark.parametrize("combine", [ensemble.weighted, ensemble.stack])
+@pytest.mark.parametrize("combine", [inference.weighted_mean, inference.stack])
 class TestLearntOnVal:
     def test_the_labels_of_test_faces_change_nothing(self, combine):
         tables = two_runs()
@@ -103,7 +109,9 @@ class TestLearntOnVal:
 
     def test_is_no_worse_than_the_mean_of_a_good_and_a_bad_run(self, combine):
         tables = two_runs(6000)
-        assert accuracy(combine(tables, run_id="e")) > accuracy(ensemble.mean(tables, run_id="e"))
+        assert accuracy(combine(tables, run_id="e")) > accuracy(
+            inference.mean_of_runs(tables, run_id="e")
+        )
 
     def test_keeps_items_and_names_itself(self, combine):
         tables = two_runs()
@@ -126,33 +134,33 @@ class TestLearntOnVal:
 class TestWeighted:
     def test_of_equal_runs_is_the_run(self):
         one = two_runs()[0]
-        found = ensemble.weighted([one, one.assign(run_id="b")], run_id="e")
+        found = inference.weighted_mean([one, one.assign(run_id="b")], run_id="e")
         assert found[COLUMNS].to_numpy() == pytest.approx(one[COLUMNS].to_numpy())
 
     def test_leaves_a_run_that_guesses_nearly_alone(self):
         honest = two_runs(6000)[0]
         guesses = two_runs(6000, sharp=(1, 50))[1]
-        found = ensemble.weighted([honest, guesses.assign(label=honest["label"])], run_id="e")
+        found = inference.weighted_mean([honest, guesses.assign(label=honest["label"])], run_id="e")
         assert np.abs(found[COLUMNS] - honest[COLUMNS]).to_numpy().max() < 0.1
 
 
 class TestStack:
     def test_refuses_rows_of_another_split(self):
         with pytest.raises(EnsembleError, match="on rows of split 'val' only, not of test"):
-            ensemble.fit_stack(two_runs())
+            inference.fit_stack(two_runs())
 
     def test_is_fitted_on_as_many_features_as_runs_have_probabilities(self):
         val = [table[table["split"] == "val"] for table in two_runs()]
-        assert ensemble.fit_stack(val).n_features_in_ == 6
+        assert inference.fit_stack(val).n_features_in_ == 6
 
     def test_mends_a_run_whose_answers_are_swapped(self):
         one, two = two_runs(3000)
         renamed = dict(zip(COLUMNS, [*COLUMNS[1:], COLUMNS[0]], strict=True))
-        swapped = ensemble.with_probabilities(
+        swapped = inference.with_probabilities(
             one, one[COLUMNS].rename(columns=renamed)[COLUMNS].to_numpy(), labels=LABELS
         )
         assert accuracy(swapped) < 0.4 < accuracy(one)
-        mended = ensemble.stack([swapped, two], run_id="e")
+        mended = inference.stack([swapped, two], run_id="e")
         assert accuracy(mended) > accuracy(one) - 0.05
 
     def test_a_label_without_a_val_face_is_named(self):
@@ -160,7 +168,7 @@ class TestStack:
         sad = (tables[0]["label"] == "sad") & (tables[0]["split"] == "val")
         kept = [table[~sad] for table in tables]
         with pytest.raises(EnsembleError, match="no val face shows sad"):
-            ensemble.stack(kept, run_id="e")
+            inference.stack(kept, run_id="e")
 
     def test_unlabelled_val_faces_do_not_count(self):
         tables = two_runs()
@@ -171,6 +179,6 @@ class TestStack:
         ]
         for table in unknown:
             table.loc[[k for k in range(90) if k % 3 == 0], "label"] = None
-        expected = ensemble.stack(dropped, run_id="e").set_index("item_id")
-        found = ensemble.stack(unknown, run_id="e").set_index("item_id").loc[expected.index]
+        expected = inference.stack(dropped, run_id="e").set_index("item_id")
+        found = inference.stack(unknown, run_id="e").set_index("item_id").loc[expected.index]
         assert found[COLUMNS].to_numpy() == pytest.approx(expected[COLUMNS].to_numpy(), abs=1e-6)

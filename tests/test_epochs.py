@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from exe_core import models
-from exe_core.learning.epochs import Part, Run, TrainingError, freeze
-from exe_core.settings import Train
+from exe_core.study import Train
+from exe_core.training import Part, Run, TrainingError, freeze
 
 
 def recipe(**changes):
@@ -101,7 +101,7 @@ class TestKeeping:
 
         monkeypatch.setattr(Run, "_evaluate", pretend)
         monkeypatch.setattr(
-            "exe_core.learning.epochs._agreement",
+            "exe_core.training._agreement",
             lambda *_: {"accuracy": 1.0, "macro_f1": seen.get("f1", 0)},
         )
         weights = {}

@@ -2,8 +2,7 @@
 
 import pytest
 
-from exe_core import config
-from exe_core.config import ConfigError, load_study, parse_study
+from exe_core.study import READY, ROOT, ConfigError, load_study, parse_study
 
 SETS = {
     "lab": {"kind": "fer2013", "path": "fer", "crop": "as shipped"},
@@ -65,7 +64,7 @@ class TestVariants:
 
 class TestGuests:
     def test_a_ready_model_lies_among_the_models_of_the_project(self):
-        assert study(guests={"best": "fer7"}).model("best") == config.READY / "fer7"
+        assert study(guests={"best": "fer7"}).model("best") == READY / "fer7"
 
     def test_a_run_of_another_study_lies_with_its_results(self):
         found = study(guests={"rafdb": "demo/rafdb"}).model("rafdb")
@@ -74,7 +73,7 @@ class TestGuests:
     def test_a_folder_is_a_folder(self, tmp_path):
         there = study(guests={"mine": str(tmp_path), "near": "./models/mine"})
         assert there.model("mine") == tmp_path.resolve()
-        assert there.model("near") == config.ROOT / "models" / "mine"
+        assert there.model("near") == ROOT / "models" / "mine"
 
     def test_what_is_not_there_is_named_with_what_to_run(self, monkeypatch, tmp_path):
         monkeypatch.setenv("EXE_HOME", str(tmp_path))

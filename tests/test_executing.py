@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from exe_core.commands.executing import StageError, execute, is_held, running_page
+from exe_core.stages import StageError, execute, is_held, running_page
 
 EXECUTE = (
     "import sys; from pathlib import Path; from exe_core.commands.executing import execute;"

@@ -12,7 +12,7 @@ from torch import nn
 from exe_core import explain, models
 from exe_core.explain import ExplainError
 from exe_core.models import Classifier, Preprocessing
-from exe_core.settings import Statistics
+from exe_core.study import Statistics
 
 LABELS = ("angry", "happy", "sad")
 

@@ -17,13 +17,18 @@ from published_files import FILMS, write_files
 from test_book_ext import build, lay_out, page, text_of
 
 from exe_core import films as film_measures
-from exe_core.config import ROOT, load_study
 from exe_core.figures import explorer
-from exe_core.findings import selections
-from exe_core.findings.published import read_published
-from exe_core.footage import courses
-from exe_core.footage.timelines import timeline
-from exe_core.schema import FIVE, empty, prob_columns
+from exe_core.films import course as film_course
+from exe_core.films import (
+    cumulative,
+    selection_differences,
+    selection_shares,
+    smoothing_s,
+    timeline,
+)
+from exe_core.published import read_published
+from exe_core.study import ROOT, load_study
+from exe_core.tables import FIVE, empty, prob_columns
 
 RUNS = ("exe", "fer2013", "rafdb")
 N_FRAMES, EVERY = 30, 100
@@ -92,10 +97,10 @@ def study(home):
 def tables(tmp_path_factory, study):
     made = make_tables(tmp_path_factory.mktemp("faces"))
     chance = {"statistics": study.statistics, "seed": study.seed}
-    made["shares"] = selections.shares(made["summary"], made["films"], **chance)
-    made["differences"] = selections.differences(made["summary"], made["films"], **chance)
+    made["shares"] = selection_shares(made["summary"], made["films"], **chance)
+    made["differences"] = selection_differences(made["summary"], made["films"], **chance)
     by_film = made["rows"].groupby("film_id")
-    made["smoothing_s"] = {name: courses.smoothing_s(own) for name, own in by_film}
+    made["smoothing_s"] = {name: smoothing_s(own) for name, own in by_film}
     return made
 
 
@@ -316,7 +321,7 @@ def test_thresholds_and_smoothing_are_as_pandas_computes_them(tab, tables, study
     for threshold, width in ((0.0, 0.0), (0.0, 13.0), (0.6, 13.0), (0.8, 4.0)):
         options = {"threshold": threshold, "width": width}
         sure = sure_rows(rows, threshold)
-        expected = courses.course(
+        expected = film_course(
             sure, smooth_s=width or 1e-6, statistics=study.statistics, seed=study.seed
         )
         for measure in ("probability", "share"):
@@ -325,7 +330,7 @@ def test_thresholds_and_smoothing_are_as_pandas_computes_them(tab, tables, study
             course = np.array(got["course"], dtype=float)
             assert np.allclose(course, values, atol=2e-4, equal_nan=True)
         counts = asked(tab, "film-01", "exe", measure="count", **options)
-        so_far = courses.cumulative(rows, confident=threshold)
+        so_far = cumulative(rows, confident=threshold)
         assert (np.array(counts["course"]) == table_of(so_far, "n")).all()
         assert counts["n"] == sure["predicted"].notna().sum()
         own = sure["predicted"].value_counts(normalize=True).reindex(FIVE, fill_value=0)
@@ -504,11 +509,11 @@ def published(study, tmp_path):
         "rows": rows,
         "faces": empty("faces"),
         "summary": film_measures.coverage(summary),
-        "shares": selections.shares(summary, listed, **chance),
-        "differences": selections.differences(summary, listed, **chance),
+        "shares": selection_shares(summary, listed, **chance),
+        "differences": selection_differences(summary, listed, **chance),
         "truth": empty("truth"),
         "events": empty("events"),
-        "smoothing_s": {name: courses.smoothing_s(own) for name, own in rows.groupby("film_id")},
+        "smoothing_s": {name: smoothing_s(own) for name, own in rows.groupby("film_id")},
         "name": "explorer-published",
     }
 

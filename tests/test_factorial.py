@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from exe_core import calibration, metrics, schema
-from exe_core.config import parse_study
-from exe_core.findings import factorial
-from exe_core.findings.factorial import CELLS, FACTORS, TOGETHER
-from exe_core.settings import Statistics
+from exe_core import calibration, comparisons, metrics
+from exe_core import tables as schema
+from exe_core.comparisons import CELLS, FACTORS, TOGETHER
+from exe_core.study import Statistics, parse_study
 
 LABELS = ("happy", "sad", "neutral")
 OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=200), "seed": 0}
@@ -56,7 +55,7 @@ def cells(gains, *, both=0.0, n=600, groups=40, replicates=3, seed=0):
 
 
 def effects(table, *, metric="accuracy", over="groups", **options):
-    found = factorial.estimate(table, **OPTIONS | options)
+    found = comparisons.factorial_effects(table, **OPTIONS | options)
     kept = (found["metric"] == metric) & (found["over"] == over) & (found["kind"] == "effect")
     return found[kept].set_index("term")
 
@@ -97,8 +96,8 @@ def test_intervals_of_no_effect_hold_0_about_as_often_as_they_say():
 
 def test_cells_are_the_mean_of_their_replicates_and_effects_are_their_differences():
     table = cells({"crop": 0.1, "colour": 0.2, "calibration": -0.1})
-    found = factorial.estimate(table, **OPTIONS).query("over == 'groups'")
-    for metric in factorial.MEASURES:
+    found = comparisons.factorial_effects(table, **OPTIONS).query("over == 'groups'")
+    for metric in comparisons.MEASURES:
         of_metric = found[found["metric"] == metric].set_index("term")["value"]
         for cell in CELLS:
             rows = table[(table[list(FACTORS)] == list(cell)).all(axis=1)]
@@ -125,7 +124,9 @@ def test_a_fault_that_changes_no_answer_has_an_effect_of_exactly_0():
 
 def test_other_faces_of_the_same_few_persons_move_the_score_less_than_other_persons():
     table = cells(NOTHING, n=400, groups=5, replicates=1)
-    found = factorial.estimate(table, **OPTIONS).query("metric == 'accuracy' and kind == 'cell'")
+    found = comparisons.factorial_effects(table, **OPTIONS).query(
+        "metric == 'accuracy' and kind == 'cell'"
+    )
     width = (found["high"] - found["low"]).groupby(found["over"]).mean()
     assert width["faces"] < width["groups"]
 
@@ -133,21 +134,21 @@ def test_other_faces_of_the_same_few_persons_move_the_score_less_than_other_pers
 def test_a_person_with_one_face_takes_no_interval_away_but_many_of_them_do():
     table = cells(NOTHING, n=120, groups=4)
     table.loc[table["item_id"] == "face:0007", "group_id"] = "p-alone"
-    assert factorial.estimate(table, **OPTIONS)["low"].notna().all()
-    found = factorial.estimate(cells(NOTHING, n=60, groups=60), **OPTIONS)
+    assert comparisons.factorial_effects(table, **OPTIONS)["low"].notna().all()
+    found = comparisons.factorial_effects(cells(NOTHING, n=60, groups=60), **OPTIONS)
     assert found.query("over == 'faces'")["low"].isna().all()
     assert found.query("over == 'groups'")["low"].notna().all()
 
 
 def test_a_cell_that_lacks_a_face_is_refused():
     with pytest.raises(ValueError, match="does not hold the items of the first cell"):
-        factorial.estimate(cells(NOTHING).iloc[:-1], **OPTIONS)
+        comparisons.factorial_effects(cells(NOTHING).iloc[:-1], **OPTIONS)
 
 
 def test_each_set_is_estimated_alone():
     few = cells(NOTHING, n=120).assign(set_name="press")
-    found = factorial.estimate(pd.concat([cells(NOTHING), few]), **OPTIONS)
-    alone = factorial.estimate(few, **OPTIONS)
+    found = comparisons.factorial_effects(pd.concat([cells(NOTHING), few]), **OPTIONS)
+    alone = comparisons.factorial_effects(few, **OPTIONS)
     pd.testing.assert_frame_equal(found[found["set_name"] == "press"].reset_index(drop=True), alone)
 
 
@@ -199,7 +200,7 @@ def test_every_run_fills_its_cells_and_rare_labels_are_left_out():
             for split, rate in (("val", 0.8), ("test", 0.6))
         ]
     )
-    found = factorial.cells(study, shown, known=known)
+    found = comparisons.factorial_cells(study, shown, known=known)
     corrected = found.query("calibration == 'corrected' and crop == 'detector' and replicate == 0")
     validation = known.query("run_id == 'cropped-1' and split == 'val'")
     rows = shown["as learned"].query("run_id == 'cropped-1'")
@@ -217,9 +218,9 @@ def test_every_run_fills_its_cells_and_rare_labels_are_left_out():
         expected = table[(table["run_id"] == "cropped-2") & table["label"].isin(["happy", "sad"])]
         of_colour = raw[raw["colour"] == colour]
         assert of_colour["prob_sad"].tolist() == expected["prob_sad"].tolist()
-    estimated = factorial.estimate(found, **OPTIONS)
+    estimated = comparisons.factorial_effects(found, **OPTIONS)
     assert (estimated["n_seeds"] == 2).all()
-    home = factorial.at_home(study, known, found, **OPTIONS).set_index("metric")
+    home = comparisons.at_home(study, known, found, **OPTIONS).set_index("metric")
     plain = known.query("set_name == 'plain' and split == 'test' and label != 'neutral'")
     right = (plain["predicted"] == plain["label"]).mean()
     assert home.loc["accuracy", "value"] == pytest.approx(right)
@@ -229,4 +230,4 @@ def test_every_run_fills_its_cells_and_rare_labels_are_left_out():
 def test_a_study_without_a_factorial_has_no_cells():
     plain = parse_study({key: part for key, part in STUDY.items() if key != "factorial"})
     with pytest.raises(ValueError, match="study x has no `factorial`"):
-        factorial.cells(plain, {}, known=pd.DataFrame())
+        comparisons.factorial_cells(plain, {}, known=pd.DataFrame())

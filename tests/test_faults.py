@@ -25,11 +25,10 @@ import pytest
 from fault_trials import FOUND, STORAGE_FAULT, Trial, make_study, small_disk
 from photo_server import KEYS, Always, Answer, Site, redirect, status
 
-from exe_core.config import ROOT
+from exe_core.fetching import SourceError, StorageError
+from exe_core.pull import pull
 from exe_core.record import provenance, write_json
-from exe_core.sources import pull
-from exe_core.web.fetching import SourceError
-from exe_core.web.storage import StorageError
+from exe_core.study import ROOT
 
 Meeting = Callable[[Trial], AbstractContextManager[None]]
 """Has the pull of a trial meet a fault, and ends it; on leaving, what it needed is cleared away."""

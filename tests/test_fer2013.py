@@ -21,9 +21,9 @@ from sample_sets import (
     write_fer_tree,
 )
 
-from exe_core.config import ROOT
+from exe_core import readers
 from exe_core.datasets import DatasetError, all_items, faces_as_shipped, items, load_faces
-from exe_core.sets import fer2013
+from exe_core.study import ROOT
 
 Write = Callable[[Path], None]
 pytestmark = pytest.mark.usefixtures("folders")
@@ -78,7 +78,7 @@ def test_an_interrupted_unpacking_is_not_taken_for_whole(
 ) -> None:
     write_fer_csv(folders / "fer2013.csv")
     study = fer_study("fer2013.csv")
-    real, calls = fer2013._fer_pixels, []
+    real, calls = readers._fer_pixels, []
 
     def stopped(text: str, where: str) -> np.ndarray:
         calls.append(where)
@@ -86,7 +86,7 @@ def test_an_interrupted_unpacking_is_not_taken_for_whole(
             raise KeyboardInterrupt
         return real(text, where)
 
-    monkeypatch.setattr(fer2013, "_fer_pixels", stopped)
+    monkeypatch.setattr(readers, "_fer_pixels", stopped)
     with pytest.raises(KeyboardInterrupt):
         items(study, "fer")
     assert len(items(study, "fer")) == 10

@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_sets import write_ferplus
 
-from exe_core.schema import EMOTIONS
-from exe_core.sets.fer2013 import read_fer2013
-from exe_core.sets.ferplus import (
+from exe_core.readers import (
     VOTES,
-    agreement,
+    DatasetError,
     join_votes,
     majority,
+    read_fer2013,
     read_votes,
     soft_labels,
     vote_entropy,
+    voter_agreement,
 )
-from exe_core.sets.readers import DatasetError
+from exe_core.tables import EMOTIONS
 
 
 def made_items(n: int = 300) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def test_the_published_file_joins_line_by_line_and_its_names_do_not(tmp_path: Pa
     assert votes["image"][298] == 293  # and some of them are not counted
     joined = join_votes(items, votes)
     assert joined["item_id"].tolist() == items["item_id"].tolist()
-    assert agreement(joined) == 1
+    assert voter_agreement(joined) == 1
     with pytest.raises(DatasetError, match=r"joined by image agrees with 0\.\d\d .*chance"):
         join_votes(items, votes, by="image")
 
@@ -58,7 +58,7 @@ def test_a_table_with_image_numbers_joins_the_numbers_of_a_folder(tmp_path: Path
     assert votes["line"].isna().all()
     joined = join_votes(folder, votes)
     assert len(joined) == 280
-    assert agreement(joined) == 1
+    assert voter_agreement(joined) == 1
 
 
 def test_votes_that_are_all_tied_join_nothing(tmp_path: Path) -> None:
@@ -161,6 +161,6 @@ def test_the_real_votes_agree_with_the_real_labels(tmp_path: Path) -> None:
     votes = read_votes(given / "ferplus.csv")
     joined = join_votes(items, votes)
     assert len(joined) > 0.99 * len(items)
-    assert agreement(joined) > 0.64
+    assert voter_agreement(joined) > 0.64
     with pytest.raises(DatasetError, match=r"agrees with 0\.1[78]"):
         join_votes(items, votes.assign(image=votes["image"] + 1))

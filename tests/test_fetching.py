@@ -21,13 +21,19 @@ from hypothesis import strategies as st
 from photo_server import Clock, Site, cut, hang_up, photo_bytes, redirect, status
 from PIL import Image
 
-from exe_core.faces.images import ImageError
-from exe_core.web import fetching
-from exe_core.web.addresses import AddressPolicy
-from exe_core.web.connections import open_client
-from exe_core.web.fetching import Fetcher, PassingError, QuotaError, SourceError, wait_asked
-from exe_core.web.redaction import Redaction
-from exe_core.web.storage import StorageError
+from exe_core import fetching
+from exe_core.faces import ImageError
+from exe_core.fetching import (
+    AddressPolicy,
+    Fetcher,
+    PassingError,
+    QuotaError,
+    Redaction,
+    SourceError,
+    StorageError,
+    open_client,
+    wait_asked,
+)
 
 SECRET = "my+key/1"
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import sample_tables as tables
+from exe_core.figures.resizing import PX_PER_MM, fit, overlapping, texts
 from PIL import Image
 from typer.testing import CliRunner
 
 from exe_core import figures
 from exe_core.cli import app
-from exe_core.config import load_study
 from exe_core.figures.bundle import FigureError
-from exe_core.figures.resizing import PX_PER_MM, fit, overlapping, texts
+from exe_core.study import load_study
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ import vl_convert
 from PIL import Image
 
 from exe_core import figures
-from exe_core.config import load_study
 from exe_core.figures.bundle import VEGA_LITE
 from exe_core.figures.style import STYLE, THEMES, VERDICTS, drawable
-from exe_core.schema import EMOTIONS, FIVE
+from exe_core.study import load_study
+from exe_core.tables import EMOTIONS, FIVE
 
 CHARTS = {
     "shares": lambda: figures.emotion_shares(tables.film_summary(), films=tables.films()),

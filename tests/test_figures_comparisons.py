@@ -8,8 +8,8 @@ import sample_tables as tables
 import vl_convert
 
 from exe_core import figures
+from exe_core.comparisons import CELLS, FACTORS
 from exe_core.figures.bundle import VEGA_LITE
-from exe_core.findings.factorial import CELLS, FACTORS
 
 EFFECTS = ("crop", "colour", "calibration", "crop x colour", "all three")
 

@@ -8,11 +8,11 @@ import pytest
 import sample_tables as tables
 import vl_convert
 
-from exe_core import figures, schema
+from exe_core import figures
 from exe_core.figures.bundle import VEGA_LITE
+from exe_core.figures.films import MAX_POINTS
 from exe_core.figures.style import STYLE
-from exe_core.figures.timelines import MAX_POINTS
-from exe_core.schema import FIVE
+from exe_core.tables import FIVE
 
 RUNS = ("exe", "fer2013", "rafdb")
 
@@ -168,7 +168,7 @@ def test_the_null_is_drawn_beside_each_criterion_that_has_one():
     [
         (lambda: figures.timeline(tables.events()), "no column measure"),
         (lambda: figures.timeline(pd.concat([tables.film_course()] * 2)), "its times hold repeats"),
-        (lambda: figures.sampling_chart(schema.empty("sampling")), "no rows to draw"),
+        (lambda: figures.sampling_chart(tables.empty("sampling")), "no rows to draw"),
         (
             lambda: figures.visibility_chart(visibility().assign(measure="recall")),
             "measures recall: only confidence, accuracy",

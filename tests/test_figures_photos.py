@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 from sample_pulls import SETS, make_pull
 
-from exe_core import figures
+from exe_core import curation, figures
 from exe_core.figures.style import COLOURS
-from exe_core.pull import accounting, curation
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +23,9 @@ def tables() -> dict[str, pd.DataFrame]:
     noise = curation.with_known(noise, faces=faces, truth=truth)
     photos = (made["hits"], made["photos"], made["images"])
     return {
-        "yields": accounting.yields(*photos, by=["source", "label", "query"]),
-        "novelty": accounting.novelty(made["requests"], made["hits"], by=["label"]),
-        "steps": accounting.whereabouts(SETS, **made),
+        "yields": curation.yields(*photos, by=["source", "label", "query"]),
+        "novelty": curation.novelty(made["requests"], made["hits"], by=["label"]),
+        "steps": curation.whereabouts(SETS, **made),
         "noise": noise[noise["by"] == "query"],
     }
 

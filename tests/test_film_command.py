@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from exe_core import models
 from exe_core.cli import app
-from exe_core.world.render import render_face
+from exe_world.render import render_face
 
 runner = CliRunner()
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from film_samples import RATE, Kind, make_film
 
-from exe_core.footage import film_file
+from exe_core import video
 
 N, WIDTH, HEIGHT = 50, 64, 48
 PLAIN = Kind("plain.mp4")
 
 
 def test_probe_tells_what_the_file_says(tmp_path):
-    info = film_file.probe(make_film(tmp_path / "film.mp4", PLAIN, n=N))
+    info = video.probe(make_film(tmp_path / "film.mp4", PLAIN, n=N))
     assert (info.codec, info.width_px, info.height_px, info.n_frames) == ("h264", WIDTH, HEIGHT, N)
     assert info.fps == RATE
     assert info.duration_s == pytest.approx(N / 24, abs=0.01)
@@ -21,9 +21,9 @@ def test_probe_tells_what_the_file_says(tmp_path):
 
 def test_probe_gives_the_size_of_the_upright_picture(tmp_path):
     path = make_film(tmp_path / "film.mov", Kind("film.mov", matrix=(0, 1, -1, 0)))
-    info = film_file.probe(path)
+    info = video.probe(path)
     with av.open(str(path)) as film:
-        upright = film_file.upright(next(film.decode(video=0)))
+        upright = video.upright(next(film.decode(video=0)))
     assert (info.height_px, info.width_px) == upright.shape[:2] == (WIDTH, HEIGHT)
 
 
@@ -45,15 +45,15 @@ def picture(suffix):
 def test_what_is_no_film_is_refused_at_once(tmp_path, name, content, reason):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(film_file.VideoError, match=f"{name}.*{reason}"):
-        film_file.probe(path)
+    with pytest.raises(video.VideoError, match=f"{name}.*{reason}"):
+        video.probe(path)
 
 
 def test_film_cut_off_before_its_index_is_refused(tmp_path):
     path = make_film(tmp_path / "film.mp4", PLAIN, n=N)
     path.write_bytes(path.read_bytes()[:-1500])
-    with pytest.raises(film_file.VideoError, match="index"):
-        film_file.probe(path)
+    with pytest.raises(video.VideoError, match="index"):
+        video.probe(path)
 
 
 def test_sound_alone_is_refused(tmp_path):
@@ -66,14 +66,14 @@ def test_sound_alone_is_refused(tmp_path):
         sound.sample_rate = 44100
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
-    with pytest.raises(film_file.VideoError, match=r"no moving picture.*audio"):
-        film_file.probe(path)
+    with pytest.raises(video.VideoError, match=r"no moving picture.*audio"):
+        video.probe(path)
 
 
 def test_missing_file_and_folder_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "absent.mp4"):
-        with pytest.raises(film_file.VideoError, match=f"no film at {path}"):
-            film_file.probe(path)
+        with pytest.raises(video.VideoError, match=f"no film at {path}"):
+            video.probe(path)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_the_display_matrix_says_which_way_is_up(tmp_path, matrix, turned):
     path = make_film(tmp_path / "film.mov", Kind("film.mov", matrix=matrix), n=2)
     with av.open(str(path)) as film:
         frame = next(film.decode(video=0))
-        assert (film_file.upright(frame) == turned(frame.to_ndarray(format="rgb24"))).all()
+        assert (video.upright(frame) == turned(frame.to_ndarray(format="rgb24"))).all()

@@ -6,7 +6,7 @@ import pytest
 from browser import opened
 from PIL import Image
 
-from exe_core.commands import film_page
+from exe_core import film_report
 
 TITLE = '<img src=x onerror=alert(1)> & "Sons"'
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="9"/></svg>'
@@ -58,12 +58,12 @@ def content(tmp_path):
 def made(content, **changes):
     parts = content | changes
     place = [parts.pop(name) for name in ("film", "rows", "faces")]
-    return film_page.page(*place, **parts, origin=ORIGIN)
+    return film_report.render_page(*place, **parts, origin=ORIGIN)
 
 
 def test_the_page_opens_offline_and_shows_the_title_as_text(chromium, content, tmp_path):
-    film_page.write(made(content), tmp_path, origin=ORIGIN)
-    with opened(chromium, tmp_path / film_page.PAGE) as (page, faults):
+    film_report.write_page(made(content), tmp_path, origin=ORIGIN)
+    with opened(chromium, tmp_path / film_report.PAGE) as (page, faults):
         assert page.title() == TITLE
         assert page.locator("h1").inner_text() == TITLE
         assert page.locator("h1 *").count() == page.locator("script").count() == 0
@@ -80,8 +80,8 @@ def test_the_page_opens_offline_and_shows_the_title_as_text(chromium, content, t
 def test_a_script_in_a_figure_does_not_run(chromium, content, tmp_path):
     script = SVG.replace("<rect", "<script>document.title = 'run'</script><rect")
     svgs = {"timeline": script, "shares": SVG}
-    film_page.write(made(content, svgs=svgs), tmp_path, origin=ORIGIN)
-    with opened(chromium, tmp_path / film_page.PAGE) as (page, _):
+    film_report.write_page(made(content, svgs=svgs), tmp_path, origin=ORIGIN)
+    with opened(chromium, tmp_path / film_report.PAGE) as (page, _):
         assert page.title() == TITLE
 
 
@@ -109,9 +109,9 @@ def test_a_film_without_faces(content):
 
 
 def test_a_page_is_known_by_what_it_was_made_of(tmp_path):
-    assert not film_page.is_of(tmp_path, ORIGIN)
-    film_page.write("page", tmp_path, origin=ORIGIN)
-    assert film_page.is_of(tmp_path, ORIGIN | {"commit": "2"})
-    assert not film_page.is_of(tmp_path, ORIGIN | {"models": {"fer7": "def"}})
-    (tmp_path / film_page.ORIGIN).write_text("{")
-    assert not film_page.is_of(tmp_path, ORIGIN)
+    assert not film_report.page_is_of(tmp_path, ORIGIN)
+    film_report.write_page("page", tmp_path, origin=ORIGIN)
+    assert film_report.page_is_of(tmp_path, ORIGIN | {"commit": "2"})
+    assert not film_report.page_is_of(tmp_path, ORIGIN | {"models": {"fer7": "def"}})
+    (tmp_path / film_report.ORIGIN).write_text("{")
+    assert not film_report.page_is_of(tmp_path, ORIGIN)

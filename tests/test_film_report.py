@@ -6,12 +6,12 @@ import pytest
 import torch
 from film_samples import write_film
 
-from exe_core import models, schema
-from exe_core.commands import film_report
-from exe_core.detection import FaceFinder
-from exe_core.footage.screening import Step, find_films
-from exe_core.settings import Crop
-from exe_core.world.render import render_face
+from exe_core import film_report, models
+from exe_core import tables as schema
+from exe_core.faces import FaceFinder
+from exe_core.screening import Step, find_films
+from exe_core.study import Crop
+from exe_world.render import render_face
 
 LABELS = ("happy", "sad", "neutral")
 

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from shares_one_by_one import one_by_one
 
-from exe_core import films, resampling, schema
-from exe_core.settings import Statistics
+from exe_core import films, resampling, tables
+from exe_core.study import Statistics
 
 LABELS = ("angry", "happy", "sad")
 
@@ -26,7 +26,7 @@ def frames_of(film_id, n_frames, with_face):
 def faces_of(film_id, answers, *, run_id="run"):
     """Predict `answers`, {position of the frame: label}, with probability .8 each."""
     guess = np.array([[label == answer for label in LABELS] for answer in answers.values()])
-    table = pd.DataFrame(0.1 + 0.7 * guess.reshape(-1, 3), columns=schema.prob_columns(LABELS))
+    table = pd.DataFrame(0.1 + 0.7 * guess.reshape(-1, 3), columns=tables.prob_columns(LABELS))
     return table.assign(
         item_id=[f"{film_id}:{position * 100:06d}" for position in answers],
         set_name="films",
@@ -282,7 +282,7 @@ def test_tables_are_summarised_as_what_they_hold(tmp_path, two_films):
     frames, faces = two_films
     runs = [faces, faces.assign(run_id="other", predicted="angry")]
     for table in runs:
-        schema.write(table, tmp_path / f"{table['run_id'].iloc[0]}.parquet", name="predictions")
+        tables.write(table, tmp_path / f"{table['run_id'].iloc[0]}.parquet", name="predictions")
     found = films.summarise_tables(frames, sorted(tmp_path.iterdir()), labels=LABELS)
     pd.testing.assert_frame_equal(found, films.summarise(frames, pd.concat(runs), labels=LABELS))
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from fuzz_trials import KINDS
 
-from exe_core.config import ROOT, load_study
 from exe_core.record import provenance, write_json
+from exe_core.study import ROOT, load_study
 
 FEW = 12
 TABLE = ROOT / "data" / "frozen" / "fuzz"

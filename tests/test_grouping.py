@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
-from exe_core.sets.grouping import MAX_CROP, is_hash, joined, near_duplicates, perceptual_hash
+from exe_core.datasets import MAX_CROP, is_hash, joined, near_duplicates, perceptual_hash
 
 N_SCENES = 24
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import ImageOps
 from sample_sets import picture, save, write_fer_csv, write_fer_tree, write_ferplus, write_listed
 
-from exe_core.config import ROOT
-from exe_core.schema import EMOTIONS
-from exe_core.sets import fer2013, rafdb
-from exe_core.sets.holdings import HOLDINGS, find
-from exe_core.sets.readers import DatasetError
+from exe_core import readers
+from exe_core.open_data import HOLDINGS, find
+from exe_core.readers import DatasetError
+from exe_core.study import ROOT
+from exe_core.tables import EMOTIONS
 
 
 def found(name: str, path: Path) -> dict[str, tuple[str, str, bool]]:
@@ -34,7 +34,7 @@ def test_every_set_says_what_it_is_and_where_it_is_from() -> None:
 
 
 def test_the_published_numbers_are_those_of_the_literature() -> None:
-    totals = {side: sum(numbers) for side, numbers in fer2013.PUBLISHED.items()}
+    totals = {side: sum(numbers) for side, numbers in readers.FER2013_COUNTS.items()}
     assert totals == {"train": 28_709, "public": 3_589, "private": 3_589}
 
 
@@ -59,7 +59,7 @@ def test_fer2013_is_counted_by_part_and_label(
     assert said["digest of fer2013.csv"][2] is False
     assert said["pixels and names"] == ["original", "original", True]
     counts = {"train": (1,) * 7, "public": (1, 1, *[0] * 5), "private": (0, 0, 1, *[0] * 4)}
-    monkeypatch.setattr(fer2013, "PUBLISHED", counts)
+    monkeypatch.setattr(readers, "PUBLISHED", counts)
     assert all(
         good
         for what, (*_, good) in found("fer2013", tmp_path / "fer2013.csv").items()
@@ -89,7 +89,7 @@ def test_rafdb_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     said = found("rafdb", tmp_path)
     assert said["train, all"] == ["12,271", "1", False]
     assert said["test, all"] == ["3,068", "1", False]
-    monkeypatch.setattr(rafdb, "PUBLISHED", {"train": {"happy": 1}, "test": {"neutral": 1}})
+    monkeypatch.setattr(readers, "PUBLISHED", {"train": {"happy": 1}, "test": {"neutral": 1}})
     assert all(good for *_, good in found("rafdb", tmp_path).values())
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exe_core.faces.images import ImageError, read_image, read_reduced
+from exe_core.faces import ImageError, read_image, read_reduced
 
 RED, GREEN, BLUE, GRAY = (250, 10, 10), (10, 250, 10), (10, 10, 250), (120, 120, 120)
 
@@ -114,9 +114,9 @@ def test_images_that_can_hold_no_face_are_refused(
         read_image(tmp_path / "absent.png")
     with pytest.raises(ImageError, match="no known range"):
         read_image(saved(Image.new("F", (20, 20)), tmp_path / "float.tiff"))
-    monkeypatch.setattr("exe_core.faces.images.MAX_PIXELS", 2400)
+    monkeypatch.setattr("exe_core.faces.MAX_PIXELS", 2400)
     assert read_image(saved(quadrants(), tmp_path / "fits.png")).shape == (40, 60, 3)
-    monkeypatch.setattr("exe_core.faces.images.MAX_PIXELS", 2399)
+    monkeypatch.setattr("exe_core.faces.MAX_PIXELS", 2399)
     with pytest.raises(ImageError, match="too large: 60 x 40 px"):
         read_image(saved(quadrants(), tmp_path / "large.png"))
 

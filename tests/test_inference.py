@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from exe_core import datasets, inference, models, schema
+from exe_core import datasets, inference, models, tables
 from exe_core.inference import (
     InferenceError,
     hastened,
@@ -164,7 +164,7 @@ def stored(tmp_path):
             | {"label": [*LABELS, None, "fear"][item], "group_id": f"g{item}", "split_given": None}
             | {"is_primary": k == 0, "path": str(path), **box}
         )
-    faces = schema.check(pd.DataFrame(rows), "faces")
+    faces = tables.check(pd.DataFrame(rows), "faces")
     return faces, faces[["face_id", "set_name", "group_id"]].assign(split="test")
 
 
@@ -172,21 +172,21 @@ class TestPredictFaces:
     def test_gives_one_row_an_item_with_what_is_known_of_it(self, stored):
         faces, splits = stored
         found = predict_faces(classifier(), faces, run_id="r", splits=splits)
-        assert schema.check(found, "predictions").equals(found)
+        assert tables.check(found, "predictions").equals(found)
         assert found["item_id"].tolist() == [f"s:{k}" for k in range(5)]
         assert found["group_id"].tolist() == [f"g{k}" for k in range(5)]
         assert set(found["run_id"]) == {"r"}
         assert set(found["split"]) == {"test"}
         assert found["label"].tolist()[:3] == list(LABELS)
         assert pd.isna(found["label"].iloc[3])
-        assert schema.labels_of(found) == list(LABELS)
+        assert tables.labels_of(found) == list(LABELS)
 
     def test_probabilities_are_those_of_the_loaded_primary_faces(self, stored):
         faces, splits = stored
         found = predict_faces(classifier(), faces, run_id="r", splits=splits)
         loaded = datasets.load_faces(faces[faces["is_primary"]], size=32)
         expected = predict(classifier(), loaded)
-        columns = schema.prob_columns(LABELS)
+        columns = tables.prob_columns(LABELS)
         assert np.array_equal(found[columns].to_numpy(), expected)
         assert found["predicted"].tolist() == [LABELS[k] for k in expected.argmax(axis=1)]
 
@@ -213,7 +213,7 @@ class TestPredictImages:
         faces = [images(1, size=80)[0], images(1, size=20)[0][:15], images(1)[0]]
         table = predict_images(model, faces)
         assert list(table) == ["predicted", "prob_angry", "prob_happy", "prob_sad"]
-        probs = table[schema.prob_columns(LABELS)].to_numpy()
+        probs = table[tables.prob_columns(LABELS)].to_numpy()
         assert np.array_equal(probs, predict(model, faces))
         assert list(table["predicted"]) == [LABELS[k] for k in probs.argmax(axis=1)]
 

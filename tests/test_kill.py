@@ -24,9 +24,8 @@ from kill_trials import MACHINE, Build, differences, met
 from typer.testing import CliRunner
 
 from exe_core import cli
-from exe_core.config import ROOT, load_study
-from exe_core.record import digest, provenance, write_json
-from exe_core.writing import replacing
+from exe_core.record import digest, provenance, replacing, write_json
+from exe_core.study import ROOT, load_study
 
 TABLE = ROOT / "data" / "frozen" / "kills"
 BUILDS, KILLS_A_BUILD, MACHINE_TRIES = 5, 10, 1

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from sample_sets import picture, save
 
-from exe_core.config import ROOT
-from exe_core.sets.fer2013 import read_fer2013
-from exe_core.sets.leakage import audit, count, near_pairs, twins
+from exe_core.datasets import audit_copies, count_copies, near_pairs, twins
+from exe_core.readers import read_fer2013
+from exe_core.study import ROOT
 
 
 def face(seed: int) -> Image.Image:
@@ -44,7 +44,7 @@ def test_every_copy_is_a_pair_with_each_earlier_one(tmp_path: Path) -> None:
         ("fer", "public", "happy", face(1)),
         ("lab", None, "happy", face(3)),
     ]
-    pairs = audit(listed(tmp_path, rows), progress=False)
+    pairs = audit_copies(listed(tmp_path, rows), progress=False)
     found = pairs[["item_id", "other_item_id", "kind", "correlation"]].to_numpy().tolist()
     assert sorted(found) == [
         ["fer:1", "fer:0", "identical", 1.0],
@@ -64,7 +64,7 @@ def test_counts_say_how_many_images_the_other_part_has_too(tmp_path: Path) -> No
         ("lab", None, "fear", face(3)),
     ]
     items = listed(tmp_path, rows)
-    counts = count(audit(items, progress=False), items)
+    counts = count_copies(audit_copies(items, progress=False), items)
     table = {
         (row.split, row.other_set_name, row.other_split): (
             row.n,
@@ -96,7 +96,7 @@ def test_counts_say_how_many_images_the_other_part_has_too(tmp_path: Path) -> No
 def test_a_changed_copy_is_near_or_the_same_and_others_are_neither(tmp_path: Path, change) -> None:
     rows = [("fer", "train", "happy", face(seed)) for seed in range(30)]
     rows.append(("fer", "public", "happy", change(face(7))))
-    pairs = audit(listed(tmp_path, rows), progress=False)
+    pairs = audit_copies(listed(tmp_path, rows), progress=False)
     assert pairs[["item_id", "other_item_id"]].to_numpy().tolist() == [["fer:30", "fer:7"]]
     assert pairs["correlation"][0] > 0.98
 
@@ -105,7 +105,9 @@ def test_an_identical_copy_is_not_counted_as_near_too(tmp_path: Path) -> None:
     darker = ImageEnhance.Brightness(face(1)).enhance(0.9)
     rows = [("fer", side, "sad", image) for side, image in (("train", face(1)), ("train", darker))]
     items = listed(tmp_path, [*rows, ("fer", "public", "sad", face(1))])
-    counts = count(audit(items, progress=False), items).set_index(["split", "other_split"])
+    counts = count_copies(audit_copies(items, progress=False), items).set_index(
+        ["split", "other_split"]
+    )
     assert counts.loc[("public", "train"), ["n_identical", "n_near"]].tolist() == [1, 0]
     assert counts.loc[("train", "public"), ["n_identical", "n_near"]].tolist() == [1, 1]
 
@@ -114,7 +116,7 @@ def test_twins_are_named_whichever_stands_first(tmp_path: Path) -> None:
     darker = ImageEnhance.Brightness(face(2)).enhance(0.9)
     sides = [("public", face(1)), ("train", face(1)), ("train", face(2)), ("public", darker)]
     items = listed(tmp_path, [("fer", side, "sad", image) for side, image in sides])
-    pairs = audit(items, progress=False)
+    pairs = audit_copies(items, progress=False)
     assert twins(pairs, of="public", among="train") == {"fer:0", "fer:3"}
     assert twins(pairs, of="public", among="train", near=False) == {"fer:0"}
     assert twins(pairs, of="train", among="train") == set()
@@ -125,11 +127,11 @@ def test_flat_and_unreadable_images_and_empty_sets_are_borne(tmp_path: Path, cap
     items = listed(tmp_path, [("a", None, "sad", black), ("a", None, "sad", white)])
     (ROOT / items["path"][0]).with_name("2.png").write_bytes(b"words")
     broken = items.iloc[:1].assign(item_id="a:2", path=os.path.relpath(tmp_path / "2.png", ROOT))
-    assert audit(pd.concat([items, broken]), progress=False).empty
+    assert audit_copies(pd.concat([items, broken]), progress=False).empty
     assert "1 of 3 images can't be read" in caplog.text
-    nothing = audit(items.iloc[:0], progress=False)
+    nothing = audit_copies(items.iloc[:0], progress=False)
     assert nothing.empty
-    assert count(nothing, items.iloc[:0]).empty
+    assert count_copies(nothing, items.iloc[:0]).empty
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=20), st.integers(0, 64))
@@ -147,9 +149,9 @@ def test_near_pairs_are_all_pairs_within_the_distance(hashes: list[int], bits: i
 def test_the_items_are_left_as_they_are(tmp_path: Path) -> None:
     items = listed(tmp_path, [("a", "train", "sad", face(1)), ("a", None, "sad", face(1))])
     before = items.copy()
-    count(audit(items, progress=False), items)
+    count_copies(audit_copies(items, progress=False), items)
     pd.testing.assert_frame_equal(items, before)
-    assert np.isfinite(audit(items, progress=False)["correlation"]).all()
+    assert np.isfinite(audit_copies(items, progress=False)["correlation"]).all()
 
 
 @pytest.mark.slow
@@ -159,8 +161,8 @@ def test_the_duplicates_of_the_real_fer2013(tmp_path: Path) -> None:
         pytest.skip("EXE_DATA names no folder with fer2013.tar.xz")
     table = read_fer2013(source, unpacked=tmp_path / "fer2013")
     items = table.assign(item_id=table["name"], set_name="fer2013")
-    pairs = audit(items, progress=False)
-    counts = count(pairs, items).set_index(["split", "other_split"])
+    pairs = audit_copies(items, progress=False)
+    counts = count_copies(pairs, items).set_index(["split", "other_split"])
     share = counts.loc[("public", "train"), "share_identical"]
     assert share == pytest.approx(0.076, abs=0.004)  # of all of PublicTest, by the literature
     assert counts.loc[("train", "train"), "n_identical"] == pytest.approx(1224, abs=20)

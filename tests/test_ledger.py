@@ -11,10 +11,9 @@ import pandas as pd
 import pytest
 from sample_sets import make_study
 
-from exe_core import ledger as module
-from exe_core import schema
-from exe_core.config import Study
-from exe_core.ledger import Ledger, Page
+from exe_core import pull, tables
+from exe_core.pull import Ledger, Page
+from exe_core.study import Study
 
 PAGE = Page("pexels", "v1", "sad face", 1)
 OTHER = Page("pexels", "v1", "happy face", 1)
@@ -39,7 +38,7 @@ def hit(number: int, page: Page = PAGE) -> dict[str, object]:
 def photo(study: Study, number: int, **more: object) -> dict[str, object]:
     path = study.raw / f"{number}.jpg"
     path.touch()
-    names = dict.fromkeys(schema.TABLES["photos"].columns)
+    names = dict.fromkeys(tables.TABLES["photos"].columns)
     row = {"photo_id": f"pexels:{number}", "source": "pexels", "status": "ok", "phash": "ff"}
     return {**names, **row, "path": str(path), "retrieved_at": datetime.now(UTC), **more}
 
@@ -58,8 +57,8 @@ def fill(ledger: Ledger, study: Study) -> None:
     ledger.add_request(request())
 
 
-def tables(study: Study) -> dict[str, pd.DataFrame]:
-    return {name: schema.read(study.table(name), name=name) for name in TABLES}
+def saved(study: Study) -> dict[str, pd.DataFrame]:
+    return {name: tables.read(study.table(name), name=name) for name in TABLES}
 
 
 def assert_full(ledger: Ledger) -> None:
@@ -89,7 +88,7 @@ def test_a_killed_one_is_read_back_from_its_journal(study: Study, journal: Path)
     assert_full(again := Ledger(study))
     again.close()
     assert journal.read_bytes() == b""
-    assert [len(table) for table in tables(study).values()] == [2, 2, 2]
+    assert [len(table) for table in saved(study).values()] == [2, 2, 2]
 
 
 def test_a_journal_cut_at_any_byte_loses_what_was_cut_and_nothing_else(
@@ -118,16 +117,16 @@ def test_tables_and_the_journal_that_led_to_them_are_not_added_up(
     ledger.close()
     journal.write_bytes(lines)
     Ledger(study).close()
-    assert [len(table) for table in tables(study).values()] == [2, 2, 2]
+    assert [len(table) for table in saved(study).values()] == [2, 2, 2]
 
 
 def test_tables_are_written_from_time_to_time(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(pull, "SAVE_EVERY_S", 0.0)
     ledger = Ledger(study)
     ledger.add_hits([hit(1)])
-    assert tables(study)["hits"].photo_id.tolist() == ["pexels:1"]
+    assert saved(study)["hits"].photo_id.tolist() == ["pexels:1"]
 
 
 def test_rows_are_in_one_order_whenever_they_came(study: Study) -> None:
@@ -137,13 +136,13 @@ def test_rows_are_in_one_order_whenever_they_came(study: Study) -> None:
     for number in (2, 10, 1):
         ledger.add_photo(photo(study, number))
     ledger.close()
-    assert tables(study)["hits"].photo_id.tolist() == ["pexels:2", "pexels:1", "pexels:3"]
-    assert tables(study)["photos"].photo_id.tolist() == ["pexels:1", "pexels:10", "pexels:2"]
+    assert saved(study)["hits"].photo_id.tolist() == ["pexels:2", "pexels:1", "pexels:3"]
+    assert saved(study)["photos"].photo_id.tolist() == ["pexels:1", "pexels:10", "pexels:2"]
 
 
 def test_an_empty_ledger_writes_empty_tables(study: Study) -> None:
     Ledger(study).close()
-    assert all(table.empty for table in tables(study).values())
+    assert all(table.empty for table in saved(study).values())
 
 
 def test_tables_of_an_older_version_are_read(study: Study) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exe_core.sets.legend import film_stills, press_photos, read_legend
-from exe_core.sets.readers import DatasetError
+from exe_core.open_data import film_stills, press_photos, read_legend
+from exe_core.readers import DatasetError
 
 LEGEND = """user.id,image,emotion
 628,facial-expressions_2868588k.jpg,angry

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from exe_core.learning.losses import loss_of
+from exe_core.training import loss_of
 
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.double)
 CLASSES = torch.tensor([0, 1, 2, 3, 0, 0])

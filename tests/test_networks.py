@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from exe_core.backbones import networks
+from exe_core import networks
 
 FER = {
     "resnet18_small": networks.resnet18_small,

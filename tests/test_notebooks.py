@@ -6,7 +6,7 @@ import nbformat
 import papermill
 import pytest
 
-from exe_core.config import ROOT, load_study
+from exe_core.study import ROOT, load_study
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 

@@ -15,11 +15,10 @@ import pytest
 from data_server import DataServer, data_server
 from sample_sets import picture, write_ferplus
 
-from exe_core.schema import EMOTIONS
-from exe_core.sets import holdings, legend, open_sets
-from exe_core.sets.holdings import HOLDINGS, check_files
-from exe_core.sets.open_sets import OpenSetError, get, open_sets_at
-from exe_core.sets.readers import DatasetError, read_folder
+from exe_core import open_data
+from exe_core.open_data import HOLDINGS, OpenSetError, check_files, get_open_set, open_sets_at
+from exe_core.readers import DatasetError, read_folder
+from exe_core.tables import EMOTIONS
 
 RUNS = {name: f"the predictions of {name}".encode() * 500 for name in ("ExE", "FER", "RAFDB")}
 FILMS = b"[]"
@@ -39,7 +38,7 @@ def jpeg(seed: int) -> bytes:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[DataServer]:
     monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(open_sets, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(open_data, "CACHE", tmp_path / "cache")
     with data_server() as server:
         monkeypatch.setenv("EXE_DATA_URL", server.address)
         yield server
@@ -66,12 +65,12 @@ def published(site: DataServer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_set_is_fetched_once_at_its_pinned_commit(
     site: DataServer, published: list[str], tmp_path: Path
 ) -> None:
-    get("published")
+    get_open_set("published")
     folder = tmp_path / "cache" / "published"
     assert (folder / "ExE.parquet").read_bytes() == RUNS["ExE"]
     assert {path.name for path in folder.iterdir()} == set(HOLDINGS["published"].digests)
     assert "2cf7449b55fdd8b8796e517996c3f2b3102c8162" in published[0]
-    get("published")
+    get_open_set("published")
     assert site.asked == dict.fromkeys(published, 1)
 
 
@@ -80,7 +79,7 @@ def test_a_fault_that_passes_is_survived(
     site: DataServer, published: list[str], tmp_path: Path, fault: list
 ) -> None:
     site.faults[published[1]] = fault
-    get("published", tmp_path / "other")
+    get_open_set("published", tmp_path / "other")
     assert (tmp_path / "other" / "published" / "FER.parquet").read_bytes() == RUNS["FER"]
 
 
@@ -94,7 +93,7 @@ def test_after_a_lasting_fault_the_next_try_goes_on(
     with pytest.raises(
         OpenSetError, match=f"FER.parquet can't be fetched from 127.*{reason}"
     ) as told:
-        get("published", tmp_path)
+        get_open_set("published", tmp_path)
     assert "\n" not in str(told.value)
     folder = tmp_path / "published"
     assert not (folder / "FER.parquet").exists()
@@ -102,7 +101,7 @@ def test_after_a_lasting_fault_the_next_try_goes_on(
     here = {path.name for path in folder.iterdir()}
     site.faults.clear()
     before = site.asked.copy()
-    get("published", tmp_path)
+    get_open_set("published", tmp_path)
     again = {path for path in published if site.asked[path] > before[path]}
     assert len(again) == 4 - len(here)
 
@@ -114,7 +113,7 @@ def test_another_file_than_the_published_one_is_refused(
     with pytest.raises(
         OpenSetError, match=r"ExE\.parquet is not the published file: .*expected"
     ) as told:
-        get("published", tmp_path)
+        get_open_set("published", tmp_path)
     assert digest(RUNS["ExE"]).removeprefix("sha256:") in str(told.value)
     assert "\n" not in str(told.value)
     assert not (tmp_path / "published" / "ExE.parquet").exists()
@@ -123,9 +122,9 @@ def test_another_file_than_the_published_one_is_refused(
 def test_a_file_that_was_spoiled_here_is_fetched_again_and_no_other(
     site: DataServer, published: list[str], tmp_path: Path
 ) -> None:
-    get("published", tmp_path)
+    get_open_set("published", tmp_path)
     (tmp_path / "published" / "ExE.parquet").write_bytes(b"spoiled")
-    assert all(finding.good for finding in get("published", tmp_path))
+    assert all(finding.good for finding in get_open_set("published", tmp_path))
     assert (tmp_path / "published" / "ExE.parquet").read_bytes() == RUNS["ExE"]
     assert site.asked == dict.fromkeys(published, 1) | {published[0]: 2}
 
@@ -135,36 +134,36 @@ def test_a_file_that_the_repository_lacks_is_named(
 ) -> None:
     del site.files[published[3]]
     with pytest.raises(OpenSetError, match=r"has no notebooks/movie_list\.json"):
-        get("published", tmp_path, retries=0)
+        get_open_set("published", tmp_path, retries=0)
 
 
 def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
     with pytest.raises(
         OpenSetError, match=r"no answer .ConnectionError.; what is here is kept"
     ) as told:
-        get("published", tmp_path, base="http://127.0.0.1:9", retries=0)
+        get_open_set("published", tmp_path, base="http://127.0.0.1:9", retries=0)
     assert "\n" not in str(told.value)
 
 
 def test_a_folder_that_can_not_be_written_is_told(published: list[str], tmp_path: Path) -> None:
     (tmp_path / "published").write_text("a file in the way")
     with pytest.raises(OpenSetError, match="published can't be kept in"):
-        get("published", tmp_path)
+        get_open_set("published", tmp_path)
 
 
 @pytest.mark.parametrize(("name", "where"), [("fer2013", "kaggle"), ("rafdb", "whdeng")])
 def test_a_set_that_is_not_open_says_where_to_ask(name: str, where: str) -> None:
     with pytest.raises(OpenSetError, match=f"not open .*: ask at .*{where}"):
-        get(name)
+        get_open_set(name)
     with pytest.raises(DatasetError, match="no set 'fer'; there are fer2013, ferplus"):
-        get("fer")
+        get_open_set("fer")
 
 
 def test_ferplus_is_counted_as_its_digest_is_not_known(site: DataServer, tmp_path: Path) -> None:
     items = pd.DataFrame({"label": ["happy", "sad"], "split_given": ["train", "public"]})
     path = write_ferplus(tmp_path / "made.csv", items)
     site.put(str(HOLDINGS["ferplus"].repository), "fer2013new.csv", path.read_bytes())
-    found = {finding.what: finding for finding in get("ferplus", tmp_path)}
+    found = {finding.what: finding for finding in get_open_set("ferplus", tmp_path)}
     assert found["train, rows"][1:] == ("28,709", "1", False)
     assert found["rows of ten votes"].good
 
@@ -173,13 +172,13 @@ def test_ferplus_is_counted_as_its_digest_is_not_known(site: DataServer, tmp_pat
 def faces(site: DataServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """The repository of faces: two stills, and eight press photos of each label."""
     wanted = dict.fromkeys(EMOTIONS, 2)
-    monkeypatch.setattr(legend, "PRESS_PHOTOS", wanted)
+    monkeypatch.setattr(open_data, "PRESS_PHOTOS", wanted)
     press = {f"{label.title()}_Lee_{k:04d}.jpg": label for label in EMOTIONS for k in range(8)}
     lines = [f"a,{image},{label}" for image, label in (PEOPLE | press).items()]
     text = "\n".join(["user.id,image,emotion", *lines]).encode()
     at = known(monkeypatch, "faces", {"legend.csv": digest(text)})
     labels = "file,emotion,person\nfilm_0001.jpg,neutral,p01\nfilm_0002.jpg,disgust,p02\n"
-    for module in (holdings, open_sets):
+    for module in (open_data, open_data):
         monkeypatch.setattr(module, "FILM_LABELS", digest(labels.encode()))
     site.put(at, "data/legend.csv", text)
     for seed, image in enumerate(PEOPLE | press):
@@ -188,7 +187,7 @@ def faces(site: DataServer, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_faces_become_the_folders_that_studies_read(faces: str, tmp_path: Path) -> None:
-    get("faces", tmp_path)
+    get_open_set("faces", tmp_path)
     stills, photos = read_folder(tmp_path / "film_faces"), read_folder(tmp_path / "photos")
     assert stills["label"].tolist() == ["neutral", "disgust"]
     assert photos["label"].value_counts().to_dict() == dict.fromkeys(EMOTIONS, 2)
@@ -202,7 +201,7 @@ def test_press_photos_that_are_listed_but_not_there_are_replaced(
     gone = [path for path in site.files if "Happy_Lee" in path][:6]
     for path in gone:
         del site.files[path]
-    get("faces", tmp_path, retries=0)
+    get_open_set("faces", tmp_path, retries=0)
     photos = read_folder(tmp_path / "photos")
     assert (photos["label"] == "happy").sum() == 2
     assert not {Path(path).name for path in gone} & set(photos["name"])
@@ -214,22 +213,22 @@ def test_a_still_that_is_not_there_or_no_image_is_told(
     still = f"/{faces}/images/Dwarakish_1.jpg"
     content = site.files.pop(still)
     with pytest.raises(OpenSetError, match=r"lacks 1 film stills, such as film_0002\.jpg"):
-        get("faces", tmp_path, retries=0)
+        get_open_set("faces", tmp_path, retries=0)
     site.files[still] = b"<html>"
     with pytest.raises(OpenSetError, match=r"images/Dwarakish_1\.jpg of .* came as no image"):
-        get("faces", tmp_path)
+        get_open_set("faces", tmp_path)
     assert HOLDINGS["faces"].place(tmp_path) is None
     site.files[still] = content
-    get("faces", tmp_path)
+    get_open_set("faces", tmp_path)
     assert len(read_folder(tmp_path / "film_faces")) == 2
 
 
 def test_a_legend_of_other_stills_is_refused(
     faces: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(open_sets, "FILM_LABELS", digest(b"others"))
+    monkeypatch.setattr(open_data, "FILM_LABELS", digest(b"others"))
     with pytest.raises(OpenSetError, match="does not give the 471 film stills"):
-        get("faces", tmp_path)
+        get_open_set("faces", tmp_path)
 
 
 def test_open_sets_are_found_by_the_paths_that_a_study_reads() -> None:

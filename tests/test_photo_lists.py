@@ -10,12 +10,11 @@ import pytest
 from photo_server import Clock, Site, photo_bytes, status
 from sample_sets import picture, save
 
-from exe_core import schema
-from exe_core.config import Study, parse_study
+from exe_core import tables
 from exe_core.datasets import items
-from exe_core.pull.photo_lists import read_list
-from exe_core.sets.readers import DatasetError
-from exe_core.sources import pull
+from exe_core.pull import pull, read_list
+from exe_core.readers import DatasetError
+from exe_core.study import Study, parse_study
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def run(study: Study) -> None:
 
 
 def read(study: Study, name: str) -> pd.DataFrame:
-    return schema.read(study.table(name), name=name)
+    return tables.read(study.table(name), name=name)
 
 
 def test_a_folder_of_images_is_copied_once(data: Path) -> None:

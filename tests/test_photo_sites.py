@@ -13,10 +13,10 @@ import httpx
 import pytest
 from photo_server import Clock, Site
 
-from exe_core import schema
-from exe_core.config import ROOT, Study, parse_study
-from exe_core.photo_sites import SOURCES, Asked, Found, Terms, WebSource
-from exe_core.sources import pull
+from exe_core import tables
+from exe_core.pull import pull
+from exe_core.sources import SOURCES, Asked, Found, Terms, WebSource
+from exe_core.study import ROOT, Study, parse_study
 
 DOCUMENTED = {
     "pexels": {
@@ -309,7 +309,7 @@ def test_a_sixth_source_is_an_entry_of_the_table(
     assert study.missing() == []
     where = {"museum": f"{museum.address}/objects"}
     pull(study, base_urls=where, progress=False, sleep=Clock())
-    photos = schema.read(study.table("photos"), name="photos")
+    photos = tables.read(study.table("photos"), name="photos")
     assert photos.photo_id.tolist() == [f"museum:{number}" for number in range(1, 8)]
     assert set(photos.status) == {"ok"}
     assert photos.author.tolist()[0] == "Maker 1"

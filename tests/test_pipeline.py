@@ -6,8 +6,8 @@ import os
 import pandas as pd
 import pytest
 
-from exe_core.config import load_study
-from exe_core.schema import TABLES, check
+from exe_core.study import load_study
+from exe_core.tables import TABLES, check
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import torch
 import torchvision
 
 from exe_core import models
-from exe_core.backbones.pretrained import WeightsError
+from exe_core.models import WeightsError
 
 
 class TestWeights:

@@ -12,7 +12,7 @@ from snakemake.profiles import ProfileConfigFileParser
 from typer.testing import CliRunner
 
 from exe_core import cli
-from exe_core.config import ROOT
+from exe_core.study import ROOT
 
 PROFILES = sorted((ROOT / "configs" / "profiles").glob("*/config.yaml"))
 RULES = set(re.findall(r"^\s*rule (\w+):", (ROOT / "Snakefile").read_text(), flags=re.MULTILINE))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pybtex.database import parse_file
 
-from exe_core.config import ROOT
+from exe_core.study import ROOT
 
 BOOK = ROOT / "book"
 RESULTS = ("results", "answers", "claims", "real-faces", "instruments")

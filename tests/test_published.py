@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from published_files import FPS, write_files
 
-from exe_core import schema
-from exe_core.findings import published
+from exe_core import published, tables
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_frames_without_a_face_are_put_back(folder):
 )
 def test_spoilt_predictions_are_refused(copy, change, fault):
     spoil(copy / "FER.parquet", change)
-    with pytest.raises((published.PublishedError, schema.SchemaError), match=fault):
+    with pytest.raises((published.PublishedError, tables.SchemaError), match=fault):
         published.read_published(copy)
 
 

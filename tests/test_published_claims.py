@@ -8,18 +8,16 @@ import pytest
 from published_files import METRICS, RUNS, write_files
 from typer.testing import CliRunner
 
-from exe_core import cli, schema
-from exe_core.config import load_study
-from exe_core.findings import published, published_claims
-from exe_core.findings.published_claims import benchmark_and_film
-from exe_core.settings import Statistics
+from exe_core import cli, published, tables
+from exe_core.published import benchmark_and_film
+from exe_core.study import Statistics, load_study
 
 STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000)
 
 
 def answers(folder, *, metrics=METRICS):
     found = published.read_published(folder)
-    return published_claims.published_claims(
+    return published.published_claims(
         found, runs=RUNS, metrics=metrics, statistics=STATISTICS, seed=0
     )
 
@@ -81,7 +79,7 @@ def test_benchmark_and_film_are_compared_for_the_same_network():
         None,
         METRICS[METRICS["set_name"] != "film_faces"],
         METRICS.assign(run_id="another"),
-        schema.empty("metrics"),
+        tables.empty("metrics"),
     ],
     ids=["no study", "no stills", "another network", "no scores"],
 )
@@ -98,11 +96,11 @@ def test_notebook_tries_the_claims_where_a_study_has_the_files(tmp_path, monkeyp
     monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("EXE_HOME", str(tmp_path))
     study = load_study("real")
-    schema.write(METRICS, study.table("metrics"), name="metrics")
+    tables.write(METRICS, study.table("metrics"), name="metrics")
     arguments = ["stage", "07-claims", "--study", "real", "-p", "n_permutations=100"]
     done = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path / "page.ipynb")])
     assert done.exit_code == 0, done.output
-    claims = schema.read(study.table("claims"), name="claims")
+    claims = tables.read(study.table("claims"), name="claims")
     assert list(claims["claim_id"]) == [f"c{i}" for i in range(1, 9)]
     assert (study.results / "figures" / "fig-claims.svg").exists()
 
@@ -114,7 +112,7 @@ def test_real_files_hold_what_the_design_notes_say():
     found = published.read_published(Path(given) / "published")
     assert len(found.films) == 59
     assert found.frames["n_faces"].sum() == 47_252
-    table = published_claims.published_claims(
+    table = published.published_claims(
         found, runs=RUNS, metrics=None, statistics=STATISTICS, seed=0
     ).claims.set_index("claim_id")
     assert table.loc["c2", "estimate"] == pytest.approx(0.400, abs=0.001)

@@ -4,15 +4,14 @@ import pandas as pd
 import pytest
 from published_films_table import STATISTICS, TARGET
 
-from exe_core import schema
-from exe_core.findings import agreement, criteria
-from exe_core.findings.published import RUNS
+from exe_core import criteria, tables
+from exe_core.published import RUNS
 
 
 @pytest.fixture(params=["agreement", "sampling", "film_criteria"])
 def frozen(request):
     name = request.param.removeprefix("film_")
-    return schema.check(pd.read_csv(TARGET / f"{name}.csv"), request.param)
+    return tables.check(pd.read_csv(TARGET / f"{name}.csv"), request.param)
 
 
 def test_estimates_lie_in_their_intervals(frozen):
@@ -23,7 +22,7 @@ def test_estimates_lie_in_their_intervals(frozen):
 
 def test_every_run_and_every_pair_is_there():
     agreed = pd.read_csv(TARGET / "agreement.csv")
-    pairs = agreed[agreed["measure"] == agreement.PAIR]
+    pairs = agreed[agreed["measure"] == criteria.PAIR]
     assert set(zip(pairs["run_id"], pairs["other_run_id"], strict=True)) == {
         (RUNS[0], RUNS[1]),
         (RUNS[0], RUNS[2]),

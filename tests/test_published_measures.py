@@ -5,16 +5,9 @@ import pandas as pd
 import pytest
 from published_files import LONG, write_files
 
-from exe_core.findings import published
-from exe_core.findings.published_measures import (
-    CONFIDENT,
-    Event,
-    Measures,
-    counted,
-    minus,
-    probability,
-)
-from exe_core.settings import Statistics
+from exe_core import published
+from exe_core.published import CONFIDENT, Event, Measures, counted, minus, probability
+from exe_core.study import Statistics
 
 STATISTICS = Statistics(n_bootstrap=200, n_permutations=500)
 REUNION = Event(LONG[0], 84)

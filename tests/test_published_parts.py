@@ -3,17 +3,17 @@
 import pytest
 from published_files import RUNS, write_files
 
+from exe_core import published
 from exe_core.claims import judge
-from exe_core.findings import published, published_parts
-from exe_core.findings.published_measures import Measures
-from exe_core.settings import Statistics
+from exe_core.published import Measures
+from exe_core.study import Statistics
 
 STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000)
 
 
 def judged(folder):
     measures = Measures(published.read_published(folder), STATISTICS, seed=0)
-    parts = published_parts.parts(measures, runs=RUNS)
+    parts = published.claim_parts(measures, runs=RUNS)
     return judge(parts, source="published", level=0.95).set_index("claim_id")
 
 

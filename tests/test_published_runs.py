@@ -6,8 +6,8 @@ import pytest
 from published_files import RUNS
 from scipy import stats
 
-from exe_core.findings import published_runs
-from exe_core.findings.published_runs import recall_gain, smallest_gain
+from exe_core import published
+from exe_core.published import recall_gain, smallest_gain
 
 
 def test_gain_is_that_of_the_mean_recall():
@@ -54,7 +54,7 @@ def test_chance_is_uniform_where_the_searches_are_alike():
 
 
 def test_what_is_frozen_is_what_was_published():
-    frozen = pd.read_csv(published_runs.TABLE)
+    frozen = pd.read_csv(published.TABLE)
     assert frozen.groupby("run")["n_faces"].sum().to_dict() == {
         "pexels-light-v1": 2242,
         "pexels-light-v2": 4517,

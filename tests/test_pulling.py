@@ -12,10 +12,10 @@ import pytest
 from photo_server import KEYS, Clock, Site, status
 from sample_worlds import tiny_study
 
-from exe_core import schema
-from exe_core.config import Study
-from exe_core.sources import IncompletePullError, pull
-from exe_core.world.site import PhotoSite
+from exe_core import tables as schema
+from exe_core.pull import IncompletePullError, pull
+from exe_core.study import Study
+from exe_world.site import PhotoSite
 
 ALL = ("pexels", "pixabay", "unsplash", "openverse")
 

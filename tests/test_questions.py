@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from known_world import STUDY, make_tables
 
-from exe_core.findings import criteria, questions
+from exe_core import criteria, questions
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def tables():
 
 @pytest.fixture(scope="module")
 def answers(tables):
-    return questions.answer(STUDY, **tables).set_index("claim_id")
+    return questions.answer_questions(STUDY, **tables).set_index("claim_id")
 
 
 def test_mixtures_have_no_true_label(tables):
@@ -73,7 +73,7 @@ def test_few_models_are_said_to_be_few_and_leave_it_wide(answers):
 
 def test_two_models_have_no_correlation(tables):
     few = tables["film_predictions"]["run_id"].isin(["pexels-v1", "fer2013"])
-    rows = questions.answer(
+    rows = questions.answer_questions(
         STUDY, **{**tables, "film_predictions": tables["film_predictions"][few]}
     ).set_index("claim_id")
     assert (rows.loc[rows["family"] == "q3", "verdict"] == "not testable").all()
@@ -82,7 +82,7 @@ def test_two_models_have_no_correlation(tables):
 
 
 def test_missing_input_is_not_testable_and_says_which(tables):
-    rows = questions.answer(STUDY, **{**tables, "in_colour": None, "corrected": None})
+    rows = questions.answer_questions(STUDY, **{**tables, "in_colour": None, "corrected": None})
     rows = rows.set_index("claim_id")
     assert rows.loc["q2-gray-fer2013", "verdict"] == "not testable"
     assert rows.loc["q6-corrected", "verdict"] == "not testable"
@@ -91,14 +91,16 @@ def test_missing_input_is_not_testable_and_says_which(tables):
 
 def test_without_truth_nothing_is_decided(tables):
     unknown = tables["truth"].assign(label_true=None)
-    rows = questions.answer(STUDY, **{**tables, "truth": unknown})
+    rows = questions.answer_questions(STUDY, **{**tables, "truth": unknown})
     assert (rows["verdict"] == "not testable").all()
 
 
 def test_too_few_films_to_decide_are_said_to_be(tables):
     predictions = tables["film_predictions"]
     few = predictions[predictions["group_id"].isin(["film0", "film1", "film2"])]
-    rows = questions.answer(STUDY, **{**tables, "film_predictions": few}).set_index("claim_id")
+    rows = questions.answer_questions(STUDY, **{**tables, "film_predictions": few}).set_index(
+        "claim_id"
+    )
     assert rows.loc["q1-fer2013", "verdict"] == "not supported"
     assert rows.loc["q1-fer2013", "reason"] == "with 3 films p can't fall below 0.25"
 

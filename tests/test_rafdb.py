@@ -11,13 +11,12 @@ import pytest
 from sample_sets import make_study, picture, rafdb_as_folders, save
 from sample_worlds import tiny_study
 
+from exe_core import readers
 from exe_core.datasets import items
-from exe_core.schema import EMOTIONS, FIVE
-from exe_core.sets import rafdb
-from exe_core.sets.rafdb import PUBLISHED, read_rafdb
-from exe_core.sets.readers import DatasetError
-from exe_core.settings import Set
-from exe_core.world.sets import make_benchmarks
+from exe_core.readers import RAFDB_COUNTS, DatasetError, read_rafdb
+from exe_core.study import Set
+from exe_core.tables import EMOTIONS, FIVE
+from exe_world.sets import make_benchmarks
 
 Write = Callable[[Path], None]
 
@@ -123,11 +122,11 @@ def test_the_worlds_files_are_the_same_set_in_both_forms(tmp_path: Path) -> None
 
 
 def test_the_published_numbers_are_those_of_the_paper() -> None:
-    assert {side: sum(numbers.values()) for side, numbers in PUBLISHED.items()} == {
+    assert {side: sum(numbers.values()) for side, numbers in RAFDB_COUNTS.items()} == {
         "train": 12_271,
         "test": 3_068,
     }
-    assert set(PUBLISHED["train"]) == set(PUBLISHED["test"]) == set(EMOTIONS)
+    assert set(RAFDB_COUNTS["train"]) == set(RAFDB_COUNTS["test"]) == set(EMOTIONS)
 
 
 def test_a_real_study_refuses_other_numbers_than_the_published_ones(
@@ -137,7 +136,7 @@ def test_a_real_study_refuses_other_numbers_than_the_published_ones(
     with pytest.raises(DatasetError, match=r"12,271 .* 3,068 .*train angry 0 instead of 705"):
         items(study(counts="published"), "raf")
     numbers = {"train": {"sad": 1, "happy": 1, "neutral": 1}, "test": {"surprise": 1}}
-    monkeypatch.setattr(rafdb, "PUBLISHED", numbers)
+    monkeypatch.setattr(readers, "PUBLISHED", numbers)
     assert len(items(study(counts="published"), "raf")) == 4
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sample_sets import folder_study, picture, save, write_listed
 
-from exe_core.config import ROOT
 from exe_core.datasets import DatasetError, items
+from exe_core.study import ROOT
 
 Write = Callable[[Path], None]
 pytestmark = pytest.mark.usefixtures("folders")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from exe_core.config import ROOT, load_study
 from exe_core.record import digest, digest_of, provenance, write_json, write_values
+from exe_core.study import ROOT, load_study
 
 
 def test_a_digest_follows_content_and_names_not_time(tmp_path):

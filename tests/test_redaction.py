@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exe_core.web.redaction import Redaction
+from exe_core.fetching import Redaction
 
 SECRET = "my+key/1 & <more>"
 printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8, max_size=40)

@@ -9,10 +9,10 @@ import nbformat
 import pytest
 from test_book_ext import build, lay_out, text_of
 
-from exe_core import schema
+from exe_core import tables as schema
 from exe_core.cli import app
-from exe_core.config import ROOT, Study
-from exe_core.schema.meanings import MEANINGS, meaning
+from exe_core.study import ROOT, Study
+from exe_core.tables import MEANINGS, meaning
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))  # as Sphinx does
 

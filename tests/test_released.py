@@ -10,10 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from exe_core import ddamfn, models
-from exe_core.backbones import released
-from exe_core.backbones.pretrained import WeightsError
-from exe_core.backbones.released import CheckpointError
 from exe_core.ddamfn import DDAMFN, mixed_feature_net
+from exe_core.models import CheckpointError, WeightsError
 
 
 @pytest.fixture
@@ -48,7 +46,7 @@ class TestCheckpoint:
             {"iter": 20, "model_state_dict": network.state_dict(), "optimizer_state_dict": {}}, path
         )
         other = DDAMFN(7)
-        other.load_state_dict(released.read_checkpoint(path))
+        other.load_state_dict(models.read_checkpoint(path))
         assert all(
             torch.equal(tensor, other.state_dict()[name])
             for name, tensor in network.state_dict().items()
@@ -58,18 +56,18 @@ class TestCheckpoint:
     def test_without_a_state_dict_is_refused(self, tmp_path, content):
         torch.save(content, tmp_path / "x.pth")
         with pytest.raises(CheckpointError, match="no checkpoint with a state dict"):
-            released.read_checkpoint(tmp_path / "x.pth")
+            models.read_checkpoint(tmp_path / "x.pth")
 
     @pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
     def test_damaged_is_refused(self, tmp_path, content):
         (tmp_path / "x.pth").write_bytes(content)
         with pytest.raises(CheckpointError, match=r"x\.pth is no checkpoint"):
-            released.read_checkpoint(tmp_path / "x.pth")
+            models.read_checkpoint(tmp_path / "x.pth")
 
     def test_a_pickled_module_is_not_opened_by_it(self, tmp_path, authors):
         torch.save(authors([]), tmp_path / "x.pth")
         with pytest.raises(CheckpointError, match="convert-backbone"):
-            released.read_checkpoint(tmp_path / "x.pth")
+            models.read_checkpoint(tmp_path / "x.pth")
 
 
 class TestPickledBackbone:
@@ -77,7 +75,7 @@ class TestPickledBackbone:
         backbone = mixed_feature_net()
         expected = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
         torch.save(authors(list(backbone.children())), tmp_path / "MFN.pth")
-        written = released.convert_backbone(tmp_path / "MFN.pth", tmp_path / "new/mfn.safetensors")
+        written = models.convert_backbone(tmp_path / "MFN.pth", tmp_path / "new/mfn.safetensors")
         found = load_file(written)
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
@@ -87,7 +85,7 @@ class TestPickledBackbone:
         torch.save(authors(list(mixed_feature_net().children())), tmp_path / "MFN.pth")
         monkeypatch.delitem(sys.modules, "networks.MixedFeatureNet")
         monkeypatch.delitem(sys.modules, "networks")
-        assert released.convert_backbone(tmp_path / "MFN.pth", tmp_path / "mfn").is_file()
+        assert models.convert_backbone(tmp_path / "MFN.pth", tmp_path / "mfn").is_file()
 
     def test_runs_nothing_of_it(self, tmp_path):
         class Trap:
@@ -114,12 +112,12 @@ class TestPickledBackbone:
     def test_what_torch_did_not_write_is_refused(self, tmp_path, content):
         (tmp_path / "MFN.pth").write_bytes(content)
         with pytest.raises(CheckpointError, match=r"MFN\.pth was not written by torch"):
-            released.convert_backbone(tmp_path / "MFN.pth", tmp_path / "mfn")
+            models.convert_backbone(tmp_path / "MFN.pth", tmp_path / "mfn")
 
     def refused(self, folder, content, *, match):
         torch.save(content, folder / "MFN.pth")
         with pytest.raises(CheckpointError, match=match):
-            released.convert_backbone(folder / "MFN.pth", folder / "mfn")
+            models.convert_backbone(folder / "MFN.pth", folder / "mfn")
         assert not (folder / "mfn").exists()
 
 
@@ -127,8 +125,8 @@ class TestBackboneWeights:
     def test_replace_the_features_of_the_network_and_nothing_else(self, tmp_path, monkeypatch):
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         backbone = mixed_feature_net()
-        released.backbone_path().parent.mkdir(parents=True)
-        save_file(backbone.state_dict(), released.backbone_path())
+        models.backbone_path().parent.mkdir(parents=True)
+        save_file(backbone.state_dict(), models.backbone_path())
         plain, started = (
             models.build("ddamfn", n_classes=7, weights=w) for w in ("none", "msceleb")
         )
@@ -142,8 +140,8 @@ class TestBackboneWeights:
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         with pytest.raises(WeightsError, match="exe convert-backbone"):
             models.build("ddamfn", n_classes=7, weights="msceleb")
-        released.backbone_path().parent.mkdir(parents=True)
-        released.backbone_path().write_bytes(b"<html>")
+        models.backbone_path().parent.mkdir(parents=True)
+        models.backbone_path().write_bytes(b"<html>")
         with pytest.raises(WeightsError, match=r"damaged.*exe convert-backbone"):
             models.build("ddamfn", n_classes=7, weights="msceleb")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exe_core.footage import sampling
-from exe_core.settings import Statistics
+from exe_core import films
+from exe_core.study import Statistics
 
 LABELS = ("angry", "happy", "sad")
 OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=199), "seed": 0}
@@ -26,7 +26,7 @@ def films_of(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):
 
 
 def sparser(rows, **options):
-    return sampling.sensitivity(rows, **{**OPTIONS, **options})
+    return films.sampling_sensitivity(rows, **{**OPTIONS, **options})
 
 
 def test_differences_by_hand():
@@ -103,7 +103,7 @@ def faces_table():
 
 def test_each_face_is_an_item_of_its_own():
     faces = faces_table()
-    items = sampling.each_face(faces)
+    items = films.each_face(faces)
     assert items["item_id"].tolist() == [
         "film:000000:0",
         "film:000100:0",
@@ -112,14 +112,14 @@ def test_each_face_is_an_item_of_its_own():
     ]
     assert items["is_primary"].all()
     assert faces["item_id"].nunique() == 2
-    assert sampling.each_face(faces[:0]).empty
+    assert films.each_face(faces[:0]).empty
 
 
 def test_all_faces_against_the_largest():
-    predictions = sampling.each_face(faces_table())[["item_id"]].assign(
+    predictions = films.each_face(faces_table())[["item_id"]].assign(
         run_id="run", group_id="film", predicted=["happy", "happy", "sad", "sad"]
     )
-    found = sampling.largest_or_all(predictions, **OPTIONS).set_index("label")
+    found = films.largest_or_all(predictions, **OPTIONS).set_index("label")
     assert found.loc["happy", ["largest", "every_face"]].tolist() == [1, 0.5]
     assert found.loc["sad", "difference"] == 0.5
     assert found[["n_faces", "n_largest"]].iloc[0].tolist() == [4, 2]

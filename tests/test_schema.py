@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from exe_core import schema
+from exe_core import tables
 
 
 def predictions(**changes):
@@ -25,37 +25,37 @@ def predictions(**changes):
     return pd.DataFrame([row | changes])
 
 
-@pytest.mark.parametrize("name", schema.TABLES)
+@pytest.mark.parametrize("name", tables.TABLES)
 def test_every_table_says_what_a_row_is_and_survives_being_empty(name, tmp_path):
-    assert schema.TABLES[name].description.endswith(".")
+    assert tables.TABLES[name].description.endswith(".")
     if name == "predictions":
         return  # has no columns of its own for the labels
-    path = schema.write(schema.empty(name), tmp_path / "t.parquet", name=name)
-    assert list(schema.read(path, name=name).columns) == list(schema.TABLES[name].columns)
+    path = tables.write(tables.empty(name), tmp_path / "t.parquet", name=name)
+    assert list(tables.read(path, name=name).columns) == list(tables.TABLES[name].columns)
 
 
 def test_codes_of_the_data_sets_name_the_same_emotions():
-    assert [schema.canonical(code, family="fer2013") for code in range(7)] == list(schema.EMOTIONS)
-    rafdb = [schema.canonical(str(code), family="rafdb") for code in range(1, 8)]
+    assert [tables.canonical(code, family="fer2013") for code in range(7)] == list(tables.EMOTIONS)
+    rafdb = [tables.canonical(str(code), family="rafdb") for code in range(1, 8)]
     assert rafdb == ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]
-    assert schema.canonical(" Happiness ") == "happy"
+    assert tables.canonical(" Happiness ") == "happy"
 
 
 @pytest.mark.parametrize(("label", "family"), [("contempt", "names"), (7, "fer2013"), (0, "rafdb")])
 def test_an_unknown_label_is_refused_with_what_is_allowed(label, family):
-    with pytest.raises(schema.SchemaError, match=f"{label!r} is not one of {family}'s"):
-        schema.canonical(label, family=family)
+    with pytest.raises(tables.SchemaError, match=f"{label!r} is not one of {family}'s"):
+        tables.canonical(label, family=family)
 
 
-@given(st.permutations(schema.EMOTIONS))
+@given(st.permutations(tables.EMOTIONS))
 def test_labels_of_predictions_do_not_depend_on_the_order_of_columns(order):
-    table = pd.DataFrame(columns=schema.prob_columns(order))
-    assert schema.labels_of(table) == list(schema.EMOTIONS)
+    table = pd.DataFrame(columns=tables.prob_columns(order))
+    assert tables.labels_of(table) == list(tables.EMOTIONS)
 
 
 def test_a_missing_class_keeps_the_order_of_the_others():
-    table = pd.DataFrame(columns=schema.prob_columns(["surprise", "angry"]))
-    assert schema.labels_of(table) == ["angry", "surprise"]
+    table = pd.DataFrame(columns=tables.prob_columns(["surprise", "angry"]))
+    assert tables.labels_of(table) == ["angry", "surprise"]
 
 
 @pytest.mark.parametrize(
@@ -68,43 +68,43 @@ def test_a_missing_class_keeps_the_order_of_the_others():
     ],
 )
 def test_bad_predictions_are_refused(changes, fault):
-    with pytest.raises(schema.SchemaError, match=fault):
-        schema.check(predictions(**changes), "predictions")
+    with pytest.raises(tables.SchemaError, match=fault):
+        tables.check(predictions(**changes), "predictions")
 
 
 def test_a_label_may_be_unknown_but_not_a_prediction():
-    assert schema.check(predictions(label=None), "predictions")["label"].isna().all()
-    with pytest.raises(schema.SchemaError, match="predicted"):
-        schema.check(predictions(predicted=None), "predictions")
+    assert tables.check(predictions(label=None), "predictions")["label"].isna().all()
+    with pytest.raises(tables.SchemaError, match="predicted"):
+        tables.check(predictions(predicted=None), "predictions")
 
 
 def test_missing_columns_and_double_keys_are_named():
-    with pytest.raises(schema.SchemaError, match="time_s"):
-        schema.check(pd.DataFrame({"film_id": ["f"], "frame": [0], "n_faces": [0]}), "frames")
+    with pytest.raises(tables.SchemaError, match="time_s"):
+        tables.check(pd.DataFrame({"film_id": ["f"], "frame": [0], "n_faces": [0]}), "frames")
     twice = pd.DataFrame(
         {"film_id": ["f", "f"], "frame": [0, 0], "time_s": [0.0, 0.0], "n_faces": [0, 1]}
     )
-    with pytest.raises(schema.SchemaError, match="uniqueness"):
-        schema.check(twice, "frames")
+    with pytest.raises(tables.SchemaError, match="uniqueness"):
+        tables.check(twice, "frames")
 
 
 def test_a_table_that_fails_its_check_leaves_the_old_file(tmp_path):
     path = tmp_path / "p.parquet"
-    schema.write(predictions(), path, name="predictions")
-    with pytest.raises(schema.SchemaError):
-        schema.write(predictions(prob_sad=1.0), path, name="predictions")
-    assert schema.read(path, name="predictions")["prob_sad"].tolist() == [0.25]
+    tables.write(predictions(), path, name="predictions")
+    with pytest.raises(tables.SchemaError):
+        tables.write(predictions(prob_sad=1.0), path, name="predictions")
+    assert tables.read(path, name="predictions")["prob_sad"].tolist() == [0.25]
     assert [p.name for p in tmp_path.iterdir()] == ["p.parquet"]
 
 
 def test_reading_names_the_table_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="no table 'faces'"):
-        schema.read(tmp_path / "faces.parquet", name="faces")
+        tables.read(tmp_path / "faces.parquet", name="faces")
 
 
 def test_unknown_table():
-    with pytest.raises(schema.SchemaError, match="no table 'fases'; tables are hits"):
-        schema.check(pd.DataFrame(), "fases")
+    with pytest.raises(tables.SchemaError, match="no table 'fases'; tables are hits"):
+        tables.check(pd.DataFrame(), "fases")
 
 
 class TestAPart:
@@ -116,14 +116,14 @@ class TestAPart:
             {"film_id": f"film{k // 1000}", "frame": k % 1000, "time_s": k / 24.0, "n_faces": k % 3}
             for k in range(50_000)
         ]
-        return schema.write(pd.DataFrame(rows), tmp_path / "frames.parquet", name="frames")
+        return tables.write(pd.DataFrame(rows), tmp_path / "frames.parquet", name="frames")
 
     def test_of_one_film(self, path):
-        found = schema.read(path, name="frames", where={"film_id": ["film7"]})
-        whole = schema.read(path, name="frames")
+        found = tables.read(path, name="frames", where={"film_id": ["film7"]})
+        whole = tables.read(path, name="frames")
         expected = whole[whole["film_id"] == "film7"].reset_index(drop=True)
         pd.testing.assert_frame_equal(found, expected)
-        assert schema.read(path, name="frames", where={"film_id": []}).empty
+        assert tables.read(path, name="frames", where={"film_id": []}).empty
 
     def test_rows_of_a_film_lie_together_in_the_file(self, path):
         file = parquet.ParquetFile(path)
@@ -137,22 +137,22 @@ class TestAPart:
         assert len(of_film) < 3
 
     def test_of_some_columns(self, path):
-        found = schema.read(path, name="frames", columns=["film_id", "n_faces"])
+        found = tables.read(path, name="frames", columns=["film_id", "n_faces"])
         assert list(found) == ["film_id", "n_faces"]
         assert found["n_faces"].dtype == int
 
     def test_a_column_that_is_not_there(self, path):
-        with pytest.raises(schema.SchemaError, match="'frames' has no column shot"):
-            schema.read(path, name="frames", columns=["film_id", "shot"])
-        with pytest.raises(schema.SchemaError, match="has no column run_id"):
-            schema.read(path, name="frames", where={"run_id": ["a"]})
+        with pytest.raises(tables.SchemaError, match="'frames' has no column shot"):
+            tables.read(path, name="frames", columns=["film_id", "shot"])
+        with pytest.raises(tables.SchemaError, match="has no column run_id"):
+            tables.read(path, name="frames", where={"run_id": ["a"]})
 
     def test_is_checked(self, path):
         table = pd.read_parquet(path).assign(n_faces="many")
         table.to_parquet(path)
-        with pytest.raises(schema.SchemaError, match="n_faces"):
-            schema.read(path, name="frames", columns=["n_faces"])
+        with pytest.raises(tables.SchemaError, match="n_faces"):
+            tables.read(path, name="frames", columns=["n_faces"])
         twice = pd.concat([table[:1], table[:1]], ignore_index=True)[["film_id", "frame"]]
         twice.to_parquet(path)
-        with pytest.raises(schema.SchemaError, match="not as its schema says"):
-            schema.read(path, name="frames", columns=["film_id", "frame"])
+        with pytest.raises(tables.SchemaError, match="not as its schema says"):
+            tables.read(path, name="frames", columns=["film_id", "frame"])

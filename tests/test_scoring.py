@@ -6,12 +6,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
-from exe_core import ensemble
-from exe_core.schema import EMOTIONS, TABLES
-from exe_core.sentiment import scales, scoring
-from exe_core.settings import Sentiment, Statistics
+from exe_core import inference, sentiment
+from exe_core.study import Sentiment, Statistics
+from exe_core.tables import EMOTIONS, TABLES
 
-WAYS = scales.choices(Sentiment().valence, labels=EMOTIONS)
+WAYS = sentiment.choices(Sentiment().valence, labels=EMOTIONS)
 SCALES = ["7 classes", "5 levels", "3 levels"]
 QUICK = Statistics(n_bootstrap=200, n_permutations=200)
 
@@ -32,17 +31,17 @@ def run(name="a", *, n=300, skill=2.0, seed=0):
         }
     )
     shares = odds / odds.sum(axis=1, keepdims=True)
-    return ensemble.with_probabilities(rows, shares, labels=EMOTIONS)
+    return inference.with_probabilities(rows, shares, labels=EMOTIONS)
 
 
 @pytest.fixture(scope="module")
 def scores():
-    return scoring.score(run(), WAYS[0], statistics=QUICK, seed=1)
+    return sentiment.score_scales(run(), WAYS[0], statistics=QUICK, seed=1)
 
 
 @pytest.fixture(scope="module")
 def table():
-    return scoring.sensitivity(run(), WAYS)
+    return sentiment.scale_sensitivity(run(), WAYS)
 
 
 def one(scores, metric, scale, label=None):
@@ -53,9 +52,9 @@ def one(scores, metric, scale, label=None):
 class TestScore:
     @pytest.mark.parametrize("n", [5, 3])
     def test_of_levels_equal_those_of_scikit_learn_and_scipy(self, scores, n):
-        levels = scales.at_levels(run(), WAYS[0], n_levels=n)
+        levels = sentiment.at_levels(run(), WAYS[0], n_levels=n)
         true, said = levels["label"], levels["predicted"]
-        kappa = cohen_kappa_score(true, said, labels=scales.LEVELS[n], weights="quadratic")
+        kappa = cohen_kappa_score(true, said, labels=sentiment.LEVELS[n], weights="quadratic")
         assert one(scores, "accuracy", f"{n} levels").value == pytest.approx(
             accuracy_score(true, said)
         )
@@ -67,7 +66,7 @@ class TestScore:
         assert one(scores, "valence_concordance", f"{n} levels").value == pytest.approx(
             lin, rel=0.01
         )
-        names = list(scales.LEVELS[n])
+        names = list(sentiment.LEVELS[n])
         expected = precision_recall_fscore_support(true, said, labels=names)
         for metric, values in zip(("precision", "recall", "f1"), expected, strict=False):
             found = [one(scores, metric, f"{n} levels", name).value for name in names]
@@ -84,30 +83,30 @@ class TestScore:
         assert values == sorted(values)
 
     def test_a_perfect_reader_has_a_kappa_of_one_and_a_random_one_of_none(self):
-        perfect = scoring.score(run(skill=60), WAYS[0], statistics=QUICK, seed=1)
+        perfect = sentiment.score_scales(run(skill=60), WAYS[0], statistics=QUICK, seed=1)
         assert one(perfect, "quadratic_kappa", "5 levels").value == pytest.approx(1)
         assert one(perfect, "valence_concordance", "5 levels").value == pytest.approx(1)
         guess = one(
-            scoring.score(run(skill=0), WAYS[0], statistics=QUICK, seed=1),
+            sentiment.score_scales(run(skill=0), WAYS[0], statistics=QUICK, seed=1),
             "quadratic_kappa",
             "5 levels",
         )
         assert guess.low < 0 < guess.high
 
     def test_of_answers_without_spread_is_undefined(self):
-        same = ensemble.with_probabilities(
+        same = inference.with_probabilities(
             run().drop(columns="predicted"),
             np.tile(np.eye(7)[3], (300, 1)),
             labels=EMOTIONS,
         )
-        found = scoring.score(same, WAYS[0], statistics=QUICK, seed=1)
+        found = sentiment.score_scales(same, WAYS[0], statistics=QUICK, seed=1)
         assert np.isnan(one(found, "valence_correlation", "5 levels").value)
         assert one(found, "valence_concordance", "5 levels").value == pytest.approx(0)
 
 
 class TestCompare:
     def test_a_better_run_is_better_at_every_scale(self):
-        found = scoring.compare(
+        found = sentiment.compare_scales(
             run("good", skill=3), run("bad", skill=1, seed=3), WAYS[0], statistics=QUICK, seed=1
         )
         accuracy = found[found["metric"] == "accuracy"]
@@ -116,7 +115,7 @@ class TestCompare:
         assert (accuracy["p_value"] < 0.01).all()
 
     def test_a_run_does_not_differ_from_itself(self):
-        found = scoring.compare(run("a"), run("b"), WAYS[0], statistics=QUICK, seed=1)
+        found = sentiment.compare_scales(run("a"), run("b"), WAYS[0], statistics=QUICK, seed=1)
         assert (found["difference"] == 0).all()
         assert (found["p_value"] == 1).all()
 

@@ -7,12 +7,10 @@ import pytest
 from film_samples import write_film
 from typer.testing import CliRunner
 
-from exe_core import cli
-from exe_core.commands import screen_command
-from exe_core.config import parse_study
-from exe_core.detection import FaceFinder
-from exe_core.footage import screening
-from exe_core.world.render import render_face
+from exe_core import cli, screening
+from exe_core.faces import FaceFinder
+from exe_core.study import parse_study
+from exe_world.render import render_face
 
 SETTINGS = {
     "name": "clips",
@@ -35,7 +33,7 @@ def study(folders, monkeypatch):
     write_film(films / "b.mp4", [face])
     (films / "c.mp4").write_text("no film")
     known = parse_study(SETTINGS)
-    monkeypatch.setattr(screen_command, "load_study", lambda _: known)
+    monkeypatch.setattr(cli, "load_study", lambda _: known)
     return known
 
 

@@ -7,10 +7,10 @@ import pytest
 from film_samples import write_film
 from PIL import Image
 
-from exe_core.config import ROOT, parse_study
-from exe_core.detection import FaceFinder
-from exe_core.footage import screening
-from exe_core.world.render import render_face
+from exe_core import screening
+from exe_core.faces import FaceFinder
+from exe_core.study import ROOT, parse_study
+from exe_world.render import render_face
 
 SIZE = 160
 

@@ -11,11 +11,9 @@ import httpx
 import pytest
 from photo_server import Clock, Site
 
-from exe_core.ledger import Page
-from exe_core.photo_sites import PEXELS, PIXABAY, UNSPLASH, Found, Terms, WebSource
-from exe_core.pull.searching import Quota, SiteSearch, describe
-from exe_core.web.fetching import Fetcher, QuotaError, SourceError
-from exe_core.web.redaction import Redaction
+from exe_core.fetching import Fetcher, QuotaError, Redaction, SourceError
+from exe_core.pull import Page, Quota, SiteSearch, describe
+from exe_core.sources import PEXELS, PIXABAY, UNSPLASH, Found, Terms, WebSource
 
 PAGE = Page("pexels", "v1", "sad face", 2)
 

@@ -6,8 +6,8 @@ import pytest
 import sample_tables
 
 from exe_core import films as film_measures
-from exe_core.findings import selections
-from exe_core.settings import Statistics
+from exe_core.films import selection_differences, selection_shares
+from exe_core.study import Statistics
 
 CHANCE = {"statistics": Statistics(n_bootstrap=200), "seed": 1}
 RUNS = ("exe", "rafdb", "fer2013")
@@ -32,7 +32,7 @@ def one(table, **wanted):
 
 
 def test_shares_over_all_films_are_those_that_the_study_reports(summary, films):
-    found = selections.shares(summary, films, **CHANCE)
+    found = selection_shares(summary, films, **CHANCE)
     reported = film_measures.overall(summary, **CHANCE)
     for run in RUNS:
         own = one(found, run_id=run, genre=None)[ESTIMATE]
@@ -40,7 +40,7 @@ def test_shares_over_all_films_are_those_that_the_study_reports(summary, films):
 
 
 def test_shares_of_a_genre_are_means_over_its_films(summary, films):
-    found = one(selections.shares(summary, films, **CHANCE), run_id="exe", genre="crime")
+    found = one(selection_shares(summary, films, **CHANCE), run_id="exe", genre="crime")
     crime = films.loc[films["genre"] == "crime", "film_id"]
     own = summary[summary["film_id"].isin(crime) & (summary["run_id"] == "exe")]
     expected = own.groupby("label")["share_of_faces"].mean()
@@ -49,11 +49,9 @@ def test_shares_of_a_genre_are_means_over_its_films(summary, films):
 
 
 def test_a_difference_is_that_of_the_shares_and_lies_in_its_interval(summary, films):
-    shares = selections.shares(summary, films, **CHANCE).fillna({"genre": ""})
+    shares = selection_shares(summary, films, **CHANCE).fillna({"genre": ""})
     value = shares.set_index(["run_id", "genre", "label"])["value"].to_dict()
-    found = selections.differences(summary, films, **CHANCE).fillna(
-        {"genre": "", "other_genre": ""}
-    )
+    found = selection_differences(summary, films, **CHANCE).fillna({"genre": "", "other_genre": ""})
     for row in found.itertuples():
         first = value[row.run_id, row.genre, row.label]
         second = value[row.other_run_id, row.other_genre, row.label]
@@ -62,9 +60,7 @@ def test_a_difference_is_that_of_the_shares_and_lies_in_its_interval(summary, fi
 
 
 def test_selections_that_are_compared_differ_in_run_or_in_genre(summary, films):
-    found = selections.differences(summary, films, **CHANCE).fillna(
-        {"genre": "", "other_genre": ""}
-    )
+    found = selection_differences(summary, films, **CHANCE).fillna({"genre": "", "other_genre": ""})
     same_run, same_genre = (found[name] == found[f"other_{name}"] for name in ("run_id", "genre"))
     assert (same_run != same_genre).all()
     genres = films["genre"].nunique() + 1
@@ -78,7 +74,7 @@ def test_runs_are_compared_film_by_film(films):
     both = pd.concat(
         [summary, summary.assign(run_id="rafdb", share_of_faces=summary["share_of_faces"] - 0.001)]
     )
-    found = one(selections.differences(both, films, **CHANCE), genre=None, other_genre=None)
+    found = one(selection_differences(both, films, **CHANCE), genre=None, other_genre=None)
     assert np.allclose(found[["difference", "low", "high"]], 0.001)
 
 
@@ -89,14 +85,14 @@ def test_a_film_without_a_face_counts_for_nothing_and_a_genre_of_them_is_left_ou
         n_faces=summary["n_faces"].mask(blank, 0),
         share_of_faces=summary["share_of_faces"].mask(blank),
     )
-    shares = selections.shares(summary, films, **CHANCE)
+    shares = selection_shares(summary, films, **CHANCE)
     assert "drama" not in set(shares["genre"])
     assert (one(shares, run_id="exe", genre=None)["n_films"] == 6).all()
-    assert "drama" not in set(selections.differences(summary, films, **CHANCE)["other_genre"])
+    assert "drama" not in set(selection_differences(summary, films, **CHANCE)["other_genre"])
 
 
 def test_a_single_film_of_a_genre_has_no_interval(films):
-    found = selections.shares(sample_tables.film_summary(4, RUNS), films.head(4), **CHANCE)
+    found = selection_shares(sample_tables.film_summary(4, RUNS), films.head(4), **CHANCE)
     crime = one(found, run_id="exe", genre="crime")
     assert crime["value"].notna().all()
     assert crime[["low", "high"]].isna().all(axis=None)
@@ -104,4 +100,4 @@ def test_a_single_film_of_a_genre_has_no_interval(films):
 
 def test_a_study_of_one_run_and_no_genre_has_nothing_to_compare(films):
     summary = sample_tables.film_summary(8, ("exe",))
-    assert selections.differences(summary, films.assign(genre=None), **CHANCE).empty
+    assert selection_differences(summary, films.assign(genre=None), **CHANCE).empty

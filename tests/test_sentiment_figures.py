@@ -9,7 +9,7 @@ import vl_convert
 
 from exe_core import figures
 from exe_core.figures.bundle import VEGA_LITE
-from exe_core.schema import EMOTIONS
+from exe_core.tables import EMOTIONS
 
 RUNS = ("ddamfn", "convnext-v2", "soft-vote", "stacking")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exe_core.footage import shots
+from exe_core import screening
 
 
 def picture(seed, *, size=(90, 160)):
@@ -20,7 +20,7 @@ def picture(seed, *, size=(90, 160)):
 
 
 def numbered(pictures):
-    return shots.number(shots.signature(one) for one in pictures)
+    return screening.number_shots(screening.shot_signature(one) for one in pictures)
 
 
 def test_a_cut_begins_a_shot_also_back_to_an_earlier_place():
@@ -48,10 +48,10 @@ def test_the_same_colours_elsewhere_are_another_picture():
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 99), st.integers(0, 99))
 def test_distance_is_symmetric_and_within_its_range(first, second):
-    one, other = (shots.signature(picture(seed)) for seed in (first, second))
-    assert 0 <= shots.distance(one, other) <= 1
-    assert shots.distance(one, other) == shots.distance(other, one)
-    assert shots.distance(one, one) == pytest.approx(0, abs=1e-3)
+    one, other = (screening.shot_signature(picture(seed)) for seed in (first, second))
+    assert 0 <= screening.shot_distance(one, other) <= 1
+    assert screening.shot_distance(one, other) == screening.shot_distance(other, one)
+    assert screening.shot_distance(one, one) == pytest.approx(0, abs=1e-3)
 
 
 def test_no_frames_no_shots():
@@ -60,6 +60,12 @@ def test_no_frames_no_shots():
 
 def test_where_no_pictures_were_seen_blocks_are_stretches_of_time():
     rows = pd.DataFrame({"time_s": [0.0, 10, 29.9, 30, 95]})
-    assert shots.blocks(rows, block_s=30).tolist() == [0, 0, 0, 1, 3]
-    assert shots.blocks(rows.assign(shot=[0, 1, 1, 2, 2]), block_s=30).tolist() == [0, 1, 1, 2, 2]
-    assert shots.blocks(rows.assign(shot=[0, None, 1, 2, 2])).nunique() == 3
+    assert screening.shot_blocks(rows, block_s=30).tolist() == [0, 0, 0, 1, 3]
+    assert screening.shot_blocks(rows.assign(shot=[0, 1, 1, 2, 2]), block_s=30).tolist() == [
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
+    assert screening.shot_blocks(rows.assign(shot=[0, None, 1, 2, 2])).nunique() == 3

@@ -32,12 +32,11 @@ from photo_server import (
     truncated,
 )
 
-from exe_core import schema
-from exe_core.config import ROOT, Study, parse_study
-from exe_core.detection import read_image
-from exe_core.ledger import Ledger
-from exe_core.sources import IncompletePullError, pull
-from exe_core.web.fetching import SourceError
+from exe_core import tables
+from exe_core.faces import read_image
+from exe_core.fetching import SourceError
+from exe_core.pull import IncompletePullError, Ledger, pull
+from exe_core.study import ROOT, Study, parse_study
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def run(study: Study, site: Site, clock: Clock | None = None) -> None:
 
 
 def read(study: Study, name: str) -> pd.DataFrame:
-    return schema.read(study.table(name), name=name)
+    return tables.read(study.table(name), name=name)
 
 
 def outcome(study: Study) -> tuple[set, dict]:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from exe_core.config import ROOT
+from exe_core.study import ROOT
 
 
 def test_no_common_misspelling():

@@ -7,8 +7,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exe_core.schema import FIVE
-from exe_core.sets.splitting import split
+from exe_core.datasets import split
+from exe_core.tables import FIVE
 
 
 def faces_of(groups: list[int], labels: list[str], **more: object) -> pd.DataFrame:

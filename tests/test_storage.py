@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exe_core.web.storage import REMEDIES, StorageError, storage_told
+from exe_core.fetching import REMEDIES, StorageError, storage_told
 
 
 @pytest.mark.parametrize("code", sorted(REMEDIES))

@@ -9,7 +9,7 @@ import nbformat
 import papermill
 import pytest
 
-from exe_core.config import ROOT
+from exe_core.study import ROOT
 
 PACKAGE = ROOT / "exe_core"
 MODULES = {
@@ -56,13 +56,13 @@ def code_cells(path):
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_downward_only(module):
     imported = imports(MODULES[module]) & set(MODULES)
-    if module.startswith("exe_core.world"):
-        others = {name for name in imported if not name.startswith("exe_core.world")}
+    if module.startswith("exe_world"):
+        others = {name for name in imported if not name.startswith("exe_world")}
         assert others <= {
             f"exe_core.{name}" for name in ("schema", "settings", "config", "writing")
         }
         return
-    assert not any(name.startswith("exe_core.world") for name in imported)
+    assert not any(name.startswith("exe_world") for name in imported)
     for name in imported:
         above, below = layer(module), layer(name)
         assert below is None or below <= above, f"{module} imports {name}, which stands above it"

@@ -6,12 +6,12 @@ import pytest
 from sample_timelines import STEP_S, rows_of, smooth_noise
 from scipy import stats
 
-from exe_core.footage import temporal
-from exe_core.settings import Statistics
+from exe_core import criteria
+from exe_core.study import Statistics
 
 
 def alike(happy):
-    return temporal.autocorrelation(
+    return criteria.lag_autocorrelation(
         rows_of(happy), statistics=Statistics(n_permutations=199), seed=0
     ).iloc[0]
 
@@ -50,7 +50,7 @@ def test_independent_frames_have_uniform_p():
 def combined(films, **options):
     rows = pd.concat([rows_of(happy, film_id=f"film{i}") for i, happy in enumerate(films)])
     settings = {"statistics": Statistics(n_bootstrap=199, n_permutations=199), "seed": 0}
-    return temporal.autocorrelation_combined(rows, **{**settings, **options})
+    return criteria.autocorrelation_combined(rows, **{**settings, **options})
 
 
 def test_over_films_the_mean_is_tested():
@@ -77,7 +77,7 @@ def test_films_of_nobody_leave_nothing_to_test():
 def changes(happy, *, shot=None, n=199, level=0.95, seed=0):
     rows = rows_of(happy)
     rows = rows if shot is None else rows.assign(shot=shot)
-    return temporal.change_points(
+    return criteria.change_points(
         rows, statistics=Statistics(n_permutations=n, level=level), seed=seed
     ).iloc[0]
 
@@ -118,8 +118,8 @@ def test_few_permutations_at_once_are_as_good_as_all(monkeypatch):
     probs, block = np.random.default_rng(4).uniform(size=(40, 3)), np.arange(40)
     found = []
     for at_once in (10**9, 500):
-        monkeypatch.setattr(temporal, "_AT_ONCE", at_once)
-        test, place = temporal.best_split(probs, block, n=50, rng=np.random.default_rng(0))
+        monkeypatch.setattr(criteria, "_AT_ONCE", at_once)
+        test, place = criteria.best_split(probs, block, n=50, rng=np.random.default_rng(0))
         found.append((test.value, test.null.tolist(), place))
     assert found[0] == found[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from exe_core.commands.terminal import fail, show_table
+from exe_core.cli import fail, show_table
 
 
 def test_an_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exe_core.faces.cropping import Face
-from exe_core.faces.tiling import MIN_TILE, distinct, is_cut, tiles
+from exe_core.faces import MIN_TILE, Face, distinct, is_cut, tiles
 
 SHAPES = st.tuples(st.integers(60, 3000), st.integers(60, 3000))
 

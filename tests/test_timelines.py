@@ -6,23 +6,23 @@ import pytest
 from sample_timelines import LABELS, STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 
-from exe_core import schema
-from exe_core.footage import timelines
-from exe_core.settings import Statistics
+from exe_core import films
+from exe_core import tables as schema
+from exe_core.study import Statistics
 
 QUICK = Statistics(n_bootstrap=199, n_permutations=199)
 OTHERS = {"set_name": "films", "split": "test", "group_id": "film", "label": None}
 
 
 def tried(rows, events, **options):
-    return timelines.events(
+    return films.event_rises(
         rows, events, **{"window_s": 10 * STEP_S, "level": 0.95, "seed": 0, **options}
     )
 
 
 def combined(rows, events, **options):
     settings = {"window_s": 10 * STEP_S, "statistics": QUICK, "seed": 0}
-    return timelines.events_combined(rows, events, **{**settings, **options}).iloc[0]
+    return films.event_rises_combined(rows, events, **{**settings, **options}).iloc[0]
 
 
 def predictions(item_ids):
@@ -35,14 +35,14 @@ def frames():
 
 
 def test_timeline_keeps_frames_without_a_face():
-    rows = timelines.timeline(frames(), predictions(["film:000200", "film:000000"]), labels=LABELS)
+    rows = films.timeline(frames(), predictions(["film:000200", "film:000000"]), labels=LABELS)
     assert rows["frame"].tolist() == [0, 100, 200]
     assert rows["predicted"].isna().tolist() == [False, True, False]
     assert np.isnan(rows["prob_sad"][1])
 
 
 def test_timeline_keeps_what_else_is_known_of_a_frame():
-    rows = timelines.timeline(
+    rows = films.timeline(
         frames().assign(shot=[0, 0, 1]), predictions(["film:000000"]), labels=LABELS
     )
     assert rows["shot"].tolist() == [0, 0, 1]
@@ -51,18 +51,18 @@ def test_timeline_keeps_what_else_is_known_of_a_frame():
 
 def test_film_names_may_hold_a_colon():
     own = frames().assign(film_id="films:one")
-    rows = timelines.timeline(own, predictions(["films:one:000100"]), labels=LABELS)
+    rows = films.timeline(own, predictions(["films:one:000100"]), labels=LABELS)
     assert rows["predicted"].notna().tolist() == [False, True, False]
 
 
 def test_prediction_of_a_frame_that_was_not_sampled_is_refused():
     with pytest.raises(ValueError, match=r"1 predictions .* 'film:000300'"):
-        timelines.timeline(frames(), predictions(["film:000100", "film:000300"]), labels=LABELS)
+        films.timeline(frames(), predictions(["film:000100", "film:000300"]), labels=LABELS)
 
 
 def test_two_predictions_of_a_frame_are_refused():
     with pytest.raises(pd.errors.MergeError):
-        timelines.timeline(frames(), predictions(["film:000100"] * 2), labels=LABELS)
+        films.timeline(frames(), predictions(["film:000100"] * 2), labels=LABELS)
 
 
 def test_step_up_is_found():
@@ -145,7 +145,7 @@ def test_combined_counts_the_events_that_could_be_tried():
 
 def test_a_film_that_nothing_was_read_in_has_no_rows():
     kept = schema.check(predictions(["film:000000"]).assign(**OTHERS), "predictions")
-    rows = timelines.timeline(frames(), kept.iloc[:0], labels=LABELS)
+    rows = films.timeline(frames(), kept.iloc[:0], labels=LABELS)
     assert rows.empty
     assert {"run_id", "film_id", "time_s", "predicted", "prob_sad"} <= set(rows)
 

@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from exe_core.learning import tracking
+from exe_core import training
 
 CARD = {
     "run_id": "pexels-v1",
@@ -26,17 +26,17 @@ HISTORY = pd.DataFrame(
 
 
 def log_run(**changes):
-    return tracking.log_run(HISTORY, card=CARD | changes, experiment="demo")
+    return training.log_run(HISTORY, card=CARD | changes, experiment="demo")
 
 
 def test_without_an_address_nothing_happens(monkeypatch):
-    monkeypatch.delenv(tracking.ADDRESS, raising=False)
+    monkeypatch.delenv(training.ADDRESS, raising=False)
     monkeypatch.setitem(sys.modules, "mlflow", None)  # importing it would fail
     assert log_run() is None
 
 
 def test_an_address_without_mlflow_says_what_to_install(monkeypatch, caplog):
-    monkeypatch.setenv(tracking.ADDRESS, "http://127.0.0.1:9")
+    monkeypatch.setenv(training.ADDRESS, "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "mlflow", None)
     assert log_run() is None
     assert "pip install '.[tracking]'" in caplog.text
@@ -47,7 +47,7 @@ class TestStore:
     def client(self, monkeypatch, tmp_path):
         mlflow = pytest.importorskip("mlflow", reason="the extra `tracking` is not installed")
         monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-        monkeypatch.setenv(tracking.ADDRESS, (tmp_path / "runs").as_uri())
+        monkeypatch.setenv(training.ADDRESS, (tmp_path / "runs").as_uri())
         return mlflow.MlflowClient()
 
     def test_shows_the_recipe_and_each_epoch(self, client):

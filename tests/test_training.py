@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from exe_core import models, schema, training
-from exe_core.learning import epochs
-from exe_core.settings import Train
+from exe_core import models, tables, training
+from exe_core.study import Train
 from exe_core.training import TrainingError, train
-from exe_core.world.render import render_face
+from exe_world.render import render_face
 
 CLASSES = ("angry", "happy", "sad")
 
@@ -71,7 +70,7 @@ class TestLearning:
         assert models.load(tmp_path).card["val"]["accuracy"] > 0.9
 
     def test_the_history_has_two_rows_an_epoch_and_marks_the_saved_one(self, tmp_path):
-        history = schema.check(go(tmp_path), "history")
+        history = tables.check(go(tmp_path), "history")
         assert history.groupby("epoch")["split"].agg(tuple).tolist() == [("train", "val")] * 3
         card = models.load(tmp_path).card
         saved = history[history["kept"] & (history["split"] == "val")].iloc[0]
@@ -83,7 +82,9 @@ class TestLearning:
         images, labels, splits = data = faces(seed=3)
         go(tmp_path, data=data, recipe=recipe(epochs=5, learning_rate=0.02))
         found = models.load(tmp_path)
-        val = epochs.Part(*(models.torch.from_numpy(x[splits == "val"]) for x in (images, labels)))
+        val = training.Part(
+            *(models.torch.from_numpy(x[splits == "val"]) for x in (images, labels))
+        )
         answers = found.network(
             found.preprocessing.normalise(found.preprocessing.to_float(val.faces))
         )
@@ -195,8 +196,8 @@ class TestRepeating:
 
 class TestFinished:
     def count(self, monkeypatch):
-        passed, step = [], epochs.Run.step
-        monkeypatch.setattr(epochs.Run, "step", lambda *a: (passed.append(1), step(*a)))
+        passed, step = [], training.Run.step
+        monkeypatch.setattr(training.Run, "step", lambda *a: (passed.append(1), step(*a)))
         return passed
 
     def test_the_same_is_not_trained_twice_and_gives_its_history(self, tmp_path, monkeypatch):
@@ -236,7 +237,7 @@ class KilledError(Exception):
 
 class TestInterrupted:
     def stop_after(self, epoch, monkeypatch):
-        write = epochs.Run.checkpoint
+        write = training.Run.checkpoint
         monkeypatch.setattr(training, "_CHECKPOINT_SHARE", math.inf)  # after every epoch
 
         def write_and_die(self, path, *, digest):
@@ -244,7 +245,7 @@ class TestInterrupted:
             if self.epoch == epoch:
                 raise KilledError
 
-        monkeypatch.setattr(epochs.Run, "checkpoint", write_and_die)
+        monkeypatch.setattr(training.Run, "checkpoint", write_and_die)
 
     @pytest.mark.parametrize("epoch", [1, 2, 3])
     @pytest.mark.parametrize(
@@ -379,10 +380,10 @@ def test_the_tiny_network_learns_the_worlds_faces(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(800) % 5
     images = [
-        render_face(rng, schema.FIVE[k], size=48, style="lab", intensity=1.2, pose_scale=0)
+        render_face(rng, tables.FIVE[k], size=48, style="lab", intensity=1.2, pose_scale=0)
         for k in labels
     ]
     splits = np.where(np.arange(800) < 640, "train", "val")
     settings = recipe(size=48, epochs=30, learning_rate=5e-3, scheduler="cosine")
-    go(tmp_path, data=(np.stack(images), labels, splits), recipe=settings, classes=schema.FIVE)
+    go(tmp_path, data=(np.stack(images), labels, splits), recipe=settings, classes=tables.FIVE)
     assert models.load(tmp_path).card["val"]["accuracy"] > 0.9

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from test_metrics import LABELS, OPTIONS, make
 
-from exe_core import metrics, variants
-from exe_core.config import parse_study
+from exe_core import comparisons, metrics
+from exe_core.study import parse_study
 
 SEEDS = {"ours": ("ours-1", "ours-2", "ours-3"), "worse": ("worse-1", "worse-2", "worse-3")}
 SKILL = {"ours": 2.0, "worse": 1.0}
@@ -30,7 +30,7 @@ def mean(sums):
 
 
 def interval(seeds, *, level=0.95, n=300, rng=0):
-    return variants.over_seeds(seeds, mean, n=n, level=level, rng=np.random.default_rng(rng))
+    return comparisons.over_seeds(seeds, mean, n=n, level=level, rng=np.random.default_rng(rng))
 
 
 def overall(table, metric):
@@ -42,7 +42,7 @@ def overall(table, metric):
 def test_the_score_of_a_variant_is_the_mean_over_its_seeds():
     rows = predictions()
     single = metrics.score(rows, **OPTIONS).set_index(["run_id", "metric"])
-    found = variants.score(rows, SEEDS, **OPTIONS)
+    found = comparisons.score_variants(rows, SEEDS, **OPTIONS)
     for name, runs in SEEDS.items():
         for metric in metrics.SCORES:
             expected = [single.loc[(run, metric), "value"] for run in runs]
@@ -56,7 +56,7 @@ def test_the_score_of_a_variant_is_the_mean_over_its_seeds():
 def test_one_seed_alone_has_the_interval_of_its_groups():
     rows = predictions()
     single = metrics.score(rows[rows["run_id"] == "ours-1"], **OPTIONS)
-    found = variants.score(rows, {"ours": ("ours-1",)}, **OPTIONS)
+    found = comparisons.score_variants(rows, {"ours": ("ours-1",)}, **OPTIONS)
     for column in ("value", "low", "high"):
         assert np.array_equal(found[column], single[column], equal_nan=True)
     assert found["spread"].isna().all()
@@ -101,16 +101,18 @@ def test_differences_are_paired_by_seed_and_by_group():
         next(label for label in LABELS if label != truth) for truth in copy.loc[one, "label"]
     ]
     pairs = {"ours": SEEDS["ours"], "copy": ("copy-1", "copy-2", "copy-3")}
-    found = variants.compare(pd.concat([better, copy]), pairs, reference="ours", **OPTIONS)
+    found = comparisons.compare_variants(
+        pd.concat([better, copy]), pairs, reference="ours", **OPTIONS
+    )
     row = overall(found, "accuracy").iloc[0]
-    apart = variants.score(better, {"ours": SEEDS["ours"]}, **OPTIONS)
+    apart = comparisons.score_variants(better, {"ours": SEEDS["ours"]}, **OPTIONS)
     width = overall(apart, "accuracy").eval("high - low").iloc[0]
     assert -2 / 120 < row["difference"] <= 0
     assert row["high"] - row["low"] < width / 3
 
 
 def test_a_worse_recipe_is_found_and_the_reference_is_not_compared_with_itself():
-    found = variants.compare(predictions(n=400), SEEDS, reference="ours", **OPTIONS)
+    found = comparisons.compare_variants(predictions(n=400), SEEDS, reference="ours", **OPTIONS)
     row = overall(found, "balanced_accuracy").iloc[0]
     assert row["run_id"] == "worse"
     assert row["other_run_id"] == "ours"
@@ -122,7 +124,7 @@ def test_a_worse_recipe_is_found_and_the_reference_is_not_compared_with_itself()
 
 def test_no_interval_of_a_score_reaches_where_no_score_can_be():
     two = pd.concat([make(run_id="a-1", skill=6.0), make(run_id="a-2", skill=1.0)])
-    found = variants.score(two, {"a": ("a-1", "a-2")}, **OPTIONS).set_index("metric")
+    found = comparisons.score_variants(two, {"a": ("a-1", "a-2")}, **OPTIONS).set_index("metric")
     assert found.loc["accuracy", "high"] == 1
     assert found.loc["accuracy", "low"] >= 0
     assert found.loc["nll", "high"] > 1
@@ -132,23 +134,25 @@ def test_no_interval_of_a_score_reaches_where_no_score_can_be():
 def test_runs_that_saw_other_items_are_refused():
     rows = predictions()
     with pytest.raises(ValueError, match="ours-2 has not seen the same items as ours-1"):
-        variants.score(rows.drop(rows.index[rows["run_id"] == "ours-2"][0]), SEEDS, **OPTIONS)
+        comparisons.score_variants(
+            rows.drop(rows.index[rows["run_id"] == "ours-2"][0]), SEEDS, **OPTIONS
+        )
 
 
 def test_seeds_must_pair_up():
     fewer = SEEDS | {"worse": ("worse-1",)}
     with pytest.raises(ValueError, match="worse has 1 runs, ours 3"):
-        variants.compare(predictions(), fewer, reference="ours", **OPTIONS)
+        comparisons.compare_variants(predictions(), fewer, reference="ours", **OPTIONS)
     with pytest.raises(ValueError, match="no variant 'mine'; there are ours, worse"):
-        variants.compare(predictions(), SEEDS, reference="mine", **OPTIONS)
+        comparisons.compare_variants(predictions(), SEEDS, reference="mine", **OPTIONS)
     with pytest.raises(ValueError, match="got 0 seeds"):
         interval([])
 
 
 def test_no_variant_gives_empty_tables():
-    assert variants.score(predictions(), {}, **OPTIONS).empty
+    assert comparisons.score_variants(predictions(), {}, **OPTIONS).empty
     one = {"ours": SEEDS["ours"]}
-    assert variants.compare(predictions(), one, reference="ours", **OPTIONS).empty
+    assert comparisons.compare_variants(predictions(), one, reference="ours", **OPTIONS).empty
 
 
 @pytest.fixture
@@ -185,7 +189,9 @@ def test_a_matrix_has_a_row_a_variant_and_marks_what_a_model_learned_from(study)
         ]
     )
     scores = metrics.score(rows, **OPTIONS)
-    found = variants.lay_out(study, scores, variants.score(rows, study.variants, **OPTIONS))
+    found = comparisons.lay_out(
+        study, scores, comparisons.score_variants(rows, study.variants, **OPTIONS)
+    )
     order = ["both", "plain", "ours", "known", "stranger"]
     assert list(dict.fromkeys(found["run_id"])) == order
     own = found.pivot_table("own", "run_id", "set_name", aggfunc="all")
@@ -199,5 +205,7 @@ def test_a_study_without_seeds_is_laid_out_as_it_is(study):
     plain = study.model_copy(update={"runs": {"plain": study.runs["plain"]}, "ensembles": {}})
     rows = pd.concat([make(run_id=run).assign(set_name="lab") for run in ("plain", "known")])
     scores = metrics.score(rows, **OPTIONS)
-    found = variants.lay_out(plain, scores, variants.score(rows, plain.variants, **OPTIONS))
+    found = comparisons.lay_out(
+        plain, scores, comparisons.score_variants(rows, plain.variants, **OPTIONS)
+    )
     assert sorted(found["value"].dropna()) == sorted(scores["value"].dropna())

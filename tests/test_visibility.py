@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exe_core import schema
-from exe_core.footage import visibility
-from exe_core.settings import Statistics
+from exe_core import films, tables
+from exe_core.study import Statistics
 
 LABELS = ("happy", "sad")
 OPTIONS = {"statistics": Statistics(n_bootstrap=199), "seed": 0}
@@ -29,7 +28,7 @@ def truth_of(faces):
 
 def predictions_of(faces, sure):
     probs = np.column_stack([sure, 1 - np.asarray(sure)])
-    return pd.DataFrame(probs, columns=schema.prob_columns(LABELS)).assign(
+    return pd.DataFrame(probs, columns=tables.prob_columns(LABELS)).assign(
         item_id=faces["item_id"],
         group_id=faces["item_id"].str.partition(":")[0],
         run_id="run",
@@ -40,32 +39,32 @@ def predictions_of(faces, sure):
 
 def test_quarters_are_of_equally_many_faces_and_turns_to_either_side_are_one():
     faces = faces_of()
-    strata = visibility.traits(faces, truth_of(faces))
+    strata = films.face_traits(faces, truth_of(faces))
     sizes, turns = strata.values()
     assert sizes.value_counts().tolist() == [10] * 4
     assert sizes.iloc[0] == "smallest"
     assert turns.iloc[0] == turns.iloc[-1] == "over 30°"
-    assert list(visibility.traits(faces, truth_of(faces).iloc[:0])) == list(strata)[:1]
+    assert list(films.face_traits(faces, truth_of(faces).iloc[:0])) == list(strata)[:1]
 
 
 def test_confidence_and_accuracy_of_each_stratum():
     faces = faces_of()
     sure = np.where(np.arange(40) < 10, 0.4, 0.9)
-    strata = visibility.traits(faces, truth_of(faces).iloc[:0])
-    found = visibility.confidence(predictions_of(faces, sure), strata, **OPTIONS)
+    strata = films.face_traits(faces, truth_of(faces).iloc[:0])
+    found = films.confidence_by_trait(predictions_of(faces, sure), strata, **OPTIONS)
     table = found.set_index(["measure", "stratum"])["value"]
     assert table["confidence", "smallest"] == pytest.approx(0.6)
     assert table["confidence", "largest"] == pytest.approx(0.9)
     assert table["accuracy", "smallest"] == 0
     assert table["accuracy", "larger"] == 1
-    assert list(dict.fromkeys(found["stratum"])) == list(visibility.SIZES)
+    assert list(dict.fromkeys(found["stratum"])) == list(films.SIZES)
 
 
 def test_faces_without_truth_have_a_confidence_and_no_accuracy():
     faces = faces_of()
     unknown = predictions_of(faces, np.full(40, 0.8)).assign(label=None)
-    strata = visibility.traits(faces, truth_of(faces).iloc[:0])
-    found = visibility.confidence(unknown, strata, **OPTIONS)
+    strata = films.face_traits(faces, truth_of(faces).iloc[:0])
+    found = films.confidence_by_trait(unknown, strata, **OPTIONS)
     assert set(found["measure"]) == {"confidence"}
 
 
@@ -80,7 +79,7 @@ def test_faces_that_are_missed_more_often_when_sad():
     frames["n_faces"] = (rng.random(len(frames)) < chance).astype(int)
     items = frames["film_id"] + ":" + frames["frame"].astype(str).str.zfill(6)
     truth = pd.DataFrame({"item_id": items, "label_true": shown})
-    found = visibility.found_by_label(frames, truth, **OPTIONS).set_index("label")
+    found = films.found_by_label(frames, truth, **OPTIONS).set_index("label")
     assert list(found.index) == ["happy", "sad"]
     assert found.loc["sad", "high"] < found.loc["happy", "low"]
     assert found.loc["sad", "value"] == pytest.approx(0.5, abs=0.1)

@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exe_core import metrics, schema
-from exe_core.findings import votes
-from exe_core.schema import EMOTIONS
-from exe_core.sets.ferplus import VOTES
-from exe_core.sets.readers import DatasetError
-from exe_core.settings import Statistics
+from exe_core import datasets, metrics, tables
+from exe_core.readers import VOTES, DatasetError
+from exe_core.study import Statistics
+from exe_core.tables import EMOTIONS
 
 QUICK = Statistics(n_bootstrap=100)
 
@@ -47,7 +45,9 @@ def answers(items: pd.DataFrame) -> pd.DataFrame:
     rows = [{"happy": 10}] * 5 + [{"happy": 2, "neutral": 8}]
     rows += [{"sad": 10}] * 3 + [{"sad": 5, "neutral": 5}, {"sad": 6, "neutral": 2, "fear": 2}]
     rows += [{"happy": 10}]
-    return votes.as_predictions(items, counted(rows, items["split_given"]), labels=EMOTIONS)
+    return datasets.votes_as_predictions(
+        items, counted(rows, items["split_given"]), labels=EMOTIONS
+    )
 
 
 def test_the_shares_of_votes_are_probabilities_and_ties_are_left_out(answers, items) -> None:
@@ -61,7 +61,7 @@ def test_the_shares_of_votes_are_probabilities_and_ties_are_left_out(answers, it
 
 
 def test_entropy_is_that_of_the_votes(answers) -> None:
-    found = votes.entropy_by_label(answers, statistics=QUICK, seed=1).set_index("label")
+    found = datasets.entropy_by_label(answers, statistics=QUICK, seed=1).set_index("label")
     of = {share: -share * np.log2(share) for share in (0.2, 0.8, 0.6)}
     assert found.loc["happy", "value"] == pytest.approx((of[0.2] + of[0.8]) / 6)
     assert found.loc["sad", "value"] == pytest.approx((of[0.6] + 2 * of[0.2]) / 5)
@@ -75,14 +75,14 @@ def test_predictions_are_judged_by_the_majority(answers, items) -> None:
     for label in EMOTIONS:
         said[f"prob_{label}"] = float(label == "happy")
     elsewhere = said.assign(set_name="press")
-    found = votes.relabelled(pd.concat([said, elsewhere], ignore_index=True), answers)
+    found = datasets.relabelled(pd.concat([said, elsewhere], ignore_index=True), answers)
     assert set(found["set_name"]) == {"fer by votes"}
     assert len(found) == len(answers)
     assert (found["label"] == "happy").sum() == 6, "five of the happy ones, and one of the sad"
-    assert set(found) == set(schema.check(found, "predictions"))
+    assert set(found) == set(tables.check(found, "predictions"))
 
 
 def test_votes_of_another_set_are_refused(items) -> None:
     wrong = counted([{"fear": 10}] * 12, items["split_given"])
     with pytest.raises(DatasetError, match=r"agrees with 0\.00 of the labels"):
-        votes.as_predictions(items, wrong, labels=EMOTIONS)
+        datasets.votes_as_predictions(items, wrong, labels=EMOTIONS)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exe_core.schema import EMOTIONS
-from exe_core.world.backgrounds import KINDS, sample_background
-from exe_core.world.face import (
+from exe_core.tables import EMOTIONS
+from exe_world.backgrounds import KINDS, sample_background
+from exe_world.face import (
     AUS,
     EXPRESSIONS,
     HAIR_STYLES,
@@ -21,7 +21,7 @@ from exe_core.world.face import (
     sample_identity,
     sample_pose,
 )
-from exe_core.world.render import (
+from exe_world.render import (
     STYLES,
     camera,
     draw_body,
@@ -33,7 +33,7 @@ from exe_core.world.render import (
 
 FRONT = {"centre": (80.0, 74.0), "px_per_unit": 40.0, "pose": (0.0, 0.0, 0.0)}
 PROBE = (
-    "import numpy as np, sys; from exe_core.world.render import render_face;"
+    "import numpy as np, sys; from exe_world.render import render_face;"
     "sys.stdout.buffer.write(b''.join(render_face(np.random.default_rng(5), 'fear', size=64,"
     " style=style).tobytes() for style in ('lab', 'selfie', 'stock', 'film')))"
 )

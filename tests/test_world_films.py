@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sample_worlds import tiny_study
 
-from exe_core.config import ROOT
-from exe_core.schema import read
-from exe_core.world.films import make_films
-from exe_core.world.scripts import EVENT_REACH, act, frames_per_tick, framing, truth, write_script
+from exe_core.study import ROOT
+from exe_core.tables import read
+from exe_world.films import make_films
+from exe_world.scripts import EVENT_REACH, act, frames_per_tick, framing, truth, write_script
 
 FIVE = ("angry", "fear", "happy", "sad", "surprise")
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from sample_worlds import tiny_study
 
-from exe_core.schema import ALIASES, read
-from exe_core.world.sets import list_faces, make_benchmarks
+from exe_core.tables import ALIASES, read
+from exe_world.sets import list_faces, make_benchmarks
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from sample_worlds import tiny_study
 
-from exe_core.schema import read
-from exe_core.world import photos
-from exe_core.world import site as site_module
-from exe_core.world.making import workers, write_truth
-from exe_core.world.site import PhotoSite
+from exe_core.tables import read
+from exe_world import photos
+from exe_world import site as site_module
+from exe_world.making import workers, write_truth
+from exe_world.site import PhotoSite
 
 HTTP = httpx.Client()
 NOISE = {"angry face": {"disgust": 0.3, "neutral": 0.2}}

@@ -10,8 +10,8 @@ import time
 import nbformat
 import pytest
 
-from exe_core.config import ROOT
-from exe_core.writing import replacing
+from exe_core.record import replacing
+from exe_core.study import ROOT
 
 WRITERS = {
     "to_csv",
@@ -30,14 +30,14 @@ IN_A_FOLDER_THAT_APPEARS_WHOLE = {
     "exe_core/sets/fer2013.py:_once",
     "exe_core/sets/fer2013.py:_extract",
     "exe_core/sets/fer2013.py:_write_fer_csv",
-    "exe_core/world/sets.py:_write_rafdb",
-    "exe_core/world/sets.py:_save_rafdb_image",
+    "exe_world/sets.py:_write_rafdb",
+    "exe_world/sets.py:_save_rafdb_image",
 }
 MOVED_BY_ONE_WHO_HOLDS_A_LOCK = {
     "exe_core/pull/photo_lists.py:fetch",
     "exe_core/web/fetching.py:_download",
-    "exe_core/world/site.py:_draw",
-    "exe_core/world/films.py:_encode",
+    "exe_world/site.py:_draw",
+    "exe_world/films.py:_encode",
 }
 """Many files in a folder: theirs is a fixed name, so that nobody lists the folder for each."""
 
@@ -56,7 +56,7 @@ LOCKS = {
     "exe_core/commands/executing.py:_alone",
     "exe_core/commands/film_command.py:_alone",
     "exe_core/sources.py:_alone",
-    "exe_core/world/making.py:write_truth",
+    "exe_world/making.py:write_truth",
 }
 LINE_BY_LINE = {"exe_core/commands/stage_log.py:append"}
 NOWHERE = {"exe_core/detection.py:_quiet"}

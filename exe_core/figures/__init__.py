@@ -7,19 +7,30 @@ all written into the page. `save` and `sheet` keep a figure under a permanent na
 """
 
 from exe_core.figures.bundle import Figure, FigureError, name_of, save, sheet
-from exe_core.figures.comparisons import differences_chart, factorial_chart, matrix_chart
-from exe_core.figures.ecology import (
+from exe_core.figures.comparisons import (
+    accuracy_scatter,
+    claims_chart,
+    differences_chart,
+    factorial_chart,
+    matrix_chart,
+)
+from exe_core.figures.films import (
     agreement_chart,
     bounds_chart,
     criteria_chart,
+    emotion_shares,
     sampling_chart,
+    share_differences,
+    timeline,
     visibility_chart,
 )
-from exe_core.figures.films import emotion_shares, share_differences
-from exe_core.figures.findings import accuracy_scatter, claims_chart
 from exe_core.figures.models import (
+    choices_chart,
+    class_chart,
     confusion_chart,
+    heat_over,
     history_chart,
+    randomisation_chart,
     recall_chart,
     reliability_chart,
     risk_coverage_chart,
@@ -32,14 +43,7 @@ from exe_core.figures.photos import (
     query_yield_chart,
     whereabouts_chart,
 )
-from exe_core.figures.sentiment import (
-    choices_chart,
-    class_chart,
-    heat_over,
-    randomisation_chart,
-)
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
-from exe_core.figures.timelines import timeline
 
 __all__ = [
     "COLOURS",

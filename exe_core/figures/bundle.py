@@ -26,8 +26,8 @@ import vl_convert
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exe_core import record
-from exe_core.config import Study
-from exe_core.writing import replacing
+from exe_core.record import replacing
+from exe_core.study import Study
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300

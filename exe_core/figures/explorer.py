@@ -21,10 +21,10 @@ import pandas as pd
 from PIL import Image
 
 from exe_core import record
-from exe_core.config import ROOT, Study
 from exe_core.figures.style import COLOURS, in_order
-from exe_core.schema import labels_of, prob_columns
-from exe_core.writing import replacing
+from exe_core.record import replacing
+from exe_core.study import ROOT, Study
+from exe_core.tables import labels_of, prob_columns
 
 GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""

@@ -6,9 +6,9 @@ import av
 import cv2
 import numpy as np
 
-from exe_core.world.backgrounds import KINDS, sample_background
-from exe_core.world.face import sample_expression, sample_identity, sample_pose
-from exe_core.world.render import camera, draw_person, sample_light
+from exe_world.backgrounds import KINDS, sample_background
+from exe_world.face import sample_expression, sample_identity, sample_pose
+from exe_world.render import camera, draw_person, sample_light
 
 WIDTH, HEIGHT, RATE = 1920, 800, 24
 BORDER = 160

@@ -22,10 +22,8 @@ from sample_scenes import enlarged, scene
 from scipy.stats import binomtest
 
 from exe_core import record
-from exe_core.config import load_study
-from exe_core.detection import FaceFinder, find_faces, read_image
-from exe_core.faces.cropping import side
-from exe_core.settings import Crop
+from exe_core.faces import FaceFinder, find_faces, read_image, side
+from exe_core.study import Crop, load_study
 
 pytestmark = pytest.mark.slow
 

@@ -25,11 +25,9 @@ from long_film import make_film, repeated
 from PIL import Image
 from torchvision import transforms
 
-from exe_core import inference, video
-from exe_core.detection import FaceFinder
-from exe_core.faces.cropping import crop
-from exe_core.footage import screening
-from exe_core.settings import Crop
+from exe_core import inference, screening, video
+from exe_core.faces import FaceFinder, crop
+from exe_core.study import Crop
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from exe_core.sets.grouping import near_duplicates
+from exe_core.datasets import near_duplicates
 
 pytestmark = pytest.mark.slow
 

@@ -18,10 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from exe_core import schema
-from exe_core.config import parse_study
-from exe_core.settings import KEYWORDS
-from exe_core.sources import pull
+from exe_core import tables
+from exe_core.pull import pull
+from exe_core.study import KEYWORDS, parse_study
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +139,7 @@ def test_a_pull_against_the_published_loop(benchmark, ratio, address, tmp_path, 
     given = {**where, "keys": dict.fromkeys(SOURCES, "key"), "progress": False}
     left = iter(studies)
     benchmark.pedantic(pull, setup=lambda: ((next(left),), given), rounds=len(studies))
-    photos = schema.read(studies[0].table("photos"), name="photos")
+    photos = tables.read(studies[0].table("photos"), name="photos")
     assert (photos["status"] == "ok").sum() == n_photos == 2 * len(LABELS) * N_PHOTOS
     if benchmark.enabled:
         ratio(

@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from exe_core.world.backgrounds import sample_background
-from exe_core.world.face import sample_expression, sample_identity, sample_pose
-from exe_core.world.render import (
-    camera,
-    draw_body,
-    draw_head,
-    draw_person,
-    render_face,
-    sample_light,
-)
+from exe_world.backgrounds import sample_background
+from exe_world.face import sample_expression, sample_identity, sample_pose
+from exe_world.render import camera, draw_body, draw_head, draw_person, render_face, sample_light
 
 
 @pytest.mark.parametrize(("size", "style"), [(48, "lab"), (160, "selfie"), (160, "stock")])

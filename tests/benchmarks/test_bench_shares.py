@@ -11,7 +11,7 @@ import sample_tables
 from shares_one_by_one import one_by_one
 
 from exe_core import films
-from exe_core.settings import Statistics
+from exe_core.study import Statistics
 
 RUNS = tuple(f"run{k:02d}" for k in range(10))
 CHANCE = {"statistics": Statistics(), "seed": 42}

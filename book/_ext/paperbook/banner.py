@@ -5,7 +5,7 @@ from __future__ import annotations
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from exe_core.config import load_study
+from exe_core.study import load_study
 from paperbook.shown import EXECUTED
 
 SYNTHETIC = (

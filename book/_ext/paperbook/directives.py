@@ -8,7 +8,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
-from exe_core.config import load_study, studies
+from exe_core.study import load_study, studies
 from paperbook.panel import Reuse
 from paperbook.pictures import figure_of, shown_figure
 from paperbook.results import ResultError, Results

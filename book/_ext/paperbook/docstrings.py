@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
 
-from exe_core.config import ROOT
+from exe_core.study import ROOT
 
 HEADING = re.compile(r"^(?P<title>[A-Z][\w ]+)\n-{3,}\n", flags=re.MULTILINE)
 EXAMPLE = re.compile(r"^(>>> (?:.+\n?)+)", flags=re.MULTILINE)

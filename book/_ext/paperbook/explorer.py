@@ -10,7 +10,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from exe_core.config import load_study
+from exe_core.study import load_study
 from paperbook.results import Results
 
 PAGE = Path(__file__).with_name("explorer.html")

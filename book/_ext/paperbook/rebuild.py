@@ -9,7 +9,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from exe_core.config import ROOT, load_study
+from exe_core.study import ROOT, load_study
 from paperbook.results import make_book
 
 

@@ -19,9 +19,9 @@ import typer.cli
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from exe_core import cli, schema, settings
-from exe_core.config import ROOT, Study
-from exe_core.schema.meanings import meaning
+from exe_core import cli, settings, tables
+from exe_core.study import ROOT, Study
+from exe_core.tables import meaning
 from paperbook.docstrings import api
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -116,7 +116,7 @@ def _allowed(field: dict[str, Any]) -> str:
 def written_tables(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
     """Write the columns of every table: type, range, what it means, and which tell rows apart."""
     lines = []
-    for name, frame in schema.TABLES.items():
+    for name, frame in tables.TABLES.items():
         keys = ", ".join(f"`{key}`" for key in frame.unique or ())
         told_apart = f"No two rows agree in all of {keys}." if keys else "Rows may be alike."
         rows = [
@@ -131,7 +131,7 @@ def written_tables(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
         ]
         lines += [told_apart, ""]
         lines += [*table(["column", "may be", "meaning"], rows), ""]
-    return "\n".join(lines), _modules(schema, schema.check, meaning)
+    return "\n".join(lines), _modules(schema, tables.check, meaning)
 
 
 def _kind(column: pa.Column) -> str:
@@ -140,7 +140,7 @@ def _kind(column: pa.Column) -> str:
     for check in column.checks:
         about = check.statistics
         values = about.get("allowed_values", ())
-        found += ["an emotion"] if values == schema.EMOTIONS else [f"`{value}`" for value in values]
+        found += ["an emotion"] if values == tables.EMOTIONS else [f"`{value}`" for value in values]
         found += [f"≥ {about['min_value']:g}"] if "min_value" in about else []
         found += [f"≤ {about['max_value']:g}"] if "max_value" in about else []
     return ", ".join(found + ["null"] * bool(column.nullable))

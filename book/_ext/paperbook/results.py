@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 from sphinx.environment import BuildEnvironment
 
-from exe_core.config import ConfigError, Study, load_study, studies
 from exe_core.record import digest
+from exe_core.study import ConfigError, Study, load_study, studies
 
 UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "

@@ -1,1 +1,0 @@
-"""Networks for faces, and the weights that they start from."""

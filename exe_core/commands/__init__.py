@@ -1,1 +1,0 @@
-"""The commands of `exe`, one module each, and what they leave."""

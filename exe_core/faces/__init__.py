@@ -1,1 +1,0 @@
-"""From an image to the crop of a face."""

@@ -1,1 +1,0 @@
-"""What the paper asks, and how its answers are computed."""

@@ -1,1 +1,0 @@
-"""From the file of a film to its faces in time."""

@@ -1,1 +1,0 @@
-"""The parts of training: what a batch, a step and an epoch do."""

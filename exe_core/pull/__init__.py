@@ -1,1 +1,0 @@
-"""The pull: searches, photos, their labels, and what became of them."""

@@ -1,1 +1,0 @@
-"""Emotions as levels of sentiment, and the scores of answers on such scales."""

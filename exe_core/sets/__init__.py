@@ -1,1 +1,0 @@
-"""Data sets of faces: how each is laid out, had, checked and compared."""

@@ -1,0 +1,917 @@
+"""What all parts of a study's settings have in common."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from exe_core.record import ROOT
+from exe_core.sources import SOURCES, Source, WebSource
+from exe_core.tables import EMOTIONS, FIVE
+
+
+class Part(BaseModel):
+    """A part of the settings: unknown keys are refused, values can't be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Design = Literal["v1", "v2"]
+
+KEYWORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "v1": {
+        "angry": ("angry face",),
+        "disgust": ("disgust face",),
+        "fear": ("fear face",),
+        "happy": ("happy face",),
+        "sad": ("sad face",),
+        "surprise": ("surprised face",),
+        "neutral": ("neutral face",),
+    },
+    "v2": {
+        "angry": ("angry", "mad", "irate"),
+        "disgust": ("disgusted", "gross", "repulsed"),
+        "fear": ("fear", "afraid", "scared"),
+        "happy": ("happy", "smiling", "joyful"),
+        "sad": ("sad", "crying", "unhappy"),
+        "surprise": ("surprised", "shocked", "astonished"),
+        "neutral": ("neutral", "calm", "expressionless"),
+    },
+}
+"""The two published search designs: design -> emotion -> queries."""
+
+
+class World(Part):
+    """What the synthetic world holds, and how noisy its keywords are."""
+
+    n_films: int = Field(12, ge=0, le=200, description="0 for a study of faces alone")
+    film_seconds: float = Field(180.0, ge=5, description="length of a film")
+    fps: int = Field(24, ge=1, le=60, description="frames a second in the film's file")
+    renders_per_second: float = Field(
+        1.0, gt=0, description="pictures that are drawn; the frames between repeat them"
+    )
+    film_size: tuple[int, int] = Field((640, 360), description="width, height, px")
+    photos_per_query: dict[Design, int] = Field(
+        default={"v1": 60, "v2": 30}, description="design -> photos that its site has of each query"
+    )
+    photo_size: tuple[int, int] = Field((640, 480), description="width, height, px")
+    keyword_noise: dict[str, dict[str, float]] = Field(
+        default={},
+        description="query -> emotion -> share of its photos that show that emotion instead of "
+        "the one asked for; shares of a query sum to less than 1",
+    )
+    faces_per_photo: tuple[float, float, float] = Field(
+        (0.10, 0.65, 0.25), description="shares of photos with no face, one and two"
+    )
+    duplicate_share: float = Field(
+        0.1, ge=0, le=1, description="share of a query's photos that another query gives too"
+    )
+    benchmark_faces: int = Field(150, ge=4, description="training faces a class and benchmark set")
+    benchmark_test_faces: int = Field(40, ge=2, description="test faces a class")
+
+    @model_validator(mode="after")
+    def _noise_is_known(self) -> World:
+        asked = {
+            query: emotion
+            for design in KEYWORDS.values()
+            for emotion, queries in design.items()
+            for query in queries
+        }
+        for query, shares in self.keyword_noise.items():
+            if query not in asked:
+                raise ValueError(f"keyword_noise: {query!r} is no query of the designs v1 and v2")
+            wrong = [name for name in shares if name not in EMOTIONS or name == asked[query]]
+            if wrong or min(shares.values()) < 0 or sum(shares.values()) >= 1:
+                raise ValueError(
+                    f"keyword_noise: {query!r}: {shares} must be shares of emotions other than "
+                    f"{asked[query]}, summing to less than 1"
+                )
+        return self
+
+
+class Pull(Part):
+    """Which photos are searched for, and when a query stops.
+
+    A query ends where its source does, at `max_pages`, when `max_per_query` of its photos are
+    known, or after a page of which less than `stop_below_new` was new to its source and design.
+    Raised later, either limit lets the next pull go on: from the page that was cut, which is asked
+    for again, to those after it; no photo is fetched twice.
+    """
+
+    sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites, or local")
+    designs: tuple[Design, ...] = Field(
+        ("v1", "v2"), description="v1 asks once for each emotion, v2 by several adjectives"
+    )
+    max_pages: dict[str, int] = Field(
+        {},
+        validate_default=True,
+        description="source -> pages of a query; its own if nothing is said",
+    )
+    per_page: dict[str, int] = Field(
+        {}, validate_default=True, description="as many as a source gives, if nothing is said"
+    )
+    max_per_query: int | None = Field(None, ge=1, description="photos of a query that are enough")
+    stop_below_new: float = Field(
+        0.10, ge=0, le=1, description="a query ends after a page of which a smaller share is new"
+    )
+    slow_below_quota: int = Field(
+        20, ge=0, description="with fewer requests left, they are spread over the time till more"
+    )
+    wait_for_quota_s: float = Field(
+        0.0,
+        ge=0,
+        description="a spent quota is waited for if there is more within so many seconds; else its "
+        "source is left to the next pull",
+    )
+    filters: dict[str, dict[str, str]] = Field(
+        default={},
+        description="source -> what its searches are narrowed by, as the source names it",
+    )
+    local: str | None = Field(
+        None, description="of source local: a folder or CSV below the data folder of the study"
+    )
+    downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
+    timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")
+    retries: int = Field(4, ge=0, le=20, description="of a request that failed and may succeed")
+    photo_timeout_s: float = Field(
+        120.0, gt=0, description="for a whole photo, over all its tries; timeout_s is for silence"
+    )
+    allow_private_addresses: bool = Field(
+        False, description="photos may lie on this machine or in its network, e.g. a lab's server"
+    )
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            _known_source(name)
+        return tuple(dict.fromkeys(given))
+
+    @field_validator("max_pages", "per_page")
+    @classmethod
+    def _other_sources_keep_theirs(cls, given: dict[str, int], info: ValidationInfo) -> dict:
+        usual = {name: getattr(source, str(info.field_name)) for name, source in SOURCES.items()}
+        for name, number in given.items():
+            most = _known_source(name).per_page if info.field_name == "per_page" else number
+            if not 1 <= number <= most:
+                raise ValueError(f"{name}: {number} is not from 1 to {max(most, 1)}")
+        return usual | given
+
+    @field_validator("filters")
+    @classmethod
+    def _filters_are_known(cls, given: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for name, chosen in given.items():
+            source = _known_source(name)
+            known = source.filters if isinstance(source, WebSource) else {}
+            for unknown in chosen.keys() - known.keys():
+                raise ValueError(f"{name} has no filter {unknown!r}; it has {', '.join(known)}")
+        return given
+
+
+def _known_source(name: str) -> Source:
+    if name not in SOURCES:
+        raise ValueError(f"no source {name!r}; sources are {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+class Set(Part):
+    """A named collection of faces."""
+
+    kind: Literal["photos", "folder", "fer2013", "rafdb"] = Field(
+        description="the form of its files: data/README.md"
+    )
+    source: str | None = Field(None, description="photos: a source of the pull")
+    design: Design | Literal["given"] | None = Field(
+        None, description="photos: v1 or v2; those of source local have the labels they are given"
+    )
+    path: str | None = Field(None, description="other kinds: below the data folder of the study")
+    votes: tuple[str, ...] = Field(
+        default=(),
+        description="fer2013: the votes of FER+, below the data folder of the study; of several "
+        "names the first that is there",
+    )
+    two_labels: Literal["drop", "first", "vote"] = Field(
+        "drop",
+        description="photos: one that was found under several labels is left out, takes the label "
+        "of its earliest hit, or that of most of its hits",
+    )
+    gray: bool = Field(False, description="its faces have no colour")
+    crop: Literal["detector", "as shipped"] = Field(
+        "detector", description="cut out anew as film faces are, or taken as they come"
+    )
+    role: Literal["train", "test"] = Field("train", description="test sets are never trained on")
+    counts: Literal["published", "any"] = Field(
+        "published",
+        description="rafdb, in a study of real faces: other numbers of images than the published "
+        "ones are refused",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Set:
+        if self.source is not None:
+            _known_source(self.source)
+        if self.kind == "photos" and not (self.source and self.design):
+            raise ValueError("a set of photos needs `source` and `design`")
+        if self.kind == "photos" and (self.source == "local") != (self.design == "given"):
+            raise ValueError("photos of source local, and no others, are of design given")
+        if self.votes and self.kind != "fer2013":
+            raise ValueError("votes are those of FER+, which are on the images of kind fer2013")
+        if self.kind != "photos" and not self.path:
+            raise ValueError(f"a set of kind {self.kind} needs `path`")
+        return self
+
+    @property
+    def origin(self) -> tuple[str | None, ...]:
+        """Say which images these are, however they are cropped and shown."""
+        return (self.kind, self.source, self.design, self.path)
+
+
+class Crop(Part):
+    """How faces are found and cut out."""
+
+    min_score: float = Field(0.5, ge=0, le=1, description="of the detector, for a find to count")
+    margin: float = Field(0.1, ge=0, le=1, description="added on each side, in box widths")
+    size: int = Field(128, ge=32, description="longer side of a stored crop, px")
+    square: bool = Field(True, description="else crops keep the proportions of their boxes")
+    align: bool = Field(False, description="turn each crop until its eyes are level")
+    primary_only: bool = Field(True, description="only the largest face of an image is kept")
+    tiles: int = Field(
+        0,
+        ge=0,
+        le=4,
+        description="levels of overlapping tiles that are searched for faces besides the whole "
+        "image, each for faces of half the size: the detector misses those under 15 % of its width",
+    )
+    retry_border: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="an image without a face is tried again with a border of this many longer "
+        "sides: the detector misses faces that fill the picture",
+    )
+
+
+class Train(Part):
+    """A training recipe; the defaults are the published one, and what goes beyond it is off.
+
+    Of the faults of the published code, those of training are switches, so that each can be
+    measured: `batch_norm: drifting`, `keep: last`, `split: modulo`. Two more lie elsewhere:
+    benchmark faces as they are shipped (`crop` of a set), and a network that learned from gray
+    faces and is shown colours (`gray` of exe_core.inference.predict).
+    """
+
+    model: str = Field(
+        "resnet18", description="a name of exe_core.models, or timm:<name> of a timm backbone"
+    )
+    weights: Literal["imagenet", "msceleb", "none"] = Field(
+        "imagenet", description="to begin with; none are random ones"
+    )
+    size: int = Field(224, ge=16, le=512, description="side of the network's input, px")
+    trainable: Literal["all", "layer3+layer4+fc"] = Field(
+        "layer3+layer4+fc", description="layers that learn"
+    )
+    batch_norm: Literal["frozen", "drifting"] = Field(
+        "frozen",
+        description="of layers that do not learn; drifting is the published fault: their running "
+        "mean and variance follow the batches, away from the weights that they belong to",
+    )
+    augmentation: Literal["none", "light", "medium", "heavy", "ddamfn"] = Field(
+        "light", description="how training faces are altered: exe_core.learning.augmentation"
+    )
+    mixup: float = Field(
+        0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0 turns it off"
+    )
+    cutmix: float = Field(
+        0.0, ge=0, description="alpha of CutMix (Yun et al. 2019); with mixup, each batch draws one"
+    )
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(
+        "adam", description="by which weights are moved"
+    )
+    sam_rho: float = Field(
+        0.0,
+        ge=0,
+        description="radius of sharpness-aware minimisation (Foret et al. 2021), which "
+        "passes each batch twice; 0 turns it off",
+    )
+    scheduler: Literal["none", "step", "cosine", "plateau", "exponential"] = Field(
+        "none", description="how the learning rate falls"
+    )
+    warmup_epochs: int = Field(0, ge=0, description="the learning rate rises linearly so long")
+    learning_rate: float = Field(3e-4, gt=0, description="at its greatest")
+    weight_decay: float = Field(0.0, ge=0, description="of the optimizer")
+    clip_norm: float | None = Field(None, gt=0, description="greatest norm of a batch's gradient")
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of a moving average of the weights, which is measured and "
+        "saved in their place; 0 turns it off",
+    )
+    loss: Literal["cross-entropy", "generalised-cross-entropy"] = Field(
+        "cross-entropy", description="the second is robust to wrong labels"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of a label that is spread over all"
+    )
+    diversity_weight: float = Field(
+        0.1,
+        ge=0,
+        description="of the loss that keeps the attention heads of DDAMFN apart, beside the "
+        "cross-entropy; other networks have none",
+    )
+    epochs: int = Field(30, ge=1, description="passes over the training faces")
+    batch_size: int = Field(32, ge=1, description="faces at a time")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of the passes in training; weights and scores stay fp32"
+    )
+    compiled: bool = Field(False, description="pass batches through torch.compile")
+    val_share: float = Field(
+        0.2, gt=0, lt=1, description="of the training faces, kept for choosing the epoch"
+    )
+    split: Literal["grouped", "modulo"] = Field(
+        "grouped",
+        description="modulo is the published fault: the val faces are every so-manieth row, so "
+        "faces of one photo lie on both sides; test faces stay those of the grouped split",
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        description="balanced draws each face with replacement, all classes equally often",
+    )
+    class_weights: bool = Field(False, description="rare classes weigh more in the loss")
+    max_faces: int | None = Field(None, ge=1, description="at most this many training faces")
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="which epoch is saved and reported; the published code saved the last and "
+        "reported the best",
+    )
+    flip_average: bool = Field(
+        False, description="answer with the mean of a face and its mirror image, now and in use"
+    )
+    seed: int = Field(42, description="of weights, order and augmentation")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Train:
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs}: fewer than epochs {self.epochs}")
+        if self.warmup_epochs and self.scheduler == "plateau":
+            raise ValueError("warmup_epochs: scheduler plateau has none; take another, or 0")
+        return self
+
+
+class Run(Part):
+    """One trained model: the sets it learns from, and what differs from the study's recipe."""
+
+    sets: tuple[str, ...] = Field(min_length=1, description="of the study, that it learns from")
+    gray: bool = Field(False, description="faces are shown in gray, in training and in use")
+    labels: Literal["given", "majority", "votes"] = Field(
+        "given",
+        description="learned from: those of the sets; the emotion that most annotators of their "
+        "`votes` named; or the shares of the votes",
+    )
+    doubtful: Literal["kept", "dropped"] = Field(
+        "kept",
+        description="training faces whose label confident learning doubts (Northcutt et al. 2021)",
+    )
+    train: dict[str, object] = Field(default={}, description="what differs from the study's recipe")
+
+
+def recipe_of(run: Run, train: Train) -> Train:
+    """Give the recipe of a run: that of its study, with the run's own differences."""
+    return Train.model_validate({**train.model_dump(), **run.train})
+
+
+def seeds_of_one(runs: Mapping[str, Run], train: Train) -> dict[str, tuple[str, ...]]:
+    """Find the runs that differ in nothing but their seed, and are named `<variant>-<number>`.
+
+    Returns
+    -------
+    dict
+        variant -> two runs or more; what is alone of its kind is left out.
+    """
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in runs:
+        if numbered := re.fullmatch(r"(.+)-\d+", name):
+            alike[numbered[1]].append(name)
+    return {
+        variant: tuple(names)
+        for variant, names in alike.items()
+        if _differ_in_seed([runs[name] for name in names], train)
+    }
+
+
+def _differ_in_seed(runs: list[Run], train: Train) -> bool:
+    recipes = [recipe_of(run, train).model_dump() for run in runs]
+    n_seeds = len({recipe.pop("seed") for recipe in recipes})
+    rest = [
+        run.model_dump(exclude={"train"}) | recipe
+        for run, recipe in zip(runs, recipes, strict=True)
+    ]
+    return 1 < len(runs) == n_seeds and all(part == rest[0] for part in rest)
+
+
+FILM_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
+"""What the file of a film ends in."""
+
+VALENCE: dict[str, tuple[int | None, ...]] = {
+    "angry": (-2, -1),
+    "disgust": (-2, -1),
+    "fear": (-1, -2),
+    "happy": (2,),
+    "sad": (-1, -2),
+    "surprise": (1, 0, None),
+    "neutral": (0,),
+}
+"""Emotion -> its levels of sentiment, from -2 to 2, that can be defended; the first is used."""
+
+
+class Guest(Part):
+    """A model that the study did not train and shows its test faces to; its name is enough."""
+
+    model: str = Field(
+        pattern=r"^((~|\.{1,2})?/.+|[\w.-]+(/[\w.-]+)?)$",
+        description="of data/models by its name; <study>/<run>, a run of another study; or a "
+        "folder, from / or ./ on",
+    )
+    sets: tuple[str, ...] = Field(
+        default=(),
+        description="sets of this study that it learned from other faces of; known of a run",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_is_enough(cls, given: object) -> object:
+        return {"model": given} if isinstance(given, str) else given
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell a folder from the name of a model."""
+        return self.model.startswith(("/", "./", "../", "~/"))
+
+
+class Factorial(Part):
+    """What undoing each fault of the published pipeline is worth: crop x colour x calibration.
+
+    The runs learned from gray faces. Those of the same place in both lists differ in the crop of
+    the faces that they learned from, and in nothing else.
+    """
+
+    as_shipped: tuple[str, ...] = Field(
+        min_length=1, description="runs that learned from faces as they are shipped, one a seed"
+    )
+    recropped: tuple[str, ...] = Field(
+        min_length=1, description="runs that learned from them as the detector crops them"
+    )
+    sets: tuple[str, ...] = Field(
+        min_length=1, description="sets whose test faces are read; `films`, those of the world"
+    )
+    correction: Literal["em", "bbse"] = Field(
+        "em",
+        description="how the shares of the labels are estimated, after calibration by class",
+    )
+    least_faces: int = Field(
+        20, ge=1, description="labels of which a set has fewer faces are left out of its scores"
+    )
+
+    def check(self, runs: Mapping[str, Run], sets: Mapping[str, Set]) -> None:
+        """Raise a ValueError if the runs are not there or are not what their lists say."""
+        if len(self.as_shipped) != len(self.recropped):
+            raise ValueError("factorial: as many runs as_shipped as recropped, in the same order")
+        listed = [(name, "as shipped") for name in self.as_shipped]
+        listed += [(name, "detector") for name in self.recropped]
+        for name, crop in listed:
+            if name not in runs:
+                raise ValueError(f"factorial: no run {name!r}; runs: {', '.join(runs)}")
+            run = runs[name]
+            if not run.gray or {sets[member].crop for member in run.sets} != {crop}:
+                raise ValueError(
+                    f"factorial: run {name} must be gray, and learn from sets of crop {crop!r}"
+                )
+
+
+class Films(Part):
+    """Which frames of a film are looked at."""
+
+    path: str | None = Field(None, description="below the data folder of the study")
+    every: int = Field(100, ge=1, description="every n-th frame")
+    apart: bool = Field(
+        False, description="each film is decoded by a job of its own: for many, or a cluster"
+    )
+    event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
+
+
+Valence = Literal[-2, -1, 0, 1, 2]
+
+
+class Sentiment(Part):
+    """How pleasant each emotion is taken to be, on a scale of five levels; three are their sign.
+
+    An emotion for which more than one level can be defended lists them all: the first is the
+    study's choice, the others show what hangs on it. None drops the emotion.
+    """
+
+    set_name: str = Field("rafdb", description="the set on whose test faces it is judged")
+    valence: dict[str, tuple[Valence | None, ...]] = Field(
+        {},
+        validate_default=True,
+        description="emotion -> its levels, the study's choice first; others keep theirs",
+    )
+    faces: int = Field(
+        1, ge=1, description="faces of each class, rightly and wrongly read, that are explained"
+    )
+
+    @field_validator("valence")
+    @classmethod
+    def _other_emotions_keep_theirs(cls, given: dict[str, tuple]) -> dict[str, tuple]:
+        unknown = [name for name in given if name not in EMOTIONS]
+        if unknown or not all(given.values()):
+            raise ValueError(f"{given}: one level or more for each of {', '.join(EMOTIONS)}")
+        return VALENCE | given
+
+
+class Statistics(Part):
+    """How intervals and p-values are made."""
+
+    level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
+    n_bootstrap: int = Field(1000, ge=50, description="resamples of an interval")
+    n_permutations: int = Field(2000, ge=50, description="of a test")
+
+
+READY = ROOT / "data" / "models"
+"""Where the models lie that are ready to use, each in a folder of its name."""
+
+
+class ConfigError(ValueError):
+    """A study's settings are not as they must be."""
+
+
+class Study(Part):
+    """A study, whole. `kind` says whose faces it is about; the two are never mixed."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="that of its file in configs/")
+    kind: Literal["world", "real"] = Field(description="drawn faces, or those of people")
+    title: str = Field(description="as the book calls the study")
+    labels: tuple[str, ...] = Field(FIVE, description="classes, in the order of the schema")
+    seed: int = Field(42, description="of splits, intervals and permutations")
+    world: World = World()
+    pull: Pull = Pull()
+    crop: Crop = Crop()
+    train: Train = Train()
+    films: Films = Films()
+    statistics: Statistics = Statistics()
+    sets: dict[str, Set] = Field(min_length=1, description="collections of faces, by name")
+    runs: dict[str, Run] = Field(min_length=1, description="models that are trained, by name")
+    ensembles: dict[str, tuple[str, ...]] = Field(
+        default={}, description="name -> the runs whose answers are combined"
+    )
+    methods: dict[str, Literal["mean", "weighted", "stack"]] = Field(
+        default={}, description="how an ensemble combines its runs; their mean if nothing is said"
+    )
+    guests: dict[str, Guest] = Field(
+        default={}, description="models trained elsewhere that are shown the test faces, too"
+    )
+    audit: tuple[str, ...] = Field(
+        default=(), description="sets that are searched for copies and, with votes, wrong labels"
+    )
+    factorial: Factorial | None = Field(None, description="the faults of the pipeline, undone")
+    sentiment: Sentiment | None = Field(None, description="levels of sentiment, if it is asked")
+    published: str | None = Field(
+        None, description="published predictions of films, below the data folder"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        unknown = [label for label in self.labels if label not in EMOTIONS]
+        if unknown or len(set(self.labels)) < 2:
+            raise ValueError(f"labels {self.labels}: two or more of {', '.join(EMOTIONS)}")
+        if list(self.labels) != [label for label in EMOTIONS if label in self.labels]:
+            raise ValueError(f"labels must stand in the order {', '.join(EMOTIONS)}")
+        for name, run in self.runs.items():
+            for member in run.sets:
+                if member not in self.sets:
+                    raise ValueError(f"run {name}: no set {member!r}; sets: {', '.join(self.sets)}")
+                if self.sets[member].role == "test":
+                    raise ValueError(f"run {name}: {member} is a test set and is never trained on")
+                if run.labels != "given" and not self.sets[member].votes:
+                    raise ValueError(f"run {name}: labels {run.labels}, but {member} has no votes")
+            if run.labels == "votes" and run.doubtful == "dropped":
+                raise ValueError(f"run {name}: doubtful: only of one label a face, not of votes")
+            self.recipe(name)
+        chosen = {*self.pull.sources, *(entry.source for entry in self.sets.values())}
+        if "local" in chosen and not self.pull.local:
+            raise ValueError("source local: `pull.local` must say which folder or CSV it is")
+        for name, members in self.ensembles.items():
+            missing = [member for member in members if member not in self.runs]
+            if missing or not members:
+                raise ValueError(f"ensemble {name}: no run {missing}; runs: {', '.join(self.runs)}")
+        self._check_names()
+        for name, guest in self.guests.items():
+            self._check_sets(f"guest {name}", guest.sets)
+        if self.factorial:
+            filmed = self.kind == "world" and self.world.n_films > 0
+            faces = [name for name in self.factorial.sets if not (filmed and name == "films")]
+            self._check_sets("factorial", faces)
+            self.factorial.check(self.runs, self.sets)
+        if unaudited := [name for name in self.audit if name not in self.sets]:
+            raise ValueError(f"audit: no set {unaudited[0]!r}; sets: {', '.join(self.sets)}")
+        if self.sentiment and self.sentiment.set_name not in self.sets:
+            raise ValueError(
+                f"sentiment: no set {self.sentiment.set_name!r}; sets: {', '.join(self.sets)}"
+            )
+        stray = set(self.methods) - set(self.ensembles)
+        if stray:
+            raise ValueError(f"methods: no ensemble {', '.join(sorted(stray))}")
+        if "films" in self.traits and set(self.methods.values()) - {"mean"}:
+            raise ValueError("methods: an ensemble reads films by its mean only; leave it out")
+        return self
+
+    def _check_names(self) -> None:
+        kinds: dict[str, Iterable[str]] = {
+            "a run": self.runs,
+            "an ensemble": self.ensembles,
+            "a guest": self.guests,
+            "runs of several seeds": self.variants,
+        }
+        for (one, first), (other, second) in combinations(kinds.items(), 2):
+            clash = set(first) & set(second)
+            if clash:
+                raise ValueError(f"{', '.join(sorted(clash))}: {one} and {other} of one name")
+
+    def _check_sets(self, whose: str, names: Iterable[str]) -> None:
+        unknown = [name for name in names if name not in self.sets]
+        if unknown:
+            raise ValueError(
+                f"{whose}: no set {', '.join(sorted(unknown))}; sets: {', '.join(self.sets)}"
+            )
+
+    @property
+    def variants(self) -> dict[str, tuple[str, ...]]:
+        """Name the runs that differ in nothing but their seed: variant -> two runs or more."""
+        return seeds_of_one(self.runs, self.train)
+
+    def learned_from(self, name: str) -> frozenset[str]:
+        """Say of which sets a run, a variant, an ensemble or a guest learned from other faces.
+
+        A set of the same images in another crop counts, too.
+        """
+        if name in self.guests:
+            origins = self._origins_of_guest(self.guests[name])
+        else:
+            runs = self.variants.get(name) or self.ensembles.get(name) or (name,)
+            origins = {self.sets[member].origin for run in runs for member in self._run(run).sets}
+        return frozenset(member for member, entry in self.sets.items() if entry.origin in origins)
+
+    def _origins_of_guest(self, guest: Guest) -> set[tuple[str | None, ...]]:
+        origins = {self.sets[member].origin for member in guest.sets}
+        if other := _run_of_another(guest):
+            study, run = other
+            if study.kind == self.kind:
+                origins |= {study.sets[member].origin for member in study.runs[run].sets}
+        return origins
+
+    def recipe(self, run: str) -> Train:
+        """Give the training recipe of a run: the study's, with the run's own differences."""
+        return recipe_of(self._run(run), self.train)
+
+    def _run(self, run: str) -> Run:
+        if run not in self.runs:
+            raise ConfigError(
+                f"study {self.name} has no run {run!r}; its runs are {', '.join(self.runs)}"
+            )
+        return self.runs[run]
+
+    @cached_property
+    def data_dir(self) -> Path:
+        """The folder that the study's input lies in.
+
+        The world makes its own; a real study is given one by the environment variable `EXE_DATA`.
+
+        Raises
+        ------
+        ConfigError
+            If a real study has none, or it is not there.
+        """
+        if self.kind == "world":
+            return self.raw
+        given = os.environ.get("EXE_DATA")
+        if not given:
+            raise ConfigError(
+                f"study {self.name} reads real data: say where it lies, DATA=<folder> with make, "
+                "EXE_DATA=<folder> otherwise; data/README.md says what it must hold and who has it"
+            )
+        if not Path(given).is_dir():
+            raise ConfigError(f"DATA is {given!r}, which is not a folder")
+        return Path(given).resolve()
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """Say what the study is and has: its kind and name; photos, films, claims and so on.
+
+        Stages run, and passages of the book are shown, by these.
+        """
+        photos = any(entry.kind == "photos" for entry in self.sets.values())
+        made = self.kind == "world" and self.world.n_films > 0
+        films, claims = made or self.films.path is not None, made or self.published is not None
+        has = {"photos": photos, "films": films, "claims": claims}
+        has["sentiment"] = self.sentiment is not None
+        has["published"] = self.published is not None
+        has["audit"] = bool(self.audit)
+        has["factorial"] = self.factorial is not None
+        return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})
+
+    def missing(self) -> list[str]:
+        """List what a study reads from outside and does not find.
+
+        Raises
+        ------
+        ConfigError
+            If a real study was given no data folder.
+        """
+        lacking = self._absent_guests()
+        if self.kind == "world":
+            return lacking
+        lacking += [
+            f"{name}: {self.data_dir / entry.path}"
+            for name, entry in self.sets.items()
+            if entry.path and not (self.data_dir / entry.path).exists()
+        ]
+        lacking += [
+            f"{name}, votes: {self.votes(name)}"
+            for name, entry in self.sets.items()
+            if entry.votes and not self.votes(name).exists()
+        ]
+        others = {"films": self.films.path, "published": self.published, "local": self.pull.local}
+        for name, path in others.items():
+            if path and not (self.data_dir / path).exists():
+                lacking.append(f"{name}: {self.data_dir / path}")
+        sources = {entry.source for entry in self.sets.values() if entry.source}
+        for name in sorted(sources):
+            variable = SOURCES[name].key_variable
+            if variable and SOURCES[name].key_needed and not os.environ.get(variable):
+                lacking.append(f"{name}: its API key in the variable {variable}")
+        return lacking
+
+    def _absent_guests(self) -> list[str]:
+        lacking = []
+        for name, guest in self.guests.items():
+            if not self.model(name).is_dir():
+                other = _run_of_another(guest)
+                remedy = f" (make book STUDY={other[0].name} trains it)" if other else ""
+                lacking.append(f"guest {name}: {self.model(name)}{remedy}")
+        return lacking
+
+    def votes(self, set_name: str) -> Path:
+        """Say where the votes on a set lie: under the first of their names that is there."""
+        paths = [self.data_dir / name for name in self.sets[set_name].votes]
+        return next((path for path in paths if path.exists()), paths[0])
+
+    @property
+    def _base(self) -> Path:
+        return Path(os.environ.get("EXE_HOME", ROOT / "data"))
+
+    @property
+    def raw(self) -> Path:
+        """What was pulled or made: photos, films, benchmark files."""
+        return self._base / "raw" / self.name
+
+    @property
+    def processed(self) -> Path:
+        """Crops and the tables of images, faces and splits."""
+        return self._base / "processed" / self.name
+
+    @property
+    def results(self) -> Path:
+        """Models, predictions, estimates, figures: what the book shows."""
+        return self._base / "results" / self.name
+
+    @property
+    def labelled(self) -> Path:
+        """The photos of this study that a person labelled, if one did: data/README.md."""
+        return self._base / "labels" / f"{self.name}.csv"
+
+    def table(self, name: str, *, run: str | None = None) -> Path:
+        """Say where a table lies; per-run tables are named by their run.
+
+        Parameters
+        ----------
+        name
+            A key of `exe_core.schema.TABLES`.
+        run
+            For history and predictions: the run or ensemble.
+        """
+        raw = ("hits", "photos", "requests", "truth", "events")
+        processed = ("images", "faces", "splits", "films", "frames")
+        folder = self.raw if name in raw else self.processed if name in processed else self.results
+        return folder / name / f"{run}.parquet" if run else folder / f"{name}.parquet"
+
+    def model(self, run: str) -> Path:
+        """Say in which folder the weights and the card of a run, or of a guest, lie.
+
+        Raises
+        ------
+        ConfigError
+            If it is a guest from a study, or a run of one, that is not there.
+        """
+        if run not in self.guests:
+            return self.results / "models" / run
+        guest = self.guests[run]
+        if other := _run_of_another(guest):
+            return other[0].model(other[1])
+        folder = Path(guest.model).expanduser()
+        return (ROOT / folder).resolve() if guest.is_folder else READY / folder
+
+
+def _run_of_another(guest: Guest) -> tuple[Study, str] | None:
+    """Find the study and the run that a guest names; None if it is no run."""
+    name, _, run = guest.model.partition("/")
+    if guest.is_folder or not run:
+        return None
+    study = load_study(name)
+    study.recipe(run)  # an unknown one is refused
+    return study, run
+
+
+def studies() -> list[str]:
+    """List the studies that `configs/` holds."""
+    return sorted(path.stem for path in (ROOT / "configs").glob("*.yml"))
+
+
+def load_study(name: str, **parts: dict[str, object]) -> Study:
+    """Read and validate a study.
+
+    Parameters
+    ----------
+    name
+        `configs/<name>.yml`.
+    **parts
+        Parts of the settings that override the file's, e.g. ``train={"epochs": 2}``; keys whose
+        value is None are left as they are, so a notebook can pass its parameters through.
+
+    Raises
+    ------
+    ConfigError
+        With the key at fault and what is allowed.
+
+    Examples
+    --------
+    >>> load_study("smoke", train={"epochs": 2}).train.epochs
+    2
+    """
+    path = ROOT / "configs" / f"{name}.yml"
+    if not path.is_file():
+        raise ConfigError(f"no study {name!r}; there are {', '.join(studies())}")
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:  # bytes, dates, depth
+        raise ConfigError(f"{path.name} is not YAML: {fault}") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path.name} holds {type(settings).__name__}, not keys and values")
+    for part, changes in parts.items():
+        kept = {key: value for key, value in changes.items() if value is not None}
+        settings[part] = {**(settings.get(part) or {}), **kept}
+    return parse_study({"name": name, **settings}, origin=path.name)
+
+
+def parse_study(settings: dict[str, object], *, origin: str = "settings") -> Study:
+    """Validate the settings of a study; `origin` names them in an error."""
+    try:
+        return Study.model_validate(settings)
+    except ValidationError as faults:
+        lines = [_explain(fault) for fault in faults.errors()]
+        raise ConfigError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def _explain(fault: Mapping[str, Any]) -> str:
+    where = ".".join(str(step) for step in fault["loc"]) or "study"
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: no such key ({_known_keys(fault['loc'][:-1])})"
+    return f"{where}: {fault['msg']} (given: {str(fault['input'])[:80]})"
+
+
+def _known_keys(where: tuple) -> str:
+    """List the keys of a part of the settings, found by its path: ("sets", "fer2013")."""
+    part: Any = Study
+    for step in where:
+        field = part.model_fields.get(step) if part is not None else None
+        within = {"sets": Set, "runs": Run, "guests": Guest}.get(step) if part is Study else None
+        annotation = within or (
+            field.annotation if field else part if part in (Set, Run, Guest) else None
+        )
+        part = annotation if hasattr(annotation, "model_fields") else None
+    return "known: " + ", ".join(part.model_fields) if part else "see exe_core/settings"

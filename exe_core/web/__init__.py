@@ -1,1 +1,0 @@
-"""Files from addresses that nobody here chose: checked, bounded, without a key in any text."""

@@ -1,0 +1,152 @@
+"""How each kind of picture is taken: its ranges, its light, and its way from light to bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from exe_world.lighting import Light
+from exe_world.textures import single
+from exe_world.view import check_canvas
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one kind of picture is taken.
+
+    Attributes
+    ----------
+    intensity, distance
+        Ranges of the expression's intensity, and of px per unit over the picture's width.
+    pose
+        Scale of `sample_pose`.
+    azimuth
+        Deviation of the key light's angle, radians.
+    grading
+        Deviation of colour and contrast from the neutral picture.
+    """
+
+    intensity: tuple[float, float]
+    pose: float
+    distance: tuple[float, float]
+    azimuth: float
+    grading: float
+
+
+STYLES = {
+    "lab": Style((0.85, 1.15), 0.2, (0.38, 0.44), 0.2, 0.2),
+    "selfie": Style((0.8, 1.1), 0.4, (0.27, 0.33), 0.35, 0.4),
+    "stock": Style((0.6, 1.1), 0.8, (0.19, 0.29), 0.5, 0.5),
+    "film": Style((0.35, 0.75), 1.0, (0.19, 0.29), 0.6, 1.0),
+}
+
+
+def style_named(name: str) -> Style:
+    """Look a style up.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name not in STYLES:
+        raise ValueError(f"unknown style {name!r}; choose one of {', '.join(STYLES)}")
+    return STYLES[name]
+
+
+def sample_light(rng: np.random.Generator, *, style: str) -> Light:
+    """Draw the light of a picture in one of `STYLES`.
+
+    Raises
+    ------
+    ValueError
+        If the style is unknown.
+    """
+    azimuth = np.clip(rng.standard_normal(), -2, 2) * style_named(style).azimuth
+    elevation, warmth = rng.uniform(0.05, 0.9), np.clip(rng.normal(0, 0.05), -0.1, 0.1)
+    ambient = rng.uniform(0.40, 0.60) if style in ("lab", "selfie") else rng.uniform(0.32, 0.58)
+    key = rng.uniform(0.60, 0.90)
+    return Light(
+        direction=(
+            float(np.sin(azimuth) * np.cos(elevation)),
+            float(-np.sin(elevation)),
+            float(np.cos(azimuth) * np.cos(elevation)),
+        ),
+        key=tuple(float(key * band) for band in (1 + warmth, 1, 1 - warmth)),
+        ambient=tuple(float(ambient * band) for band in (1 - warmth / 2, 1, 1 + warmth / 2)),
+        rim=float(rng.uniform(0, 0.3) * (rng.random() < 0.4)),
+    )
+
+
+def camera(rng: np.random.Generator, canvas: np.ndarray, *, style: str) -> np.ndarray:
+    """Photograph a canvas.
+
+    A film grades all frames of a shot alike: give each frame a generator of the same seed.
+
+    Parameters
+    ----------
+    canvas
+        (H, W, 3) float32, linear RGB.
+    style
+        One of `STYLES`; "lab" is gray.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8 sRGB.
+
+    Raises
+    ------
+    ValueError
+        If the style is unknown or the canvas is not float32 RGB.
+    """
+    check_canvas(canvas)
+    grading = style_named(style).grading
+    height, width = canvas.shape[:2]
+    picture: np.ndarray = _develop(canvas)
+    if style == "lab":
+        gray = cv2.transform(picture, single([[0.299, 0.587, 0.114]]))
+        picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    else:
+        # Narrow on purpose: a stronger tint or a paler picture would grey dark skin.
+        saturation = np.clip(1 + rng.normal(-0.05, 0.15) * grading, 0.8, 1.25)
+        tint = 1 + np.clip(rng.normal(0, 0.03, 3) * grading, -0.05, 0.05)
+        # One matrix: colours drawn away from their mean, then tinted.
+        matrix = saturation * np.eye(3) + (1 - saturation) / 3
+        picture = cv2.transform(picture, single(matrix * tint[:, None]))
+    contrast = np.clip(1 + rng.normal(0, 0.08) * (0.5 + grading), 0.8, 1.25)
+    brightness = np.clip(rng.normal(0, 0.025), -0.05, 0.05) * (0.5 + grading)
+    if rng.random() < 0.5:
+        sigma = rng.uniform(0.4, 1.3) * max(width, height) / 320
+        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    level, noise = rng.uniform(0.002, 0.016), rng.standard_normal((height, width, 1), np.float32)
+    noise = level * noise + float(0.5 * (1 - contrast) + brightness)
+    np.multiply(picture, np.float32(contrast), out=picture)
+    np.add(picture, noise, out=picture)
+    np.multiply(picture, np.float32(255), out=picture)
+    picture = np.clip(picture, 0, 255, out=picture).astype(np.uint8)
+    if style in ("lab", "film"):  # what is stored, or compressed by the film's own codec
+        return picture
+    quality = int(rng.integers(60, 96))
+    _, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+
+
+def _develop(canvas: np.ndarray) -> np.ndarray:
+    """Turn linear light into sRGB values: 1 - exp(-1.5 x), gamma, and a gentle S curve.
+
+    The shoulder lets bright skin come close to white and keep its relief. In place throughout:
+    fresh arrays of a film frame's size cost more than the arithmetic.
+    """
+    picture = canvas * -1.5
+    np.minimum(picture, 0, out=picture)
+    np.expm1(picture, out=picture)
+    np.negative(picture, out=picture)
+    np.power(picture, 1 / 2.2, out=picture)
+    curve = picture * -2
+    curve += 3
+    curve *= picture
+    curve *= picture
+    return cv2.addWeighted(picture, 0.65, curve, 0.35, 0)

@@ -1,0 +1,195 @@
+"""Stock photos: whom a photo site has, what its queries give, and how a photo is drawn.
+
+All faces of a photo show the photo's emotion. Which emotion that is, a query decides only with
+the noise of the study's confusion table; a photo without a face shows none.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import uuid
+from dataclasses import dataclass
+
+import numpy as np
+
+from exe_core.study import KEYWORDS, Study, World
+from exe_core.tables import EMOTIONS
+from exe_world import backgrounds, face, render
+from exe_world.making import FACE_WIDTH, generator
+
+_FIRST_NAMES = (
+    "Ada",
+    "Bo",
+    "Cleo",
+    "Dag",
+    "Esi",
+    "Fay",
+    "Gus",
+    "Ines",
+    "Jun",
+    "Kofi",
+    "Lin",
+    "Mio",
+)
+_LAST_NAMES = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Hazel", "Juniper", "Larch")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo of the site, before it is drawn."""
+
+    photo_id: str  # "pexels:10001"
+    query: str  # that it was taken for; others may give it too
+    emotion: str  # that its faces show
+    author: str
+
+    @property
+    def source(self) -> str:
+        """The source that has it."""
+        return self.photo_id.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """Its id at the source: two sources use the same numbers, as real ones do."""
+        return self.photo_id.partition(":")[2]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone in a photo: who, where, and what the face does."""
+
+    identity: face.Identity
+    expression: dict[str, float]
+    intensity: float
+    pose: tuple[float, float, float]
+    gaze: tuple[float, float]
+    centre: tuple[float, float]
+    px_per_unit: float
+
+
+def catalogue(study: Study, source: str) -> dict[str, list[Photo]]:
+    """List what each query of the study's labels and designs gives at a source, best hit first.
+
+    On average `duplicate_share` of a query's photos are given by another query as well: half of
+    them are borrowed from the others, half lent to them.
+    """
+    world, own, borrowed = study.world, {}, {}
+    asked = [
+        (query, emotion, world.photos_per_query[design])
+        for design in study.pull.designs
+        for emotion in study.labels
+        for query in KEYWORDS[design][emotion]
+    ]
+    for place, (query, emotion, n_photos) in enumerate(asked, start=1):
+        rng = generator(study.seed, source, query)
+        borrowed[query] = rng.binomial(n_photos, world.duplicate_share / 2)
+        shown = _shown(rng, world, query, emotion=emotion, n=n_photos - borrowed[query])
+        own[query] = [
+            Photo(
+                f"{source}:{_name(source, 10_000 * place + rank)}",
+                query,
+                emotion=name,
+                author=_author(rng),
+            )
+            for rank, name in enumerate(shown)
+        ]
+    hits = {}
+    for query, photos in own.items():
+        rng = generator(study.seed, source, query, "order")
+        others = [photo for other in own if other != query for photo in own[other]]
+        lent = rng.choice(len(others), min(borrowed[query], len(others)), replace=False)
+        found = [*photos, *(others[place] for place in lent)]
+        hits[query] = [found[place] for place in rng.permutation(len(found))]
+    return hits
+
+
+def _shown(
+    rng: np.random.Generator, world: World, query: str, *, emotion: str, n: int
+) -> list[str]:
+    noise = world.keyword_noise.get(query, {})
+    shares = {name: noise.get(name, 0.0) for name in EMOTIONS}
+    shares[emotion] = 1 - sum(noise.values())
+    return rng.choice(list(shares), n, p=list(shares.values())).tolist()
+
+
+def _name(source: str, number: int) -> str:
+    """Name a photo as its source names them: by a number, some letters or a UUID."""
+    digest = hashlib.sha256(f"{source}/{number}".encode()).digest()
+    if source == "unsplash":
+        return base64.urlsafe_b64encode(digest).decode()[:11]
+    return str(uuid.UUID(bytes=digest[:16], version=4)) if source == "openverse" else str(number)
+
+
+def _author(rng: np.random.Generator) -> str:
+    return f"{rng.choice(_FIRST_NAMES)} {rng.choice(_LAST_NAMES)}"
+
+
+def draw(study: Study, photo: Photo) -> np.ndarray:
+    """Draw a photo: uint8 RGB (height, width, 3) of the world's photo size."""
+    rng = generator(study.seed, photo.photo_id)
+    people = _people(rng, photo.emotion, study.world)
+    width, height = study.world.photo_size
+    canvas = backgrounds.sample_background(rng, (height, width))
+    light = render.sample_light(rng, style="stock")
+    for person in people:
+        render.draw_person(
+            canvas,
+            person.identity,
+            person.expression,
+            centre=person.centre,
+            px_per_unit=person.px_per_unit,
+            pose=person.pose,
+            light=light,
+            gaze=person.gaze,
+        )
+    return render.camera(rng, canvas, style="stock")
+
+
+def truth(study: Study, photo: Photo) -> dict[str, object]:
+    """Say what a photo shows, as a row of the table `truth`; of two faces, the larger one."""
+    people = _people(generator(study.seed, photo.photo_id), photo.emotion, study.world)
+    row = {"item_id": photo.photo_id, "n_faces": len(people), "is_blend": False}
+    if not people:
+        return row
+    primary = people[-1]
+    return row | {
+        "label_true": photo.emotion,
+        "intensity": primary.intensity,
+        "skin_tone": primary.identity.skin_tone,
+        "yaw_deg": math.degrees(primary.pose[0]),
+    }
+
+
+def _people(rng: np.random.Generator, emotion: str, world: World) -> list[Person]:
+    """Place the people of a photo, the nearest (largest) last."""
+    width, height = world.photo_size
+    n_faces = rng.choice(3, p=np.array(world.faces_per_photo) / sum(world.faces_per_photo))
+    places = {0: [], 1: [(0.28, 0.72)], 2: [(0.22, 0.32), (0.68, 0.78)]}[int(n_faces)]
+    people = []
+    for left, right in places:
+        # A face under 16 % of the frame's width is one that the detector may miss.
+        scale = width * rng.uniform(0.17, 0.33 if n_faces == 1 else 0.25) / FACE_WIDTH
+        scale = min(scale, height / 2.3)
+        middle = np.clip(height * rng.uniform(0.36, 0.56), 1.15 * scale, height - 1.1 * scale)
+        intensity = rng.uniform(0.6, 1.1)
+        person = Person(
+            identity=face.sample_identity(rng),
+            expression=face.sample_expression(rng, emotion, intensity=intensity),
+            intensity=intensity,
+            pose=face.sample_pose(rng, scale=0.8),
+            gaze=tuple(rng.normal(0, 0.3, 2)),
+            centre=(width * rng.uniform(left, right), float(middle)),
+            px_per_unit=scale,
+        )
+        people.append(person)
+    return sorted(people, key=lambda person: person.px_per_unit)
+
+
+def sample(study: Study, n: int) -> list[tuple[Photo, np.ndarray]]:
+    """Draw `n` photos of the study, one query after the other, to be looked at."""
+    sources = [source for source in study.pull.sources if source != "local"]
+    queries = [hits for source in sources for hits in catalogue(study, source).values()]
+    chosen = [queries[place % len(queries)][place // len(queries)] for place in range(n)]
+    return [(photo, draw(study, photo)) for photo in chosen]

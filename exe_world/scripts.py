@@ -1,0 +1,212 @@
+"""Scripts of the world's films: acts, plot events, cuts, and who does what in each shot.
+
+Time runs in ticks: a picture is drawn each tick and held until the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from exe_core.study import Study, World
+from exe_core.tables import EMOTIONS
+from exe_world import face
+from exe_world.making import FACE_WIDTH, generator
+
+GENRES = {
+    "comedy": (2, 1, 1, 8, 2, 4, 3),
+    "crime": (7, 2, 4, 1, 3, 3, 3),
+    "drama": (3, 1, 2, 3, 8, 2, 3),
+    "horror": (2, 2, 8, 1, 2, 4, 2),
+}
+"""Genre -> the weights of the emotions, in their order; a study shows those it has labels for."""
+
+ARCS = {
+    "comedy": ("happy", "sad", "happy"),
+    "crime": ("surprise", "angry", "sad"),
+    "drama": ("happy", "sad", "sad"),
+    "horror": ("happy", "surprise", "fear"),
+}
+"""Genre -> the emotion that gains weight in each of three acts."""
+
+EVENTS = {
+    "angry": "a betrayal",
+    "disgust": "a foul discovery",
+    "fear": "a threat",
+    "happy": "a reunion",
+    "sad": "a loss",
+    "surprise": "a revelation",
+    "neutral": "a calm",
+}
+"""Emotion -> what happens when it rises."""
+
+EVENT_TIMES = ((0.25, 0.40), (0.60, 0.75))
+EVENT_REACH = 0.15
+"""When in a film its events may come, and how long each is felt, as shares of its length."""
+
+_TITLES = {
+    "comedy": ("A Goose at Table", "Two Left Umbrellas", "The Understudy's Understudy"),
+    "crime": ("Ledger of Salt", "The Quiet Locksmith", "Nine Doors Down"),
+    "drama": ("What the Orchard Kept", "Letters to a Lighthouse", "The Long Thaw"),
+    "horror": ("The Cellar Tide", "Do Not Wind the Clock", "Moth Hour"),
+}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What lies between two cuts: one of the cast, or no one, and one emotion or two in turn."""
+
+    start: int  # tick
+    stop: int  # tick after its last
+    person: int | None  # place in the cast
+    emotions: tuple[str, ...]
+    intensity: float
+
+
+@dataclass(frozen=True)
+class Script:
+    """A film before it is played."""
+
+    film_id: str
+    title: str
+    genre: str
+    cast: tuple[face.Identity, ...]
+    events: tuple[tuple[int, str], ...]  # tick, emotion that rises
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the person of a shot does at one tick."""
+
+    expression: dict[str, float]
+    pose: tuple[float, float, float]
+    gaze: tuple[float, float]
+    blink: float
+    label: str
+    is_blend: bool
+
+
+def frames_per_tick(world: World) -> int:
+    """Say how many frames a drawn picture is held for."""
+    return max(round(world.fps / world.renders_per_second), 1)
+
+
+def write_script(study: Study, place: int) -> Script:
+    """Write the script of the `place`-th film; the genres take turns."""
+    genre = tuple(GENRES)[place % len(GENRES)]
+    turn = place // len(GENRES)
+    film_id, titles = f"{genre}-{turn + 1:02d}", _TITLES[genre]
+    rng = generator(study.seed, film_id)
+    sequel = f" {turn // len(titles) + 1}" if turn >= len(titles) else ""
+    n_ticks = max(round(study.world.film_seconds * study.world.renders_per_second), 1)
+    moved = rng.choice(study.labels, len(EVENT_TIMES), replace=False)
+    events = tuple(
+        (round(n_ticks * rng.uniform(*window)), str(label))
+        for window, label in zip(EVENT_TIMES, moved, strict=True)
+    )
+    cast = tuple(face.sample_identity(rng) for _ in range(rng.integers(3, 6)))
+    shots = tuple(_shots(rng, study, genre, events=events, n_ticks=n_ticks, n_cast=len(cast)))
+    return Script(film_id, titles[turn % len(titles)] + sequel, genre, cast, events, shots)
+
+
+def _shots(
+    rng: np.random.Generator,
+    study: Study,
+    genre: str,
+    *,
+    events: tuple[tuple[int, str], ...],
+    n_ticks: int,
+    n_cast: int,
+) -> Iterator[Shot]:
+    start = 0
+    while start < n_ticks:
+        length = max(round(rng.uniform(2, 8) * study.world.renders_per_second), 1)
+        # A plot event comes with a cut.
+        stop = min(start + length, n_ticks, *(tick for tick, _ in events if tick > start))
+        shares = _shares(study, genre, events, at=start, n_ticks=n_ticks)
+        n_emotions = 2 if stop - start >= 4 and rng.random() < 0.3 else 1
+        emotions = tuple(rng.choice(study.labels, n_emotions, p=shares).tolist())
+        # The lead is in twice as many shots as each of the others.
+        person = max(int(rng.integers(-1, n_cast)), 0) if rng.random() > 0.15 else None
+        yield Shot(start, stop, person, emotions, intensity=rng.uniform(0.35, 0.75))
+        start = stop
+
+
+def _shares(
+    study: Study, genre: str, events: tuple[tuple[int, str], ...], *, at: int, n_ticks: int
+) -> np.ndarray:
+    """Give the chance of each label in a shot that starts at tick `at`."""
+    known = dict(zip(EMOTIONS, GENRES[genre], strict=True))
+    weights = np.array([known[label] for label in study.labels], float)
+    weights[np.array(study.labels) == ARCS[genre][3 * at // n_ticks]] *= 2
+    for tick, risen in events:
+        # What an event brings is rare until it comes, and four times the rest together after it.
+        is_risen = np.array(study.labels) == risen
+        if tick - EVENT_REACH * n_ticks <= at < tick:
+            weights[is_risen] *= 0.2
+        elif tick <= at < tick + EVENT_REACH * n_ticks:
+            weights[is_risen] = 4 * weights[~is_risen].sum()
+    return weights / weights.sum()
+
+
+def framing(study: Study, script: Script, shot: Shot) -> tuple[tuple[float, float], float]:
+    """Draw where the person of a shot is (px, between the eyes) and how near (px per unit)."""
+    rng = generator(study.seed, script.film_id, shot.start, "framing")
+    width, height = study.world.film_size
+    scale = min(width * rng.uniform(0.17, 0.27) / FACE_WIDTH, height / 2.3)
+    y = np.clip(height * rng.uniform(0.40, 0.52), 1.15 * scale, height - 1.12 * scale)
+    return (width * rng.uniform(0.35, 0.65), float(y)), scale
+
+
+def act(study: Study, script: Script, shot: Shot) -> list[Moment]:
+    """Draw what the person of a shot does, tick by tick."""
+    rng = generator(study.seed, script.film_id, shot.start, "acting")
+    shown = [face.sample_expression(rng, name, intensity=shot.intensity) for name in shot.emotions]
+    home, phases = np.array(face.sample_pose(rng, scale=1)), rng.uniform(0, 2 * math.pi, 4)
+    moments = []
+    for tick in range(shot.stop - shot.start):
+        waves = np.sin(0.9 * tick / study.world.renders_per_second + phases)
+        weight = _turn(tick, shot) if len(shown) > 1 else 0.0
+        moment = Moment(
+            expression=face.blend(shown[0], shown[-1], weight),
+            pose=tuple((home + waves[:3] * (0.16, 0.06, 0.05)).tolist()),
+            gaze=(0.3 * float(waves[3]), 0.0),
+            blink=rng.uniform(0.4, 1) if rng.random() < 0.06 else 0.0,
+            label=shot.emotions[-1] if weight >= 0.5 else shot.emotions[0],
+            is_blend=0 < weight < 1 and shot.emotions[0] != shot.emotions[-1],
+        )
+        moments.append(moment)
+    return moments
+
+
+def _turn(tick: int, shot: Shot) -> float:
+    """Give the weight of the second emotion: it rises over the middle third of the shot."""
+    return float(np.clip(3 * (tick + 0.5) / (shot.stop - shot.start) - 1, 0, 1))
+
+
+def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
+    """Say what every frame of a film shows, as rows of the table `truth`."""
+    hold = frames_per_tick(study.world)
+    for shot in script.shots:
+        rows: list[dict[str, object]] = [{"n_faces": 0, "is_blend": False}] * (
+            shot.stop - shot.start
+        )
+        if shot.person is not None:
+            tone = script.cast[shot.person].skin_tone
+            rows = [
+                {
+                    "label_true": moment.label,
+                    "intensity": shot.intensity,
+                    "skin_tone": tone,
+                    "yaw_deg": math.degrees(moment.pose[0]),
+                    "n_faces": 1,
+                    "is_blend": moment.is_blend,
+                }
+                for moment in act(study, script, shot)
+            ]
+        for frame in range(shot.start * hold, shot.stop * hold):
+            yield {"item_id": f"{script.film_id}:{frame:06d}", **rows[frame // hold - shot.start]}
