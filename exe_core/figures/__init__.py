@@ -39,9 +39,12 @@ from exe_core.figures.models import (
 )
 from exe_core.figures.photos import (
     keyword_noise_chart,
+    noise_chart,
     novelty_chart,
     query_yield_chart,
+    recall_by_size_chart,
     whereabouts_chart,
+    yield_chart,
 )
 from exe_core.figures.style import COLOURS, WIDTH, ChartError
 
@@ -71,6 +74,7 @@ __all__ = [
     "novelty_chart",
     "query_yield_chart",
     "randomisation_chart",
+    "recall_by_size_chart",
     "recall_chart",
     "reliability_chart",
     "risk_coverage_chart",

@@ -19,7 +19,7 @@ import typer.cli
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from exe_core import cli, settings, tables
+from exe_core import cli, study, tables
 from exe_core.study import ROOT, Study
 from exe_core.tables import meaning
 from paperbook.docstrings import api
@@ -64,7 +64,7 @@ def written_settings(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
         ]
         lines += [f"(settings-{name.lower()})=", f"## {name}", "", escaped(about), ""]
         lines += [*table(["key", "may be", "default", "meaning"], rows), ""]
-    return "\n".join(lines), _modules(settings, Study)
+    return "\n".join(lines), _modules(study)
 
 
 def _part(field: dict[str, Any]) -> str:
@@ -131,7 +131,7 @@ def written_tables(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
         ]
         lines += [told_apart, ""]
         lines += [*table(["column", "may be", "meaning"], rows), ""]
-    return "\n".join(lines), _modules(schema, tables.check, meaning)
+    return "\n".join(lines), _modules(tables)
 
 
 def _kind(column: pa.Column) -> str:
