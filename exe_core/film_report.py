@@ -63,7 +63,7 @@ def write_page(page: str, folder: Path, *, origin: Mapping[str, Any]) -> None:
     """Write a page, and then what it was made of: where that lies, the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
     with replacing(folder / PAGE) as partial:
-        partial.write_text(render_page, encoding="utf-8")
+        partial.write_text(page, encoding="utf-8")
     write_json(origin, folder / ORIGIN)
 
 

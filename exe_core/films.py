@@ -507,7 +507,7 @@ def event_rises(
         (all circular shifts of the film's frames); NaN where a window has no face.
     """
     found = []
-    for run_id, event, series, statistic in _each_event(rows, event_rises, window_s):
+    for run_id, event, series, statistic in _each_event(rows, events, window_s):
         test = resampling.circular_shift_test(
             [series], [statistic], n=1, rng=np.random.default_rng(seed)
         )
@@ -547,7 +547,7 @@ def event_rises_combined(
         (circular shifts, those of a film by the same steps), n_films, n_events.
     """
     tried: dict[str, list[tuple]] = {}
-    for run_id, event, series, statistic in _each_event(rows, event_rises, window_s):
+    for run_id, event, series, statistic in _each_event(rows, events, window_s):
         difference = statistic(series[None])[0]
         if not np.isnan(difference):
             entry = (event["film_id"], difference, series, statistic)
@@ -586,7 +586,7 @@ def _each_event(
     rows: pd.DataFrame, events: pd.DataFrame, window_s: float
 ) -> Iterator[tuple[str, dict, np.ndarray, resampling.Statistic]]:
     """Give run, event, the series of its label in its film, and the statistic."""
-    known = event_rises[event_rises["label"].isin(schema.labels_of(rows))]
+    known = events[events["label"].isin(schema.labels_of(rows))]
     for (run_id, film_id), film in rows.groupby(["run_id", "film_id"]):
         for event in known[known["film_id"] == film_id].to_dict("records"):
             series = film[f"prob_{event['label']}"].to_numpy(dtype=float)

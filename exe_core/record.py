@@ -9,12 +9,15 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -185,7 +188,13 @@ def _plain(content: object) -> object:
 
 
 def write_values(
-    study: Any, stage: str, *, values: Mapping[str, object], folder: Path | None = None
+    study: Any,
+    stage: str,
+    *,
+    values: Mapping[str, object] | None = None,
+    table: pd.DataFrame | None = None,
+    keys: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Path:
     """Write the numbers of a stage that the prose cites as ``{val}`stage.key```.
 
@@ -195,11 +204,23 @@ def write_values(
         They name the file: `results/<study>/values/<stage>.json`.
     values
         key -> a number or text, or an estimate as {"value": .., "low": .., "high": ..}.
+    table
+        Estimates, a row each, in the columns value, low, high and, if there is one, p_value.
+    keys
+        The columns of `table` that name its rows, joined by dots; missing ones are left out.
     folder
         Where they go instead of the results of the study.
     """
+    named = dict(values or {})
+    if table is not None:
+        shown = [column for column in ("value", "low", "high", "p_value") if column in table]
+        for row in table.to_dict("records"):
+            parts = [str(row[key]) for key in keys if row[key] is not None and row[key] == row[key]]
+            named[".".join(parts)] = {column: row[column] for column in shown}
     entries = {
         f"{stage}.{key}": value if isinstance(value, Mapping) else {"value": value}
-        for key, value in values.items()
+        for key, value in named.items()
     }
+    if folder is None:
+        study.keep_trial()
     return write_json(entries, (folder or study.results) / "values" / f"{stage}.json")

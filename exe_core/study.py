@@ -1,28 +1,37 @@
-"""What all parts of a study's settings have in common."""
+"""A study: its settings, validated, the place of every file, and its tables.
+
+Settings are defaults < `configs/<study>.yml` < the parameters of a notebook. An unknown key is
+refused, so that a mistyped one can't silently leave a default in force. Settings that depart from
+the file make a trial, which has a place of its own and leaves the study as it is.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from exe_core.record import ROOT
+from exe_core import tables
+from exe_core.record import ROOT, digest_of, write_json
 from exe_core.sources import SOURCES, Source, WebSource
 from exe_core.tables import EMOTIONS, FIVE
 
@@ -553,6 +562,10 @@ class Statistics(Part):
     n_permutations: int = Field(2000, ge=50, description="of a test")
 
 
+RAW = ("hits", "photos", "requests", "truth", "events")
+PROCESSED = ("images", "faces", "splits", "films", "frames")
+"""Tables that lie beside what they describe; all others are results."""
+
 READY = ROOT / "data" / "models"
 """Where the models lie that are ready to use, each in a folder of its name."""
 
@@ -564,6 +577,9 @@ class ConfigError(ValueError):
 class Study(Part):
     """A study, whole. `kind` says whose faces it is about; the two are never mixed."""
 
+    _trial: str | None = PrivateAttr(None)
+    _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _inputs: list[Path] = PrivateAttr(default_factory=list)
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="that of its file in configs/")
     kind: Literal["world", "real"] = Field(description="drawn faces, or those of people")
     title: str = Field(description="as the book calls the study")
@@ -708,7 +724,8 @@ class Study(Part):
             If a real study has none, or it is not there.
         """
         if self.kind == "world":
-            return self.raw
+            mine = (self.raw / "benchmarks").exists() or (self.raw / "films").exists()
+            return self.raw if mine else self._folder("raw", of_study=True)
         given = os.environ.get("EXE_DATA")
         if not given:
             raise ConfigError(
@@ -782,46 +799,96 @@ class Study(Part):
         return next((path for path in paths if path.exists()), paths[0])
 
     @property
-    def _base(self) -> Path:
+    def home(self) -> Path:
+        """The folder of everything that is computed: `EXE_HOME`, or `data/` of the checkout."""
         return Path(os.environ.get("EXE_HOME", ROOT / "data"))
+
+    def _folder(self, part: str, *, of_study: bool = False) -> Path:
+        """The folder `part` of this study, or of this trial of it."""
+        folder = self.home / part / self.name
+        return folder if of_study or self._trial is None else folder / "trials" / self._trial
+
+    @property
+    def trial(self) -> str | None:
+        """The name of the trial, if settings depart from the study's file; else None."""
+        return self._trial
 
     @property
     def raw(self) -> Path:
-        """What was pulled or made: photos, films, benchmark files."""
-        return self._base / "raw" / self.name
+        """Where photos, films and benchmark files that are pulled or drawn go."""
+        return self._folder("raw")
 
     @property
     def processed(self) -> Path:
-        """Crops and the tables of images, faces and splits."""
-        return self._base / "processed" / self.name
+        """Where crops and the tables of images, faces and splits go."""
+        return self._folder("processed")
 
     @property
     def results(self) -> Path:
-        """Models, predictions, estimates, figures: what the book shows."""
-        return self._base / "results" / self.name
+        """Where models, predictions, estimates and figures go: what the book shows."""
+        return self._folder("results")
 
     @property
     def labelled(self) -> Path:
         """The photos of this study that a person labelled, if one did: data/README.md."""
-        return self._base / "labels" / f"{self.name}.csv"
+        return self.home / "labels" / f"{self.name}.csv"
 
     def table(self, name: str, *, run: str | None = None) -> Path:
-        """Say where a table lies; per-run tables are named by their run.
+        """Where a table is read from: the trial's if it has one, else the study's.
 
         Parameters
         ----------
         name
-            A key of `exe_core.schema.TABLES`.
+            A key of `exe_core.tables.TABLES`.
         run
             For history and predictions: the run or ensemble.
         """
-        raw = ("hits", "photos", "requests", "truth", "events")
-        processed = ("images", "faces", "splits", "films", "frames")
-        folder = self.raw if name in raw else self.processed if name in processed else self.results
+        mine = self._table(name, run)
+        return mine if mine.exists() else self._table(name, run, of_study=True)
+
+    def _table(self, name: str, run: str | None, *, of_study: bool = False) -> Path:
+        part = "raw" if name in RAW else "processed" if name in PROCESSED else "results"
+        folder = self._folder(part, of_study=of_study)
         return folder / name / f"{run}.parquet" if run else folder / f"{name}.parquet"
 
+    def read(
+        self,
+        name: str,
+        *,
+        run: str | None = None,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Collection[object]] | None = None,
+    ) -> pd.DataFrame:
+        """Read and check a table of the study; see `exe_core.tables.read`.
+
+        Examples
+        --------
+        >>> load_study("demo").read("predictions", run="rafdb")  # doctest: +SKIP
+        """
+        path = self.table(name, run=run)
+        table = tables.read(path, name=name, columns=columns, where=where)
+        self._inputs.append(path)
+        return table
+
+    def write(self, table: pd.DataFrame, name: str, *, run: str | None = None) -> pd.DataFrame:
+        """Check a table and write it, whole or not at all; a trial writes into its own place."""
+        self.keep_trial()
+        tables.write(table, self._table(name, run), name=name)
+        self._inputs.append(self._table(name, run))
+        return table
+
+    def keep_trial(self) -> None:
+        """Note what a trial changes in its place, so that later stages can go on with it."""
+        if self._trial is not None:
+            write_json(self._changes, self.results / "trial.json")
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The tables that were read or written through this object: what its figures rest on."""
+        return sorted(set(self._inputs))
+
     def model(self, run: str) -> Path:
-        """Say in which folder the weights and the card of a run, or of a guest, lie.
+        """The folder that the weights and the card of a run, or of a guest, are read from.
 
         Raises
         ------
@@ -829,12 +896,27 @@ class Study(Part):
             If it is a guest from a study, or a run of one, that is not there.
         """
         if run not in self.guests:
-            return self.results / "models" / run
+            mine = self.new_model(run)
+            is_there = (mine / "card.json").exists()
+            return mine if is_there else self._folder("results", of_study=True) / "models" / run
         guest = self.guests[run]
         if other := _run_of_another(guest):
             return other[0].model(other[1])
         folder = Path(guest.model).expanduser()
         return (ROOT / folder).resolve() if guest.is_folder else READY / folder
+
+    def new_model(self, run: str) -> Path:
+        """The folder that a training of `run` writes its weights and card into."""
+        return self.results / "models" / run
+
+    def _repr_markdown_(self) -> str:
+        if self._trial is None:
+            return f"Study `{self.name}`: {self.title}."
+        return (
+            f"**Trial `{self._trial}` of the study `{self.name}`.** It reads the study's tables "
+            "where it has none of its own and writes into "
+            f"`{self.results.relative_to(self.home)}`; the study stays as it is."
+        )
 
 
 def _run_of_another(guest: Guest) -> tuple[Study, str] | None:
@@ -852,13 +934,19 @@ def studies() -> list[str]:
     return sorted(path.stem for path in (ROOT / "configs").glob("*.yml"))
 
 
-def load_study(name: str, **parts: dict[str, object]) -> Study:
-    """Read and validate a study.
+def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object]) -> Study:
+    """Read and validate a study, or a trial of it.
+
+    A study whose settings depart from its file is a trial: it reads the tables of the study where
+    it has none of its own, and writes into `.../<study>/trials/<trial>` only.
 
     Parameters
     ----------
     name
         `configs/<name>.yml`.
+    trial
+        A name for the trial; by default it is made of what departs, such as "epochs-2". A trial
+        of this name that is there goes on with the settings that it began with.
     **parts
         Parts of the settings that override the file's, e.g. ``train={"epochs": 2}``; keys whose
         value is None are left as they are, so a notebook can pass its parameters through.
@@ -872,6 +960,8 @@ def load_study(name: str, **parts: dict[str, object]) -> Study:
     --------
     >>> load_study("smoke", train={"epochs": 2}).train.epochs
     2
+    >>> load_study("smoke", train={"epochs": 2}).trial
+    'epochs-2'
     """
     path = ROOT / "configs" / f"{name}.yml"
     if not path.is_file():
@@ -882,10 +972,60 @@ def load_study(name: str, **parts: dict[str, object]) -> Study:
         raise ConfigError(f"{path.name} is not YAML: {fault}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"{path.name} holds {type(settings).__name__}, not keys and values")
-    for part, changes in parts.items():
-        kept = {key: value for key, value in changes.items() if value is not None}
-        settings[part] = {**(settings.get(part) or {}), **kept}
-    return parse_study({"name": name, **settings}, origin=path.name)
+    study = parse_study({"name": name, **settings}, origin=path.name)
+    kept = {
+        part: changes if not isinstance(changes, Mapping) else _given(changes)
+        for part, changes in parts.items()
+        if changes is not None
+    }
+    if trial is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,80}", trial):
+        raise ConfigError(f"trial {trial!r}: letters, digits, '.', '_' and '-', at most 81")
+    begun = _begun(study, trial)
+    changed = _merged(_merged(settings, begun), kept)
+    other = parse_study({"name": name, **changed}, origin=path.name)
+    departs = _departures(study.model_dump(mode="json"), other.model_dump(mode="json"))
+    if trial is None and not departs:
+        return study
+    other._trial = trial or _name_of(departs)
+    other._changes = _merged(begun, kept)
+    return other
+
+
+def _given(changes: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in changes.items() if value is not None}
+
+
+def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with `changes` put over them, one level deep."""
+    merged = dict(settings)
+    for part, change in changes.items():
+        is_part = isinstance(change, Mapping)
+        merged[part] = {**(settings.get(part) or {}), **change} if is_part else change
+    return merged
+
+
+def _begun(study: Study, trial: str | None) -> dict[str, Any]:
+    """What a trial of this name that is there already changed."""
+    path = study.results / "trials" / str(trial) / "trial.json"
+    return json.loads(path.read_text(encoding="utf-8")) if trial and path.exists() else {}
+
+
+def _departures(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, object]:
+    """The settings that differ: {"epochs": 2}, by the last part of their name."""
+    changed: dict[str, object] = {}
+    for key, value in after.items():
+        if isinstance(value, Mapping) and isinstance(before.get(key), Mapping):
+            changed |= _departures(before[key], value)
+        elif value != before.get(key):
+            changed[key] = value
+    return changed
+
+
+def _name_of(departures: Mapping[str, object]) -> str:
+    """Name a trial by what departs; a long name is cut and told apart by its digest."""
+    text = "-".join(f"{key}-{value}" for key, value in sorted(departures.items()))
+    plain = re.sub(r"[^\w.-]+", "_", text)
+    return plain if len(plain) <= 60 else f"{plain[:50]}-{digest_of(text)[:8]}"
 
 
 def parse_study(settings: dict[str, object], *, origin: str = "settings") -> Study:
