@@ -240,14 +240,14 @@ def _in_mm(text: str) -> float:
 
 
 def _chart(path: Path, suffix: str, width: float | None) -> bytes:
-    from exe_core.figures.bundle import drawn  # slow to import
+    from exe_core.figures import drawn  # slow to import
 
     return drawn(json.loads(path.read_text(encoding="utf-8")), suffix)
 
 
 def _sheet(path: Path, suffix: str, width: float | None) -> bytes:
     """Give a sheet of pictures, smaller where it is asked for."""
-    from exe_core.figures.bundle import FigureError, smaller_sheet
+    from exe_core.figures import FigureError, smaller_sheet
 
     name = path.stem
     if suffix != "png":
@@ -491,6 +491,7 @@ def _keep(
     """Write the tables, the values that the prose cites, the figure, and where they are from."""
     from exe_core import figures, record
     from exe_core.claims import as_values
+    from exe_core.figures.scores import claims_chart
 
     os.environ[record.COMMAND] = "exe claims DATA/published"
     study, target = load_study(STUDY), to / "published"
@@ -508,7 +509,7 @@ def _keep(
     values = as_values(answers.claims) | parts | {"n.parts": len(answers.parts), "n.films": n_films}
     record.write_values(study, "claims", values=values, folder=target)
     figures.save(
-        figures.claims_chart(answers.claims),
+        claims_chart(answers.claims),
         "fig-claims",
         study=study,
         data=answers.claims,

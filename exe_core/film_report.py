@@ -19,10 +19,11 @@ import vl_convert
 from PIL import Image
 from tqdm import tqdm
 
-from exe_core import criteria, figures, films, inference, record, screening
+from exe_core import criteria, films, inference, record, screening
 from exe_core import tables as schema
 from exe_core.faces import FaceFinder
-from exe_core.figures.bundle import PRINT_PPI, VEGA_LITE
+from exe_core.figures import PRINT_PPI, VEGA_LITE
+from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.films import timeline
 from exe_core.models import Classifier
 from exe_core.record import replacing, write_json
@@ -348,8 +349,8 @@ def _write(
         course, over_time = _over_time(shown)
         _write_csv(course, folder / "course.csv")
         drawn = {
-            "timeline": figures.timeline(course, faces=seen, counts=films.cumulative(shown)),
-            "shares": figures.emotion_shares(summary, films=described),
+            "timeline": timeline_chart(course, faces=seen, counts=films.cumulative(shown)),
+            "shares": shares_chart(summary, films=described),
         }
     svgs = {name: _draw(chart, folder / name) for name, chart in drawn.items()}
     page = render_page(

@@ -16,6 +16,7 @@ from test_book_ext import build, lay_out, page
 
 from exe_core import cli, figures, film_report, readers, record, screening, study
 from exe_core.curation import CREDITS, credits_page
+from exe_core.figures.films import shares_chart
 from exe_core.readers import DatasetError
 from exe_core.study import ROOT, ConfigError, load_study
 
@@ -60,7 +61,7 @@ def home(tmp_path, monkeypatch):
 def shares(name="fig-shares"):
     """Save a figure whose data, and whose words for those who can't see it, are hostile."""
     films = nasty_films()
-    chart = figures.emotion_shares(sample_tables.film_summary(4), films=films)
+    chart = shares_chart(sample_tables.film_summary(4), films=films)
     return figures.save(chart, name, study=load_study("demo"), data=films, alt=NASTY)
 
 

@@ -18,6 +18,8 @@ from browser import PHONE, opened
 
 from exe_core import figures, record
 from exe_core import tables as schema
+from exe_core.figures.films import timeline_chart
+from exe_core.figures.scores import recall_chart
 from exe_core.figures.style import COLOURS, THEMES
 from exe_core.study import ROOT, load_study
 
@@ -144,8 +146,8 @@ def book(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXE_HOME", str(folder / "data"))
         study = load_study("demo")
-        recall = figures.recall_chart(sample_tables.metrics())
-        timeline = figures.timeline(sample_tables.film_course(), events=sample_tables.events())
+        recall = recall_chart(sample_tables.metrics())
+        timeline = timeline_chart(sample_tables.film_course(), events=sample_tables.events())
         saved = [
             figures.save(chart, name, study=study, data=sample_tables.metrics(), alt=ALT[name])
             for name, chart in zip(ALT, (recall, timeline, recall), strict=True)

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from exe_core import figures
 from exe_core.cli import app
-from exe_core.figures.bundle import FigureError
+from exe_core.figures import FigureError
+from exe_core.figures.films import timeline_chart
+from exe_core.figures.scores import recall_chart, reliability_chart
 from exe_core.study import load_study
 
 
@@ -27,8 +29,8 @@ def home(tmp_path_factory):
         patch.setenv("EXE_HOME", str(folder))
         demo, smoke = load_study("demo"), load_study("smoke")
         charts = {
-            "fig-recall": figures.recall_chart(tables.metrics()),
-            "fig-timeline": figures.timeline(tables.film_course(), events=tables.events()),
+            "fig-recall": recall_chart(tables.metrics()),
+            "fig-timeline": timeline_chart(tables.film_course(), events=tables.events()),
         }
         for name, chart in charts.items():
             figures.save(chart, name, study=demo, data=tables.metrics(), alt="A chart.")
@@ -140,7 +142,7 @@ def test_what_overlaps_is_counted():
 
 
 def test_square_panels_stay_square(home):
-    narrow = fit(figures.reliability_chart(tables.reliability()).to_dict(), 89 * PX_PER_MM)
+    narrow = fit(reliability_chart(tables.reliability()).to_dict(), 89 * PX_PER_MM)
     assert narrow["spec"]["width"] == narrow["spec"]["height"]
 
 

@@ -16,27 +16,39 @@ import vl_convert
 from PIL import Image
 
 from exe_core import figures
-from exe_core.figures.bundle import VEGA_LITE
-from exe_core.figures.style import STYLE, THEMES, VERDICTS, drawable
+from exe_core.figures import VEGA_LITE
+from exe_core.figures.films import share_differences_chart, shares_chart
+from exe_core.figures.photos import noise_chart, recall_by_size_chart, yield_chart
+from exe_core.figures.scores import (
+    claims_chart,
+    confusion_chart,
+    history_chart,
+    recall_chart,
+    reliability_chart,
+    risk_coverage_chart,
+    score_table_chart,
+    strata_chart,
+)
+from exe_core.figures.style import COLOURS, STYLE, THEMES, VERDICTS, ChartError, drawable
 from exe_core.study import load_study
 from exe_core.tables import EMOTIONS, FIVE
 
 CHARTS = {
-    "shares": lambda: figures.emotion_shares(tables.film_summary(), films=tables.films()),
-    "differences": lambda: figures.share_differences(
+    "shares": lambda: shares_chart(tables.film_summary(), films=tables.films()),
+    "differences": lambda: share_differences_chart(
         tables.film_summary(), films=tables.films(), run="exe", other_run="rafdb"
     ),
-    "recall": lambda: figures.recall_chart(tables.metrics()),
-    "scores": lambda: figures.score_table_chart(tables.metrics(("films", "fer2013"))),
-    "confusion": lambda: figures.confusion_chart(tables.confusion()),
-    "history": lambda: figures.history_chart(tables.history()),
-    "reliability": lambda: figures.reliability_chart(tables.reliability()),
-    "strata": lambda: figures.strata_chart(tables.strata()),
-    "risk-coverage": lambda: figures.risk_coverage_chart(tables.risk_coverage()),
-    "yield": lambda: figures.yield_chart(tables.face_counts()),
-    "recall by size": lambda: figures.recall_by_size_chart(tables.recall_by_size()),
-    "noise": lambda: figures.noise_chart(tables.query_truth()),
-    "claims": lambda: figures.claims_chart(tables.claims()),
+    "recall": lambda: recall_chart(tables.metrics()),
+    "scores": lambda: score_table_chart(tables.metrics(("films", "fer2013"))),
+    "confusion": lambda: confusion_chart(tables.confusion()),
+    "history": lambda: history_chart(tables.history()),
+    "reliability": lambda: reliability_chart(tables.reliability()),
+    "strata": lambda: strata_chart(tables.strata()),
+    "risk-coverage": lambda: risk_coverage_chart(tables.risk_coverage()),
+    "yield": lambda: yield_chart(tables.face_counts()),
+    "recall by size": lambda: recall_by_size_chart(tables.recall_by_size()),
+    "noise": lambda: noise_chart(tables.query_truth()),
+    "claims": lambda: claims_chart(tables.claims()),
 }
 
 # Severity 1.0 of Machado, Oliveira and Fernandes (2009), "A physiologically-based model for
@@ -90,8 +102,8 @@ def values_of(chart, column):
 
 @pytest.mark.parametrize("vision", VISION)
 def test_any_two_emotions_differ_to_every_eye(vision):
-    assert tuple(figures.COLOURS) == EMOTIONS
-    seen = lab(figures.COLOURS.values(), VISION[vision])
+    assert tuple(COLOURS) == EMOTIONS
+    seen = lab(COLOURS.values(), VISION[vision])
     nearest = min(np.linalg.norm(a - b) for a, b in combinations(seen, 2))
     assert nearest > 30  # a just noticeable difference is about 2.3
 
@@ -100,7 +112,7 @@ def test_any_two_emotions_differ_to_every_eye(vision):
 def test_no_emotion_and_no_ink_is_lost_on_paper(theme):
     inks = [THEMES[name][theme] for name in ("ink", "muted", "accent")]
     paper = THEMES["paper"][theme]
-    shown = luminance([*figures.COLOURS.values(), *VERDICTS.values()])
+    shown = luminance([*COLOURS.values(), *VERDICTS.values()])
     assert contrast(shown, paper).min() > 1.9  # that of the yellow and cyan before was 1.6 and 1.7
     assert contrast(luminance(inks), paper).min() > 4.5  # WCAG 2.2, of text
 
@@ -134,37 +146,37 @@ def test_every_chart_is_drawn_in_the_one_style_at_the_width_of_a_page(name):
 
 def test_recall_is_drawn_for_each_size_with_and_without_tiles():
     found = tables.recall_by_size()
-    chart = figures.recall_by_size_chart(found)
+    chart = recall_by_size_chart(found)
     assert sorted(values_of(chart, "recall")) == sorted(found["recall"])
     assert set(values_of(chart, "looked at")) == {"the whole picture only", "tiles too, 2 levels"}
     assert min(values_of(chart, "face width")) == pytest.approx((0.02 * 0.04) ** 0.5, abs=1e-4)
-    with pytest.raises(figures.ChartError, match="no column recall_low"):
-        figures.recall_by_size_chart(found.drop(columns="recall_low"))
+    with pytest.raises(ChartError, match="no column recall_low"):
+        recall_by_size_chart(found.drop(columns="recall_low"))
 
 
 def test_shares_are_drawn_as_they_are_for_every_film_and_run():
     summary = tables.film_summary(4)
-    chart = figures.emotion_shares(summary, films=tables.films())
+    chart = shares_chart(summary, films=tables.films())
     assert sorted(values_of(chart, "share_of_faces")) == sorted(summary["share_of_faces"].round(5))
 
 
 def test_films_of_one_genre_can_be_drawn_alone():
     comedies = tables.films().query("genre == 'comedy'")
     summary = tables.film_summary().merge(comedies[["film_id"]], on="film_id")
-    chart = figures.emotion_shares(summary, films=comedies)
+    chart = shares_chart(summary, films=comedies)
     assert set(values_of(chart, "genre")) == {"comedy"}
 
 
 def test_an_undefined_share_stays_undefined():
     summary = tables.film_summary(2)
     summary.loc[0, "share_of_faces"] = None
-    drawn = values_of(figures.emotion_shares(summary, films=tables.films()), "share_of_faces")
+    drawn = values_of(shares_chart(summary, films=tables.films()), "share_of_faces")
     assert drawn.count(None) == 1
 
 
 def test_differences_are_of_the_first_run_minus_the_second():
     summary = tables.film_summary(1, ("exe", "rafdb"))
-    chart = figures.share_differences(summary, films=tables.films(), run="exe", other_run="rafdb")
+    chart = share_differences_chart(summary, films=tables.films(), run="exe", other_run="rafdb")
     first, second = (summary.query("run_id == @run") for run in ("exe", "rafdb"))
     expected = first["share_of_faces"].to_numpy() - second["share_of_faces"].to_numpy()
     assert np.allclose(sorted(values_of(chart, "difference")), sorted(expected), atol=1e-5)
@@ -173,7 +185,7 @@ def test_differences_are_of_the_first_run_minus_the_second():
 def test_inputs_are_left_as_they_were():
     summary, films = tables.film_summary(), tables.films()
     before = summary.copy(), films.copy()
-    figures.emotion_shares(summary, films=films)
+    shares_chart(summary, films=films)
     pd.testing.assert_frame_equal(summary, before[0])
     pd.testing.assert_frame_equal(films, before[1])
 
@@ -181,16 +193,16 @@ def test_inputs_are_left_as_they_were():
 @pytest.mark.parametrize(
     ("draw", "said"),
     [
-        (lambda: figures.recall_chart(tables.metrics().drop(columns="low")), "no column low"),
-        (lambda: figures.recall_chart(tables.metrics().query("metric == 'ece'")), "there is ece"),
-        (lambda: figures.confusion_chart(tables.confusion().iloc[:0]), "no rows to draw"),
+        (lambda: recall_chart(tables.metrics().drop(columns="low")), "no column low"),
+        (lambda: recall_chart(tables.metrics().query("metric == 'ece'")), "there is ece"),
+        (lambda: confusion_chart(tables.confusion().iloc[:0]), "no rows to draw"),
         (lambda: drawable(pd.DataFrame({"x": range(5001)}), ["x"]), "5001 rows.*aggregate to 5000"),
         (
-            lambda: figures.emotion_shares(tables.film_summary(), films=tables.films(2)),
+            lambda: shares_chart(tables.film_summary(), films=tables.films(2)),
             "films without a title: film02",
         ),
         (
-            lambda: figures.share_differences(
+            lambda: share_differences_chart(
                 tables.film_summary(), films=tables.films(), run="exe", other_run="nobody"
             ),
             "no run nobody",
@@ -198,14 +210,14 @@ def test_inputs_are_left_as_they_were():
     ],
 )
 def test_what_cannot_be_charted_is_refused(draw, said):
-    with pytest.raises(figures.ChartError, match=said):
+    with pytest.raises(ChartError, match=said):
         draw()
 
 
 @pytest.fixture
 def saved(study):
     return figures.save(
-        figures.recall_chart(tables.metrics()),
+        recall_chart(tables.metrics()),
         "fig-recall",
         study=study,
         data=tables.metrics(),
@@ -243,7 +255,7 @@ def test_provenance_says_where_a_figure_comes_from(study, tmp_path):
     table = tmp_path / "table.parquet"
     tables.claims().to_parquet(table)
     saved = figures.save(
-        figures.claims_chart(tables.claims()),
+        claims_chart(tables.claims()),
         "fig-claims",
         study=study,
         data=tables.claims(),
@@ -261,7 +273,7 @@ def test_provenance_says_where_a_figure_comes_from(study, tmp_path):
 def test_the_same_figure_is_drawn_the_same_twice(saved, study):
     before = saved.path("svg").read_bytes()
     again = figures.save(
-        figures.recall_chart(tables.metrics()),
+        recall_chart(tables.metrics()),
         "fig-recall",
         study=study,
         data=tables.metrics(),
@@ -282,9 +294,7 @@ def test_a_figure_shows_itself_in_a_notebook(saved):
 def test_the_command_of_a_stage_is_kept_with_its_figures(study, monkeypatch):
     monkeypatch.setenv("EXE_COMMAND", "exe stage 07-claims --study demo")
     table = tables.claims()
-    saved = figures.save(
-        figures.claims_chart(table), "fig-claims", study=study, data=table, alt="Claims."
-    )
+    saved = figures.save(claims_chart(table), "fig-claims", study=study, data=table, alt="Claims.")
     about = json.loads(saved.path("provenance.json").read_text())
     assert about["command"] == "exe stage 07-claims --study demo"
 
@@ -362,8 +372,8 @@ def test_the_sets_are_lines_where_there_is_one_run():
     metrics = pd.DataFrame(rows, columns=["run_id", "set_name", "value"]).assign(
         metric="recall", label="happy", low=0.4, high=0.6, n=10
     )
-    spec = figures.recall_chart(metrics).to_dict()
+    spec = recall_chart(metrics).to_dict()
     assert "row" not in spec["facet"]
     assert "set_name" in json.dumps(spec["spec"])
     two_runs = pd.concat([metrics, metrics.assign(run_id="another")])
-    assert "row" in figures.recall_chart(two_runs).to_dict()["facet"]
+    assert "row" in recall_chart(two_runs).to_dict()["facet"]

@@ -7,9 +7,10 @@ import pytest
 import sample_tables as tables
 import vl_convert
 
-from exe_core import figures
 from exe_core.comparisons import CELLS, FACTORS
-from exe_core.figures.bundle import VEGA_LITE
+from exe_core.figures import VEGA_LITE
+from exe_core.figures.scores import differences_chart, factorial_chart, matrix_chart
+from exe_core.figures.style import ChartError
 
 EFFECTS = ("crop", "colour", "calibration", "crop x colour", "all three")
 
@@ -67,9 +68,9 @@ def width_of(svg):
 @pytest.mark.parametrize(
     "chart",
     [
-        lambda: figures.matrix_chart(matrix()),
-        lambda: figures.differences_chart(comparisons()),
-        lambda: figures.factorial_chart(factorial()),
+        lambda: matrix_chart(matrix()),
+        lambda: differences_chart(comparisons()),
+        lambda: factorial_chart(factorial()),
     ],
     ids=["matrix", "differences", "factorial"],
 )
@@ -79,7 +80,7 @@ def test_each_is_drawn_at_the_width_of_a_page(chart):
 
 def test_each_cell_of_the_matrix_shows_its_number_and_its_interval():
     table = matrix()
-    svg = drawn(figures.matrix_chart(table))
+    svg = drawn(matrix_chart(table))
     shown = table[table["metric"] == "balanced_accuracy"]
     for row in shown.itertuples():
         assert f">{row.value:.2f}<" in svg
@@ -90,8 +91,7 @@ def test_cells_of_a_set_that_a_model_learned_from_are_outlined():
     table = matrix()
     outline = 'stroke="#1F2328" stroke-width="2.5"'
     with_own, without = (
-        drawn(figures.matrix_chart(some)).count(outline)
-        for some in (table, table.assign(own=False))
+        drawn(matrix_chart(some)).count(outline) for some in (table, table.assign(own=False))
     )
     n_own = (table["own"] & (table["metric"] == "balanced_accuracy")).sum()
     assert n_own == 1
@@ -101,7 +101,7 @@ def test_cells_of_a_set_that_a_model_learned_from_are_outlined():
 def test_a_cell_without_an_interval_shows_its_number_only():
     table = matrix()
     table[["low", "high"]] = float("nan")
-    svg = drawn(figures.matrix_chart(table))
+    svg = drawn(matrix_chart(table))
     value = table.loc[table["metric"] == "balanced_accuracy", "value"].iloc[0]
     assert f">{value:.2f}<" in svg
     assert "–" not in svg
@@ -109,15 +109,13 @@ def test_a_cell_without_an_interval_shows_its_number_only():
 
 
 def test_recipes_stand_by_what_they_gain():
-    svg = drawn(figures.differences_chart(comparisons()))
+    svg = drawn(differences_chart(comparisons()))
     places = [svg.index(f">{name}<") for name in ("sam", "mixup", "no-smoothing")]
     assert places == sorted(places)
 
 
 def test_cells_stand_by_how_many_faults_are_undone():
-    dots = pd.DataFrame(
-        [row for row in rows_of(figures.factorial_chart(factorial())) if "undone" in row]
-    )
+    dots = pd.DataFrame([row for row in rows_of(factorial_chart(factorial())) if "undone" in row])
     counts = dots.groupby("term")["undone"].sum()
     assert counts[", ".join(CELLS[0])] == 0
     assert counts[", ".join(CELLS[-1])] == 3
@@ -125,7 +123,7 @@ def test_cells_stand_by_how_many_faults_are_undone():
 
 
 def test_both_intervals_are_drawn_and_the_score_at_home_is_named():
-    svg = drawn(figures.factorial_chart(factorial()))
+    svg = drawn(factorial_chart(factorial()))
     assert svg.count("own test faces") >= 2
     thick, thin = (svg.count(f'stroke-width="{width}"') for width in (5, 1.2))
     assert thick == thin == 2 * (len(CELLS) + len(EFFECTS))
@@ -133,18 +131,18 @@ def test_both_intervals_are_drawn_and_the_score_at_home_is_named():
 
 def test_a_factorial_without_a_score_at_home_is_drawn():
     table = factorial(("press",))
-    svg = drawn(figures.factorial_chart(table[table["kind"] != "home"]))
+    svg = drawn(factorial_chart(table[table["kind"] != "home"]))
     assert "own test faces" not in svg
 
 
 @pytest.mark.parametrize(
     ("draw", "said"),
     [
-        (lambda: figures.matrix_chart(matrix().drop(columns="own")), "no column own"),
-        (lambda: figures.differences_chart(comparisons(), metric="ece"), "no row whose metric"),
-        (lambda: figures.factorial_chart(factorial(), metric="nll"), "no row whose metric is nll"),
+        (lambda: matrix_chart(matrix().drop(columns="own")), "no column own"),
+        (lambda: differences_chart(comparisons(), metric="ece"), "no row whose metric"),
+        (lambda: factorial_chart(factorial(), metric="nll"), "no row whose metric is nll"),
     ],
 )
 def test_what_cannot_be_charted_is_refused(draw, said):
-    with pytest.raises(figures.ChartError, match=said):
+    with pytest.raises(ChartError, match=said):
         draw()

@@ -8,10 +8,17 @@ import pytest
 import sample_tables as tables
 import vl_convert
 
-from exe_core import figures
-from exe_core.figures.bundle import VEGA_LITE
-from exe_core.figures.films import MAX_POINTS
-from exe_core.figures.style import STYLE
+from exe_core.figures import VEGA_LITE
+from exe_core.figures.films import (
+    MAX_POINTS,
+    agreement_chart,
+    bounds_chart,
+    criteria_chart,
+    sampling_chart,
+    timeline_chart,
+    visibility_chart,
+)
+from exe_core.figures.style import STYLE, ChartError
 from exe_core.tables import FIVE
 
 RUNS = ("exe", "fer2013", "rafdb")
@@ -73,18 +80,18 @@ def visibility():
 
 
 CHARTS = {
-    "timeline": lambda: figures.timeline(
+    "timeline": lambda: timeline_chart(
         tables.film_course(),
         faces=tables.film_frames(),
         counts=counts(),
         truth=tables.film_frames(),
         events=tables.events(),
     ),
-    "criteria": lambda: figures.criteria_chart(criteria()),
-    "agreement": lambda: figures.agreement_chart(agreement()),
-    "sampling": lambda: figures.sampling_chart(sampling()),
-    "bounds": lambda: figures.bounds_chart(overall()),
-    "visibility": lambda: figures.visibility_chart(visibility()),
+    "criteria": lambda: criteria_chart(criteria()),
+    "agreement": lambda: agreement_chart(agreement()),
+    "sampling": lambda: sampling_chart(sampling()),
+    "bounds": lambda: bounds_chart(overall()),
+    "visibility": lambda: visibility_chart(visibility()),
 }
 
 
@@ -108,14 +115,14 @@ def test_truth_is_shaded_from_change_to_change():
     truth = pd.DataFrame(
         {"time_s": [0.0, 60.0, 120.0, 180.0], "label_true": ["sad", "sad", "happy", None]}
     )
-    spans = rows_of(figures.timeline(tables.film_course(), truth=truth), "until", "truth")
+    spans = rows_of(timeline_chart(tables.film_course(), truth=truth), "until", "truth")
     found = {(row["label"], row["minute"], row["until"]) for row in spans}
     assert found == {("sad", 0.0, 2.0), ("happy", 2.0, 3.0)}
     assert len(spans) == 2 * 2  # in the panels of both measures
 
 
 def test_a_band_goes_with_its_line_and_both_end_where_there_is_no_face():
-    drawn = rows_of(figures.timeline(tables.film_course()), "high", "course")
+    drawn = rows_of(timeline_chart(tables.film_course()), "high", "course")
     whole = [row for row in drawn if row["value"] is not None]
     assert len(drawn) == 44 * 5 * 2
     assert len(drawn) - len(whole) == 3 * 5 * 2
@@ -124,7 +131,7 @@ def test_a_band_goes_with_its_line_and_both_end_where_there_is_no_face():
 
 
 def test_each_event_is_marked_in_every_panel_and_named_once():
-    chart = figures.timeline(tables.film_course(), events=tables.events())
+    chart = timeline_chart(tables.film_course(), events=tables.events())
     marks, names = (rows_of(chart, "event", kind) for kind in ("event", "name"))
     assert len(marks) == 2 * len(FIVE) * len(tables.events())
     assert {(row["event"], row["label"]) for row in names} == set(
@@ -136,7 +143,7 @@ def test_a_long_film_is_drawn_without_its_points():
     points = [
         len(
             rows_of(
-                figures.timeline(tables.film_course(), faces=tables.film_frames(n)), "kind", "face"
+                timeline_chart(tables.film_course(), faces=tables.film_frames(n)), "kind", "face"
             )
         )
         for n in (44, MAX_POINTS + 1)
@@ -146,11 +153,11 @@ def test_a_long_film_is_drawn_without_its_points():
 
 def test_a_film_of_one_frame_is_drawn():
     one = tables.film_course(44).query("time_s == 0").assign(low=np.nan, high=np.nan)
-    assert len(rows_of(figures.timeline(one), "value", "course")) == 10
+    assert len(rows_of(timeline_chart(one), "value", "course")) == 10
 
 
 def test_each_run_is_drawn_at_the_steps_it_was_tried_at():
-    drawn = rows_of(figures.sampling_chart(sampling()), "step")
+    drawn = rows_of(sampling_chart(sampling()), "step")
     steps = {
         run: {row["step"] for row in drawn if row["run_id"] == run} for run in ("truth", "exe")
     }
@@ -158,7 +165,7 @@ def test_each_run_is_drawn_at_the_steps_it_was_tried_at():
 
 
 def test_the_null_is_drawn_beside_each_criterion_that_has_one():
-    drawn = rows_of(figures.criteria_chart(criteria()), "null_mean")
+    drawn = rows_of(criteria_chart(criteria()), "null_mean")
     assert {row["null_mean"] for row in drawn if row["criterion"] == "diversity"} == {None}
     assert {row["null_mean"] for row in drawn if row["criterion"] == "a rise"} == {0.0}
 
@@ -166,15 +173,15 @@ def test_the_null_is_drawn_beside_each_criterion_that_has_one():
 @pytest.mark.parametrize(
     ("draw", "said"),
     [
-        (lambda: figures.timeline(tables.events()), "no column measure"),
-        (lambda: figures.timeline(pd.concat([tables.film_course()] * 2)), "its times hold repeats"),
-        (lambda: figures.sampling_chart(tables.empty("sampling")), "no rows to draw"),
+        (lambda: timeline_chart(tables.events()), "no column measure"),
+        (lambda: timeline_chart(pd.concat([tables.film_course()] * 2)), "its times hold repeats"),
+        (lambda: sampling_chart(tables.empty("sampling")), "no rows to draw"),
         (
-            lambda: figures.visibility_chart(visibility().assign(measure="recall")),
+            lambda: visibility_chart(visibility().assign(measure="recall")),
             "measures recall: only confidence, accuracy",
         ),
     ],
 )
 def test_what_cannot_be_charted_is_refused(draw, said):
-    with pytest.raises(figures.ChartError, match=said):
+    with pytest.raises(ChartError, match=said):
         draw()

@@ -8,9 +8,10 @@ import pytest
 import sample_tables as tables
 import vl_convert
 
-from exe_core import figures
 from exe_core.claims import VERDICTS
-from exe_core.figures.bundle import VEGA_LITE
+from exe_core.figures import VEGA_LITE
+from exe_core.figures.scores import accuracy_scatter, claims_chart
+from exe_core.figures.style import ChartError
 
 CRITERIA = ("diversity", "genre", "temporal", "events")
 
@@ -55,7 +56,7 @@ def correlations():
 
 
 def test_each_model_is_a_dot_in_the_panel_of_each_criterion():
-    chart = figures.accuracy_scatter(measured(), correlations())
+    chart = accuracy_scatter(measured(), correlations())
     assert len(values_of(chart, "balanced_accuracy")) == 24 * len(CRITERIA)
     assert values_of(chart, "measure") == pytest.approx(
         measured().sort_values("criterion", key=lambda c: c.map(CRITERIA.index), kind="stable")[
@@ -72,18 +73,18 @@ def test_each_model_is_a_dot_in_the_panel_of_each_criterion():
 def test_model_without_a_criterion_has_no_dot_there():
     rows = measured()
     rows.loc[0, "measure"] = math.nan
-    chart = figures.accuracy_scatter(rows, correlations())
+    chart = accuracy_scatter(rows, correlations())
     assert len(values_of(chart, "measure")) == 24 * len(CRITERIA) - 1
 
 
 def test_scatter_needs_the_accuracy():
-    with pytest.raises(figures.ChartError, match="no column balanced_accuracy"):
-        figures.accuracy_scatter(measured().drop(columns="balanced_accuracy"), correlations())
+    with pytest.raises(ChartError, match="no column balanced_accuracy"):
+        accuracy_scatter(measured().drop(columns="balanced_accuracy"), correlations())
 
 
 def test_claims_stand_by_their_verdict_on_what_they_predict():
     claims = tables.claims()
-    chart = figures.claims_chart(claims)
+    chart = claims_chart(claims)
     titles = [panel["title"]["text"] for panel in chart.to_dict()["vconcat"]]
     assert titles == [verdict for verdict in VERDICTS if (claims["verdict"] == verdict).any()]
     rows = {row["claim_id"]: row for data in chart.to_dict()["datasets"].values() for row in data}
@@ -97,9 +98,9 @@ def test_claims_stand_by_their_verdict_on_what_they_predict():
 
 def test_claims_none_of_which_was_testable_are_drawn_too():
     untested = tables.claims().query("verdict == 'not testable'")
-    assert "not testable" in drawn(figures.claims_chart(untested))
+    assert "not testable" in drawn(claims_chart(untested))
 
 
 def test_claims_without_what_they_predict_are_refused():
-    with pytest.raises(figures.ChartError, match="no column tolerance"):
-        figures.claims_chart(tables.claims().drop(columns="tolerance"))
+    with pytest.raises(ChartError, match="no column tolerance"):
+        claims_chart(tables.claims().drop(columns="tolerance"))

@@ -8,8 +8,14 @@ import pandas as pd
 import pytest
 from sample_pulls import SETS, make_pull
 
-from exe_core import curation, figures
-from exe_core.figures.style import COLOURS
+from exe_core import curation
+from exe_core.figures.photos import (
+    attrition_chart,
+    keyword_noise_chart,
+    novelty_chart,
+    query_yield_chart,
+)
+from exe_core.figures.style import COLOURS, ChartError
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +38,10 @@ def tables() -> dict[str, pd.DataFrame]:
 
 def chart(name: str, table: pd.DataFrame):
     draw = {
-        "yields": figures.query_yield_chart,
-        "novelty": lambda rows: figures.novelty_chart(rows, stop_below=0.1),
-        "steps": figures.whereabouts_chart,
-        "noise": figures.keyword_noise_chart,
+        "yields": query_yield_chart,
+        "novelty": lambda rows: novelty_chart(rows, stop_below=0.1),
+        "steps": attrition_chart,
+        "noise": keyword_noise_chart,
     }
     return draw[name](table)
 
@@ -76,7 +82,7 @@ def test_what_was_returned_is_the_length_of_a_bar(tables) -> None:
 def test_a_missing_column_and_an_empty_table_are_refused(name: str, tables) -> None:
     table = tables[name]
     missing = "n" if name == "steps" else "value"
-    with pytest.raises(figures.ChartError, match=f"no column {missing}"):
+    with pytest.raises(ChartError, match=f"no column {missing}"):
         chart(name, table.drop(columns=missing))
-    with pytest.raises(figures.ChartError, match="no rows"):
+    with pytest.raises(ChartError, match="no rows"):
         chart(name, table.iloc[:0])

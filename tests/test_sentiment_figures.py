@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from exe_core import figures
-from exe_core.figures.bundle import VEGA_LITE
+from exe_core.figures import VEGA_LITE
+from exe_core.figures.scores import choices_chart, class_chart, heat_over, randomisation_chart
+from exe_core.figures.style import WIDTH
 from exe_core.tables import EMOTIONS
 
 RUNS = ("ddamfn", "convnext-v2", "soft-vote", "stacking")
@@ -55,9 +56,9 @@ def check():
 
 
 CHARTS = {
-    "classes": lambda: figures.class_chart(metrics()),
-    "choices": lambda: figures.choices_chart(choices()),
-    "randomised": lambda: figures.randomisation_chart(check()),
+    "classes": lambda: class_chart(metrics()),
+    "choices": lambda: choices_chart(choices()),
+    "randomised": lambda: randomisation_chart(check()),
 }
 
 
@@ -65,16 +66,16 @@ CHARTS = {
 def test_a_chart_is_drawn_within_a_page(name):
     svg = vl_convert.vegalite_to_svg(CHARTS[name]().to_dict(), vl_version=VEGA_LITE)
     width = float(svg.partition('width="')[2].partition('"')[0])
-    assert 300 < width <= figures.WIDTH + 40
+    assert 300 < width <= WIDTH + 40
 
 
 def test_classes_stand_in_the_one_order_of_emotions():
-    text = json.dumps(figures.class_chart(metrics()).to_dict()["facet"]["row"]["sort"])
+    text = json.dumps(class_chart(metrics()).to_dict()["facet"]["row"]["sort"])
     assert json.loads(text) == list(EMOTIONS)
 
 
 def test_layers_are_listed_from_the_answer_down():
-    spec = figures.randomisation_chart(check()).to_dict()
+    spec = randomisation_chart(check()).to_dict()
     listed = [panel["layer"][1]["encoding"]["y"]["sort"] for panel in spec["hconcat"]]
     assert listed == [["other faces", "fc", "features.8"], ["other faces", "head", "stages.3"]]
 
@@ -85,7 +86,7 @@ class TestHeat:
     def test_is_brightest_where_the_map_is_greatest(self):
         heat = np.zeros((2, 3))
         heat[1, 2] = 5
-        found = figures.heat_over(self.image, heat)
+        found = heat_over(self.image, heat)
         assert found.shape == self.image.shape
         assert found.dtype == np.uint8
         bright = found.astype(int).sum(axis=2)
@@ -93,11 +94,11 @@ class TestHeat:
         assert (row >= 10, column >= 20) == (True, True)
 
     def test_shows_nothing_where_a_map_speaks_against(self):
-        against = figures.heat_over(self.image, -np.arange(6.0).reshape(2, 3))
-        nothing = figures.heat_over(self.image, np.zeros((2, 3)))
+        against = heat_over(self.image, -np.arange(6.0).reshape(2, 3))
+        nothing = heat_over(self.image, np.zeros((2, 3)))
         assert np.array_equal(against, nothing)
 
     def test_leaves_the_picture_as_it_was(self):
         before = self.image.copy()
-        figures.heat_over(self.image, np.ones((7, 7)))
+        heat_over(self.image, np.ones((7, 7)))
         assert np.array_equal(self.image, before)

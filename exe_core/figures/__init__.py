@@ -1,91 +1,318 @@
-"""The figures of the paper: one function a chart, and the bundle that each is kept as.
+"""The figures of the paper: `save` and `sheet` keep each as a bundle under a permanent name.
 
-A chart function takes a table and gives an Altair chart; nothing is computed beyond its encoding.
-Titles are left to the captions. Every chart fits the width of a page, has one font, and gives an
-emotion the same colour wherever it appears. At most 5,000 rows go into a chart, since they are
-all written into the page. `save` and `sheet` keep a figure under a permanent name.
+A bundle is picture files, data, specification and provenance in `results/<study>/figures/`; it is
+written whole or not at all, and the book cites it by its name. In a notebook the returned object
+shows itself, and so the book finds it there.
+
+Charts stand in modules by topic, one function a chart: `exe_core.figures.photos`, `.scores` and
+`.films`. A chart function takes a table and returns an Altair chart; it computes nothing. All
+share `exe_core.figures.style`.
 """
 
-from exe_core.figures.bundle import Figure, FigureError, name_of, save, sheet
-from exe_core.figures.comparisons import (
-    accuracy_scatter,
-    claims_chart,
-    differences_chart,
-    factorial_chart,
-    matrix_chart,
-)
-from exe_core.figures.films import (
-    agreement_chart,
-    bounds_chart,
-    criteria_chart,
-    emotion_shares,
-    sampling_chart,
-    share_differences,
-    timeline,
-    visibility_chart,
-)
-from exe_core.figures.models import (
-    choices_chart,
-    class_chart,
-    confusion_chart,
-    heat_over,
-    history_chart,
-    randomisation_chart,
-    recall_chart,
-    reliability_chart,
-    risk_coverage_chart,
-    score_table_chart,
-    strata_chart,
-)
-from exe_core.figures.photos import (
-    keyword_noise_chart,
-    noise_chart,
-    novelty_chart,
-    query_yield_chart,
-    recall_by_size_chart,
-    whereabouts_chart,
-    yield_chart,
-)
-from exe_core.figures.style import COLOURS, WIDTH, ChartError
+from __future__ import annotations
 
-__all__ = [
-    "COLOURS",
-    "WIDTH",
-    "ChartError",
-    "Figure",
-    "FigureError",
-    "accuracy_scatter",
-    "agreement_chart",
-    "bounds_chart",
-    "choices_chart",
-    "claims_chart",
-    "class_chart",
-    "confusion_chart",
-    "criteria_chart",
-    "differences_chart",
-    "emotion_shares",
-    "factorial_chart",
-    "heat_over",
-    "history_chart",
-    "keyword_noise_chart",
-    "matrix_chart",
-    "name_of",
-    "noise_chart",
-    "novelty_chart",
-    "query_yield_chart",
-    "randomisation_chart",
-    "recall_by_size_chart",
-    "recall_chart",
-    "reliability_chart",
-    "risk_coverage_chart",
-    "sampling_chart",
-    "save",
-    "score_table_chart",
-    "share_differences",
-    "sheet",
-    "strata_chart",
-    "timeline",
-    "visibility_chart",
-    "whereabouts_chart",
-    "yield_chart",
-]
+import base64
+import html
+import io
+import json
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import vl_convert
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from exe_core import record
+from exe_core.record import replacing
+from exe_core.study import Study
+
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+PRINT_PPI = 300
+PT_PER_PX = 72 / 96
+PAGE_PX = 640
+SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
+NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
+LONGEST_NAME = 80
+
+
+class FigureError(ValueError):
+    """A figure lacks what every figure must have."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A saved bundle, which shows itself in a notebook.
+
+    Parameters
+    ----------
+    name
+        "fig-..."; the files are `<folder>/<name>.<suffix>`.
+    folder
+        Where the bundle lies.
+    alt
+        What a reader who cannot see the figure is told.
+    """
+
+    name: str
+    folder: Path = field(repr=False)  # an executed notebook names no folder of its machine
+    alt: str
+
+    def path(self, suffix: str) -> Path:
+        """Give the file of the bundle with this suffix, e.g. "svg" or "provenance.json"."""
+        return self.folder / f"{self.name}.{suffix}"
+
+    def _repr_html_(self) -> str:
+        chart = self.path("vl.json").exists()
+        kind, suffix = ("image/svg+xml", "svg") if chart else ("image/jpeg", "jpg")
+        picture = base64.b64encode(self.path(suffix).read_bytes()).decode()
+        shown = f'<img src="data:{kind};base64,{picture}" alt="{html.escape(self.alt)}">'
+        return f'<figure class="paper-figure" data-name="{self.name}">{shown}</figure>'
+
+
+def name_of(*words: str) -> str:
+    """Make the name of a figure of any words, be they the name of a file.
+
+    Words that it can't spell are told apart by a digest.
+
+    Examples
+    --------
+    >>> name_of("timeline", "film_01")
+    'fig-timeline-film-01'
+    >>> name_of("timeline", "Léon (1994)")
+    'fig-timeline-l-on-1994-c9a7d6'
+    """
+    text = "-".join(words)
+    spelled = re.sub(r"[^a-z0-9]+", "-", text.lower())[:LONGEST_NAME].strip("-")
+    if spelled == text.lower().replace("_", "-"):
+        return f"fig-{spelled}"
+    return f"fig-{spelled}-{record.digest_of(text)[:6]}"
+
+
+def save(
+    chart: alt.TopLevelMixin,
+    name: str,
+    *,
+    study: Study,
+    alt: str,
+    data: pd.DataFrame | None = None,
+    inputs: Iterable[Path] | None = None,
+    folder: Path | None = None,
+) -> Figure:
+    """Write a chart as SVG, PNG (300 dpi), PDF, CSV, Vega-Lite and provenance.
+
+    Parameters
+    ----------
+    chart
+        From one of the modules of `exe_core.figures`.
+    name
+        "fig-" and lower-case words; permanent, since others cite it.
+    study
+        Whose results these are.
+    alt
+        What the chart shows, in words.
+    data
+        The table that is written as CSV; the one that the chart draws if None.
+    inputs
+        The files that it was drawn from, whose digests are kept; `study.inputs` if None.
+    folder
+        Where the bundle goes instead of the figures of the study.
+
+    Raises
+    ------
+    FigureError
+        If the name is not of that form or there is no alt text.
+    """
+    _check(name, alt)
+    spec = {**chart.to_dict(), "description": alt}
+    contents = {
+        **{suffix: drawn(spec, suffix) for suffix in ("svg", "png", "pdf")},
+        "csv": _csv(plotted(chart) if data is None else data),
+        "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
+    }
+    return _write(name, contents, study=study, alt=alt, inputs=inputs, folder=folder)
+
+
+def plotted(chart: Any) -> pd.DataFrame:
+    """Return the rows that a chart draws, those of all its panels one below the other."""
+    tables: list[pd.DataFrame] = []
+
+    def collect(part: Any) -> None:
+        table = getattr(part, "data", None)
+        if isinstance(table, pd.DataFrame) and not any(table.equals(other) for other in tables):
+            tables.append(table)
+        for children in ("layer", "concat", "hconcat", "vconcat"):
+            for child in getattr(part, children, None) or ():
+                collect(child)
+        if getattr(part, "spec", None) is not None:
+            collect(part.spec)
+
+    collect(chart)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def drawn(spec: dict[str, Any], suffix: str) -> bytes:
+    """Draw a Vega-Lite specification as svg, png (300 dpi) or pdf, all of one size in print.
+
+    A px of the specification is 1/96 inch, so its letters of 11 px are printed in 8.25 pt.
+    """
+    if suffix == "svg":
+        return vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode()
+    solid = {**spec, "background": "white"}
+    if suffix == "png":
+        return vl_convert.vegalite_to_png(
+            solid, ppi=PRINT_PPI, scale=PT_PER_PX, vl_version=VEGA_LITE
+        )
+    svg = vl_convert.vegalite_to_svg(solid, vl_version=VEGA_LITE)
+    return vl_convert.svg_to_pdf(SIZE.sub(_in_pt, svg, count=1))
+
+
+def _in_pt(size: re.Match[str]) -> str:
+    """Turn the size of an SVG from px into pt, which is the unit of a PDF."""
+    width, height = (float(number) * PT_PER_PX for number in size.groups())
+    return f'width="{width:g}" height="{height:g}"'
+
+
+def sheet(
+    images: Sequence[np.ndarray],
+    name: str,
+    *,
+    columns: int,
+    captions: Sequence[str],
+    study: Study,
+    alt: str,
+    data: pd.DataFrame,
+    inputs: Iterable[Path] | None = None,
+) -> Figure:
+    """Write pictures as one contact sheet: JPEG for the page, PNG, CSV and provenance.
+
+    Parameters
+    ----------
+    images
+        Each (H, W, 3) uint8 RGB; smaller ones are scaled up to the largest.
+    name, study, alt, inputs
+        As in `save`.
+    columns
+        Pictures in a row.
+    captions
+        A short line under each picture; "" for none.
+    data
+        What is shown, a row a picture.
+
+    Raises
+    ------
+    FigureError
+        If there is no picture, or not one caption and one row of data for each.
+    """
+    _check(name, alt)
+    if not len(images) or not len(images) == len(captions) == len(data):
+        raise FigureError(
+            f"{name}: {len(images)} pictures, {len(captions)} captions and {len(data)} rows of "
+            "data; give one or more pictures, with a caption and a row each"
+        )
+    picture = _arranged(images, columns=min(columns, len(images)), captions=captions)
+    contents = {
+        "jpg": _encoded(_for_page(picture), format="JPEG", quality=88),
+        "png": _encoded(picture, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI)),
+        "csv": _csv(data),
+    }
+    return _write(name, contents, study=study, alt=alt, inputs=inputs)
+
+
+def smaller_sheet(path: Path, width_mm: float | None) -> bytes:
+    """Give the PNG of a sheet, at 300 dpi no wider than this.
+
+    Raises
+    ------
+    FigureError
+        If it has fewer pixels than that width needs.
+    """
+    if width_mm is None:
+        return path.read_bytes()
+    with Image.open(path) as picture:
+        width = round(width_mm / 25.4 * PRINT_PPI)
+        if width > picture.width:
+            most = picture.width / PRINT_PPI * 25.4
+            raise FigureError(f"its pixels suffice for {most:.0f} mm at {PRINT_PPI} dpi, no more")
+        height = round(picture.height * width / picture.width)
+        resized = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return _encoded(resized, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI))
+
+
+def _check(name: str, alt: str) -> None:
+    if not NAME.fullmatch(name):
+        raise FigureError(f"{name!r} is no name of a figure: fig- and lower-case words, fig-recall")
+    if not alt.strip():
+        raise FigureError(f"{name} has no alt text: say in words what it shows")
+
+
+def _write(
+    name: str,
+    contents: Mapping[str, bytes],
+    *,
+    study: Study,
+    alt: str,
+    inputs: Iterable[Path] | None,
+    folder: Path | None = None,
+) -> Figure:
+    """Put the provenance last: it lists the other files, so where it lies the bundle is whole."""
+    figure = Figure(name=name, folder=folder or study.results / "figures", alt=alt)
+    for suffix, content in contents.items():
+        with replacing(figure.path(suffix)) as partial:
+            partial.write_bytes(content)
+    drawn_with = {package: version(package) for package in ("altair", "vl-convert-python")}
+    about = {
+        "figure": name,
+        "alt": alt,
+        "files": [*contents, "provenance.json"],
+        **record.provenance(study, inputs=study.inputs if inputs is None else inputs),
+        "drawn_with": drawn_with,
+    }
+    record.write_json(about, figure.path("provenance.json"))
+    return figure
+
+
+def _csv(data: pd.DataFrame) -> bytes:
+    return data.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _encoded(picture: Image.Image, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, **options)
+    return stream.getvalue()
+
+
+def _for_page(picture: Image.Image) -> Image.Image:
+    """Make a picture no wider than twice a page, which is what a sharp screen can show."""
+    smaller = picture.copy()
+    smaller.thumbnail((2 * PAGE_PX, picture.height))
+    return smaller
+
+
+def _arranged(
+    images: Sequence[np.ndarray], *, columns: int, captions: Sequence[str], gap: int = 6
+) -> Image.Image:
+    height = max(image.shape[0] for image in images)
+    width = max(image.shape[1] for image in images)
+    size = max(11, 11 * columns * width // PAGE_PX)  # about 11 px when shown on a page
+    texts = [textwrap.wrap(caption, max(1, int(width / size * 1.9))) for caption in captions]
+    below = max(len(lines) for lines in texts) * (size + 3)
+    rows = math.ceil(len(images) / columns)
+    page = Image.new(
+        "RGB", (columns * (width + gap) - gap, rows * (height + below + gap) - gap), "white"
+    )
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=size)
+    for k, (image, lines) in enumerate(zip(images, texts, strict=True)):
+        x, y = (k % columns) * (width + gap), (k // columns) * (height + below + gap)
+        fitted = ImageOps.contain(Image.fromarray(image), (width, height))
+        page.paste(fitted, (x, y))
+        place = (x + 1, y + fitted.height + 1)
+        pen.multiline_text(place, "\n".join(lines), fill="#1F2328", font=font, spacing=2)
+    return page

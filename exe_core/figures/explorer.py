@@ -46,7 +46,7 @@ def save(
     truth: pd.DataFrame,
     events: pd.DataFrame,
     smoothing_s: Mapping[str, float],
-    inputs: Iterable[Path] = (),
+    inputs: Iterable[Path] | None = None,
     name: str = "explorer",
 ) -> Path:
     """Write the bundle of the explorer into the results of a study, its provenance last.
@@ -66,7 +66,7 @@ def save(
     smoothing_s
         By film, the width of the kernel that its timeline is first shown with (s).
     inputs
-        The files that all was read from; their digests are kept.
+        The files that all was read from, whose digests are kept; `study.inputs` if None.
     name
         Of the folder; a study may have several explorers.
 
@@ -112,7 +112,10 @@ def save(
     }
     _write(index, folder / "index.js")
     files = sorted(path.name for path in folder.iterdir())
-    about = {"files": files, **record.provenance(study, inputs=inputs)}
+    about = {
+        "files": files,
+        **record.provenance(study, inputs=study.inputs if inputs is None else inputs),
+    }
     record.write_json(about, folder / "provenance.json")
     return folder
 

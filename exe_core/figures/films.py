@@ -28,7 +28,7 @@ from exe_core.figures.style import (
 from exe_core.tables import prob_columns
 
 
-def emotion_shares(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.VConcatChart:
+def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.VConcatChart:
     """Stack the emotion shares of each film, films under their genre, a column a run.
 
     Parameters
@@ -50,7 +50,7 @@ def emotion_shares(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.VConcat
     return _by_genre(data, x=share, width=width, runs=runs)
 
 
-def share_differences(
+def share_differences_chart(
     summary: pd.DataFrame, *, films: pd.DataFrame, run: str, other_run: str
 ) -> alt.VConcatChart:
     """Stack, to either side of zero, how the emotion shares of two runs differ in each film.
@@ -268,7 +268,7 @@ _TITLES = {"probability": "mean probability", "share": "share of faces"}
 _PANEL = (WIDTH - 80) // 2 - 24
 
 
-def timeline(
+def timeline_chart(
     course: pd.DataFrame,
     *,
     faces: pd.DataFrame | None = None,

@@ -80,7 +80,7 @@ def novelty_chart(novelty: pd.DataFrame, *, stop_below: float) -> alt.FacetChart
     return styled(layers.facet("search:N", columns=2))
 
 
-def whereabouts_chart(steps: pd.DataFrame) -> alt.Chart:
+def attrition_chart(steps: pd.DataFrame) -> alt.Chart:
     """Stack, for each set, what became of all that was returned: used, or lost and why.
 
     Parameters

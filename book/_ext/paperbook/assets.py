@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import vl_convert
+from exe_core.figures.bundle import VEGA_LITE
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from exe_core.figures.bundle import VEGA_LITE
 from paperbook import night
 
 STATIC = Path(__file__).parent / "static"
