@@ -3,20 +3,18 @@
 exe build demo                    (or: snakemake --cores 2 --config study=demo all)
 exe build demo --profile slurm    (or: snakemake --profile configs/profiles/slurm --config study=demo all)
 
-What is unchanged is not run again; the judge is the content of what a stage reads: its notebook,
-the modules that the notebook imports, the settings, and the ledgers of the stages before it. A
-ledger holds the digests of the tables that a stage wrote. The tables themselves are no outputs of
-a rule, because Snakemake deletes outputs before it runs a rule again, and a stage that was stopped
-goes on from what it has.
+What is unchanged is not run again. A stage is stale if its notebook, the code that it calls, a
+setting that this code reads, or the ledger of a stage before it changed. A ledger holds the digests
+of the tables that a stage wrote. The tables themselves are no outputs of a rule, because Snakemake
+deletes outputs before it runs a rule again, and a stopped stage resumes from what it has.
 """
 
-import ast
-import json
 from pathlib import Path
+from shlex import quote
 
-from exe_core.study import load_study
 from exe_core.record import digest_of
-from exe_core.study import FILM_SUFFIXES
+from exe_core.staleness import code_digest, stage_digest
+from exe_core.study import FILM_SUFFIXES, load_study
 
 study = load_study(config.get("study", "demo"))
 RUNS, GUESTS = list(study.runs), list(study.guests)
@@ -32,44 +30,14 @@ wildcard_constraints:
     run="|".join([*RUNS, *GUESTS]),
 
 
-def code(notebook):
-    """List a notebook and the modules of exe_core that it imports, directly or not."""
-    path = Path("notebooks") / f"{notebook}.ipynb"
-    cells = json.loads(path.read_text())["cells"]
-    lines = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
-    return [str(path), *modules(_imports(lines))]
-
-
-def modules(first):
-    """List modules and those that they import, directly or not."""
-    found, todo = [], set(first)
-    while todo:
-        part = todo.pop()
-        found.append(part)
-        todo |= _imports(part.read_text()) - set(found)
-    return sorted(map(str, found))
-
-
-def _imports(text):
-    names = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("exe_core", "exe_world")):
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names if alias.name.startswith(("exe_core", "exe_world"))}
-    paths = (Path(*name.split(".")) for name in names)
-    return {found for path in paths for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file()}
-
-
-def settings(*parts):
-    """Digest the parts of the settings that a stage reads: a change there makes it stale."""
-    merged = study.model_dump(mode="json")
-    return digest_of({part: merged[part] for part in ("name", "kind", "labels", "seed", *parts)})
+def stale(notebook):
+    """Digest the notebook, the code that it calls and the settings that it reads; see exe_core.staleness."""
+    return lambda wildcards: stage_digest(study, notebook, run=dict(wildcards).get("run"))
 
 
 def writes(*paths):
     """Name the files that a stage must leave."""
-    return " ".join(f"--writes {path}" for path in paths)
+    return " ".join(f"--writes {quote(str(path))}" for path in paths)
 
 
 def is_source(path):
@@ -101,8 +69,8 @@ def pages():
 
 FILMS_APART = films_apart()
 STAGE = (
-    "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page} "
-    "--ledger {output.ledger} {params.writes}"
+    "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page:q} "
+    "--ledger {output.ledger:q} {params.writes}"
 )
 
 
@@ -129,11 +97,10 @@ if study.kind == "world":
 
     rule world:
         message: "world: benchmark sets and films"
-        input: code("00-world")
         output: page=EXECUTED / "00-world.ipynb", ledger=LEDGERS / "world.json"
         params:
             notebook="00-world",
-            settings=settings("world", "sets"),
+            stale=stale("00-world"),
             writes=writes(
                 study.raw / "benchmarks",
                 *([study.raw / "films.parquet", study.table("events")] if HAS_FILMS else []),
@@ -147,13 +114,12 @@ if PULLS:
     rule pull:
         message: "pull: photos by keyword"
         input:
-            code("01-pull"),
             # the site renders on both cores, so the films come first
             [LEDGERS / "world.json"] if study.kind == "world" else [],
         output: page=EXECUTED / "01-pull.ipynb", ledger=LEDGERS / "pull.json"
         params:
             notebook="01-pull",
-            settings=settings("pull", "world"),
+            stale=stale("01-pull"),
             writes=writes(study.table("hits"), study.table("photos")),
         threads: 2
         shell: STAGE
@@ -162,14 +128,13 @@ if PULLS:
 rule crop:
     message: "crop: find faces, split by group"
     input:
-        code("02-crop"),
         "data/frozen/detection/recall.csv",
         [LEDGERS / "pull.json"] if PULLS else [],
         [LEDGERS / "world.json"] if study.kind == "world" else IN_DATA,
     output: page=EXECUTED / "02-crop.ipynb", ledger=LEDGERS / "crop.json"
     params:
         notebook="02-crop",
-        settings=settings("crop", "sets", "train"),
+        stale=stale("02-crop"),
         writes=writes(study.table("images"), study.table("faces"), study.table("splits")),
     threads: 2
     shell: STAGE
@@ -180,14 +145,13 @@ if PULLS:
     rule curate:
         message: "curate: what became of the photos, and how wrong their keywords are"
         input:
-            code("02-curate"),
             LEDGERS / "pull.json",
             LEDGERS / "crop.json",
             [study.labelled] if study.labelled.exists() else [],
         output: page=EXECUTED / "02-curate.ipynb", ledger=LEDGERS / "curate.json"
         params:
             notebook="02-curate",
-            settings=settings("pull", "sets", "world"),
+            stale=stale("02-curate"),
             writes=writes(study.results / "to_label.csv", study.results / "credits.csv"),
         threads: 1
         shell: STAGE
@@ -198,13 +162,12 @@ if HAS_AUDIT:
     rule audit:
         message: "audit: copies across splits, labels in doubt"
         input:
-            code("02-audit"),
             [LEDGERS / "pull.json"] if PULLS else [],
             [LEDGERS / "world.json"] if study.kind == "world" else IN_DATA,
         output: page=EXECUTED / "02-audit.ipynb", ledger=LEDGERS / "audit.json"
         params:
             notebook="02-audit",
-            settings=settings("sets", "audit", "statistics"),
+            stale=stale("02-audit"),
             writes=writes(study.table("leakage"), study.table("leakage_counts")),
         threads: 1
         shell: STAGE
@@ -212,13 +175,11 @@ if HAS_AUDIT:
 
 rule train:
     message: "train: {wildcards.run}"
-    input: code("03-train"), LEDGERS / "crop.json"
+    input: LEDGERS / "crop.json"
     output: page=EXECUTED / "03-train-{run}.ipynb", ledger=LEDGERS / "train-{run}.json"
     params:
         notebook="03-train",
-        settings=lambda wildcards: digest_of(
-            [settings("sets"), study.recipe(wildcards.run).model_dump(), study.runs[wildcards.run].model_dump()]
-        ),
+        stale=stale("03-train"),
         writes=lambda wildcards: writes(
             study.model(wildcards.run) / "model.safetensors",
             study.model(wildcards.run) / "card.json",
@@ -231,13 +192,12 @@ rule train:
 rule predict:
     message: "predict: {wildcards.run}"
     input:
-        code("04-predict"),
         LEDGERS / "crop.json",
         lambda wildcards: study.model(wildcards.run) / "card.json" if wildcards.run in GUESTS else LEDGERS / f"train-{wildcards.run}.json",
     output: page=EXECUTED / "04-predict-{run}.ipynb", ledger=LEDGERS / "predict-{run}.json"
     params:
         notebook="04-predict",
-        settings=lambda wildcards: digest_of([settings("sets"), (study.guests | study.runs)[wildcards.run].model_dump()]),
+        stale=stale("04-predict"),
         writes=lambda wildcards: writes(study.table("predictions", run=wildcards.run)),
     threads: 1
     shell: STAGE + " -p run={wildcards.run}"
@@ -245,11 +205,11 @@ rule predict:
 
 rule benchmarks:
     message: "benchmarks: scores with intervals"
-    input: code("05-benchmarks"), [LEDGERS / f"predict-{run}.json" for run in [*RUNS, *GUESTS]]
+    input: [LEDGERS / f"predict-{run}.json" for run in [*RUNS, *GUESTS]]
     output: page=EXECUTED / "05-benchmarks.ipynb", ledger=LEDGERS / "benchmarks.json"
     params:
         notebook="05-benchmarks",
-        settings=settings("statistics", "ensembles", "methods", "runs", "guests"),
+        stale=stale("05-benchmarks"),
         writes=writes(*map(study.table, ("metrics", "variants", "comparisons", "reliability", "risk_coverage", "confusion"))),
     threads: 1
     shell: STAGE
@@ -260,13 +220,12 @@ if FILMS_APART:
     rule screen:
         message: "screen: film {wildcards.film}"
         input:
-            modules({Path("exe_core/screening.py")}),
             [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
         output: LEDGERS / "screen-{film}.json"
         params:
-            settings=settings("films", "crop"),
+            stale=[code_digest("exe_core.screening.screen_film"), digest_of([study.films.model_dump(mode="json"), study.crop.model_dump(mode="json")])],
         threads: 1
-        shell: "OMP_NUM_THREADS={threads} exe screen {study.name} {wildcards.film} --ledger {output}"
+        shell: "OMP_NUM_THREADS={threads} exe screen {study.name} {wildcards.film} --ledger {output:q}"
 
 
 if HAS_FILMS:
@@ -274,14 +233,13 @@ if HAS_FILMS:
     rule films:
         message: "films: frames, faces, predictions"
         input:
-            code("06-films"),
             [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
             [LEDGERS / f"train-{run}.json" for run in RUNS],
             [LEDGERS / f"screen-{film}.json" for film in FILMS_APART],
         output: page=EXECUTED / "06-films.ipynb", ledger=LEDGERS / "films.json"
         params:
             notebook="06-films",
-            settings=settings("films", "crop", "ensembles", "statistics"),
+            stale=stale("06-films"),
             writes=writes(
                 *map(study.table, ("films", "frames", "film_summary", "film_metrics")),
                 *map(study.table, ("film_criteria", "agreement", "sampling")),
@@ -297,14 +255,13 @@ if HAS_CLAIMS:
     rule claims:
         message: "claims: questions put to a test"
         input:
-            code("07-claims"),
             LEDGERS / "benchmarks.json",
             [LEDGERS / "films.json"] if HAS_FILMS else [],
             [study.data_dir / study.published, "data/frozen/published/runs.csv"] if study.published else [],
         output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
         params:
             notebook="07-claims",
-            settings=settings("statistics", "films", "ensembles"),
+            stale=stale("07-claims"),
             writes=writes(study.table("claims")),
         threads: 1
         shell: STAGE
@@ -314,11 +271,11 @@ if HAS_SENTIMENT:
 
     rule sentiment:
         message: "sentiment: seven classes, five levels, three"
-        input: code("08-sentiment"), [LEDGERS / f"{stage}-{run}.json" for stage in ("train", "predict") for run in RUNS]
+        input: [LEDGERS / f"{stage}-{run}.json" for stage in ("train", "predict") for run in RUNS]
         output: page=EXECUTED / "08-sentiment.ipynb", ledger=LEDGERS / "sentiment.json"
         params:
             notebook="08-sentiment",
-            settings=settings("statistics", "ensembles", "methods", "sentiment"),
+            stale=stale("08-sentiment"),
             writes=writes(*(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons", "choices"))),
         threads: 2
         shell: STAGE
@@ -329,13 +286,12 @@ if HAS_FACTORIAL:
     rule factorial:
         message: "factorial: the faults of the pipeline, undone"
         input:
-            code("09-factorial"),
             [LEDGERS / f"predict-{run}.json" for run in [*study.factorial.as_shipped, *study.factorial.recropped]],
             [LEDGERS / "films.json"] if "films" in study.factorial.sets else [],
         output: page=EXECUTED / "09-factorial.ipynb", ledger=LEDGERS / "factorial.json"
         params:
             notebook="09-factorial",
-            settings=settings("statistics", "factorial"),
+            stale=stale("09-factorial"),
             writes=writes(study.table("factorial")),
         threads: 1
         shell: STAGE
@@ -345,11 +301,11 @@ if HAS_FILMS and study.kind == "world":
 
     rule your_model:
         message: "your model: on these films"
-        input: code("10-your-model"), LEDGERS / "films.json"
+        input: LEDGERS / "films.json"
         output: page=EXECUTED / "10-your-model.ipynb", ledger=LEDGERS / "your-model.json"
         params:
             notebook="10-your-model",
-            settings=settings("statistics"),
+            stale=stale("10-your-model"),
             writes=writes(study.results / "values" / "your-model.json"),
         threads: 1
         shell: STAGE
@@ -370,6 +326,6 @@ rule book:
         pages=[str(page) for page in pages()],
     threads: 1
     shell:
-        "exe assemble {params.study} {params.pages} && "
+        "exe assemble {params.study} {params.pages:q} && "
         "{{ EXE_STUDY={params.study} jupyter-book build . --warningiserror --keep-going --quiet "
-        "> {log} 2>&1 || {{ cat {log}; false; }}; }} && touch {output}"
+        "> {log} 2>&1 || {{ cat {log}; false; }}; }} && touch {output:q}"
