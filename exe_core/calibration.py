@@ -12,8 +12,8 @@ from scipy.special import log_softmax, softmax
 
 from exe_core import resampling
 from exe_core import tables as schema
-from exe_core.inference import with_probabilities
 from exe_core.study import Statistics
+from exe_core.tables import with_probabilities
 
 
 class CalibrationError(ValueError):

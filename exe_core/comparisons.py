@@ -344,7 +344,8 @@ def _corrected(study: Study, run: str, read: pd.DataFrame, *, known: pd.DataFram
     validation = known[is_own & (known["split"] == "val")]
     method = _design(study).correction
     return pd.concat(
-        calibration.adapt(rows, validation, method=method) for _, rows in read.groupby("set_name")
+        calibration.adapt_to_shift(rows, validation, method=method)
+        for _, rows in read.groupby("set_name")
     )
 
 

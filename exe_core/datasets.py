@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from exe_core import inference, resampling
+from exe_core import resampling
 from exe_core import tables as schema
 from exe_core.curation import decide_labels, found_by
 from exe_core.faces import FaceFinder, ImageError, find_faces, read_image
@@ -868,7 +868,7 @@ def votes_as_predictions(
     known = items.set_index("item_id").loc[joined.index[clear]].reset_index()
     table = known[["item_id", "set_name", "group_id", "label"]]
     table = table.assign(split=known["split_given"], run_id=VOTERS)
-    return inference.with_probabilities(table, shares[clear], labels=labels)
+    return schema.with_probabilities(table, shares[clear], labels=labels)
 
 
 def relabelled(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:

@@ -277,7 +277,9 @@ def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.Dat
     splits = faces[["face_id", "set_name", "group_id"]].assign(split="test")
     labels = next(iter(classifiers.values())).labels
     tables = [
-        inference.predict_faces(inference.hastened(model), faces, run_id=run, splits=splits)
+        inference.predict_faces(
+            inference.fuse_for_inference(model), faces, run_id=run, splits=splits
+        )
         for run, model in classifiers.items()
     ]
     if len(tables) > 1:

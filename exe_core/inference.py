@@ -136,7 +136,7 @@ class _Some(nn.Module):
         return self.network(images).index_select(1, self.places)
 
 
-def restricted(classifier: Classifier, labels: Sequence[str]) -> Classifier:
+def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classifier:
     """Give the same classifier, asked for some of its labels only.
 
     Its probabilities are those of before, divided by their sum over `labels`. That is done in the
@@ -166,7 +166,9 @@ def restricted(classifier: Classifier, labels: Sequence[str]) -> Classifier:
     return replace(classifier, network=_Some(classifier.network, places), labels=tuple(labels))
 
 
-def hastened(classifier: Classifier, *, precision: Literal["fp32", "bf16"] = "fp32") -> Classifier:
+def fuse_for_inference(
+    classifier: Classifier, *, precision: Literal["fp32", "bf16"] = "fp32"
+) -> Classifier:
     """Give the same classifier in a form that answers faster and can't be trained.
 
     Batch norms go into the convolutions before them, which moves probabilities by rounding; bf16
@@ -235,7 +237,7 @@ def predict_faces(
         images = load_faces(part, size=classifier.preprocessing.size)
         found.append(predict(classifier, images, gray=gray))
     table = primary[["item_id", "set_name", "group_id", "label"]].assign(split=split, run_id=run_id)
-    return with_probabilities(table, np.concatenate(found), labels=classifier.labels)
+    return tables.with_probabilities(table, np.concatenate(found), labels=classifier.labels)
 
 
 def _batches(
@@ -265,24 +267,6 @@ _SAME = ["split", "group_id", "label"]
 
 class EnsembleError(ValueError):
     """Predictions do not fit each other, or lack what is to be learnt from them."""
-
-
-def with_probabilities(
-    rows: pd.DataFrame, probabilities: np.ndarray, *, labels: Sequence[str]
-) -> pd.DataFrame:
-    """Complete rows to a table "predictions".
-
-    Parameters
-    ----------
-    rows
-        All columns but the answer; earlier probabilities are replaced.
-    probabilities
-        (N, C), of `labels` in their order; the first of the highest is what is predicted.
-    """
-    columns = tables.prob_columns(labels)
-    answers = np.array(labels, dtype=object)[probabilities.argmax(axis=1)]
-    found = pd.DataFrame(probabilities, columns=columns, index=rows.index)
-    return tables.check(rows.assign(predicted=answers, **found), "predictions")
 
 
 def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
@@ -315,7 +299,9 @@ def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Data
     """
     members, first = _members(predictions)
     labels = tables.labels_of(first)
-    return with_probabilities(first.assign(run_id=run_id), members.mean(axis=0), labels=labels)
+    return tables.with_probabilities(
+        first.assign(run_id=run_id), members.mean(axis=0), labels=labels
+    )
 
 
 def _aligned(table: pd.DataFrame, first: pd.DataFrame) -> np.ndarray:
@@ -370,7 +356,9 @@ def weighted_mean(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Dat
 
     weights = softmax(minimize(loss, np.zeros(len(members)), method="L-BFGS-B").x)
     averaged = np.tensordot(weights, members, axes=1)
-    return with_probabilities(first.assign(run_id=run_id), averaged, labels=tables.labels_of(first))
+    return tables.with_probabilities(
+        first.assign(run_id=run_id), averaged, labels=tables.labels_of(first)
+    )
 
 
 def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
@@ -427,7 +415,7 @@ def apply_stack(
     members, first = _members(predictions)
     labels = tables.labels_of(first)
     found = fitted.predict_proba(_side_by_side(members))
-    return with_probabilities(first.assign(run_id=run_id), found, labels=labels)
+    return tables.with_probabilities(first.assign(run_id=run_id), found, labels=labels)
 
 
 ENSEMBLE_METHODS = {"mean": mean_of_runs, "weighted": weighted_mean, "stack": stack}

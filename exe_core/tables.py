@@ -8,6 +8,7 @@ from operator import and_
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
@@ -727,6 +728,23 @@ def _check_probabilities(predictions: pd.DataFrame) -> None:
         raise SchemaError(
             f"{bad.sum()} rows of predictions have probabilities that do not sum to 1"
         )
+
+
+def with_probabilities(
+    rows: pd.DataFrame, probabilities: np.ndarray, *, labels: Sequence[str]
+) -> pd.DataFrame:
+    """Complete rows to a table "predictions".
+
+    Parameters
+    ----------
+    rows
+        All columns but `predicted` and `prob_<label>`, which are replaced if they are there.
+    probabilities
+        (N, C), of `labels` in their order; the first of the highest is what is predicted.
+    """
+    predicted = np.array(labels, dtype=object)[probabilities.argmax(axis=1)]
+    shown = pd.DataFrame(probabilities, columns=prob_columns(labels), index=rows.index)
+    return check(rows.assign(predicted=predicted, **shown), "predictions")
 
 
 def empty(name: str) -> pd.DataFrame:

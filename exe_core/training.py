@@ -678,7 +678,7 @@ def _finish(
     (folder / CHECKPOINT_FILE).unlink()
 
 
-def doubted(
+def find_label_errors(
     faces: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,

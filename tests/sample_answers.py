@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from exe_core import inference, tables
+from exe_core import tables
 
 LABELS = ["angry", "happy", "sad"]
 COLUMNS = tables.prob_columns(LABELS)
@@ -23,7 +23,7 @@ def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None):
             "label": [LABELS[k % 3] for k in range(len(found))] if labels is None else labels,
         }
     )
-    return inference.with_probabilities(rows, found, labels=LABELS)
+    return tables.with_probabilities(rows, found, labels=LABELS)
 
 
 def world(n, *, shares, noise=1.0, seed=0, learnt=(1 / 3, 1 / 3, 1 / 3)):

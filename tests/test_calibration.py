@@ -26,66 +26,68 @@ def nll(table):
 
 def distorted(table, *, temperature=0.6, bias=(1.0, 0.0, -1.0)):
     """Make a calibrated run too sure of itself, and too fond of the first label."""
-    return calibration.apply(table, by(temperature, bias))
+    return calibration.apply_calibration(table, by(temperature, bias))
 
 
 class TestTemperature:
     @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
     def test_that_was_put_in_is_found(self, true):
         honest = world(20_000, shares=[0.5, 0.3, 0.2], learnt=[0.5, 0.3, 0.2])
-        sharpened = calibration.apply(honest, by(1 / true))
-        assert calibration.fit(sharpened).temperature == pytest.approx(true, rel=0.05)
+        sharpened = calibration.apply_calibration(honest, by(1 / true))
+        assert calibration.fit_calibration(sharpened).temperature == pytest.approx(true, rel=0.05)
 
     @given(temperature=st.floats(0.2, 20), seed=st.integers(0, 1000))
     @settings(max_examples=25, deadline=None)
     def test_never_changes_an_answer(self, temperature, seed):
         before = predictions(seed=seed)
-        after = calibration.apply(before, by(temperature))
+        after = calibration.apply_calibration(before, by(temperature))
         assert after["predicted"].equals(before["predicted"])
         assert np.abs(after[COLUMNS].sum(axis=1) - 1).max() < 1e-12
 
     def test_a_certain_and_wrong_answer_does_not_break_it(self):
         certain = np.eye(3)[[0, 1, 2, 0]]
         labels = ["angry", "happy", "sad", "sad"]
-        found = calibration.fit(predictions(probabilities=certain, labels=labels))
+        found = calibration.fit_calibration(predictions(probabilities=certain, labels=labels))
         assert found.temperature > 1
 
     @pytest.mark.parametrize("bad", [0, -1, float("nan")])
     def test_must_be_over_0(self, bad):
         with pytest.raises(CalibrationError, match="must be over 0"):
-            calibration.apply(predictions(), by(bad))
+            calibration.apply_calibration(predictions(), by(bad))
 
 
 class TestBias:
     def test_undoes_what_was_put_in(self):
         honest = world(20_000, shares=LEARNT, learnt=LEARNT)
-        found = calibration.fit(distorted(honest), bias=True)
+        found = calibration.fit_calibration(distorted(honest), bias=True)
         assert found.temperature == pytest.approx(1 / 0.6, rel=0.05)
         # the inverse of x / 0.6 + bias is 0.6 x - 0.6 bias, where any constant may be added
         assert np.diff(found.bias) == pytest.approx([0.6, 0.6], abs=0.1)
 
     def test_gives_each_label_its_share_on_average(self):
         table = distorted(world(20_000, shares=LEARNT, learnt=LEARNT))
-        found = calibration.apply(table, calibration.fit(table, bias=True))
+        found = calibration.apply_calibration(table, calibration.fit_calibration(table, bias=True))
         shares = table["label"].value_counts(normalize=True)[LABELS]
         assert found[COLUMNS].mean().to_numpy() == pytest.approx(shares.to_numpy(), abs=1e-3)
         assert table[COLUMNS].mean()["prob_angry"] > shares["angry"] + 0.1
 
     def test_of_a_label_without_a_face_is_finite(self):
-        found = calibration.fit(predictions(labels=["angry", "happy"] * 6), bias=True)
+        found = calibration.fit_calibration(predictions(labels=["angry", "happy"] * 6), bias=True)
         assert np.isfinite(found.bias).all()
         assert np.argmin(found.bias) == 2
 
     def test_must_be_one_a_label(self):
         with pytest.raises(CalibrationError, match="2 biases for the 3 labels"):
-            calibration.apply(predictions(), by(1.0, (0.0, 0.0)))
+            calibration.apply_calibration(predictions(), by(1.0, (0.0, 0.0)))
 
 
 @pytest.mark.parametrize("bias", [False, True])
 class TestFit:
     def test_is_at_least_as_good_as_none(self, bias):
         before = predictions(200)
-        after = calibration.apply(before, calibration.fit(before, bias=bias))
+        after = calibration.apply_calibration(
+            before, calibration.fit_calibration(before, bias=bias)
+        )
         assert nll(after) <= nll(before)
 
     def test_rows_without_a_known_label_do_not_count(self, bias):
@@ -93,11 +95,13 @@ class TestFit:
         unknown = world(600, shares=[0.1, 0.1, 0.8], seed=1).assign(label=[None, "fear"] * 300)
         unknown["item_id"] = "x" + unknown["item_id"]
         both = pd.concat([table, unknown], ignore_index=True)
-        assert calibration.fit(both, bias=bias) == calibration.fit(table, bias=bias)
+        assert calibration.fit_calibration(both, bias=bias) == calibration.fit_calibration(
+            table, bias=bias
+        )
 
     def test_without_labels_is_refused(self, bias):
         with pytest.raises(CalibrationError, match="no row is labelled as one of angry, happy"):
-            calibration.fit(predictions(labels=[None] * 12), bias=bias)
+            calibration.fit_calibration(predictions(labels=[None] * 12), bias=bias)
 
 
 class TestLabelShift:
@@ -182,21 +186,21 @@ class TestAdapt:
 
     def test_looks_at_no_label_of_the_faces(self, method):
         validation, shown = self.faces(LEARNT, seed=1), self.faces(TARGET, seed=2)
-        found = calibration.adapt(shown, validation, method=method)
-        blind = calibration.adapt(shown.assign(label=None), validation, method=method)
+        found = calibration.adapt_to_shift(shown, validation, method=method)
+        blind = calibration.adapt_to_shift(shown.assign(label=None), validation, method=method)
         pd.testing.assert_frame_equal(found[COLUMNS], blind[COLUMNS])
 
     def test_mends_a_shift_and_the_shares_of_a_biased_run(self, method):
         validation, shown = self.faces(LEARNT, seed=1), self.faces(TARGET, seed=2)
-        found = calibration.adapt(shown, validation, method=method)
+        found = calibration.adapt_to_shift(shown, validation, method=method)
         assert nll(found) < 0.9 * nll(shown)
         assert found[COLUMNS].mean().to_numpy() == pytest.approx(TARGET, abs=0.04)
 
     def test_is_what_its_parts_give(self, method):
         validation, shown = self.faces(LEARNT, seed=1), self.faces(TARGET, seed=2)
-        fitted = calibration.fit(validation, bias=True)
-        at_home = calibration.apply(validation, fitted)
-        moved = calibration.apply(shown, fitted)
+        fitted = calibration.fit_calibration(validation, bias=True)
+        at_home = calibration.apply_calibration(validation, fitted)
+        moved = calibration.apply_calibration(shown, fitted)
         source = {label: at_home[f"prob_{label}"].mean() for label in LABELS}
         target = calibration.estimate_shares(
             moved, source_shares=source, method=method, validation=at_home
@@ -204,7 +208,7 @@ class TestAdapt:
         expected = calibration.correct_label_shift(
             moved, source_shares=source, target_shares=target
         )
-        found = calibration.adapt(shown, validation, method=method)
+        found = calibration.adapt_to_shift(shown, validation, method=method)
         pd.testing.assert_frame_equal(found, expected)
 
 
@@ -214,7 +218,9 @@ def test_one_temperature_does_not_find_the_shares_of_a_biased_run():
     shown = distorted(world(20_000, shares=TARGET, learnt=LEARNT, seed=2))
     wrong = {}
     for bias in (False, True):
-        fitted = calibration.fit(validation, bias=bias)
-        found = calibration.estimate_shares(calibration.apply(shown, fitted), source_shares=SOURCE)
+        fitted = calibration.fit_calibration(validation, bias=bias)
+        found = calibration.estimate_shares(
+            calibration.apply_calibration(shown, fitted), source_shares=SOURCE
+        )
         wrong[bias] = np.abs(found.to_numpy() - TARGET).sum()
     assert wrong[True] < 0.03 < 0.1 < wrong[False]

@@ -38,7 +38,7 @@ def test_wrong_labels_are_doubted_and_right_ones_are_not(tmp_path: Path) -> None
     wrong = np.random.default_rng(1).choice(180, 27, replace=False)
     given = truth.copy()
     given[wrong] = (given[wrong] + 1) % 3
-    doubts = training.doubted(
+    doubts = training.find_label_errors(
         images,
         given,
         np.arange(180) // 2,
@@ -58,7 +58,7 @@ def test_a_class_that_a_part_lacks_is_an_error(tmp_path: Path) -> None:
     labels[labels == 2] = 0
     labels[0] = 2
     with pytest.raises(TrainingError, match="no training face of neutral"):
-        training.doubted(
+        training.find_label_errors(
             images,
             labels,
             np.arange(30),

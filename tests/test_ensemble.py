@@ -6,7 +6,7 @@ import pytest
 from sample_answers import COLUMNS, LABELS, predictions
 from scipy.special import softmax
 
-from exe_core import inference
+from exe_core import inference, tables
 from exe_core.inference import EnsembleError
 
 
@@ -156,7 +156,7 @@ class TestStack:
     def test_mends_a_run_whose_answers_are_swapped(self):
         one, two = two_runs(3000)
         renamed = dict(zip(COLUMNS, [*COLUMNS[1:], COLUMNS[0]], strict=True))
-        swapped = inference.with_probabilities(
+        swapped = tables.with_probabilities(
             one, one[COLUMNS].rename(columns=renamed)[COLUMNS].to_numpy(), labels=LABELS
         )
         assert accuracy(swapped) < 0.4 < accuracy(one)

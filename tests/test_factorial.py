@@ -204,7 +204,7 @@ def test_every_run_fills_its_cells_and_rare_labels_are_left_out():
     corrected = found.query("calibration == 'corrected' and crop == 'detector' and replicate == 0")
     validation = known.query("run_id == 'cropped-1' and split == 'val'")
     rows = shown["as learned"].query("run_id == 'cropped-1'")
-    by_hand = calibration.adapt(rows, validation)
+    by_hand = calibration.adapt_to_shift(rows, validation)
     kept = by_hand["label"] != "neutral"
     as_learned = corrected[corrected["colour"] == "as learned"]
     assert as_learned["prob_sad"].to_numpy() == pytest.approx(by_hand.loc[kept, "prob_sad"])

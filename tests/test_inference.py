@@ -11,11 +11,11 @@ from PIL import Image
 from exe_core import datasets, inference, models, tables
 from exe_core.inference import (
     InferenceError,
-    hastened,
+    fuse_for_inference,
     predict,
     predict_faces,
     predict_images,
-    restricted,
+    restrict_to_labels,
 )
 
 LABELS = ("angry", "happy", "sad")
@@ -117,7 +117,7 @@ class TestGray:
 class TestRestricted:
     def test_probabilities_are_those_of_before_divided_by_their_sum(self):
         model, faces = classifier(), images(20)
-        found = restricted(model, ("sad", "angry"))
+        found = restrict_to_labels(model, ("sad", "angry"))
         whole = predict(model, faces)[:, [2, 0]]
         assert found.labels == ("sad", "angry")
         assert predict(found, faces) == pytest.approx(whole / whole.sum(axis=1, keepdims=True))
@@ -129,21 +129,23 @@ class TestRestricted:
         with torch.no_grad():
             model.network.get_submodule(last_layer(model)).bias[1] += 1e4
         assert (predict(model, images())[:, [0, 2]] == 0).all()
-        found = predict(restricted(model, ("angry", "sad")), images())
+        found = predict(restrict_to_labels(model, ("angry", "sad")), images())
         assert np.isfinite(found).all()
         assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
 
     def test_asked_for_all_its_labels_a_classifier_is_itself(self):
         model = classifier()
-        assert restricted(model, LABELS) is model
+        assert restrict_to_labels(model, LABELS) is model
 
     def test_a_label_that_it_lacks_is_refused(self):
         with pytest.raises(InferenceError, match="answers angry, happy, sad, and not fear"):
-            restricted(classifier(), ("angry", "fear"))
+            restrict_to_labels(classifier(), ("angry", "fear"))
 
     def test_it_can_be_hastened(self):
-        model, faces = restricted(classifier(), ("angry", "sad")), images()
-        assert predict(hastened(model), faces) == pytest.approx(predict(model, faces), abs=1e-6)
+        model, faces = restrict_to_labels(classifier(), ("angry", "sad")), images()
+        assert predict(fuse_for_inference(model), faces) == pytest.approx(
+            predict(model, faces), abs=1e-6
+        )
 
 
 def last_layer(model):
@@ -236,8 +238,10 @@ class TestHastened:
         plain = models.Classifier(network.eval(), LABELS, models.Preprocessing(size=64), {})
         before = {key: value.clone() for key, value in network.state_dict().items()}
         faces = images(5, size=64)
-        assert predict(hastened(plain), faces) == pytest.approx(predict(plain, faces), abs=1e-6)
-        half = predict(hastened(plain, precision="bf16"), faces)
+        assert predict(fuse_for_inference(plain), faces) == pytest.approx(
+            predict(plain, faces), abs=1e-6
+        )
+        half = predict(fuse_for_inference(plain, precision="bf16"), faces)
         assert half == pytest.approx(predict(plain, faces), abs=0.02)
         assert np.abs(half.sum(axis=1) - 1).max() < 1e-12
         assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
@@ -254,6 +258,6 @@ class TestHastened:
 
         plain = models.Classifier(Branching().eval(), LABELS, models.Preprocessing(size=32), {})
         with caplog.at_level("INFO"):
-            quick = hastened(plain)
+            quick = fuse_for_inference(plain)
         assert "stays unfused" in caplog.text
         assert predict(quick, images()) == pytest.approx(predict(plain, images()), abs=1e-6)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exe_core import inference, sentiment
+from exe_core import sentiment, tables
 from exe_core.sentiment import SentimentError
 from exe_core.study import Sentiment
 from exe_core.tables import EMOTIONS, prob_columns
@@ -33,7 +33,7 @@ def predictions(probabilities, labels):
             "label": labels,
         }
     )
-    return inference.with_probabilities(rows, np.asarray(probabilities, float), labels=EMOTIONS)
+    return tables.with_probabilities(rows, np.asarray(probabilities, float), labels=EMOTIONS)
 
 
 def certain(*emotions):

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
-from exe_core import inference, sentiment
+from exe_core import sentiment, tables
 from exe_core.study import Sentiment, Statistics
 from exe_core.tables import EMOTIONS, TABLES
 
@@ -31,7 +31,7 @@ def run(name="a", *, n=300, skill=2.0, seed=0):
         }
     )
     shares = odds / odds.sum(axis=1, keepdims=True)
-    return inference.with_probabilities(rows, shares, labels=EMOTIONS)
+    return tables.with_probabilities(rows, shares, labels=EMOTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ class TestScore:
         assert guess.low < 0 < guess.high
 
     def test_of_answers_without_spread_is_undefined(self):
-        same = inference.with_probabilities(
+        same = tables.with_probabilities(
             run().drop(columns="predicted"),
             np.tile(np.eye(7)[3], (300, 1)),
             labels=EMOTIONS,

@@ -117,7 +117,7 @@ def test_a_film_through_four_networks(benchmark, ratio, film, classifiers, finde
     """Time the published loop once and ours twice, before and after it."""
     aims = {"fp32": (1e-5, 13.0), "bf16": (0.05, 16.0)}
     quick = {
-        precision: [inference.hastened(each, precision=precision) for each in classifiers]
+        precision: [inference.fuse_for_inference(each, precision=precision) for each in classifiers]
         for precision in aims
     }
     for networks in quick.values():

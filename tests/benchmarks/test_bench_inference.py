@@ -51,7 +51,7 @@ def ours(classifiers, faces):
 @pytest.mark.parametrize(("precision", "within", "aim"), [("fp32", 1e-6, 1.8), ("bf16", 0.02, 3.0)])
 def test_the_mean_of_four_networks(benchmark, ratio, classifiers, faces, precision, within, aim):
     """Time both ways in turn; the ratio is the median of three."""
-    quick = [inference.hastened(each, precision=precision) for each in classifiers]
+    quick = [inference.fuse_for_inference(each, precision=precision) for each in classifiers]
     ratios = []
 
     def both():
