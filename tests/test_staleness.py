@@ -21,12 +21,12 @@ def digests_after(tmp_path, monkeypatch):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     monkeypatch.setattr(staleness, "ROOT", tmp_path)
 
-    def change(file: str = "", before: str = "", after: str = ""):
+    def change(file: str = "", before: str = "", after: str = "", count: int = 0):
         if file:
             path = tmp_path / file
             text = path.read_text()
             assert before in text
-            path.write_text(text.replace(before, after))
+            path.write_text(text.replace(before, after, count or -1))
         staleness._module.cache_clear()
         staleness._path.cache_clear()
         study = load_study("smoke")
@@ -64,7 +64,9 @@ def test_a_changed_loss_trains_anew(digests_after):
 
 def test_words_make_nothing_stale(digests_after):
     before = digests_after()
-    assert not changed(before, digests_after("exe_core/training.py", '    """', '    """Also: '))
+    assert not changed(
+        before, digests_after("exe_core/training.py", '    """', '    """Also: ', count=1)
+    )
     assert not changed(
         before, digests_after("exe_core/study.py", 'description="', 'description="Or ')
     )
