@@ -26,7 +26,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from exe_core.fetching import StorageError, storage_told
+from exe_core.fetching import StorageError, explain_disk_errors
 from exe_core.record import (
     COMMAND,
     digest,
@@ -306,7 +306,7 @@ def film(
         fail(str(fault))
     step = Step(None, every_seconds) if every_seconds else Step(every or 100)
     try:
-        with storage_told(out), _alone(out):
+        with explain_disk_errors(out), _alone(out):
             told = _report_films(films, classifiers, step=step, out=out.resolve())
     except StorageError as fault:
         fail(str(fault))
@@ -653,7 +653,7 @@ def _lock(study: Study) -> Iterator[IO[str]]:
     """Hold this folder for a build, or refuse if another has it or nothing can be written."""
     try:
         for folder in (ROOT / ".snakemake", study.results):
-            with storage_told(folder):
+            with explain_disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 TemporaryFile(dir=folder).close()  # else Snakemake fails, and in many words
         lock = (ROOT / ".snakemake" / "build.lock").open("w")
@@ -709,7 +709,7 @@ def stage(
         ["exe stage", notebook, "--study", study, *(f"-p {text}" for text in parameter or [])]
     )
     try:
-        with storage_told(settings.results):
+        with explain_disk_errors(settings.results):
             execute(source, target, parameters=given)
             absent = [str(path) for path in writes or [] if not path.exists()]
             if absent:

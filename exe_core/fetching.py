@@ -475,7 +475,7 @@ class StorageError(RuntimeError):
 
 
 @contextmanager
-def storage_told(folder: Path) -> Iterator[None]:
+def explain_disk_errors(folder: Path) -> Iterator[None]:
     """Say what is to be done where the disk, and not a single file, is at fault."""
     try:
         yield
@@ -684,7 +684,7 @@ class Fetcher:
                 log.warning("%s is damaged and is had anew", path.name)
         partial, limit = path.with_suffix(".part"), TimeLimit(self.longest_s)
         try:
-            with storage_told(path.parent):
+            with explain_disk_errors(path.parent):
                 self.persist(lambda: self._download(url, partial, limit))
                 image = _read_photo(partial)
                 partial.replace(path)

@@ -46,8 +46,8 @@ from exe_core.fetching import (
     QuotaError,
     Redaction,
     SourceError,
+    explain_disk_errors,
     open_client,
-    storage_told,
     wait_asked,
 )
 from exe_core.readers import DatasetError, label_of, read_csv, read_folder
@@ -776,7 +776,7 @@ class Puller:
         row = {**self.search.describe(photo), "retrieved_at": datetime.now(UTC)}
         row |= {"sha256": None, "path": None, "phash": None, "reported_at": None}
         try:
-            with storage_told(path.parent):
+            with explain_disk_errors(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 image = self.search.fetch(photo, path)
         except (SourceError, ImageError, OSError) as fault:
@@ -848,7 +848,7 @@ def pull(
         if stop.wait(seconds):
             raise SourceError("the pull was stopped")
 
-    with storage_told(study.raw), _alone(study.raw), clean.in_force(), ExitStack() as stack:
+    with explain_disk_errors(study.raw), _alone(study.raw), clean.in_force(), ExitStack() as stack:
         ledger = Ledger(study)
         stack.callback(ledger.close)
         bar = stack.enter_context(tqdm(desc="photos", unit="photo", total=0, disable=not progress))
