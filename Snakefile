@@ -105,7 +105,7 @@ if study.kind == "world":
                 study.raw / "benchmarks",
                 *([study.raw / "films.parquet", study.table("events")] if HAS_FILMS else []),
             ),
-        threads: 2
+        threads: 1  # the pull of a world runs beside it
         shell: STAGE
 
 
@@ -113,15 +113,12 @@ if PULLS:
 
     rule pull:
         message: "pull: photos by keyword"
-        input:
-            # the site renders on both cores, so the films come first
-            [LEDGERS / "world.json"] if study.kind == "world" else [],
         output: page=EXECUTED / "01-pull.ipynb", ledger=LEDGERS / "pull.json"
         params:
             notebook="01-pull",
             stale=stale("01-pull"),
             writes=writes(study.table("hits"), study.table("photos")),
-        threads: 2
+        threads: 1
         shell: STAGE
 
 

@@ -20,6 +20,9 @@ from exe_core.tables import empty, read, write
 MAKERS = ("photos", "answers", "site", "sets", "scripts", "films")
 """The modules that make files; the others of this package draw for them."""
 
+SETS = ("fer2013", "rafdb", "films", "photos")
+"""What the table `truth` tells of, in its order."""
+
 FACE_WIDTH = 1.38
 """The width of a face in the drawing's units."""
 
@@ -82,5 +85,7 @@ def write_truth(study: Study, set_name: str, rows: Iterable[dict[str, object]]) 
     with path.with_name(".truth.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = read(path, name="truth") if path.exists() else empty("truth")
-        others = known[known["set_name"] != set_name]
-        return write(pd.concat([others, own], ignore_index=True), path, name="truth")
+        rows = pd.concat([known[known["set_name"] != set_name], own], ignore_index=True)
+        # The films and the photos are made side by side: their order must not be who came first.
+        order = rows["set_name"].map(SETS.index)
+        return write(rows.iloc[order.argsort(kind="stable")], path, name="truth")
