@@ -207,7 +207,7 @@ rule benchmarks:
     params:
         notebook="05-benchmarks",
         stale=stale("05-benchmarks"),
-        writes=writes(*map(study.table, ("metrics", "variants", "comparisons", "reliability", "risk_coverage", "confusion"))),
+        writes=writes(*map(study.table, ("metrics", "variants", "comparisons", "reliability", "confusion"))),
     threads: 1
     shell: STAGE
 

@@ -175,25 +175,6 @@ def strata() -> pd.DataFrame:
     return table[table["metric"] == "balanced_accuracy"]
 
 
-def risk_coverage() -> pd.DataFrame:
-    rows = [
-        {
-            "run_id": run,
-            "set_name": "films",
-            "coverage": k / 10,
-            "threshold": 1 - 0.07 * k,
-            "risk": 0.05 * k,
-            "low": 0.04 * k,
-            "high": 0.06 * k,
-            "level": 0.95,
-            "n": 30 * k,
-        }
-        for run in RUNS
-        for k in range(1, 11)
-    ]
-    return schema.check(pd.DataFrame(rows), "risk_coverage")
-
-
 def face_counts() -> pd.DataFrame:
     sets = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2")
     numbers = [(0, 30), (1, 240), (2, 70), (3, 8), (4, 3), (pd.NA, 2)]

@@ -25,7 +25,6 @@ from exe_core.figures.scores import (
     history_chart,
     recall_chart,
     reliability_chart,
-    risk_coverage_chart,
     score_table_chart,
     strata_chart,
 )
@@ -44,7 +43,6 @@ CHARTS = {
     "history": lambda: history_chart(tables.history()),
     "reliability": lambda: reliability_chart(tables.reliability()),
     "strata": lambda: strata_chart(tables.strata()),
-    "risk-coverage": lambda: risk_coverage_chart(tables.risk_coverage()),
     "yield": lambda: yield_chart(tables.face_counts()),
     "recall by size": lambda: recall_by_size_chart(tables.recall_by_size()),
     "noise": lambda: noise_chart(tables.query_truth()),

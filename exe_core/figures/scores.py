@@ -203,26 +203,6 @@ def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
     return _small_multiples(layers, data)
 
 
-def risk_coverage_chart(curves: pd.DataFrame) -> alt.FacetChart:
-    """Draw the share of wrong answers against the share of faces that are answered, surest first.
-
-    Parameters
-    ----------
-    curves
-        Table "risk_coverage"; each run is a panel or, where there is one run only, each set.
-    """
-    data = drawable(curves, ["run_id", "set_name", "coverage", "risk", "low", "high", "threshold"])
-    base = alt.Chart().encode(x=alt.X("coverage:Q", title="answered", scale=UNIT, axis=PERCENT))
-    wrong = alt.Y("risk:Q", title="wrong", scale=UNIT, axis=PERCENT)
-    low = wrong.copy()
-    low.shorthand = "low:Q"
-    band = base.mark_area(color=ACCENT, opacity=0.18).encode(y=low, y2="high:Q")
-    line = base.mark_line(color=ACCENT).encode(
-        y=wrong, tooltip=["coverage", "risk", "low", "high", "threshold"]
-    )
-    return _small_multiples(alt.layer(band, line, data=data), data)
-
-
 def _lines(data: pd.DataFrame) -> alt.Y:
     """Give each run a line or, where there is one run only, each set."""
     field = _line_field(data)
