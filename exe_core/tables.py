@@ -1,4 +1,4 @@
-"""Labels in one order, and their names in each data set."""
+"""Labels in one order, and every table: its columns with their meaning, read and written checked."""
 
 from __future__ import annotations
 
@@ -95,581 +95,388 @@ def labels_of(predictions: pd.DataFrame) -> list[str]:
     return [label for label in EMOTIONS if label in present]
 
 
-MEANINGS = {
-    "accuracy": "share of answers that are right",
-    "area_share": "share of the picture that the face's box takes",
-    "asked": "the request's parameters, without its key",
-    "attribution": "line that gives credit where the photo is shown",
-    "author": "photographer",
-    "author_url": "the photographer's page",
-    "bin_high": "greatest confidence of the bin",
-    "bin_low": "least confidence of the bin",
-    "calibration": "level of the factor calibration: as learned, or corrected",
-    "claim_id": "short name of the claim",
-    "colour": "level of the factor colour: in colour, or gray as in training",
-    "confidence": "mean confidence in the bin",
-    "correlation": "of the two images' pixels, made small",
-    "criterion": "what is measured, without any label",
-    "crop": "level of the factor crop: as shipped, or by the detector",
-    "design": "search design: v1, v2 or given",
-    "difference": "first minus second",
-    "duration_s": "length, s",
-    "epoch": "counted from 1",
-    "error": "what went wrong, if anything did",
-    "estimate": "what was measured",
-    "event": "what happens",
-    "every": "only every n-th frame is looked at",
-    "face_id": "the face: its item and its number there, 0 for the largest",
-    "film_id": "the film",
-    "fps": "frames a second",
-    "frame": "its number in the film, counted from 0",
-    "genre": "as the film's list says; null stands for all or unknown",
-    "group_id": "what is kept and resampled together: a photo, a person, a film",
-    "high": "upper end of the interval",
-    "http_status": "of the answer",
-    "intensity": "of the expression, 1 for its prototype",
-    "is_blend": "passes from one expression to another",
-    "is_last": "the query ends with this page",
-    "is_primary": "is the largest face of its item",
-    "item_id": "the photo, frame or image",
-    "kind": "kind of the row",
-    "label": "emotion: as labelled, or the one that the row is about",
-    "label_true": "emotion that is shown",
-    "learning_rate": "of the epoch",
-    "level": "of the interval, e.g. .95",
-    "licence": "of the photo",
-    "licence_url": "where the licence stands",
-    "loss": "mean over the epoch's faces",
-    "low": "lower end of the interval",
-    "macro_f1": "mean over labels of the harmonic mean of precision and recall",
-    "mcnemar_p": "of McNemar's test on the same faces, as if these were independent",
-    "mean_prob": "mean probability of the label over the film's faces",
-    "measure": "of agreement",
-    "method": "how the interval was made",
-    "metric": "what is measured",
-    "n": "items that the row rests on",
-    "n_faces": "faces found",
-    "n_films": "films that the row rests on",
-    "n_frames": "frames of the film",
-    "n_groups": "groups that the row rests on",
-    "n_identical": "images that have a pixel-identical one there",
-    "n_kept": "photos of the page that were kept as hits",
-    "n_near": "images that have nearly the same one there, and no identical one",
-    "n_new": "photos of the page that its source and design did not have yet",
-    "n_other_label": "of the identical ones, those under other labels only",
-    "n_returned": "photos that the page holds",
-    "n_seeds": "seeds averaged over",
-    "null_mean": "mean of the measure by chance alone",
-    "other_genre": "genre of the second",
-    "other_item_id": "the other image",
-    "other_label": "label of the other image",
-    "other_n_films": "films of the second",
-    "other_run_id": "second run; null for all together",
-    "other_set_name": "set of the other",
-    "other_split": "part of the other",
-    "over": "what the interval resamples: groups or faces",
-    "p_adjusted": "p-value, adjusted for the tests of its family after Holm",
-    "p_value": "of the null hypothesis",
-    "page": "of the search, counted from 1",
-    "page_url": "the photo's page at its source",
-    "path": "where the file lies",
-    "photo_id": "source and number, e.g. pexels:123",
-    "predicted": "emotion that is answered, the most probable one",
-    "query": "words that were searched for",
-    "quota_left": "requests left, as the source says",
-    "rank": "place on its page, 1 the first",
-    "reason": "why there is no answer, or what to know",
-    "reported_at": "when the download was reported to its source, where that is asked",
-    "requested_at": "when the page was asked for",
-    "retrieved_at": "when the file was fetched",
-    "run_id": "the run, ensemble or guest",
-    "same_top": "share of films whose most frequent label stays the same",
-    "score": "of the detector",
-    "seconds": "time taken, s",
-    "seed": "of the resampling",
-    "set_name": "the set",
-    "sha256": "digest of the file",
-    "share_identical": "identical ones, of all images of the part",
-    "share_new": "new ones, of those returned",
-    "share_of_faces": "faces read as the label, of the film's faces",
-    "share_of_label": "of the faces of this label",
-    "skin_tone": "0 the lightest to 6 the darkest",
-    "source": "where it comes from",
-    "split": "part of the set: train, val or test; of images, as they come",
-    "split_given": "part that the set itself puts the face into",
-    "spread": "standard deviation over seeds",
-    "statistic": "what the estimate is of",
-    "status": "what became of it",
-    "term": "the cell, or the faults that are undone",
-    "text": "the claim, in words",
-    "than_every": "compared with every n-th frame",
-    "time_s": "time stamp in the film, s",
-    "title": "of the film",
-    "typical": "root mean square of the difference in one film",
-    "url": "address of the file",
-    "value": "the estimate",
-    "verdict": "what follows for the claim",
-    "width_px": "width, px",
-    "height_px": "height, px",
-    "x_px": "left edge, px",
-    "y_px": "upper edge, px",
-    "yaw_deg": "turn of the head, degrees",
-    "truth.n_faces": "faces that are drawn",
-    "film_summary.n_faces": "frames in which a face was found and read",
-    "film_summary.n_frames": "frames that were looked at",
-    "events.label": "emotion that should rise after it",
-    "hits.label": "emotion that the query asks for",
-    "leakage.kind": "pixel-identical, or nearly the same",
-    "factorial.kind": "a cell, an effect, or the score on the own test faces",
-    "faces.width_px": "width of the box, px",
-    "faces.height_px": "height of the box, px",
-    "claims.source": "the data that it was tried on",
-    "films.error": "why it could not be read, whole or in part",
-    "reliability.accuracy": "share of answers in the bin that are right",
-}
-"""Column, or table.column -> its meaning."""
+def text(description: str, **kwargs: Any) -> pa.Column:
+    """Define a text column; `description` says what it means."""
+    return pa.Column(str, coerce=True, description=description, **kwargs)
 
 
-def meaning(table: str, column: str) -> str:
-    """Say what a column of a table means; a `KeyError` names one that nothing is said of."""
-    return MEANINGS.get(f"{table}.{column}") or MEANINGS[column]
-
-
-Definitions = dict[str, tuple[str, dict[str, pa.Column], list[str]]]
-"""Table -> what a row is, its columns, those that tell rows apart."""
-
-
-def text(**kwargs: Any) -> pa.Column:
-    """Define a text."""
-    return pa.Column(str, coerce=True, **kwargs)
-
-
-def integer(**kwargs: Any) -> pa.Column:
+def integer(description: str, **kwargs: Any) -> pa.Column:
     """Define a count or an index; nullable ones take pandas' Int64."""
-    return pa.Column("Int64" if kwargs.get("nullable") else int, coerce=True, **kwargs)
+    dtype = "Int64" if kwargs.get("nullable") else int
+    return pa.Column(dtype, coerce=True, description=description, **kwargs)
 
 
-def number(low: float | None = None, high: float | None = None, **kwargs: Any) -> pa.Column:
-    """Define a number, from `low` to `high` if they are given."""
+def number(
+    description: str, low: float | None = None, high: float | None = None, **kwargs: Any
+) -> pa.Column:
+    """Define a real number, from `low` to `high` if they are given."""
     checks = [] if low is None else [pa.Check.ge(low)]
     checks += [] if high is None else [pa.Check.le(high)]
-    return pa.Column(float, checks=checks, coerce=True, **kwargs)
+    return pa.Column(float, checks=checks, coerce=True, description=description, **kwargs)
 
 
-def emotion(**kwargs: Any) -> pa.Column:
+def emotion(description: str, **kwargs: Any) -> pa.Column:
     """Define a label, one of `EMOTIONS`."""
-    return text(checks=pa.Check.isin(EMOTIONS), **kwargs)
+    return text(description, checks=pa.Check.isin(EMOTIONS), **kwargs)
 
 
-def flag() -> pa.Column:
+def flag(description: str) -> pa.Column:
     """Define a yes or no."""
-    return pa.Column(bool, coerce=True)
+    return pa.Column(bool, coerce=True, description=description)
 
 
-def time() -> pa.Column:
-    """Define a time, UTC; none where it did not come to pass."""
-    return pa.Column(pd.DatetimeTZDtype("us", "UTC"), coerce=True, nullable=True)
+def time(description: str) -> pa.Column:
+    """Define a time, UTC; null if it never happened."""
+    dtype = pd.DatetimeTZDtype("us", "UTC")
+    return pa.Column(dtype, coerce=True, nullable=True, description=description)
 
 
-OPEN = {"nullable": True}
-INTERVAL = {"low": number(**OPEN), "high": number(**OPEN), "level": number(0, 1, **OPEN)}
-BOX = {
-    "x_px": integer(),
-    "y_px": integer(),
-    "width_px": integer(),
-    "height_px": integer(),
+def _table(
+    name: str, row: str, *, key: str, common: str = "", **columns: pa.Column
+) -> pa.DataFrameSchema:
+    """Define a table: what a row is, the columns that identify it, and all columns."""
+    shared = {column: COMMON[column] for column in common.split()}
+    unique = key.split() or None
+    return pa.DataFrameSchema(shared | columns, unique=unique, name=name, description=row)
+
+
+COMMON = {
+    "photo_id": text("source and number, e.g. pexels:123"),
+    "label": emotion("emotion: as labelled, or the one that the row is about"),
+    "source": text("where it comes from"),
+    "design": text("search design: v1, v2 or given"),
+    "query": text("words that were searched for"),
+    "page": integer("of the search, counted from 1"),
+    "width_px": integer("width, px", nullable=True),
+    "height_px": integer("height, px", nullable=True),
+    "path": text("where the file lies", nullable=True),
+    "error": text("what went wrong, if anything did", nullable=True),
+    "seconds": number("duration, s", 0),
+    "item_id": text("the photo, frame or image"),
+    "set_name": text("the set"),
+    "face_id": text("the face: its item and its number there, 0 for the largest"),
+    "group_id": text("unit of splits and resampling: a photo, person or film"),
+    "split": text("part of the set: train, val or test", nullable=True),
+    "other_set_name": text("set of the other"),
+    "other_split": text("part of the other", nullable=True),
+    "n": integer("items that the row rests on"),
+    "film_id": text("the film"),
+    "genre": text("of the film; null for all or unknown", nullable=True),
+    "run_id": text("the run, ensemble or external model"),
+    "value": number("the estimate", nullable=True),
+    "low": number("lower end of the interval", nullable=True),
+    "high": number("upper end of the interval", nullable=True),
+    "level": number("coverage of the interval, e.g. .95", 0, 1, nullable=True),
+    "n_films": integer("films that the row rests on"),
+    "other_run_id": text("second run; null for all together"),
+    "difference": number("first minus second", -1, 1, nullable=True),
+    "null_mean": number("mean of the measure by chance alone", nullable=True),
+    "p_value": number("p-value of the null hypothesis", 0, 1, nullable=True),
+    "n_groups": integer("groups that the row rests on"),
+    "p_adjusted": number("p-value after Holm's correction in its family", 0, 1, nullable=True),
+    "predicted": emotion("most probable emotion"),
+    "metric": text("what is measured"),
 }
+"""Columns that mean the same in several tables."""
 
 
-FACE_TABLES: Definitions = {
-    "hits": (
+_DEFINED = (
+    _table(
+        "hits",
         "A photo that a query returned.",
-        {
-            "photo_id": text(),
-            "label": emotion(),
-            "source": text(),
-            "design": text(),
-            "query": text(),
-            "page": integer(),
-            "rank": integer(),
-        },
-        ["photo_id", "design", "query"],
+        key="photo_id design query",
+        common="photo_id source design query page",
+        label=emotion("emotion that the query asks for"),
+        rank=integer("position on its page, from 1"),
     ),
-    "photos": (
-        "A photo, also one that could not be had.",
-        {
-            "photo_id": text(),
-            "source": text(),
-            "page_url": text(**OPEN),
-            "url": text(**OPEN),
-            "author": text(**OPEN),
-            "author_url": text(**OPEN),
-            "licence": text(**OPEN),
-            "licence_url": text(**OPEN),
-            "attribution": text(**OPEN),
-            "width_px": integer(**OPEN),
-            "height_px": integer(**OPEN),
-            "sha256": text(**OPEN),
-            "path": text(**OPEN),
-            "status": text(checks=pa.Check.isin(["ok", "failed"])),
-            "error": text(**OPEN),
-            "retrieved_at": time(),
-            "reported_at": time(),
-        },
-        ["photo_id"],
+    _table(
+        "photos",
+        "A photo, also one whose download failed.",
+        key="photo_id",
+        common="photo_id source width_px height_px path error",
+        page_url=text("the photo's page at its source", nullable=True),
+        url=text("address of the file", nullable=True),
+        author=text("photographer", nullable=True),
+        author_url=text("the photographer's page", nullable=True),
+        licence=text("of the photo", nullable=True),
+        licence_url=text("where the licence stands", nullable=True),
+        attribution=text("line that gives credit where the photo is shown", nullable=True),
+        sha256=text("digest of the file", nullable=True),
+        status=text("ok, or why not", checks=pa.Check.isin(["ok", "failed"])),
+        retrieved_at=time("when the file was fetched"),
+        reported_at=time("when the download was reported, as Unsplash asks"),
     ),
-    "requests": (
+    _table(
+        "requests",
         "A search request to a photo source.",
-        {
-            "requested_at": time(),
-            "source": text(),
-            "design": text(),
-            "query": text(),
-            "page": integer(),
-            "asked": text(**OPEN),
-            "http_status": integer(**OPEN),
-            "n_returned": integer(),
-            "n_kept": integer(**OPEN),
-            "n_new": integer(),
-            "share_new": number(0, 1, **OPEN),
-            "is_last": flag(),
-            "quota_left": integer(**OPEN),
-            "seconds": number(0),
-            "error": text(**OPEN),
-        },
-        [],
+        key="",
+        common="source design query page seconds error",
+        requested_at=time("when the page was asked for"),
+        asked=text("the request's parameters, without its key", nullable=True),
+        http_status=integer("of the answer", nullable=True),
+        n_returned=integer("photos that the page holds"),
+        n_kept=integer("photos of the page that were kept as hits", nullable=True),
+        n_new=integer("photos that are new to this source and design"),
+        share_new=number("new ones, of those returned", 0, 1, nullable=True),
+        is_last=flag("the query ends with this page"),
+        quota_left=integer("requests left, as the source says", nullable=True),
     ),
-    "images": (
-        "An image that faces were looked for in; faceless and unreadable ones are kept.",
-        {
-            "item_id": text(),
-            "set_name": text(),
-            "path": text(),
-            "width_px": integer(**OPEN),
-            "height_px": integer(**OPEN),
-            "n_faces": integer(**OPEN),
-            "status": text(checks=pa.Check.isin(["ok", "no face", "unreadable"])),
-            "error": text(**OPEN),
-        },
-        ["set_name", "item_id"],
+    _table(
+        "images",
+        "An image that was searched for faces; those without a face or unreadable are kept.",
+        key="set_name item_id",
+        common="item_id set_name width_px height_px error",
+        path=text("where the file lies"),
+        n_faces=integer("faces detected", nullable=True),
+        status=text("ok, or why not", checks=pa.Check.isin(["ok", "no face", "unreadable"])),
     ),
-    "faces": (
+    _table(
+        "faces",
         "A face in an image; the box is in the pixels of the upright image.",
-        {
-            "face_id": text(),
-            "item_id": text(),
-            "set_name": text(),
-            "label": emotion(**OPEN),
-            "group_id": text(),
-            "split_given": text(**OPEN),
-            "score": number(0, 1, **OPEN),
-            **BOX,
-            "area_share": number(0, 1),
-            "is_primary": flag(),
-            "path": text(),
-        },
-        ["face_id"],
+        key="face_id",
+        common="face_id item_id set_name group_id",
+        label=emotion("emotion: as labelled, or the one that the row is about", nullable=True),
+        split_given=text("part that the set itself puts the face into", nullable=True),
+        score=number("of the detector", 0, 1, nullable=True),
+        x_px=integer("left edge, px"),
+        y_px=integer("upper edge, px"),
+        width_px=integer("width of the box, px"),
+        height_px=integer("height of the box, px"),
+        area_share=number("share of the picture that the face's box takes", 0, 1),
+        is_primary=flag("is the largest face of its item"),
+        path=text("where the file lies"),
     ),
-    "splits": (
+    _table(
+        "splits",
         "The side of the split that a face is on; all faces of a group are on one side.",
-        {
-            "face_id": text(),
-            "set_name": text(),
-            "group_id": text(),
-            "split": text(checks=pa.Check.isin(["train", "val", "test"])),
-        },
-        ["face_id"],
+        key="face_id",
+        common="face_id set_name group_id",
+        split=text(
+            "part of the set: train, val or test", checks=pa.Check.isin(["train", "val", "test"])
+        ),
     ),
-    "truth": (
+    _table(
+        "truth",
         "What an item of the synthetic world shows; no stage but the evaluation reads it.",
-        {
-            "item_id": text(),
-            "set_name": text(),
-            "label_true": emotion(**OPEN),
-            "intensity": number(0, **OPEN),
-            "skin_tone": number(0, 6, **OPEN),
-            "yaw_deg": number(**OPEN),
-            "n_faces": integer(),
-            "is_blend": flag(),
-        },
-        ["set_name", "item_id"],
+        key="set_name item_id",
+        common="item_id set_name",
+        label_true=emotion("emotion that is shown", nullable=True),
+        intensity=number("of the expression, 1 for its prototype", 0, nullable=True),
+        skin_tone=number("0 the lightest to 6 the darkest", 0, 6, nullable=True),
+        yaw_deg=number("turn of the head, degrees", nullable=True),
+        n_faces=integer("faces that are drawn"),
+        is_blend=flag("passes from one expression to another"),
     ),
-    "leakage": (
+    _table(
+        "leakage",
         "Two images of one picture; the other one stands earlier.",
-        {
-            "item_id": text(),
-            "set_name": text(),
-            "split": text(**OPEN),
-            "label": emotion(**OPEN),
-            "other_item_id": text(),
-            "other_set_name": text(),
-            "other_split": text(**OPEN),
-            "other_label": emotion(**OPEN),
-            "kind": text(checks=pa.Check.isin(["identical", "near"])),
-            "correlation": number(0, 1),
-        },
-        ["set_name", "item_id", "other_set_name", "other_item_id"],
+        key="set_name item_id other_set_name other_item_id",
+        common="item_id set_name split other_set_name other_split",
+        label=emotion("emotion: as labelled, or the one that the row is about", nullable=True),
+        other_item_id=text("the other image"),
+        other_label=emotion("label of the other image", nullable=True),
+        kind=text(
+            "pixel-identical, or nearly the same", checks=pa.Check.isin(["identical", "near"])
+        ),
+        correlation=number("of the two images' pixels, made small", 0, 1),
     ),
-    "leakage_counts": (
+    _table(
+        "leakage_counts",
         "Two parts of sets, and how many images of the one the other has too.",
-        {
-            "set_name": text(),
-            "split": text(**OPEN),
-            "other_set_name": text(),
-            "other_split": text(**OPEN),
-            "n": integer(),
-            "n_identical": integer(),
-            "share_identical": number(0, 1),
-            "n_other_label": integer(),
-            "n_near": integer(),
-        },
-        ["set_name", "split", "other_set_name", "other_split"],
+        key="set_name split other_set_name other_split",
+        common="set_name split other_set_name other_split n",
+        n_identical=integer("images with an identical one in the other part"),
+        share_identical=number("identical ones, of all images of the part", 0, 1),
+        n_other_label=integer("of the identical ones, those under other labels only"),
+        n_near=integer("images with a near-duplicate, but no identical one, there"),
     ),
-}
-
-
-FILM_TABLES: Definitions = {
-    "films": (
+    _table(
+        "films",
         "A film of the study.",
-        {
-            "film_id": text(),
-            "title": text(),
-            "genre": text(**OPEN),
-            "path": text(**OPEN),
-            "duration_s": number(0, **OPEN),
-            "fps": number(0, **OPEN),
-            "n_frames": integer(**OPEN),
-            "status": text(checks=pa.Check.isin(["ok", "partial", "unreadable"])),
-            "error": text(**OPEN),
-        },
-        ["film_id"],
+        key="film_id",
+        common="film_id genre path",
+        title=text("of the film"),
+        duration_s=number("length, s", 0, nullable=True),
+        fps=number("frames a second", 0, nullable=True),
+        n_frames=integer("frames of the film", nullable=True),
+        status=text("ok, or why not", checks=pa.Check.isin(["ok", "partial", "unreadable"])),
+        error=text("why it could not be read, whole or in part", nullable=True),
     ),
-    "events": (
+    _table(
+        "events",
         "A plot event of a film, and the emotion that should rise after it.",
-        {"film_id": text(), "time_s": number(0), "event": text(), "label": emotion()},
-        ["film_id", "time_s", "label"],
+        key="film_id time_s label",
+        common="film_id",
+        time_s=number("time stamp in the film, s", 0),
+        event=text("what happens"),
+        label=emotion("emotion that should rise after it"),
     ),
-    "frames": (
+    _table(
+        "frames",
         "A sampled frame; frames without a face have n_faces 0.",
-        {"film_id": text(), "frame": integer(), "time_s": number(), "n_faces": integer()},
-        ["film_id", "frame"],
+        key="film_id frame",
+        common="film_id",
+        frame=integer("its number in the film, counted from 0"),
+        time_s=number("time stamp in the film, s"),
+        n_faces=integer("faces detected"),
     ),
-    "film_summary": (
+    _table(
+        "film_summary",
         "A film, run and label: how often, and how probable on average.",
-        {
-            "film_id": text(),
-            "run_id": text(),
-            "label": emotion(),
-            "n_frames": integer(),
-            "n_faces": integer(),
-            "share_of_faces": number(0, 1, **OPEN),
-            "mean_prob": number(0, 1, **OPEN),
-        },
-        ["film_id", "run_id", "label"],
+        key="film_id run_id label",
+        common="film_id run_id label",
+        n_frames=integer("frames that were looked at"),
+        n_faces=integer("frames with a face that was classified"),
+        share_of_faces=number(
+            "share of the film's faces predicted as the label", 0, 1, nullable=True
+        ),
+        mean_prob=number(
+            "mean probability of the label over the film's faces", 0, 1, nullable=True
+        ),
     ),
-    "selection_shares": (
+    _table(
+        "selection_shares",
         "A run and label over the films of a genre, or of no genre named: over all.",
-        {
-            "run_id": text(),
-            "genre": text(**OPEN),
-            "label": emotion(),
-            "value": number(0, 1, **OPEN),
-            **INTERVAL,
-            "n_films": integer(),
-        },
-        ["run_id", "genre", "label"],
+        key="run_id genre label",
+        common="run_id genre label low high level n_films",
+        value=number("the estimate", 0, 1, nullable=True),
     ),
-    "selection_differences": (
+    _table(
+        "selection_differences",
         "A share of one run and genre less that of another.",
-        {
-            "run_id": text(),
-            "genre": text(**OPEN),
-            "other_run_id": text(),
-            "other_genre": text(**OPEN),
-            "label": emotion(),
-            "difference": number(-1, 1, **OPEN),
-            **INTERVAL,
-            "n_films": integer(),
-            "other_n_films": integer(),
-        },
-        ["run_id", "genre", "other_run_id", "other_genre", "label"],
+        key="run_id genre other_run_id other_genre label",
+        common="run_id genre other_run_id label difference low high level n_films",
+        other_genre=text("genre of the second", nullable=True),
+        other_n_films=integer("films of the second"),
     ),
-    "film_criteria": (
+    _table(
+        "film_criteria",
         "What is said to make a model's output plausible, of one run over all films, tested.",
-        {
-            "run_id": text(),
-            "criterion": text(),
-            "value": number(**OPEN),
-            **INTERVAL,
-            "null_mean": number(**OPEN),
-            "p_value": number(0, 1, **OPEN),
-            "n_films": integer(),
-        },
-        ["run_id", "criterion"],
+        key="run_id criterion",
+        common="run_id value low high level null_mean p_value n_films",
+        criterion=text("criterion that needs no labels"),
     ),
-    "agreement": (
+    _table(
+        "agreement",
         "How far two runs, or all, agree on the same faces.",
-        {
-            "measure": text(),
-            "run_id": text(),
-            "other_run_id": text(**OPEN),
-            "value": number(high=1, **OPEN),
-            **INTERVAL,
-            "null_mean": number(**OPEN),
-            "p_value": number(0, 1, **OPEN),
-            "n": integer(),
-            "n_groups": integer(),
-        },
-        ["measure", "run_id", "other_run_id"],
+        key="measure run_id other_run_id",
+        common="run_id low high level null_mean p_value n n_groups",
+        measure=text("of agreement"),
+        other_run_id=text("second run; null for all together", nullable=True),
+        value=number("the estimate", high=1, nullable=True),
     ),
-    "sampling": (
+    _table(
+        "sampling",
         "How a run's share of a label over films differs if fewer frames are looked at.",
-        {
-            "run_id": text(),
-            "label": emotion(),
-            "every": integer(),
-            "than_every": integer(),
-            "difference": number(-1, 1, **OPEN),
-            **INTERVAL,
-            "typical": number(0, 1, **OPEN),
-            "same_top": number(0, 1, **OPEN),
-            "n_films": integer(),
-        },
-        ["run_id", "label", "every"],
+        key="run_id label every",
+        common="run_id label difference low high level n_films",
+        every=integer("only every n-th frame is looked at"),
+        than_every=integer("compared with every n-th frame"),
+        typical=number("root mean square of the difference in one film", 0, 1, nullable=True),
+        same_top=number(
+            "share of films whose most frequent label stays the same", 0, 1, nullable=True
+        ),
     ),
-    "claims": (
+    _table(
+        "claims",
         "A claim put to a test.",
-        {
-            "claim_id": text(),
-            "text": text(),
-            "source": text(),
-            "statistic": text(),
-            "estimate": number(**OPEN),
-            **INTERVAL,
-            "p_value": number(0, 1, **OPEN),
-            "p_adjusted": number(0, 1, **OPEN),
-            "verdict": text(
-                checks=pa.Check.isin(["supported", "not supported", "contradicted", "not testable"])
-            ),
-            "reason": text(**OPEN),
-        },
-        ["claim_id"],
+        key="claim_id",
+        common="low high level p_value p_adjusted",
+        claim_id=text("short name of the claim"),
+        text=text("the claim, in words"),
+        source=text("data that the claim was tested on"),
+        statistic=text("what the estimate is of"),
+        estimate=number("what was measured", nullable=True),
+        verdict=text(
+            "verdict on the claim",
+            checks=pa.Check.isin(["supported", "not supported", "contradicted", "not testable"]),
+        ),
+        reason=text("why there is no verdict, or a caveat", nullable=True),
     ),
-}
-
-
-MODEL_TABLES: Definitions = {
-    "history": (
+    _table(
+        "history",
         "An epoch of a run, on one split.",
-        {
-            "run_id": text(),
-            "epoch": integer(),
-            "split": text(checks=pa.Check.isin(["train", "val"])),
-            "loss": number(0),
-            "accuracy": number(0, 1),
-            "macro_f1": number(0, 1, **OPEN),
-            "learning_rate": number(0),
-            "seconds": number(0),
-        },
-        ["run_id", "epoch", "split"],
+        key="run_id epoch split",
+        common="run_id seconds",
+        epoch=integer("counted from 1"),
+        split=text("part of the set: train, val or test", checks=pa.Check.isin(["train", "val"])),
+        loss=number("mean over the epoch's faces", 0),
+        accuracy=number("share of correct predictions", 0, 1),
+        macro_f1=number(
+            "mean over labels of the harmonic mean of precision and recall", 0, 1, nullable=True
+        ),
+        learning_rate=number("of the epoch", 0),
     ),
-    "predictions": (
+    _table(
+        "predictions",
         "What a run says of a face; prob_<label> columns follow.",
-        {
-            "item_id": text(),
-            "set_name": text(),
-            "split": text(),
-            "group_id": text(),
-            "run_id": text(),
-            "label": emotion(**OPEN),
-            "predicted": emotion(),
-        },
-        ["run_id", "set_name", "item_id"],
+        key="run_id set_name item_id",
+        common="item_id set_name group_id run_id predicted",
+        split=text("part of the set: train, val or test"),
+        label=emotion("emotion: as labelled, or the one that the row is about", nullable=True),
     ),
-    "metrics": (
+    _table(
+        "metrics",
         "An estimate of one run on one set, with its interval.",
-        {
-            "run_id": text(),
-            "set_name": text(),
-            "split": text(),
-            "metric": text(),
-            "label": text(**OPEN),
-            "value": number(**OPEN),
-            **INTERVAL,
-            "method": text(**OPEN),
-            "n": integer(),
-            "n_groups": integer(),
-            "seed": integer(**OPEN),
-        },
-        ["run_id", "set_name", "split", "metric", "label"],
+        key="run_id set_name split metric label",
+        common="run_id set_name metric value low high level n n_groups",
+        split=text("part of the set: train, val or test"),
+        label=text("emotion: as labelled, or the one that the row is about", nullable=True),
+        method=text("how the interval was made", nullable=True),
+        seed=integer("of the resampling", nullable=True),
     ),
-    "comparisons": (
+    _table(
+        "comparisons",
         "A paired difference between two runs on one set, first minus second.",
-        {
-            "run_id": text(),
-            "other_run_id": text(),
-            "set_name": text(),
-            "metric": text(),
-            "difference": number(**OPEN),
-            **INTERVAL,
-            "p_value": number(0, 1, **OPEN),
-            "p_adjusted": number(0, 1, **OPEN),
-            "mcnemar_p": number(0, 1, **OPEN),
-            "n": integer(),
-            "n_groups": integer(),
-        },
-        ["run_id", "other_run_id", "set_name", "metric"],
+        key="run_id other_run_id set_name metric",
+        common="run_id other_run_id set_name metric low high level p_value p_adjusted n n_groups",
+        difference=number("first minus second", nullable=True),
+        mcnemar_p=number(
+            "of McNemar's test on the same faces, as if these were independent", 0, 1, nullable=True
+        ),
     ),
-    "factorial": (
+    _table(
+        "factorial",
         "A cell of the factorial of faults, an effect of undoing some, or the score at home.",
-        {
-            "set_name": text(),
-            "kind": text(checks=pa.Check.isin(["cell", "effect", "home"])),
-            "term": text(),
-            **{name: text(**OPEN) for name in ("crop", "colour", "calibration")},
-            "metric": text(),
-            "value": number(**OPEN),
-            **INTERVAL,
-            "over": text(checks=pa.Check.isin(["groups", "faces"])),
-            "spread": number(**OPEN),
-            "n": integer(),
-            "n_groups": integer(),
-            "n_seeds": integer(),
-        },
-        ["set_name", "kind", "term", "metric", "over"],
+        key="set_name kind term metric over",
+        common="set_name metric value low high level n n_groups",
+        kind=text(
+            "a cell, an effect, or the score on the set's test faces",
+            checks=pa.Check.isin(["cell", "effect", "home"]),
+        ),
+        term=text("the cell, or the faults that are undone"),
+        crop=text("level of the factor crop: as shipped, or by the detector", nullable=True),
+        colour=text("level of the factor colour: in colour, or gray as in training", nullable=True),
+        calibration=text(
+            "level of the factor calibration: uncorrected or corrected", nullable=True
+        ),
+        over=text(
+            "what the interval resamples: groups or faces",
+            checks=pa.Check.isin(["groups", "faces"]),
+        ),
+        spread=number("standard deviation over seeds", nullable=True),
+        n_seeds=integer("seeds averaged over"),
     ),
-    "reliability": (
+    _table(
+        "reliability",
         "A confidence bin of one run on one set.",
-        {
-            "run_id": text(),
-            "set_name": text(),
-            "bin_low": number(0, 1),
-            "bin_high": number(0, 1),
-            "confidence": number(0, 1, **OPEN),
-            "accuracy": number(0, 1, **OPEN),
-            "n": integer(),
-        },
-        ["run_id", "set_name", "bin_low"],
+        key="run_id set_name bin_low",
+        common="run_id set_name n",
+        bin_low=number("least confidence of the bin", 0, 1),
+        bin_high=number("greatest confidence of the bin", 0, 1),
+        confidence=number("mean confidence in the bin", 0, 1, nullable=True),
+        accuracy=number("share of answers in the bin that are right", 0, 1, nullable=True),
     ),
-    "confusion": (
+    _table(
+        "confusion",
         "How often one run answers `predicted` where the label is `label`.",
-        {
-            "run_id": text(),
-            "set_name": text(),
-            "label": emotion(),
-            "predicted": emotion(),
-            "n": integer(),
-            "share_of_label": number(0, 1, **OPEN),
-        },
-        ["run_id", "set_name", "label", "predicted"],
+        key="run_id set_name label predicted",
+        common="run_id set_name label predicted n",
+        share_of_label=number("of the faces of this label", 0, 1, nullable=True),
     ),
-}
+)
 
-
-TABLES = {
-    name: pa.DataFrameSchema(columns, unique=key or None, name=name, description=row)
-    for name, (row, columns, key) in (FACE_TABLES | MODEL_TABLES | FILM_TABLES).items()
-}
+TABLES = {schema.name: schema for schema in _DEFINED}
 """Table name -> its schema; the description says what a row is. Further columns are allowed."""
 
 

@@ -12,7 +12,6 @@ from test_book_ext import build, lay_out, text_of
 from exe_core import tables as schema
 from exe_core.cli import app
 from exe_core.study import ROOT, Study
-from exe_core.tables import MEANINGS, meaning
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))  # as Sphinx does
 
@@ -94,23 +93,6 @@ def test_every_setting_says_what_it_means():
             if not {"description", "$ref"} & {*field}
         ]
         assert not silent, f"{name}: Field(description=...) for {', '.join(silent)}"
-
-
-def test_every_column_has_a_meaning_and_every_meaning_a_column():
-    columns = {
-        (table, column) for table in schema.TABLES for column in schema.TABLES[table].columns
-    }
-    silent = [f"{table}.{column}" for table, column in columns if not known(table, column)]
-    assert not silent, f"say in exe_core/schema/meanings.py what these mean: {silent}"
-    named = {column for _, column in columns} | {f"{table}.{column}" for table, column in columns}
-    assert not MEANINGS.keys() - named
-
-
-def known(table, column):
-    try:
-        return meaning(table, column)
-    except KeyError:
-        return None
 
 
 def test_settings_are_listed_with_default_bounds_and_choices():

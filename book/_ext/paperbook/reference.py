@@ -21,7 +21,6 @@ from sphinx.util.docutils import SphinxDirective
 
 from exe_core import cli, study, tables
 from exe_core.study import ROOT, Study
-from exe_core.tables import meaning
 from paperbook.docstrings import api
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -120,7 +119,7 @@ def written_tables(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
         keys = ", ".join(f"`{key}`" for key in frame.unique or ())
         told_apart = f"No two rows agree in all of {keys}." if keys else "Rows may be alike."
         rows = [
-            (f"`{column}`", _kind(definition), meaning(name, column))
+            (f"`{column}`", _kind(definition), definition.description)
             for column, definition in frame.columns.items()
         ]
         lines += [
