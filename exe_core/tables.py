@@ -1,4 +1,4 @@
-"""Labels in one order, and every table: its columns with their meaning, read and written checked."""
+"""Labels in one order, and every table: columns with their meanings, checked in both directions."""
 
 from __future__ import annotations
 
