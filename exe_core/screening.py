@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
 from exe_core.decoder import probe, sample_frames
-from exe_core.faces import EYES, FaceFinder, crop, face_row
+from exe_core.faces import EYES, FaceFinder, save_crops
 from exe_core.readers import leading_out
 from exe_core.record import digest, digest_of
 from exe_core.study import FILM_SUFFIXES, ROOT, Crop, Study
@@ -338,19 +337,11 @@ def _screen(
         found = finder.find(sample.rgb, tiles=settings.tiles)
         frames.append((film["film_id"], sample.frame, sample.time_s, len(found)))
         seen.append(shot_signature(sample.rgb))
-        for k, face in enumerate(found[:1] if settings.primary_only else found):
-            name = f"{sample.frame:06d}_{k}.png"
-            cut = crop(
-                sample.rgb,
-                face,
-                size=settings.size,
-                margin=settings.margin,
-                square=settings.square,
-                align=settings.align,
-            )
-            Image.fromarray(cut).save(partial / name, compress_level=1)
-            item = _item(film["film_id"], sample)
-            faces.append(face_row(item, face, k=k, path=folder / name))
+        kept = found[:1] if settings.primary_only else found
+        stem = partial / f"{sample.frame:06d}"
+        item = _item(film["film_id"], sample)
+        for row in save_crops(sample.rgb, kept, item, stem=stem, settings=settings):
+            faces.append(row | {"path": os.path.relpath(folder / Path(row["path"]).name, ROOT)})
         bar.update(max(0.0, begun + sample.time_s - bar.n))
     coverage = samples.coverage
     assert coverage is not None  # the film was read to its end

