@@ -9,34 +9,25 @@ import logging
 import math
 import os
 import re
-import resource
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from exe_core.fetching import StorageError, explain_disk_errors
+from exe_core import stages
 from exe_core.record import (
-    COMMAND,
-    digest,
+    StorageError,
     digest_of,
-    provenance,
+    explain_disk_errors,
     replacing,
     write_json,
-    write_values,
 )
-from exe_core.stages import StageError, execute
 from exe_core.study import ROOT, ConfigError, Study, load_study, studies
 
 
@@ -539,38 +530,6 @@ app.command()(film)
 app.command()(figure)
 app.command()(claims)
 app.command()(screen)
-NOTEBOOKS = ROOT / "notebooks"
-EXECUTED = ROOT / "book" / "executed"
-PROFILES = ROOT / "configs" / "profiles"
-FROZEN_TABLES = (
-    "metrics",
-    "confusion",
-    "variants",
-    "comparisons",
-    "variant_comparisons",
-    "film_summary",
-    "claims",
-    "factorial",
-    "leakage_counts",
-    "label_quality",
-    "sentiment_metrics",
-    "sentiment_comparisons",
-    "sentiment_choices",
-)
-"""The tables of estimates that `freeze` keeps."""
-
-CHATTER = (
-    "Assuming",
-    "Building DAG",
-    "Using shell",
-    "Select jobs",
-    "Execute ",
-    "Elapsed",
-    "Complete",
-)
-"""Lines of Snakemake that tell a reader nothing; no option of it leaves out just these."""
-
-_RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 
 
 def _study(name: str) -> Study:
@@ -616,69 +575,20 @@ def build(
     jobs: Annotated[int, typer.Option(min=1, help="cores to use on this machine")] = 2,
     profile: Annotated[
         list[str] | None,
-        typer.Option(help="run on a cluster: slurm, kubernetes, or a folder with one's own"),
+        typer.Option(help="run on a cluster: slurm, kubernetes, or a folder with a config.yaml"),
     ] = None,
 ) -> None:
     """Compute what is missing or stale of a study, and its book.
 
-    One build at a time: the lock goes with the process and the Snakemake that it started, so a
-    killed one leaves none behind. A study of real data that is given none takes what is open of it,
-    once, from where it is public.
+    A study of real data that is given none fetches, once, what is openly available.
     """
     _provide(_study(study))
     check(study)
-    with _lock(_study(study)) as lock:
-        command = [sys.executable, "-m", "snakemake", "--config", f"study={study}"]
-        command += [*_where(profile or [], jobs), "--max-checksum-file-size", str(10**10)]
-        command += ["--nolock", "--rerun-incomplete"]
-        command += ["--quiet", "host", "progress", "reason", "rules", "--", "all"]
-        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        with subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"PATH": tools},
-            pass_fds=[lock.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as snakemake:
-            for line in snakemake.stdout or ():
-                if not line.startswith(CHATTER):
-                    typer.echo(line, nl=False)
-    raise typer.Exit(snakemake.returncode)
-
-
-@contextmanager
-def _lock(study: Study) -> Iterator[IO[str]]:
-    """Hold this folder for a build, or refuse if another has it or nothing can be written."""
     try:
-        for folder in (ROOT / ".snakemake", study.results):
-            with explain_disk_errors(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                TemporaryFile(dir=folder).close()  # else Snakemake fails, and in many words
-        lock = (ROOT / ".snakemake" / "build.lock").open("w")
-    except StorageError as fault:
+        status = stages.build(_study(study), jobs=jobs, profiles=tuple(profile or ()))
+    except (stages.StageError, StorageError) as fault:
         fail(str(fault))
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fail("another build is under way in this folder: wait for it, or stop it")
-        yield lock
-
-
-def _where(profiles: list[str], jobs: int) -> list[str]:
-    """Say to Snakemake where jobs run: on cores of this machine, or as profiles have it."""
-    if not profiles:
-        return ["--cores", str(jobs)]
-    options = []
-    for name in profiles:
-        own = PROFILES / name
-        if not own.is_dir() and not Path(name).exists():
-            known = ", ".join(sorted(path.name for path in PROFILES.iterdir()))
-            fail(f"no profile {name!r}; there are {known}, or give a folder with a config.yaml")
-        options += ["--profile", str(own if own.is_dir() else Path(name).resolve())]
-    return options
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -696,32 +606,23 @@ def stage(
         list[str] | None, typer.Option("--parameter", "-p", help="name=value, as YAML")
     ] = None,
 ) -> None:
-    """Execute a notebook of a study; a failed one is kept, to be read."""
-    settings = _study(study)
-    source = NOTEBOOKS / f"{notebook}.ipynb"
-    if not source.is_file():
-        known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
-        fail(f"no notebook {notebook!r}; there are {known}")
-    given = {"study": study} | dict(_parameter(text) for text in parameter or [])
-    target = out or settings.results / "notebooks" / source.name
-    started = time.monotonic()
-    os.environ[COMMAND] = " ".join(
-        ["exe stage", notebook, "--study", study, *(f"-p {text}" for text in parameter or [])]
-    )
+    """Execute a notebook of a study; parameters that depart from the study make a trial.
+
+    A trial writes into a place of its own; the study and its book stay as they are.
+    """
+    given = dict(_parameter(text) for text in parameter or [])
     try:
-        with explain_disk_errors(settings.results):
-            execute(source, target, parameters=given)
-            absent = [str(path) for path in writes or [] if not path.exists()]
-            if absent:
-                raise StageError(f"{source.name} ended well and left no {', '.join(absent)}")
-            if ledger:
-                write_json({path.name: digest(path) for path in writes or []}, ledger)
-    except (StageError, StorageError) as fault:
+        done = stages.run_stage(
+            _study(study),
+            notebook,
+            parameters=given,
+            out=out,
+            writes=tuple(writes or ()),
+            ledger=ledger,
+        )
+    except (stages.StageError, StorageError) as fault:
         fail(str(fault))
-    seconds = time.monotonic() - started
-    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
-    named = " ".join([notebook, *(str(value) for key, value in given.items() if key != "study")])
-    typer.echo(f"{named}: {seconds:.0f} s, {peak_mib:.0f} MiB at most")
+    typer.echo(done)
 
 
 def _parameter(text: str) -> tuple[str, object]:
@@ -749,36 +650,14 @@ def convert_backbone(
 
 @app.command()
 def freeze(name: Annotated[str, typer.Argument(help="a study that has been computed")]) -> None:
-    """Keep a study's estimates, values and cited figures with the paper, in data/frozen/<study>.
-
-    A figure is cited by a page of `book` as <study>/fig-.... Of pictures of faces only those are
-    kept that the world drew: others are somebody's data.
-    """
-    study = _study(name)
-    target = ROOT / "data" / "frozen" / name
-    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md"))
-    cited = set(re.findall(rf"\b{re.escape(name)}/(fig-[\w-]+)", pages))
-    mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
-    free = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
-    kept = [study.table(table) for table in FROZEN_TABLES if study.table(table).exists()]
-    kept += [path for path in study.results.glob("values/*.json") if path.stem != "study"]
-    if not kept:
-        fail(f"study {name} has no results to freeze: make book STUDY={name} first")
-    kept += [
-        path
-        for path in study.results.glob("figures/*")
-        if path.name.partition(".")[0] in cited & free
-    ]
-    origin = provenance(study)  # before the tree changes
-    shutil.rmtree(target, ignore_errors=True)
-    for path in kept:
-        copy = target / path.relative_to(study.results)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-    write_json(origin, target / "provenance.json")
-    typer.echo(f"{len(kept)} files of {name} are frozen in {target.relative_to(ROOT)}")
-    if absent := sorted(cited - free):
-        fail(f"a page cites of {name} what can't be frozen: {', '.join(absent)}")
+    """Keep a study's estimates, values and cited figures with the paper, in data/frozen/<study>."""
+    try:
+        n_files, absent = stages.freeze(_study(name))
+    except stages.StageError as fault:
+        fail(str(fault))
+    typer.echo(f"{n_files} files of {name} are frozen in data/frozen/{name}")
+    if absent:
+        fail(f"a page cites figures of {name} that can't be frozen: {', '.join(absent)}")
 
 
 @app.command()
@@ -786,40 +665,8 @@ def assemble(
     study: Annotated[str, typer.Argument(help="the study whose notebooks become the pages")],
     notebooks: Annotated[list[Path], typer.Argument(help="executed notebooks")],
 ) -> None:
-    """Make the executed notebooks of a study, and no other, the pages of the book."""
-    settings = _study(study)
-    write_values(settings, "study", values=_flat(settings.model_dump(mode="json")))
-    EXECUTED.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in notebooks}
-    for stale in EXECUTED.glob("*.ipynb"):
-        if stale.name not in names:
-            stale.unlink()
-    for path in notebooks:
-        page, text = EXECUTED / path.name, _titled(path)
-        if not page.exists() or page.read_text(encoding="utf-8") != text:
-            with replacing(page) as partial:
-                partial.write_text(text, encoding="utf-8")
-
-
-def _titled(path: Path) -> str:
-    """Give an executed notebook as a page: its title names the run that it is about."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    run = notebook["metadata"].get("papermill", {}).get("parameters", {}).get("run")
-    if run:
-        source = "".join(notebook["cells"][0]["source"])
-        title, _, rest = source.partition("\n")
-        notebook["cells"][0]["source"] = f"{title}: {run}\n{rest}"
-    return json.dumps(notebook, ensure_ascii=False)
-
-
-def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
-    """Name the settings as the prose cites them: {"train": {"size": 64}} -> {"train.size": 64}."""
-    flat: dict[str, object] = {}
-    for key, value in settings.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
+    """Make the executed notebooks of a study, and no others, the pages of the book."""
+    stages.assemble(_study(study), tuple(notebooks))
 
 
 if __name__ == "__main__":

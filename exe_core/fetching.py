@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import html
 import ipaddress
 import json
@@ -32,6 +31,7 @@ from PIL import Image
 
 from exe_core import __version__
 from exe_core.faces import FORMATS, ImageError, read_image
+from exe_core.record import explain_disk_errors
 
 MOST_IN_A_ROW = 10
 PAUSE_S = 60.0
@@ -456,36 +456,6 @@ def _any_form(character: str) -> str:
     }
     forms |= {"/": {"\\/"}, " ": {"+"}, "+": {" "}}.get(character, set())
     return f"(?:{'|'.join(map(re.escape, sorted(forms, key=len, reverse=True)))})"
-
-
-REMEDIES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some of your quota",
-    errno.EFBIG: "raise the limit on the size of files",
-    errno.EROFS: "make the folder writable",
-    errno.EACCES: "make the folder writable",
-    errno.EPERM: "make the folder writable",
-    errno.EIO: "see to the disk",
-}
-"""Faults of the disk that the next photo would meet as well, and what is to be done."""
-
-
-class StorageError(RuntimeError):
-    """The disk takes no more files; what was written before is whole."""
-
-
-@contextmanager
-def explain_disk_errors(folder: Path) -> Iterator[None]:
-    """Say what is to be done where the disk, and not a single file, is at fault."""
-    try:
-        yield
-    except OSError as fault:
-        if fault.errno not in REMEDIES:
-            raise
-        raise StorageError(
-            f"{folder} can't be written ({fault.strerror or fault}): {REMEDIES[fault.errno]} and "
-            "run the same again; what was written before is kept"
-        ) from None
 
 
 log = logging.getLogger(__name__)

@@ -46,11 +46,11 @@ from exe_core.fetching import (
     QuotaError,
     Redaction,
     SourceError,
-    explain_disk_errors,
     open_client,
     wait_asked,
 )
 from exe_core.readers import DatasetError, label_of, read_csv, read_folder
+from exe_core.record import explain_disk_errors
 from exe_core.sources import SOURCES, Asked, Found, Source, Terms, WebSource
 from exe_core.study import KEYWORDS, ROOT, Study
 

@@ -1,7 +1,9 @@
-"""What a result carries with it: where it comes from, and the numbers that the prose cites."""
+"""Files that appear whole, digests, and the provenance that each result carries."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import glob
 import hashlib
 import json
@@ -14,18 +16,43 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from exe_core.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The root of the checkout; paths in tables are relative to it."""
+
+COMMAND = "EXE_COMMAND"
+"""The environment variable that holds the command by which a stage was started."""
+
+PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "mediapipe")
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit on the size of files",
+    errno.EROFS: "make the folder writable",
+    errno.EACCES: "make the folder writable",
+    errno.EPERM: "make the folder writable",
+    errno.EIO: "check the disk",
+}
+"""Faults that the next file would meet as well, and what to do."""
+
+
+class StorageError(RuntimeError):
+    """The disk takes no more files; what was written before is complete."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write a file under; at the end it takes the place of `path`.
+    """Yield a name to write a file under; at the end it takes the place of `path`.
 
-    Whoever reads `path` finds the file of before or the whole new one, also after a power cut. A
-    write that fails leaves nothing; what one that was killed has left goes with the next.
+    Readers of `path` find the old file or the complete new one, also after a power cut. A write
+    that fails leaves nothing behind; what a killed one left is removed by the next.
 
     Examples
     --------
@@ -35,7 +62,10 @@ def replacing(path: Path) -> Iterator[Path]:
     5
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        writer = left.name.removeprefix(f".{path.name}.")
+        if writer.isdecimal() and not _is_alive(int(writer)):
+            left.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield partial
@@ -46,31 +76,43 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what killed processes began to write of a file."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        writer = left.name.removeprefix(f".{path.name}.")
-        if writer.isdecimal() and not _is_alive(int(writer)):
-            left.unlink(missing_ok=True)
-
-
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # it belongs to another user
         return True
     return True
 
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The root of the checkout; every path that a table holds is relative to it."""
+@contextmanager
+def locked(path: Path) -> Iterator[IO[bytes]]:
+    """Hold a file that only one process holds at a time; the lock ends with the process.
 
-COMMAND = "EXE_COMMAND"
-"""The environment variable that tells a stage the command that runs it."""
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield handle
 
-PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "mediapipe")
+
+@contextmanager
+def explain_disk_errors(folder: Path) -> Iterator[None]:
+    """Turn faults of the disk, not of a single file, into a `StorageError` with a remedy."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno not in _REMEDIES:
+            raise
+        raise StorageError(
+            f"{folder} can't be written ({fault.strerror or fault}): {_REMEDIES[fault.errno]} and "
+            "run the same again; what was written before is kept"
+        ) from None
 
 
 def digest(*paths: Path) -> str:
@@ -79,7 +121,7 @@ def digest(*paths: Path) -> str:
     Raises
     ------
     FileNotFoundError
-        If a path is not there: a digest of nothing would look like one of something.
+        If a path does not exist: a digest of nothing would look like one of something.
     """
     total = hashlib.sha256()
     for path in paths:
@@ -103,7 +145,7 @@ def digest_of(content: object) -> str:
 
 @cache
 def commit() -> str | None:
-    """Say which git commit this code is, with "+" if tracked files differ; None outside git."""
+    """Return the git commit of this code, with "+" if tracked files differ; None outside git."""
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
@@ -118,14 +160,14 @@ def _git(*words: str) -> str:
 
 
 def provenance(
-    study: Any, *, inputs: Iterable[Path] = (), device: str = "cpu", seed: int | None = None
+    study: Study, *, inputs: Iterable[Path] = (), device: str = "cpu", seed: int | None = None
 ) -> dict[str, object]:
-    """Gather what one needs to make a result again.
+    """Gather what it takes to reproduce a result.
 
     Parameters
     ----------
     study
-        Its merged settings are kept whole.
+        Its merged settings are kept in full.
     inputs
         Files or folders that the result was computed from; kept as digests under names relative
         to the project, never as paths of a machine.
@@ -137,8 +179,8 @@ def provenance(
     Returns
     -------
     dict
-        commit, study, settings, inputs, packages, python, device, seed, command (of the stage
-        that runs; None outside one).
+        commit, study, kind, settings, inputs, packages, python, device, seed, and command (of the
+        stage that runs; None outside one).
     """
     return {
         "commit": commit(),
@@ -166,7 +208,7 @@ def _version(package: str) -> str | None:
 
 
 def write_json(content: object, path: Path) -> Path:
-    """Write plain data as JSON, whole or not at all; NaN becomes null."""
+    """Write plain data as JSON, completely or not at all; NaN becomes null."""
     text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     with replacing(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
@@ -188,7 +230,7 @@ def _plain(content: object) -> object:
 
 
 def write_values(
-    study: Any,
+    study: Study,
     stage: str,
     *,
     values: Mapping[str, object] | None = None,
@@ -207,9 +249,9 @@ def write_values(
     table
         Estimates, a row each, in the columns value, low, high and, if there is one, p_value.
     keys
-        The columns of `table` that name its rows, joined by dots; missing ones are left out.
+        The columns of `table` that name its rows, joined by dots; null ones are left out.
     folder
-        Where they go instead of the results of the study.
+        Where the file goes instead of the results of the study.
     """
     named = dict(values or {})
     if table is not None:

@@ -1,80 +1,227 @@
-"""Execute a notebook of a study: one process a page, and a failed one is kept, to be read.
+"""Run a study: build all of it with Snakemake, execute one stage, gather its pages, freeze results.
 
-While a stage runs, its page is `<name>.running.ipynb`, on which it holds a lock. The lock goes with
-the process: a page of that name without one is of a stage that was killed.
+A stage is a notebook that papermill executes. While it runs, its page is `<name>.running.ipynb`, on
+which the process holds a lock; a failed page is kept as `<name>.failed.ipynb`.
 """
 
 from __future__ import annotations
 
-import fcntl
+import json
+import os
 import re
+import resource
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
-from exe_core.study import ROOT
+from exe_core.record import (
+    COMMAND,
+    ROOT,
+    digest,
+    explain_disk_errors,
+    locked,
+    provenance,
+    replacing,
+    write_json,
+    write_values,
+)
+from exe_core.study import Study
 
-PROBE_S = 0.2
-"""A look at whether a page is held takes less."""
+NOTEBOOKS = ROOT / "notebooks"
+EXECUTED = ROOT / "book" / "executed"
+PROFILES = ROOT / "configs" / "profiles"
+
+FROZEN_TABLES = (
+    "metrics",
+    "confusion",
+    "variants",
+    "comparisons",
+    "variant_comparisons",
+    "film_summary",
+    "claims",
+    "factorial",
+    "leakage_counts",
+    "label_quality",
+    "sentiment_metrics",
+    "sentiment_comparisons",
+    "sentiment_choices",
+)
+"""The tables of estimates that `freeze` keeps."""
+
 SAVE_EVERY_S = 10
-"""How often a running page is saved: its bars tell how far the stage is."""
+"""How often a running page is saved, so that its progress bars can be read."""
 
+_CHATTER = (
+    "Assuming",
+    "Building DAG",
+    "Using shell",
+    "Select jobs",
+    "Execute ",
+    "Elapsed",
+    "Complete",
+)
+"""Lines of Snakemake that tell a reader nothing and that no option leaves out."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+_RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 
 
 class StageError(RuntimeError):
-    """A stage failed; its page, if there is one, says more."""
+    """A stage or a build can't run, or failed; a failed page says more."""
 
 
-def running_page(page: Path) -> Path:
-    """Say where a page lies while its stage runs."""
-    return page.with_suffix(".running.ipynb")
+def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int:
+    """Compute what is missing or stale of a study, and its book; return Snakemake's exit status.
 
-
-def failed_page(page: Path) -> Path:
-    """Say where a page lies whose stage failed."""
-    return page.with_suffix(".failed.ipynb")
-
-
-def is_held(page: Path) -> bool:
-    """Say whether a process is writing a page."""
-    try:
-        with page.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        pass
-    return False
-
-
-@contextmanager
-def _alone(page: Path) -> Iterator[None]:
-    """Hold a page, or refuse if another process does."""
-    with page.open("a") as handle:
-        if is_held(page):
-            time.sleep(PROBE_S)  # it may be no more than a look by `exe status`
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StageError(f"{page.name} is being written: wait for that stage") from None
-        yield
-
-
-def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> None:
-    """Run a notebook by papermill; the page comes to its place when it is whole.
+    One build at a time: the lock goes with this process and the Snakemake that it starts, so a
+    killed one leaves none behind.
 
     Parameters
     ----------
-    source
-        The notebook.
-    target
-        The page.
+    jobs
+        Cores to use on this machine.
+    profiles
+        Names in `configs/profiles`, or folders with a config.yaml: run on a cluster instead.
+    """
+    command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}"]
+    command += [*_where(profiles, jobs), "--max-checksum-file-size", str(10**10)]
+    command += ["--nolock", "--rerun-incomplete"]
+    command += ["--quiet", "host", "progress", "reason", "rules", "--", "all"]
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with (
+        _lock(study) as lock,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PATH": tools},
+            pass_fds=[lock.fileno()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as snakemake,
+    ):
+        try:
+            for line in snakemake.stdout or ():
+                if not line.startswith(_CHATTER):
+                    print(line, end="", flush=True)  # noqa: T201
+        except BrokenPipeError:  # whoever read our output is gone, as after `| head`
+            _end(snakemake.pid)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return snakemake.returncode
+
+
+def _end(pid: int) -> None:
+    """End a process and all that it started."""
+    import psutil
+
+    process = psutil.Process(pid)
+    for each in [*process.children(recursive=True), process]:
+        try:
+            each.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+@contextmanager
+def _lock(study: Study) -> Iterator[IO[bytes]]:
+    """Hold this checkout for a build, or refuse if another has it or nothing can be written."""
+    for folder in (ROOT / ".snakemake", study.results):
+        with explain_disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()  # else Snakemake fails, and in many words
+    try:
+        with locked(ROOT / ".snakemake" / "build.lock") as lock:
+            yield lock
+    except BlockingIOError:
+        raise StageError(
+            "another build is running in this folder: wait for it, or stop it"
+        ) from None
+
+
+def _where(profiles: tuple[str, ...], jobs: int) -> list[str]:
+    """Snakemake's options for cores of this machine, or for profiles of a cluster."""
+    if not profiles:
+        return ["--cores", str(jobs)]
+    options = []
+    for name in profiles:
+        ours = PROFILES / name
+        if not ours.is_dir() and not Path(name).exists():
+            known = ", ".join(sorted(path.name for path in PROFILES.iterdir()))
+            raise StageError(
+                f"no profile {name!r}; there are {known}, or give a folder with a config.yaml"
+            )
+        options += ["--profile", str(ours if ours.is_dir() else Path(name).resolve())]
+    return options
+
+
+def run_stage(
+    study: Study,
+    notebook: str,
+    *,
+    parameters: Mapping[str, object],
+    out: Path | None = None,
+    writes: tuple[Path, ...] = (),
+    ledger: Path | None = None,
+) -> str:
+    """Execute a notebook of a study, and return what it took.
+
+    Parameters that depart from the study make a trial; its page then lies in the trial's place.
+
+    Parameters
+    ----------
+    notebook
+        Its name in `notebooks/`, such as "03-train".
     parameters
-        Name -> value; one that the notebook does not have is refused, where papermill would only
-        warn.
+        Name -> value, besides the study.
+    out
+        Where the page goes, by default into the results of the study or trial.
+    writes, ledger
+        Files that the stage must leave, and where their digests are kept.
+
+    Raises
+    ------
+    StageError
+        If there is no such notebook or parameter, or the notebook fails.
+    """
+    source = NOTEBOOKS / f"{notebook}.ipynb"
+    if not source.is_file():
+        known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
+        raise StageError(f"no notebook {notebook!r}; there are {known}")
+    given: dict[str, object] = {"study": study.name, **parameters}
+    departs = {key: value for key, value in given.items() if key not in ("study", "run", "trial")}
+    trial = given.get("trial") or "-".join(f"{key}-{value}" for key, value in departs.items())
+    folder = study.results / "trials" / str(trial) if trial else study.results
+    words = (f"-p {name}={value}" for name, value in parameters.items())
+    os.environ[COMMAND] = " ".join(["exe stage", notebook, "--study", study.name, *words])
+    started = time.monotonic()
+    with explain_disk_errors(study.results):
+        execute(source, out or folder / "notebooks" / source.name, parameters=given)
+        absent = [str(path) for path in writes if not path.exists()]
+        if absent:
+            raise StageError(
+                f"{source.name} ended without an error, but left no {', '.join(absent)}"
+            )
+        if ledger:
+            write_json({path.name: digest(path) for path in writes}, ledger)
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
+    named = " ".join([notebook, *map(str, parameters.values())])
+    return f"{named}: {time.monotonic() - started:.0f} s, {peak_mib:.0f} MiB at most"
+
+
+def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> None:
+    """Run a notebook by papermill; the page comes to its place when it is complete.
+
+    Parameters
+    ----------
+    source, target
+        The notebook, and its executed page.
+    parameters
+        Name -> value; an unknown name is refused, where papermill would only warn.
 
     Raises
     ------
@@ -92,12 +239,12 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
             f"--help-notebook notebooks/{source.name}`"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    working, failed = running_page(target), failed_page(target)
-    named = ", ".join(f"{name}={value}" for name, value in parameters.items())
+    working, failed = target.with_suffix(".running.ipynb"), target.with_suffix(".failed.ipynb")
+    given = ", ".join(f"{name}={value}" for name, value in parameters.items())
     with _alone(working), TemporaryDirectory(prefix="exe-") as sockets:
         failed.unlink(missing_ok=True)
-        # ports are drawn at random: of kernels that start at once, two may draw the same
-        own_sockets = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
+        # Ports are drawn at random, and two kernels that start at once may draw the same.
+        by_socket = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
         try:
             papermill.execute_notebook(
                 str(source),
@@ -108,18 +255,96 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
                 progress_bar=False,
                 autosave_cell_every=SAVE_EVERY_S,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-                config=own_sockets,
+                config=by_socket,
             )
         except papermill.PapermillExecutionError as fault:
             working.replace(failed)
             cause = _ESCAPES.sub("", f"{fault.ename}: {fault.evalue}").strip()
             raise StageError(
-                f"{source.name} failed in its cell {fault.exec_count} ({named})\n"
+                f"{source.name} failed in its cell {fault.exec_count} ({given})\n"
                 f"  {cause}\n  read it: {failed}\n  the same command again resumes at this stage"
             ) from None
         except DeadKernelError:
             working.replace(failed)
             raise StageError(
-                f"{source.name}: its kernel died ({named}), often for lack of memory"
+                f"{source.name}: its kernel died ({given}), often for lack of memory"
             ) from None
         working.replace(target)
+
+
+@contextmanager
+def _alone(page: Path) -> Iterator[None]:
+    """Hold a page, or refuse if another process does."""
+    try:
+        with locked(page):
+            yield
+    except BlockingIOError:
+        raise StageError(f"{page.name} is being written: wait for that stage") from None
+
+
+def assemble(study: Study, notebooks: tuple[Path, ...]) -> None:
+    """Make the executed notebooks of a study, and no others, the pages of the book."""
+    write_values(study, "study", values=_flat(study.model_dump(mode="json")))
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in notebooks}
+    for stale in EXECUTED.glob("*.ipynb"):
+        if stale.name not in names:
+            stale.unlink()
+    for path in notebooks:
+        page, text = EXECUTED / path.name, _titled(path)
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            with replacing(page) as partial:
+                partial.write_text(text, encoding="utf-8")
+
+
+def _titled(path: Path) -> str:
+    """The text of an executed notebook; its title names the run that it is about."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    run = notebook["metadata"].get("papermill", {}).get("parameters", {}).get("run")
+    if run:
+        title, _, rest = "".join(notebook["cells"][0]["source"]).partition("\n")
+        notebook["cells"][0]["source"] = f"{title}: {run}\n{rest}"
+    return json.dumps(notebook, ensure_ascii=False)
+
+
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Name settings as the prose cites them: {"train": {"size": 64}} -> {"train.size": 64}."""
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        is_part = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{key}.") if is_part else {prefix + key: value}
+    return flat
+
+
+def freeze(study: Study) -> tuple[int, list[str]]:
+    """Keep a study's estimates, values and cited figures in `data/frozen/<study>`.
+
+    A figure is cited by a page of `book` as <study>/fig-.... Of pictures of faces only those that
+    the synthetic world drew are kept: others are somebody's data.
+
+    Returns
+    -------
+    tuple
+        How many files were kept, and the cited figures that can't be.
+    """
+    target = ROOT / "data" / "frozen" / study.name
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md"))
+    cited = set(re.findall(rf"\b{re.escape(study.name)}/(fig-[\w-]+)", pages))
+    mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
+    free = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
+    kept = [study.table(table) for table in FROZEN_TABLES if study.table(table).exists()]
+    kept += [path for path in study.results.glob("values/*.json") if path.stem != "study"]
+    if not kept:
+        raise StageError(
+            f"study {study.name} has no results to freeze: make book STUDY={study.name} first"
+        )
+    figures = study.results.glob("figures/*")
+    kept += [path for path in figures if path.name.partition(".")[0] in cited & free]
+    origin = provenance(study)  # before the tree changes
+    shutil.rmtree(target, ignore_errors=True)
+    for path in kept:
+        copy = target / path.relative_to(study.results)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    write_json(origin, target / "provenance.json")
+    return len(kept), sorted(cited - free)

@@ -1,0 +1,306 @@
+"""Stages run as pages of their own, a trial leaves the study as it is, results are frozen."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from exe_core import cli, stages
+from exe_core.record import (
+    ROOT,
+    StorageError,
+    explain_disk_errors,
+    locked,
+    write_json,
+    write_values,
+)
+from exe_core.stages import StageError, execute
+from exe_core.study import ConfigError, load_study
+
+EXECUTE = (
+    "import sys; from pathlib import Path; from exe_core.stages import execute;"
+    "execute(Path(sys.argv[1]), Path(sys.argv[2]), parameters={'study': 'smoke'})"
+)
+RUNNER = CliRunner()
+
+
+def notebook(path: Path, *sources: str, parameters: str = "study = 'demo'") -> Path:
+    cells = [nbformat.v4.new_code_cell(source) for source in (parameters, *sources)]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EXE_HOME", str(tmp_path))
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(stages, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(stages, "EXECUTED", tmp_path / "executed")
+    return tmp_path
+
+
+def run(*words: str):
+    return RUNNER.invoke(cli.app, list(words))
+
+
+class TestStage:
+    def test_runs_and_leaves_its_page_and_its_ledger(self, folder):
+        written, page = folder / "table.txt", folder / "page.ipynb"
+        notebook(
+            folder / "notebooks" / "09-x.ipynb",
+            f"import pathlib; pathlib.Path({str(written)!r}).write_text(word)",
+            f"seen = sorted(path.name for path in pathlib.Path({str(folder)!r}).glob('page*'))",
+            f"pathlib.Path({str(folder / 'seen.txt')!r}).write_text(' '.join(seen))",
+            parameters="study = 'demo'\nword = ''",
+        )
+        page.with_suffix(".failed.ipynb").write_text("of an earlier run")
+        words = ["stage", "09-x", "--study", "smoke", "-p", "word=hello", "--out", str(page)]
+        done = run(*words, "--writes", str(written), "--ledger", str(folder / "ledger.json"))
+        assert done.exit_code == 0, done.output
+        assert written.read_text() == "hello"
+        assert (folder / "seen.txt").read_text() == "page.running.ipynb"
+        assert [path.name for path in folder.glob("page*")] == ["page.ipynb"]
+        assert list(json.loads((folder / "ledger.json").read_text())) == ["table.txt"]
+
+    def test_a_failure_names_notebook_cell_and_cause_and_is_kept(self, folder):
+        notebook(folder / "notebooks" / "09-x.ipynb", "1 / 0")
+        page = folder / "page.ipynb"
+        done = run("stage", "09-x", "--study", "smoke", "--out", str(page))
+        assert done.exit_code == 1
+        assert "09-x.ipynb failed in its cell" in done.output
+        assert "ZeroDivisionError: division by zero" in done.output
+        assert [path.name for path in folder.glob("page*")] == ["page.failed.ipynb"]
+
+    @pytest.mark.parametrize(
+        ("words", "fault"),
+        [
+            (["99-x"], "no notebook '99-x'; there are 09-x"),
+            (["09-x", "-p", "runn=a"], "has no parameter runn"),
+            (["09-x", "-p", "run"], "write name=value"),
+            (["09-x", "--writes", "never"], "left no never"),
+        ],
+    )
+    def test_faults_are_one_message(self, folder, words, fault):
+        notebook(folder / "notebooks" / "09-x.ipynb", parameters="study = 'demo'\nrun = 'a'")
+        done = run("stage", *words, "--study", "smoke")
+        assert done.exit_code == 1
+        assert fault in done.output
+        assert "Traceback" not in done.output
+
+    def test_a_killed_stage_leaves_a_page_that_nobody_holds(self, tmp_path):
+        source = notebook(tmp_path / "09-x.ipynb", "import time; time.sleep(600)")
+        working = tmp_path / "page.running.ipynb"
+        process = subprocess.Popen(
+            [sys.executable, "-c", EXECUTE, str(source), str(tmp_path / "page.ipynb")],
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline and not (working.exists() and is_held(working)):
+                time.sleep(0.1)
+            with pytest.raises(StageError, match="is being written"):
+                execute(source, tmp_path / "page.ipynb", parameters={"study": "smoke"})
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert not is_held(working)
+
+    def test_a_kernel_that_dies_is_named_and_its_page_kept(self, tmp_path):
+        source = notebook(tmp_path / "09-x.ipynb", "import os; os._exit(9)")
+        with pytest.raises(StageError, match=r"its kernel died \(study=smoke\)"):
+            execute(source, tmp_path / "page.ipynb", parameters={"study": "smoke"})
+        assert [path.name for path in tmp_path.glob("page*")] == ["page.failed.ipynb"]
+
+    def test_a_kernel_listens_in_a_private_folder(self, tmp_path):
+        source = notebook(
+            tmp_path / "09-x.ipynb",
+            "from pathlib import Path\n"
+            "from ipykernel.connect import get_connection_info\n"
+            "found = get_connection_info(unpack=True)\n"
+            "assert found['transport'] == 'ipc'\n"
+            "assert Path(found['ip']).parent.stat().st_mode & 0o077 == 0\n"
+            "print(Path(found['ip']).parent)",
+        )
+        execute(source, tmp_path / "page.ipynb", parameters={"study": "smoke"})
+        (output,) = nbformat.read(tmp_path / "page.ipynb", as_version=4).cells[-1].outputs
+        assert not Path(output.text.strip()).exists()
+
+
+def is_held(path: Path) -> bool:
+    try:
+        with locked(path):
+            return False
+    except BlockingIOError:
+        return True
+
+
+class TestTrial:
+    TABLE = pd.DataFrame({"film_id": ["a"], "time_s": [1.0], "event": ["e"], "label": ["sad"]})
+
+    def test_reads_the_study_and_writes_into_its_own_place(self, folder):
+        study = load_study("smoke")
+        study.write(self.TABLE, "events")
+        kept = study.table("events").read_bytes()
+        trial = load_study("smoke", films={"every": 7})
+        assert (study.trial, trial.trial) == (None, "every-7")
+        assert trial.read("events")["time_s"].tolist() == [1.0]
+        trial.write(self.TABLE.assign(time_s=2.0), "events")
+        write_values(trial, "films", values={"n": 3})
+        assert load_study("smoke", films={"every": 7}).read("events")["time_s"].tolist() == [2.0]
+        assert load_study("smoke").read("events")["time_s"].tolist() == [1.0]
+        assert study.table("events").read_bytes() == kept
+        assert not (study.results / "values").exists()
+
+    def test_goes_on_with_the_settings_it_began_with(self, folder):
+        first = load_study("smoke", trial="mine", films={"every": 7})
+        first.write(self.TABLE, "events")
+        later = load_study("smoke", trial="mine", statistics={"level": 0.9})
+        assert (later.films.every, later.statistics.level, later.trial) == (7, 0.9, "mine")
+        assert later.read("events").shape == (1, 4)
+        assert load_study("smoke").films.every != 7
+
+    def test_a_parameter_equal_to_the_study_is_no_trial(self, folder):
+        assert load_study("smoke", films={"every": load_study("smoke").films.every}).trial is None
+        assert load_study("smoke", films={"every": None}).trial is None
+
+    @pytest.mark.parametrize("name", ["../x", "", ".hidden", "a/b"])
+    def test_a_name_is_no_path(self, name):
+        with pytest.raises(ConfigError, match="letters, digits"):
+            load_study("smoke", trial=name)
+
+    def test_a_stage_with_other_parameters_leaves_its_page_in_the_trial(self, folder):
+        source = "from exe_core.study import load_study\nload_study(study, films={'every': every})"
+        words = "study = 'demo'\nevery = None"
+        notebook(folder / "notebooks" / "06-x.ipynb", source, parameters=words)
+        assert run("stage", "06-x", "--study", "smoke", "-p", "every=7").exit_code == 0
+        results = load_study("smoke").results
+        assert (results / "trials" / "every-7" / "notebooks" / "06-x.ipynb").exists()
+        assert not (results / "notebooks").exists()
+
+
+class TestBuild:
+    def test_an_unknown_profile_is_refused(self, folder, monkeypatch):
+        with pytest.raises(StageError, match=r"no profile 'slrum'; there are kubernetes, slurm"):
+            stages.build(load_study("smoke"), profiles=("slrum",))
+
+    def test_a_second_build_is_refused(self, folder):
+        with locked(ROOT / ".snakemake" / "build.lock"):
+            done = run("build", "smoke")
+        assert done.exit_code == 1
+        assert "another build is running" in done.output
+
+    def test_ends_when_the_reader_of_its_output_goes_away(self, folder, tmp_path):
+        """As after `make book | head -1`: nothing waits for ever, nothing keeps the lock."""
+        code = (
+            "import sys; from exe_core import stages; from exe_core.study import load_study;"
+            "stages.sys.executable = sys.argv[1]; stages.build(load_study('smoke'))"
+        )
+        endless = tmp_path / "endless"
+        endless.write_text("#!/bin/sh\nwhile :; do echo a line; done\n")
+        endless.chmod(0o755)
+        environment = os.environ | {"EXE_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(endless)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        process.wait(timeout=60)
+        assert not is_held(ROOT / ".snakemake" / "build.lock")
+
+
+def test_check_names_what_a_study_lacks(monkeypatch, tmp_path):
+    monkeypatch.setenv("EXE_DATA", str(tmp_path))
+    done = run("check", "real")
+    assert done.exit_code == 1
+    assert "fer2013.tar.xz" in done.output
+    assert "data/README.md" in done.output
+    assert run("check", "demo").exit_code == 0
+    unknown = run("check", "dmeo")
+    assert unknown.exit_code == 1
+    assert unknown.output.startswith("exe: no study 'dmeo'; there are ")
+
+
+def test_the_pages_are_those_of_one_study(folder):
+    (folder / "executed").mkdir()
+    (folder / "executed" / "03-train-old.ipynb").write_text("old")
+    train = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Train\n\nWhat?")])
+    train.metadata["papermill"] = {"parameters": {"run": "rafdb"}}
+    nbformat.write(train, folder / "03-train-rafdb.ipynb")
+    done = run("assemble", "smoke", str(folder / "03-train-rafdb.ipynb"))
+    assert done.exit_code == 0, done.output
+    (page,) = (folder / "executed").iterdir()
+    assert nbformat.read(page, as_version=4).cells[0].source == "# Train: rafdb\n\nWhat?"
+
+
+class TestFreeze:
+    @pytest.fixture
+    def frozen(self, folder, monkeypatch):
+        """Freeze a study that has values, a chart and a picture of faces; list what was kept."""
+        monkeypatch.setattr(stages, "ROOT", folder)
+
+        def freeze(name, *cited, exit_code=0):
+            cites = "\n".join(f":::{{paper-figure}} {figure}" for figure in cited)
+            (folder / "book").mkdir(exist_ok=True)
+            (folder / "book" / "page.md").write_text(cites)
+            results = load_study(name).results
+            for stage in ("benchmarks", "sentiment", "study"):
+                write_json({f"{stage}.n": {"value": 1}}, results / "values" / f"{stage}.json")
+            for figure, suffix in (("fig-sentiment-x", "vl.json"), ("fig-crop-faces", "jpg")):
+                write_json({}, results / "figures" / f"{figure}.provenance.json")
+                (results / "figures" / f"{figure}.{suffix}").write_text("x")
+            done = run("freeze", name)
+            assert done.exit_code == exit_code, done.output
+            target = folder / "data" / "frozen" / name
+            return {path.name for path in target.rglob("*") if path.is_file()}
+
+        return freeze
+
+    def test_keeps_values_provenance_and_cited_figures_of_this_study(self, frozen):
+        chart = {"fig-sentiment-x.vl.json", "fig-sentiment-x.provenance.json"}
+        kept = frozen("real", "real/fig-sentiment-x", "smoke/fig-crop-faces")
+        assert {"benchmarks.json", "sentiment.json", "provenance.json", *chart} <= kept
+        assert "study.json" not in kept
+        assert not chart & frozen("real", "fig-sentiment-x", "smoke/fig-sentiment-x")
+
+    def test_keeps_pictures_of_drawn_faces_only(self, frozen):
+        assert "fig-crop-faces.jpg" in frozen("smoke", "smoke/fig-crop-faces")
+        assert "fig-crop-faces.jpg" not in frozen("real", "real/fig-crop-faces", exit_code=1)
+
+    def test_of_a_study_without_results_says_what_to_do(self, folder):
+        done = run("freeze", "smoke")
+        assert done.exit_code == 1
+        assert "make book STUDY=smoke first" in done.output
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_faults_of_the_disk_come_with_a_remedy(tmp_path, code):
+    with pytest.raises(StorageError, match="run the same again"), explain_disk_errors(tmp_path):
+        raise OSError(code, os.strerror(code))
+    with pytest.raises(OSError, match="No such file"), explain_disk_errors(tmp_path):
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def test_an_error_is_one_line_and_a_narrow_table_loses_no_letter(capsys, monkeypatch):
+    assert run("stage", "09-x", "--study", "nosuch").output.count("\n") == 1
+    monkeypatch.setenv("COLUMNS", "30")
+    cli.show_table(["what", "[found]"], [["a", "https://example.org/" + "x" * 40]], lines=True)
+    shown = capsys.readouterr().out
+    assert shown.count("x") == 41
+    assert max(map(len, shown.splitlines())) <= 30
+    assert "[found]" in shown
