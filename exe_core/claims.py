@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
 from exe_core import resampling
 from exe_core import tables as schema
-from exe_core.study import Statistics
+from exe_core.resampling import Estimate, Statistics
 
 MAX_WIDTH = 0.3
 """An interval wider than this does not support a claim of equality, whatever it holds."""
@@ -25,15 +24,6 @@ MAX_WIDTH = 0.3
 VERDICTS = ("supported", "not supported", "contradicted", "not testable")
 
 _ABOUT = ("reason", "claimed", "reference", "tolerance")
-
-
-class Estimate(NamedTuple):
-    """A number with its interval, and the p-value of a null hypothesis; NaN is undefined."""
-
-    value: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    p_value: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Finding:
     """The data that it was tried on, where these are not those of all findings."""
 
 
-def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
+def verdict(finding: Finding, p_adjusted: float, *, statistics: Statistics) -> str:
     """Judge a finding.
 
     - not testable: there is no estimate, no interval or no p-value;
@@ -69,13 +59,15 @@ def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
       its tolerance, and the adjusted p is below 1 - level; supported if the estimate lies within
       the tolerance and the interval is no wider than `MAX_WIDTH`; else not supported.
     """
-    value, low, high, _ = finding.found
+    value, low, high = (float(x) for x in finding.found.columns().values())
     if any(map(math.isnan, (value, low, high, p_adjusted))):
         return "not testable"
     margin = finding.tolerance if finding.claimed == "equal" else 0.0
     above = low > finding.reference + margin
     below = high < finding.reference - margin
-    significant = p_adjusted < round(1 - level, 9)  # 1 - 0.95 is more than 0.05 in floats
+    significant = p_adjusted < round(
+        1 - statistics.level, 9
+    )  # 1 - 0.95 is more than 0.05 in floats
     if finding.claimed == "equal":
         if above or below:
             return "contradicted" if significant else "not supported"
@@ -86,7 +78,7 @@ def verdict(finding: Finding, p_adjusted: float, *, level: float) -> str:
     return "not supported"
 
 
-def judge(findings: Iterable[Finding], *, source: str, level: float) -> pd.DataFrame:
+def judge(findings: Iterable[Finding], *, source: str, statistics: Statistics) -> pd.DataFrame:
     """Adjust the p-values of findings for their number (Holm) and give the verdicts.
 
     Parameters
@@ -122,11 +114,11 @@ def judge(findings: Iterable[Finding], *, source: str, level: float) -> pd.DataF
     )
     table["p_adjusted"] = resampling.holm(table["p_value"])
     table["verdict"] = [
-        verdict(finding, p, level=level)
+        verdict(finding, p, statistics=statistics)
         for finding, p in zip(findings, table["p_adjusted"], strict=True)
     ]
     about = [{name: getattr(finding, name) for name in _ABOUT} for finding in findings]
-    table = table.assign(**pd.DataFrame(about), level=level)
+    table = table.assign(**pd.DataFrame(about), level=statistics.level)
     table["family"] = table["claim_id"].str.extract(r"^([a-z]+\d+)", expand=False)
     return schema.check(table, "claims")
 
@@ -158,69 +150,24 @@ def as_values(table: pd.DataFrame) -> dict[str, object]:
     return values
 
 
-def paired_estimate(
-    first: np.ndarray,
-    second: np.ndarray,
-    statistic: resampling.Statistic,
-    *,
-    statistics: Statistics,
-    seed: int,
-) -> Estimate:
-    """Estimate and test a paired difference.
-
-    Parameters
-    ----------
-    first, second, statistic
-        As for `resampling.paired_difference`.
-    statistics, seed
-        Level, bootstrap samples and permutations; seed of both.
-    """
-    difference, p_value = resampling.paired_difference(
-        first, second, statistic, rng=np.random.default_rng(seed), **statistics.model_dump()
-    )
-    return Estimate(*map(float, (*difference, p_value)))
-
-
-def group_estimate(
-    values: np.ndarray, is_first: np.ndarray, *, statistics: Statistics, seed: int
-) -> Estimate:
-    """Estimate and test the difference in mean between two groups.
-
-    Parameters
-    ----------
-    values, is_first
-        As for `resampling.group_difference`.
-    statistics, seed
-        As for `paired_estimate`.
-    """
-    difference, p_value = resampling.group_difference(
-        values, is_first, rng=np.random.default_rng(seed), **statistics.model_dump()
-    )
-    return Estimate(*map(float, (*difference, p_value)))
-
-
-def independent_estimate(
-    first: Estimate, second: Estimate, *, level: float, n_groups: int
-) -> Estimate:
+def independent_estimate(first: Estimate, second: Estimate, *, statistics: Statistics) -> Estimate:
     """Estimate and test a difference of two measures on different units, from their intervals.
 
     The interval is that of Zou & Donner (2008), which keeps the skew of each. The p-value is of
-    Student's t with `n_groups` - 1 degrees, those of the smaller of the samples: with few groups
-    the normal law would promise too much.
+    Student's t with n - 1 degrees, n being the groups of the smaller sample: with few groups the
+    normal law would promise too much.
 
     Parameters
     ----------
     first, second
-        Each with its interval of this level; their p-values are not used.
-    level
-        E.g. 0.95.
-    n_groups
-        Of the sample with the fewer groups.
+        Each with its interval, of the level of `statistics`; their p-values are not used.
     """
     difference = first.value - second.value
     below = math.hypot(first.value - first.low, second.high - second.value)
     above = math.hypot(first.high - first.value, second.value - second.low)
     to_zero = below if difference > 0 else above
-    t = abs(difference) / to_zero * stats.t.ppf((1 + level) / 2, df=n_groups - 1)
-    p_value = 2 * float(stats.t.sf(t, df=n_groups - 1))
-    return Estimate(difference, difference - below, difference + above, p_value)
+    n = min(first.n, second.n)
+    t = abs(difference) / to_zero * stats.t.ppf((1 + statistics.level) / 2, df=n - 1)
+    p_value = 2 * float(stats.t.sf(t, df=n - 1))
+    low, high = difference - below, difference + above
+    return Estimate(difference, low, high, n, "Zou & Donner 2008", p_value)

@@ -448,7 +448,7 @@ def claims(
     except (PublishedError, SchemaError) as fault:
         fail(str(fault))
     answers = answer(published)
-    seen = observe_films(published, statistics=study.statistics, seed=study.seed)
+    seen = observe_films(published, statistics=study.statistics)
     own = [METRICS] if METRICS.exists() else []
     inputs = [*(folder / name for name in FILES), TABLE, *own]
     _keep(answers, seen, n_films=len(published.films), to=to, inputs=inputs)
@@ -472,7 +472,6 @@ def answer(published: Published) -> Answers:
         runs=pd.read_csv(TABLE),
         metrics=schema.read(METRICS, name="metrics") if METRICS.exists() else None,
         statistics=study.statistics,
-        seed=study.seed,
     )
 
 

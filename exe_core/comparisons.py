@@ -17,7 +17,8 @@ from scipy import stats
 
 from exe_core import calibration, metrics, resampling
 from exe_core import tables as schema
-from exe_core.study import Factorial, Statistics, Study
+from exe_core.resampling import Statistics
+from exe_core.study import Factorial, Study
 
 METHOD = f"{resampling.METHOD}, with the spread over seeds"
 
@@ -31,13 +32,11 @@ class Averaged(NamedTuple):
     spread: np.ndarray
 
 
-def over_seeds(
+def mean_over_seeds(
     seeds: Sequence[np.ndarray],
     statistic: resampling.Statistic,
     *,
-    n: int,
-    level: float,
-    rng: np.random.Generator,
+    statistics: Statistics,
     strata: ArrayLike | None = None,
 ) -> Averaged:
     """Average a statistic over seeds, with an interval that covers groups and seeds.
@@ -51,8 +50,8 @@ def over_seeds(
     ----------
     seeds
         For each seed the sums of the same groups, (n_groups, k), in one order.
-    statistic, n, level, rng, strata
-        As for `resampling.bootstrap`; the statistic gives (n, m).
+    statistic, statistics, strata
+        As for `Statistics.interval`; the statistic gives (n, m).
 
     Returns
     -------
@@ -68,19 +67,16 @@ def over_seeds(
         raise ValueError(f"sums of the same groups are needed of each seed, got {len(seeds)} seeds")
     n_seeds = len(seeds)
     by_seed = np.stack([statistic(sums.sum(axis=0, keepdims=True))[0] for sums in seeds])
-    interval = resampling.bootstrap(
+    interval = statistics.interval(
         np.hstack(seeds),
         lambda totals: np.mean([statistic(part) for part in np.hsplit(totals, n_seeds)], axis=0),
-        n=n,
-        level=level,
-        rng=rng,
         strata=strata,
     )
-    value, low, high = map(np.asarray, interval)
+    value, low, high = map(np.asarray, interval.columns().values())
     if n_seeds == 1:
         return Averaged(value, low, high, np.full_like(value, np.nan))
     spread = by_seed.std(axis=0, ddof=1)
-    reach = stats.t.ppf((1 + level) / 2, df=n_seeds - 1) * spread / np.sqrt(n_seeds)
+    reach = stats.t.ppf((1 + statistics.level) / 2, df=n_seeds - 1) * spread / np.sqrt(n_seeds)
     return Averaged(
         value, value - np.hypot(value - low, reach), value + np.hypot(high - value, reach), spread
     )
@@ -99,7 +95,6 @@ def score_variants(
     *,
     labels: Sequence[str],
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Score each variant on each set and split: the mean over its seeds.
 
@@ -109,14 +104,14 @@ def score_variants(
         Table "predictions" of all runs; others than those of `variants` are not looked at.
     variants
         Name -> its runs, one a seed, as `Study.variants` gives them.
-    labels, statistics, seed
+    labels, statistics
         As for `metrics.score`.
 
     Returns
     -------
     pd.DataFrame
         Table "metrics" whose run_id is the variant, with `n_seeds` and `spread`, the standard
-        deviation over seeds. Intervals are those of `over_seeds`.
+        deviation over seeds. Intervals are those of `mean_over_seeds`.
 
     Raises
     ------
@@ -129,12 +124,10 @@ def score_variants(
             seeds, n_items = _sums(rows, runs, labels)
             if n_items == 0:
                 continue
-            found = over_seeds(
+            found = mean_over_seeds(
                 seeds,
                 lambda totals: metrics.scores_of(totals, len(labels)),
-                n=statistics.n_bootstrap,
-                level=statistics.level,
-                rng=np.random.default_rng(seed),
+                statistics=statistics,
             )
             table = pd.DataFrame(found._asdict()).assign(
                 metric=[*metrics.SCORES, *np.repeat(metrics.BY_LABEL, len(labels))],
@@ -145,7 +138,7 @@ def score_variants(
                 n_seeds=len(runs),
             )
             table[["set_name", "split"]] = keys
-            table = table.assign(level=statistics.level, method=METHOD, seed=seed)
+            table = table.assign(level=statistics.level, method=METHOD, seed=statistics.seed)
             tables.append(within_range(table))
     return schema.check(_joined(tables), "metrics")
 
@@ -157,7 +150,6 @@ def compare_variants(
     reference: str,
     labels: Sequence[str],
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Compare each variant with the reference: the mean difference over pairs of seeds.
 
@@ -166,7 +158,7 @@ def compare_variants(
 
     Parameters
     ----------
-    predictions, variants, labels, statistics, seed
+    predictions, variants, labels, statistics
         As for `score`; one split a set.
     reference
         One of `variants`.
@@ -200,14 +192,12 @@ def compare_variants(
             pairs = [
                 np.hstack(pair) for pair in zip(sums[: len(runs)], sums[len(runs) :], strict=True)
             ]
-            found = over_seeds(
+            found = mean_over_seeds(
                 pairs,
                 lambda totals: np.subtract(
                     *(metrics.scores_of(side, len(labels)) for side in np.hsplit(totals, 2))
                 ),
-                n=statistics.n_bootstrap,
-                level=statistics.level,
-                rng=np.random.default_rng(seed),
+                statistics=statistics,
             )
             table = pd.DataFrame(found._asdict())[: len(metrics.SCORES)]
             tables.append(
@@ -226,7 +216,9 @@ def compare_variants(
     return schema.check(_joined(tables), "comparisons")
 
 
-def lay_out(study: Study, scores: pd.DataFrame, of_variants: pd.DataFrame) -> pd.DataFrame:
+def train_test_matrix(
+    study: Study, scores: pd.DataFrame, of_variants: pd.DataFrame
+) -> pd.DataFrame:
     """Lay out scores as a matrix of what was trained and what it was tested on.
 
     Parameters
@@ -350,7 +342,7 @@ def _corrected(study: Study, run: str, read: pd.DataFrame, *, known: pd.DataFram
 
 
 def factorial_effects(
-    laid_out: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics, seed: int
+    laid_out: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:
     """Score each cell, and estimate what each fault and each pair of them is worth.
 
@@ -362,7 +354,7 @@ def factorial_effects(
     ----------
     laid_out
         As `cells` gives it.
-    labels, statistics, seed
+    labels, statistics
         As for `metrics.score`.
 
     Returns
@@ -371,7 +363,7 @@ def factorial_effects(
         Table "factorial". Each estimate stands twice: with the interval of other groups (`over`
         "groups": persons, films), and with that of other faces of the same groups ("faces"), which
         says nothing of other persons and is undefined where many of them have few faces. Both cover
-        the replicates (`variants.over_seeds`), and take the estimated shares of labels as given.
+        the replicates (`mean_over_seeds`), and take the estimated shares of labels as given.
 
     Raises
     ------
@@ -383,12 +375,10 @@ def factorial_effects(
         terms, groups = _terms(rows, list(labels))
         for over in ("groups", "faces"):
             by_group = over == "groups"
-            found = over_seeds(
+            found = mean_over_seeds(
                 [resampling.sum_by_group(part, groups) if by_group else part for part in terms],
                 lambda totals: _cells_and_effects(totals, len(labels)),
-                n=statistics.n_bootstrap,
-                level=statistics.level,
-                rng=np.random.default_rng(seed),
+                statistics=statistics,
                 strata=None if by_group else _strata(groups),
             )
             tables.append(
@@ -415,7 +405,6 @@ def at_home(
     *,
     labels: Sequence[str],
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Score the runs that learned from faces as shipped on test faces of the sets they know.
 
@@ -427,7 +416,7 @@ def at_home(
         As for `cells`.
     laid_out
         As `cells` gives it; of each of its sets, the labels that it holds are what is scored.
-    labels, statistics, seed
+    labels, statistics
         As for `metrics.score`.
 
     Returns
@@ -446,7 +435,6 @@ def at_home(
             {HOME: design.as_shipped},
             labels=labels,
             statistics=statistics,
-            seed=seed,
         )
         kept = found[found["metric"].isin(MEASURES)].rename(columns={"run_id": "term"})
         tables.append(kept.assign(kind="home", over="groups", **dict.fromkeys(FACTORS)))

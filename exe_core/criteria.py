@@ -18,9 +18,10 @@ from scipy import stats
 from exe_core import films as film_measures
 from exe_core import metrics, resampling, screening
 from exe_core import tables as schema
-from exe_core.claims import Estimate, Finding
+from exe_core.claims import Finding
 from exe_core.films import event_rises_combined, timeline
-from exe_core.study import Statistics, Study
+from exe_core.resampling import Estimate, Statistics
+from exe_core.study import Study
 
 MIN_FACES = 5
 """Faces that a stretch between two changes has at least."""
@@ -31,7 +32,7 @@ _ROUNDING = 1e-12
 _AT_ONCE = 2_000_000  # numbers in memory
 
 
-def lag_autocorrelation(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+def lag_autocorrelation(rows: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Measure how alike the probabilities of neighbouring sampled frames are.
 
     Lag-1 autocorrelation summed over the labels, over pairs of neighbours that both have a face;
@@ -58,16 +59,12 @@ def lag_autocorrelation(rows: pd.DataFrame, *, statistics: Statistics, seed: int
                 "p_value": test.p_value,
                 "n_pairs": n_pairs,
             }
-            for run_id, film_id, test, n_pairs in _each_structure(
-                rows, statistics.n_permutations, seed
-            )
+            for run_id, film_id, test, n_pairs in _each_structure(rows, statistics)
         ]
     )
 
 
-def autocorrelation_combined(
-    rows: pd.DataFrame, *, statistics: Statistics, seed: int
-) -> pd.DataFrame:
+def autocorrelation_combined(rows: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Test for each run whether neighbouring frames are alike, over all films.
 
     Parameters
@@ -81,19 +78,13 @@ def autocorrelation_combined(
         run_id, autocorrelation (mean over films), low, high (bootstrap over films), null_mean,
         p_value (independent permutations in each film), n_films.
     """
-    tests = (
-        (run, test) for run, _, test, _ in _each_structure(rows, statistics.n_permutations, seed)
-    )
-    return _combined(tests, statistics=statistics, seed=seed).rename(
-        columns={"value": "autocorrelation"}
-    )
+    tests = ((run, test) for run, _, test, _ in _each_structure(rows, statistics))
+    return _combined(tests, statistics=statistics).rename(columns={"value": "autocorrelation"})
 
 
-def _combined(
-    tests: Iterable[tuple[str, resampling.NullTest]], *, statistics: Statistics, seed: int
-) -> pd.DataFrame:
+def _combined(tests: Iterable[tuple[str, Estimate]], *, statistics: Statistics) -> pd.DataFrame:
     """Test for each run the mean of a statistic over films; the nulls are drawn independently."""
-    tried: dict[str, list[resampling.NullTest]] = {}
+    tried: dict[str, list[Estimate]] = {}
     for run_id, test in tests:
         tried.setdefault(run_id, []).extend([test] if len(test.null) else [])
     found = []
@@ -101,17 +92,14 @@ def _combined(
         if not of_films:
             continue
         null = np.mean([test.null for test in of_films], axis=0)
-        interval = resampling.bootstrap(
+        interval = statistics.interval(
             np.array([[test.value, 1.0] for test in of_films]),
             lambda sums: sums[:, 0] / sums[:, 1],
-            n=statistics.n_bootstrap,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
         )
         found.append(
             {
                 "run_id": run_id,
-                **interval._asdict(),
+                **interval.columns(),
                 "null_mean": null.mean(),
                 "p_value": float(resampling.p_value(interval.value, null)),
                 "n_films": len(of_films),
@@ -121,25 +109,23 @@ def _combined(
 
 
 def _each_structure(
-    rows: pd.DataFrame, n: int, seed: int
-) -> Iterator[tuple[str, str, resampling.NullTest, int]]:
+    rows: pd.DataFrame, statistics: Statistics
+) -> Iterator[tuple[str, str, Estimate, int]]:
     """Give run, film, the test of its neighbours, and how many pairs of them there are."""
     columns = schema.prob_columns(schema.labels_of(rows))
-    rng = np.random.default_rng(seed)
+    n, rng = statistics.n_permutations, statistics.rng()
     for (run_id, film_id), film in rows.groupby(["run_id", "film_id"]):
         yield run_id, film_id, *_lag_one(film[columns].to_numpy(dtype=float), n, rng)
 
 
-def _lag_one(
-    probs: np.ndarray, n: int, rng: np.random.Generator
-) -> tuple[resampling.NullTest, int]:
+def _lag_one(probs: np.ndarray, n: int, rng: np.random.Generator) -> tuple[Estimate, int]:
     seen = ~np.isnan(probs).any(axis=1)
     faces = probs[seen] - probs[seen].mean(axis=0) if seen.any() else probs[seen]
     position = np.cumsum(seen) - 1
     first = position[:-1][seen[:-1] & seen[1:]]
     variance = (faces**2).sum(axis=1).mean() if len(faces) else 0.0
     if len(first) < 3 or variance < _ROUNDING:
-        return resampling.NullTest(float("nan"), float("nan"), np.array([])), len(first)
+        return Estimate(), len(first)
 
     def likeness(order: np.ndarray) -> np.ndarray:
         ordered = faces[order]
@@ -151,10 +137,10 @@ def _lag_one(
     orders = np.tile(np.arange(len(faces)), (n, 1))
     parts = np.array_split(rng.permuted(orders, axis=1), max(1, n * faces.size // _AT_ONCE))
     null = np.concatenate([likeness(part) for part in parts])
-    return resampling.NullTest(value, float(resampling.p_value(value, null)), null), len(first)
+    return resampling.tested(value, null, n=1), len(first)
 
 
-def change_points(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+def change_points(rows: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Find when the mean of the probabilities changes, by splitting stretches in two.
 
     The split that explains most of a stretch's variance is kept if it explains more than chance
@@ -180,11 +166,8 @@ def change_points(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> p
     for (run_id, film_id), film in rows.groupby(["run_id", "film_id"]):
         seen = film.dropna(subset=columns)
         probs, block = seen[columns].to_numpy(float), screening.shot_blocks(seen).to_numpy()
-        rng = np.random.default_rng(seed)
-        first, _ = best_split(probs, block, n=statistics.n_permutations, rng=rng)
-        changes = sorted(
-            _segment(probs, block, 0, statistics.n_permutations, 1 - statistics.level, seed)
-        )
+        first, _ = best_split(probs, block, n=statistics.n_permutations, rng=statistics.rng())
+        changes = sorted(_segment(probs, block, 0, statistics))
         found.append(
             {
                 "run_id": run_id,
@@ -199,7 +182,7 @@ def change_points(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> p
     return pd.DataFrame(found)
 
 
-def change_combined(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+def change_combined(rows: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Test for each run whether films change at all, over all films.
 
     Parameters
@@ -214,7 +197,7 @@ def change_combined(rows: pd.DataFrame, *, statistics: Statistics, seed: int) ->
         null_mean, p_value (shots of each film in any order), n_films.
     """
     columns = schema.prob_columns(schema.labels_of(rows))
-    rng = np.random.default_rng(seed)
+    rng = statistics.rng()
     tests = []
     for (run_id, _), film in rows.groupby(["run_id", "film_id"]):
         seen = film.dropna(subset=columns)
@@ -223,12 +206,12 @@ def change_combined(rows: pd.DataFrame, *, statistics: Statistics, seed: int) ->
             seen[columns].to_numpy(float), block, n=statistics.n_permutations, rng=rng
         )
         tests.append((run_id, test))
-    return _combined(tests, statistics=statistics, seed=seed).rename(columns={"value": "explained"})
+    return _combined(tests, statistics=statistics).rename(columns={"value": "explained"})
 
 
 def best_split(
     probs: np.ndarray, block: np.ndarray, *, n: int, rng: np.random.Generator
-) -> tuple[resampling.NullTest, int]:
+) -> tuple[Estimate, int]:
     """Split a series where that explains most of its variance, and test it.
 
     Parameters
@@ -249,7 +232,7 @@ def best_split(
     centred = probs - probs.mean(axis=0) if n_faces else probs
     total = float((centred**2).sum())
     if n_faces < 2 * MIN_FACES or total < _ROUNDING:
-        return resampling.NullTest(float("nan"), float("nan"), np.array([])), 0
+        return Estimate(), 0
     places = np.unique(block, return_inverse=True)[1]
     explained = _explained(centred[None]) / total
     keys = np.array_split(rng.random((n, places.max() + 1)), 1 + n * centred.size // _AT_ONCE)
@@ -257,7 +240,7 @@ def best_split(
     null = np.concatenate([_explained(centred[order]).max(axis=1) for order in orders]) / total
     value = float(explained.max())
     place = int(explained[0].argmax()) + MIN_FACES
-    return resampling.NullTest(value, float(resampling.p_value(value, null)), null), place
+    return resampling.tested(value, null, n=1), place
 
 
 def _explained(series: np.ndarray) -> np.ndarray:
@@ -269,13 +252,13 @@ def _explained(series: np.ndarray) -> np.ndarray:
 
 
 def _segment(
-    probs: np.ndarray, block: np.ndarray, start: int, n: int, alpha: float, seed: int
+    probs: np.ndarray, block: np.ndarray, start: int, statistics: Statistics
 ) -> Iterator[int]:
-    test, place = best_split(probs, block, n=n, rng=np.random.default_rng(seed))
-    if test.p_value < alpha:  # NaN is not
+    test, place = best_split(probs, block, n=statistics.n_permutations, rng=statistics.rng())
+    if test.p_value < 1 - statistics.level:  # NaN is not
         yield start + place
-        yield from _segment(probs[:place], block[:place], start, n, alpha, seed)
-        yield from _segment(probs[place:], block[place:], start + place, n, alpha, seed)
+        yield from _segment(probs[:place], block[:place], start, statistics)
+        yield from _segment(probs[place:], block[place:], start + place, statistics)
 
 
 PAIR, ALL_SAME, ALL = "Cohen's kappa", "Fleiss' kappa", "Krippendorff's alpha"
@@ -287,7 +270,6 @@ def agreement(
     *,
     labels: Sequence[str],
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Measure how far runs agree on the faces that all of them have read.
 
@@ -308,19 +290,16 @@ def agreement(
         return schema.empty("agreement")
     groups = wide.index.get_level_values("group_id").to_numpy(str)
     codes = np.column_stack([pd.Index(labels).get_indexer(wide[run]) for run in wide])
-    null = _Shifts(codes, groups, n=statistics.n_permutations, rng=np.random.default_rng(seed))
+    null = _Shifts(codes, groups, n=statistics.n_permutations, rng=statistics.rng())
     rows = []
     for about, terms, among in _tried(codes, list(wide), n_labels=len(labels)):
         sums = resampling.sum_by_group(terms, groups)
         statistic = STATISTICS[about["measure"]]
-        rng = np.random.default_rng(seed)
-        found = resampling.bootstrap(
-            sums, statistic, n=statistics.n_bootstrap, level=statistics.level, rng=rng
-        )
+        found = statistics.interval(sums, statistic)
         p_value, null_mean = null.test(among, value=float(found.value))
         of_null = {"level": statistics.level, "null_mean": null_mean, "p_value": p_value}
         of_faces = {"n": len(wide), "n_groups": len(sums)}
-        rows.append({**about, **found._asdict(), **of_null, **of_faces})
+        rows.append({**about, **found.columns(), **of_null, **of_faces})
     return schema.check(pd.DataFrame(rows), "agreement")
 
 
@@ -430,7 +409,7 @@ MIN_MODELS = 4
 
 MANY_MODELS = 24
 """Below this a correlation over models is only a first look, and says so."""
-FEW = Statistics(n_bootstrap=50, n_permutations=50)
+FEW = {"n_bootstrap": 50, "n_permutations": 50}
 """The least there can be: where a measure is wanted, and neither its interval nor its p."""
 
 CRITERIA = {
@@ -477,11 +456,11 @@ def measure_criterion(
     runs = known[known["run_id"].isin(study.runs)]
     rows = timeline(frames, runs, labels=study.labels)
     summary = film_measures.summarise(frames, runs, labels=study.labels)
-    few: dict[str, Any] = {"statistics": FEW, "seed": study.seed}
-    separation = film_measures.genre_separation(summary, films, **few)
-    autocorrelation = lag_autocorrelation(rows, **few)
-    rises = event_rises_combined(rows, events, window_s=study.films.event_window_s, **few)
-    scores = metrics.score(runs, labels=study.labels, statistics=study.statistics, seed=study.seed)
+    few = study.statistics.model_copy(update=FEW)
+    separation = film_measures.genre_separation(summary, films, statistics=few)
+    autocorrelation = lag_autocorrelation(rows, statistics=few)
+    rises = event_rises_combined(rows, events, window_s=study.films.event_window_s, statistics=few)
+    scores = metrics.score(runs, labels=study.labels, statistics=study.statistics)
     accuracy = scores[scores["metric"] == "balanced_accuracy"].set_index("run_id")
     table = accuracy[["value", "low", "high"]].rename(columns={"value": "balanced_accuracy"})
     return table.assign(
@@ -517,15 +496,15 @@ def describe_criteria(
     """
     rows = timeline(frames, predictions, labels=study.labels)
     summary = film_measures.summarise(frames, predictions, labels=study.labels)
-    chance: dict[str, Any] = {"statistics": study.statistics, "seed": study.seed}
+    statistics = study.statistics
     parts = [
         _diversity(summary, study),
         *_genres(summary, films, study),
-        autocorrelation_combined(rows, **chance).assign(criterion=LIKENESS),
-        change_combined(rows, **chance).assign(criterion=CHANGE),
-        event_rises_combined(rows, events, window_s=study.films.event_window_s, **chance).assign(
-            criterion=RISE, null_mean=0.0
-        ),
+        autocorrelation_combined(rows, statistics=statistics).assign(criterion=LIKENESS),
+        change_combined(rows, statistics=statistics).assign(criterion=CHANGE),
+        event_rises_combined(
+            rows, events, window_s=study.films.event_window_s, statistics=statistics
+        ).assign(criterion=RISE, null_mean=0.0),
     ]
     named = dict.fromkeys(("difference", "autocorrelation", "explained"), "value")
     tested = [part.rename(columns=named) for part in parts if len(part)]
@@ -544,14 +523,11 @@ def _diversity(summary: pd.DataFrame, study: Study) -> pd.DataFrame:
     found = []
     entropy = film_measures.diversity(summary).dropna(subset="entropy")
     for run_id, own in entropy.groupby("run_id"):
-        interval = resampling.bootstrap(
+        interval = study.statistics.interval(
             np.column_stack([own["entropy"], np.ones(len(own))]),
             lambda sums: sums[:, 0] / sums[:, 1],
-            n=study.statistics.n_bootstrap,
-            level=study.statistics.level,
-            rng=np.random.default_rng(study.seed),
         )
-        found.append({"run_id": run_id, **interval._asdict(), "n_films": len(own)})
+        found.append({"run_id": run_id, **interval.columns(), "n_films": len(own)})
     no_null = {"null_mean": math.nan, "p_value": math.nan}
     return pd.DataFrame(found).assign(criterion=DIVERSITY, **no_null)
 
@@ -560,8 +536,8 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, study: Study) -> list[pd
     """Separate all genres, and contrast the two that are planned, where films have them."""
     if films["genre"].nunique() < 2:
         return []
-    chance: dict[str, Any] = {"statistics": study.statistics, "seed": study.seed}
-    separation = film_measures.genre_separation(summary, films, **chance)
+    statistics = study.statistics
+    separation = film_measures.genre_separation(summary, films, statistics=statistics)
     free = (separation["n_films"] - 1) / (separation["n_films"] - separation["n_genres"])
     found = [
         separation.assign(
@@ -576,7 +552,7 @@ def _genres(summary: pd.DataFrame, films: pd.DataFrame, study: Study) -> list[pd
             films,
             genres=CONTRASTED,
             labels={"happy": ["happy"], "negative": [x for x in NEGATIVE if x in study.labels]},
-            **chance,
+            statistics=statistics,
         )
         between = f"{CONTRASTED[0]} minus {CONTRASTED[1]}"
         named = [f"share of {name}, {between}" for name in contrasts["contrast"]]
@@ -622,8 +598,7 @@ def among_the_better(study: Study, measured: pd.DataFrame) -> dict[str, object]:
     values: dict[str, object] = {"n_models": len(measured), "n_better": len(better)}
     for name in CRITERIA:
         correlation, _ = _rank_correlation(study, better, name)
-        value, low, high, _ = correlation
-        values[f"better.{name}"] = {"value": value, "low": low, "high": high}
+        values[f"better.{name}"] = correlation.columns()
     return values
 
 
@@ -638,15 +613,10 @@ def _rank_correlation(study: Study, measured: pd.DataFrame, name: str) -> tuple[
     if n < MIN_MODELS or pairs.nunique().min() == 1:
         return Estimate(), n
     x, y = pairs.rank().to_numpy().T
-    test = resampling.permutation_test(
-        x,
-        lambda ranks: float(np.corrcoef(ranks, y)[0, 1]),
-        n=study.statistics.n_permutations,
-        rng=np.random.default_rng(study.seed),
-    )
+    test = study.statistics.permutation_test(x, lambda ranks: float(np.corrcoef(ranks, y)[0, 1]))
     # half a step below perfect agreement of n ranks: at 1 itself the interval would have no width
     most = 1 - 6 / (n**3 - n)
     r = float(np.clip(test.value, -most, most))
     margin = stats.norm.ppf((1 + level) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
     low, high = math.tanh(math.atanh(r) - margin), math.tanh(math.atanh(r) + margin)
-    return Estimate(test.value, low, high, test.p_value), n
+    return Estimate(test.value, low, high, n, "Bonett & Wright 2000", test.p_value), n

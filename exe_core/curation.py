@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy import stats
 
 from exe_core.readers import DatasetError, read_texts
 from exe_core.record import replacing
+from exe_core.resampling import Statistics
 from exe_core.study import Set
 from exe_core.tables import EMOTIONS
 
@@ -90,53 +89,28 @@ def _most_voted(hits: pd.DataFrame) -> pd.Series:
     return best.drop_duplicates("photo_id").set_index("photo_id")["label"]
 
 
-LEVEL = 0.95
 PULLED = ("hits", "photos", "requests")
 """The tables of a pull."""
 MAX_REASONS = 8
 """Reasons of failed downloads that are listed one by one; the rest are counted together."""
 
 
-def wilson(
-    share: ArrayLike, n: ArrayLike, *, level: float = LEVEL
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give the interval of shares (Wilson 1927); NaN where nothing was counted.
-
-    Parameters
-    ----------
-    share
-        Observed, 0..1.
-    n
-        Number of cases, or their effective number, which need not be whole.
-    level
-        Of the interval.
-
-    Returns
-    -------
-    low, high
-
-    Examples
-    --------
-    >>> [round(float(bound), 3) for bound in wilson(0.1, 50)]
-    [0.043, 0.214]
-    """
-    p, size = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
-    z2 = stats.norm.ppf((1 + level) / 2) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        middle = (p + z2 / (2 * size)) / (1 + z2 / size)
-        half = np.sqrt(z2 * p * (1 - p) / size + (z2 / (2 * size)) ** 2) / (1 + z2 / size)
-    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
-
-
-def with_interval(counts: pd.DataFrame, *, of: str, among: str) -> pd.DataFrame:
+def with_interval(
+    counts: pd.DataFrame, *, of: str, among: str, statistics: Statistics
+) -> pd.DataFrame:
     """Add value, low, high and level of the share that column `of` has of column `among`."""
     value = counts[of] / counts[among].where(counts[among] > 0)
-    low, high = wilson(value, counts[among])
-    return counts.assign(value=value, low=low, high=high, level=LEVEL)
+    found = statistics.share(value, counts[among])
+    return counts.assign(**found.columns(), level=statistics.level)
 
 
 def yields(
-    hits: pd.DataFrame, photos: pd.DataFrame, images: pd.DataFrame, *, by: Sequence[str]
+    hits: pd.DataFrame,
+    photos: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    by: Sequence[str],
+    statistics: Statistics,
 ) -> pd.DataFrame:
     """Count what searches gave, and in how many of their photos a face was found.
 
@@ -166,11 +140,17 @@ def yields(
     counted = ["n_photos", "n_downloaded", "n_looked_at", "n_with_face"]
     table = found.groupby(list(by), sort=False)[counted].sum()
     table.insert(0, "n_hits", hits.groupby(list(by), sort=False).size())
-    return with_interval(table.reset_index(), of="n_with_face", among="n_looked_at")
+    return with_interval(
+        table.reset_index(), of="n_with_face", among="n_looked_at", statistics=statistics
+    )
 
 
 def novelty(
-    requests: pd.DataFrame, hits: pd.DataFrame, *, by: Sequence[str] = ("query",)
+    requests: pd.DataFrame,
+    hits: pd.DataFrame,
+    *,
+    statistics: Statistics,
+    by: Sequence[str] = ("query",),
 ) -> pd.DataFrame:
     """Count how much of each page was new to its source and design, page by page.
 
@@ -194,7 +174,9 @@ def novelty(
     labels = hits.drop_duplicates(page[:3])[[*page[:3], "label"]]
     kinds = ["source", "design", *by, "page"]
     table = first.merge(labels, on=page[:3]).groupby(kinds)[["n_returned", "n_new"]]
-    return with_interval(table.sum().reset_index(), of="n_new", among="n_returned")
+    return with_interval(
+        table.sum().reset_index(), of="n_new", among="n_returned", statistics=statistics
+    )
 
 
 def whereabouts(
@@ -547,7 +529,7 @@ def read_labelled(path: Path) -> pd.DataFrame:
     return table.loc[table["label_true"] != "", TO_LABEL].reset_index(drop=True)
 
 
-def keyword_noise(labelled: pd.DataFrame, *, level: float = LEVEL) -> pd.DataFrame:
+def keyword_noise(labelled: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Estimate how often keywords are wrong, from faces that were labelled by hand.
 
     Each set and query is a stratum. What is said of several is weighted by how many faces each
@@ -591,7 +573,7 @@ def keyword_noise(labelled: pd.DataFrame, *, level: float = LEVEL) -> pd.DataFra
         "all": strata.groupby(lambda _: "all"),
     }
     rows = [
-        {"by": by, **_estimate(members, level=level), **_shared(members, by)}
+        {"by": by, **_estimate(members, statistics), **_shared(members, by)}
         for by, group in groups.items()
         for _, members in group
     ]
@@ -606,12 +588,12 @@ def _shared(strata: pd.DataFrame, by: str) -> dict[str, str | None]:
     return {name: first[name] if name in named else None for name in ("set_name", "label", "query")}
 
 
-def _estimate(strata: pd.DataFrame, *, level: float) -> dict[str, float]:
+def _estimate(strata: pd.DataFrame, statistics: Statistics) -> dict[str, float]:
     weight = strata["n_faces"] / strata["n_faces"].sum()
     value = float((weight * strata["n_wrong"] / strata["n"]).sum())
-    low, high = wilson(value, 1 / (weight**2 / strata["n"]).sum(), level=level)
+    found = statistics.share(value, 1 / (weight**2 / strata["n"]).sum())
     counts = strata[["n", "n_wrong", "n_unclear"]].sum().to_dict()
-    return {**counts, "value": value, "low": float(low), "high": float(high), "level": level}
+    return {**counts, **found.columns(), "level": statistics.level}
 
 
 def with_known(
@@ -635,7 +617,9 @@ def with_known(
     """
     if truth is None:
         return noise.assign(known=np.nan)
-    whole = keyword_noise(label_by_truth(faces, truth)).rename(columns={"value": "known"})
+    whole = keyword_noise(label_by_truth(faces, truth), statistics=Statistics()).rename(
+        columns={"value": "known"}
+    )
     keys = ["by", "set_name", "label", "query"]
     return noise.merge(whole[[*keys, "known"]], on=keys, how="left")
 
@@ -645,6 +629,7 @@ def compare_rules(
     *,
     hits: pd.DataFrame,
     requests: pd.DataFrame,
+    statistics: Statistics,
     truth: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Compare the rules for photos that were found under several labels.
@@ -689,10 +674,10 @@ def compare_rules(
                     "n_right": is_right[part].sum(),
                 }
                 rows.append({"set_name": name, "rule": rule, "among": among, **counts, **right})
-    return _with_total(pd.DataFrame(rows))
+    return _with_total(pd.DataFrame(rows), statistics)
 
 
-def _with_total(rules: pd.DataFrame) -> pd.DataFrame:
+def _with_total(rules: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
     total = rules.groupby(["rule", "among"], as_index=False, sort=False).sum(numeric_only=True)
     both = pd.concat([rules, total.assign(set_name="all sets")], ignore_index=True)
-    return with_interval(both, of="n_right", among="n")
+    return with_interval(both, of="n_right", among="n", statistics=statistics)

@@ -32,7 +32,8 @@ from exe_core.readers import (
     soft_labels,
     vote_entropy,
 )
-from exe_core.study import ROOT, Statistics, Study
+from exe_core.resampling import Statistics
+from exe_core.study import ROOT, Study
 
 NEAR = 0.95
 """Images whose likeness (a cosine, -1 to 1) is no less are of one picture.
@@ -893,14 +894,14 @@ def relabelled(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Estimate how divided the annotators are on images of each label.
 
     Parameters
     ----------
     answers
         As `as_predictions` gives them.
-    statistics, seed
+    statistics
         Of the bootstrap over groups of images that are the same picture.
 
     Returns
@@ -912,14 +913,11 @@ def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics, seed: int
     entropy = vote_entropy(answers[schema.prob_columns(labels)].to_numpy())
     own = (answers["label"].to_numpy()[:, None] == np.array(labels)).astype(float)
     sums = resampling.sum_by_group(np.hstack([own, own * entropy[:, None]]), answers["group_id"])
-    found = resampling.bootstrap(
+    found = statistics.interval(
         sums,
         lambda totals: _ratio(totals[:, len(labels) :], totals[:, : len(labels)]),
-        n=statistics.n_bootstrap,
-        level=statistics.level,
-        rng=np.random.default_rng(seed),
     )
-    table = pd.DataFrame(found._asdict()).assign(
+    table = pd.DataFrame(found.columns()).assign(
         run_id=VOTERS,
         set_name=answers["set_name"].iloc[0],
         split="all",
@@ -929,7 +927,7 @@ def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics, seed: int
         n_groups=[answers["group_id"][kind].nunique() for kind in own.T.astype(bool)],
         level=statistics.level,
         method=resampling.METHOD,
-        seed=seed,
+        seed=statistics.seed,
     )
     return schema.check(table, "metrics")
 

@@ -16,10 +16,10 @@ import torch
 from scipy.stats import rankdata
 from tqdm import TqdmWarning
 
-from exe_core import models, resampling
+from exe_core import models
 from exe_core.ddamfn import DDAMFN
 from exe_core.models import Classifier
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 from exe_core.tables import EMOTIONS
 
 MIN_SIDE = 7
@@ -177,7 +177,7 @@ def randomisation_check(
     return pd.DataFrame(rows)
 
 
-def average_over_images(check: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+def average_over_images(check: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Average a `randomisation_check` over its images, with intervals.
 
     Returns
@@ -188,14 +188,11 @@ def average_over_images(check: pd.DataFrame, *, statistics: Statistics, seed: in
     rows = []
     for (step, layer), table in check.groupby(["step", "layer"]):
         known = table["rank_correlation"].dropna()
-        found = resampling.bootstrap(
+        found = statistics.interval(
             np.column_stack([known, np.ones(len(known))]),
             _mean,
-            n=statistics.n_bootstrap,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
         )
-        rows.append({"step": step, "layer": layer, **found._asdict(), "n": len(known)})
+        rows.append({"step": step, "layer": layer, **found.columns(), "n": len(known)})
     return pd.DataFrame(rows)
 
 

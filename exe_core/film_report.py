@@ -27,8 +27,9 @@ from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.films import timeline
 from exe_core.models import Classifier
 from exe_core.record import replacing, write_json
+from exe_core.resampling import Statistics
 from exe_core.screening import Screened, Step, screen_film
-from exe_core.study import ROOT, Crop, Statistics
+from exe_core.study import ROOT, Crop
 from exe_core.tables import labels_of
 
 PAGE, ORIGIN = "report.html", "provenance.json"
@@ -210,7 +211,7 @@ def _made_of(origin: Mapping[str, Any]) -> str:
 ENSEMBLE = "ensemble"
 """The run that is the mean of several models."""
 
-STATISTICS, SEED = Statistics(), 42
+STATISTICS = Statistics()
 """How bands and tests of a report are made."""
 
 log = logging.getLogger(__name__)
@@ -322,7 +323,7 @@ def _origin(
         },
         "step": step._asdict(),
         "crop": settings.model_dump(),
-        "statistics": {**STATISTICS.model_dump(), "seed": SEED},
+        "statistics": STATISTICS.model_dump(),
         "frames": record.digest_of(screened.frames.to_dict("list")),
         "commit": record.commit(),
     }
@@ -375,8 +376,8 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
 def _over_time(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Smooth what a run says of the film, look for changes, and tell how this was done."""
     smooth_s, level = films.smoothing_s(rows), STATISTICS.level
-    course = films.course(rows, smooth_s=smooth_s, statistics=STATISTICS, seed=SEED)
-    changes = criteria.change_points(rows, statistics=STATISTICS, seed=SEED).iloc[0]
+    course = films.course(rows, smooth_s=smooth_s, statistics=STATISTICS)
+    changes = criteria.change_points(rows, statistics=STATISTICS).iloc[0]
     told = {"smooth_s": smooth_s, "level": level, "confident": films.CONFIDENT}
     n_blocks = screening.shot_blocks(rows.dropna(subset="predicted")).nunique()
     return course, {**told, "n_shots": n_blocks, **changes[["times_s", "p_value"]]}

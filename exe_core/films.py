@@ -19,7 +19,7 @@ from scipy import stats
 
 from exe_core import resampling, screening
 from exe_core import tables as schema
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 _ROUNDING = 1e-12
 """A variance below this is that of rounding."""
@@ -136,7 +136,7 @@ def coverage(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(coverage=covered, share_low=seen, share_high=seen + 1 - covered)
 
 
-def overall(summary: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+def overall(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Average the shares of each run over films, with their bounds for the faceless frames.
 
     Parameters
@@ -159,19 +159,16 @@ def overall(summary: pd.DataFrame, *, statistics: Statistics, seed: int) -> pd.D
     parts = []
     for _, alike in films_of.groupby(films_of, sort=False):
         own = wide[alike.index].dropna()
-        found = resampling.bootstrap(
+        found = statistics.interval(
             mean_terms(own),
             means,
-            n=statistics.n_bootstrap,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
         )
-        parts.append(pd.DataFrame(found._asdict(), index=alike.index))
+        parts.append(pd.DataFrame(found.columns(), index=alike.index))
     return pd.concat([pd.concat(parts).reindex(bounds.index), bounds], axis=1).reset_index()
 
 
 def mean_terms(values: pd.DataFrame, member: np.ndarray | None = None) -> np.ndarray:
-    """Give what means over films add up, for `resampling.bootstrap`.
+    """Give what means over films add up, for `Statistics.interval`.
 
     Parameters
     ----------
@@ -228,7 +225,6 @@ def genre_separation(
     films: pd.DataFrame,
     *,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Measure how much of the variance between films lies between genres.
 
@@ -237,7 +233,7 @@ def genre_separation(
     analysis of variance (Anderson 2001), whose value by chance alone grows with the number of
     genres: compare it with `null_mean`. Epsilon squared is R2 without that bias, 0 on average
     where genres say nothing (Kelley 1935), so it is the one with an interval: an interval of R2
-    would lie above the truth as a whole, and one by bootstrap, too (`resampling.jackknife`).
+    would lie above the truth as a whole, and one by bootstrap, too (`Statistics.jackknife`).
 
     Parameters
     ----------
@@ -255,17 +251,10 @@ def genre_separation(
     rows = []
     for run_id, shares, genres in _by_genre(summary, films):
         points = np.sqrt(shares.to_numpy())
-        found = resampling.jackknife(
-            _genre_terms(points, genres),
-            partial(_epsilon2, points.shape[1]),
-            level=statistics.level,
+        found = statistics.jackknife(
+            _genre_terms(points, genres), partial(_epsilon2, points.shape[1])
         )
-        test = resampling.permutation_test(
-            genres,
-            partial(_between, points),
-            n=statistics.n_permutations,
-            rng=np.random.default_rng(seed),
-        )
+        test = statistics.permutation_test(genres, partial(_between, points))
         rows.append(
             {
                 "run_id": run_id,
@@ -289,7 +278,6 @@ def genre_contrast(
     genres: tuple[str, str],
     labels: Mapping[str, Sequence[str]],
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Compare the mean share of labels between the films of two genres.
 
@@ -314,9 +302,7 @@ def genre_contrast(
             raise ValueError(f"{run_id} has no films of both genres {genres}; see the table films")
         for contrast, members in labels.items():
             share = shares.loc[chosen, list(members)].sum(axis=1).to_numpy()
-            found, p_value = resampling.group_difference(
-                share, is_first, rng=np.random.default_rng(seed), **statistics.model_dump()
-            )
+            found = statistics.group_difference(share, is_first)
             rows.append(
                 {
                     "run_id": run_id,
@@ -324,7 +310,7 @@ def genre_contrast(
                     "difference": found.value,
                     "low": found.low,
                     "high": found.high,
-                    "p_value": p_value,
+                    "p_value": found.p_value,
                     "n_films": len(share),
                 }
             )
@@ -474,20 +460,8 @@ def _mean(values: np.ndarray) -> np.ndarray:
         return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
 
 
-def null_interval(test: resampling.NullTest, *, level: float) -> tuple[float, float]:
-    """Give the interval of effects that a shift test would not reject, in one series.
-
-    The null's quantiles are taken off the estimate; NaN where the null is too short to have them.
-    """
-    null = test.null[~np.isnan(test.null)]
-    if len(null) < 2 / (1 - level):
-        return float("nan"), float("nan")
-    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2])
-    return test.value - float(high), test.value - float(low)
-
-
 def event_rises(
-    rows: pd.DataFrame, events: pd.DataFrame, *, window_s: float, level: float, seed: int
+    rows: pd.DataFrame, events: pd.DataFrame, *, window_s: float, statistics: Statistics
 ) -> pd.DataFrame:
     """Test at each event whether its label's mean probability differs after it from before.
 
@@ -508,17 +482,14 @@ def event_rises(
     """
     found = []
     for run_id, event, series, statistic in _each_event(rows, events, window_s):
-        test = resampling.circular_shift_test(
-            [series], [statistic], n=1, rng=np.random.default_rng(seed)
-        )
-        low, high = null_interval(test, level=level)
+        test = statistics.shift_test([series], [statistic])
         found.append(
             {
                 "run_id": run_id,
                 **event,
                 "difference": test.value,
-                "low": low,
-                "high": high,
+                "low": test.low,
+                "high": test.high,
                 "p_value": test.p_value,
             }
         )
@@ -531,7 +502,6 @@ def event_rises_combined(
     *,
     window_s: float,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Test for each run whether the labels of events rise at them, over all events.
 
@@ -555,17 +525,13 @@ def event_rises_combined(
     found = []
     for run_id, entries in tried.items():
         film_ids, differences, of_events, of_each = zip(*entries, strict=True)
-        rng = np.random.default_rng(seed)
-        test = resampling.circular_shift_test(
-            of_events, of_each, groups=film_ids, n=statistics.n_permutations, rng=rng
-        )
+        rng = statistics.rng()
+        test = statistics.shift_test(of_events, of_each, groups=film_ids, rng=rng)
         terms = np.column_stack([differences, np.ones(len(differences))])
         by_film = resampling.sum_by_group(terms, film_ids)
-        interval = resampling.bootstrap(
+        interval = statistics.interval(
             by_film,
             lambda sums: sums[:, 0] / sums[:, 1],
-            n=statistics.n_bootstrap,
-            level=statistics.level,
             rng=rng,
         )
         found.append(
@@ -620,7 +586,6 @@ def course(
     *,
     smooth_s: float,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Smooth what a run says of a film over time, with block-bootstrap bands.
 
@@ -658,18 +623,15 @@ def course(
     sums = _by_block(kernel, values, screening.shot_blocks(seen).to_numpy())
     n_blocks = _effective(sums[..., -1])
     shape = (len(times_s), len(MEASURES) * len(labels))
-    found = resampling.bootstrap(
+    found = statistics.interval(
         sums.reshape(len(sums), shape[0] * (shape[1] + 1)),
         lambda drawn: _ratios(drawn, shape),
-        n=statistics.n_bootstrap,
-        level=statistics.level,
-        rng=np.random.default_rng(seed),
         n_effective=np.repeat(n_blocks, shape[1]),
     )
     index = pd.MultiIndex.from_product(
         [times_s, MEASURES, labels], names=["time_s", "measure", "label"]
     )
-    table = pd.DataFrame(found._asdict(), index=index).reset_index()
+    table = pd.DataFrame(found.columns(), index=index).reset_index()
     table = table.assign(n_blocks=np.repeat(n_blocks, shape[1]))
     return table[["measure", "label", "time_s", "value", "low", "high", "n_blocks"]]
 
@@ -778,7 +740,6 @@ def confidence_by_trait(
     strata: Mapping[str, pd.Series],
     *,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Measure how sure runs are of faces, and how often right, by how they are to be seen.
 
@@ -806,14 +767,14 @@ def confidence_by_trait(
             rows = predictions[["run_id", "group_id"]].assign(stratum=stratum, value=value)
             for (run_id, name), own in rows.dropna().groupby(["run_id", "stratum"], sort=False):
                 about = {"run_id": run_id, "trait": trait, "stratum": name, "measure": measure}
-                found.append(about | _mean_of(own, statistics=statistics, seed=seed))
+                found.append(about | _mean_of(own, statistics=statistics))
     table = pd.DataFrame(found)
     order = [name for of_items in strata.values() for name in of_items.cat.categories]
     return table.sort_values("stratum", key=lambda column: column.map(order.index), kind="stable")
 
 
 def found_by_label(
-    frames: pd.DataFrame, truth: pd.DataFrame, *, statistics: Statistics, seed: int
+    frames: pd.DataFrame, truth: pd.DataFrame, *, statistics: Statistics
 ) -> pd.DataFrame:
     """Measure how often a face is found where one is shown, by what it shows.
 
@@ -838,7 +799,7 @@ def found_by_label(
     )
     rows = shown.assign(group_id=shown["film_id"], value=(shown["n_faces"] > 0).astype(float))
     found = [
-        {"label": label, **_mean_of(own, statistics=statistics, seed=seed)}
+        {"label": label, **_mean_of(own, statistics=statistics)}
         for label, own in rows.groupby("label_true")
     ]
     return pd.DataFrame(found).sort_values("label", key=lambda names: names.map(_RANK))
@@ -847,15 +808,12 @@ def found_by_label(
 _RANK = {label: k for k, label in enumerate(schema.EMOTIONS)}
 
 
-def _mean_of(rows: pd.DataFrame, *, statistics: Statistics, seed: int) -> dict[str, object]:
+def _mean_of(rows: pd.DataFrame, *, statistics: Statistics) -> dict[str, object]:
     """Average `value` with an interval over groups."""
     terms = np.column_stack([rows["value"], np.ones(len(rows))])
-    found = resampling.bootstrap(
+    found = statistics.interval(
         resampling.sum_by_group(terms, rows["group_id"]),
         lambda sums: sums[:, 0] / sums[:, 1],
-        n=statistics.n_bootstrap,
-        level=statistics.level,
-        rng=np.random.default_rng(seed),
     )
     return {"value": found.value, "low": found.low, "high": found.high, "n": len(rows)}
 
@@ -869,7 +827,6 @@ def sampling_sensitivity(
     labels: Sequence[str],
     steps: Sequence[int] = STEPS,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Compare the shares of every so-manieth frame with those of all that were looked at.
 
@@ -900,7 +857,7 @@ def sampling_sensitivity(
             whole, parts = _ratio(counts.sum(axis=0)), _ratio(counts)
             both = ~np.isnan(parts[0]).any(axis=1)  # films with a face in what is left
             same = parts[0, both].argmax(axis=1) == whole[both].argmax(axis=1)
-            interval = _over_films((parts[0] - whole)[both], labels, statistics, seed)
+            interval = _over_films((parts[0] - whole)[both], labels, statistics)
             found.append(
                 interval.assign(
                     run_id=run_id,
@@ -939,7 +896,6 @@ def largest_or_all(
     *,
     labels: Sequence[str],
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Compare the shares of the largest faces with those of all.
 
@@ -960,7 +916,7 @@ def largest_or_all(
         rows = of_run.assign(film_id=of_run["group_id"], frame=place.clip(upper=1))
         counts = _counts_by_start(rows, labels, every=2)  # the largest, and the others
         largest, every_face = _ratio(counts[0]), _ratio(counts.sum(axis=0))
-        interval = _over_films(every_face - largest, labels, statistics, seed)
+        interval = _over_films(every_face - largest, labels, statistics)
         found.append(
             interval.assign(
                 run_id=run_id,
@@ -993,28 +949,25 @@ def _ratio(counts: np.ndarray) -> np.ndarray:
 
 
 def _over_films(
-    differences: np.ndarray, labels: Sequence[str], statistics: Statistics, seed: int
+    differences: np.ndarray, labels: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:
     """Average over films (films, labels): a row a label, difference, low and high."""
     terms = np.column_stack([differences, np.ones(len(differences))])
     with np.errstate(invalid="ignore"):
-        found = resampling.bootstrap(
+        found = statistics.interval(
             terms,
             lambda sums: sums[:, :-1] / sums[:, -1:],
-            n=statistics.n_bootstrap,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
         )
     values = {"difference": found.value, "low": found.low, "high": found.high}
     return pd.DataFrame({"label": list(labels), **values})
 
 
-Draw = Callable[..., resampling.Interval]
+Draw = Callable[..., resampling.Estimate]
 """Resamples (films, k) terms for a statistic of their sums, within strata if they are given."""
 
 
 def selection_shares(
-    summary: pd.DataFrame, films: pd.DataFrame, *, statistics: Statistics, seed: int
+    summary: pd.DataFrame, films: pd.DataFrame, *, statistics: Statistics
 ) -> pd.DataFrame:
     """Average the shares of each selection over its films, with intervals.
 
@@ -1033,14 +986,14 @@ def selection_shares(
     for genre in _genres(films):
         wide = _wide(summary, films, genre)
         if len(wide):
-            found = _resampled(mean_terms(wide), means, statistics=statistics, seed=seed)
-            table = pd.DataFrame(found._asdict(), index=wide.columns).reset_index()
+            found = _resampled(mean_terms(wide), means, statistics=statistics)
+            table = pd.DataFrame(found.columns(), index=wide.columns).reset_index()
             tables.append(table.assign(genre=genre, level=statistics.level, n_films=len(wide)))
     return schema.check(_joined(tables), "selection_shares")
 
 
 def selection_differences(
-    summary: pd.DataFrame, films: pd.DataFrame, *, statistics: Statistics, seed: int
+    summary: pd.DataFrame, films: pd.DataFrame, *, statistics: Statistics
 ) -> pd.DataFrame:
     """Compare the shares of selections that differ in their run, or in their genre.
 
@@ -1058,7 +1011,7 @@ def selection_differences(
     genres, genre_of = _genres(films), films.set_index("film_id")["genre"]
     wide = {genre: _wide(summary, films, genre) for genre in genres}
     seen = [genre for genre in genres if len(wide[genre])]
-    draw = partial(_resampled, statistics=statistics, seed=seed)
+    draw = partial(_resampled, statistics=statistics)
     tables = [schema.empty("selection_differences")]
     for genre in seen:
         found = _between_runs(wide[genre], draw)
@@ -1108,15 +1061,11 @@ def _resampled(
     statistic: resampling.Statistic,
     *,
     statistics: Statistics,
-    seed: int,
     strata: np.ndarray | None = None,
-) -> resampling.Interval:
-    return resampling.bootstrap(
+) -> resampling.Estimate:
+    return statistics.interval(
         terms,
         statistic,
-        n=statistics.n_bootstrap,
-        level=statistics.level,
-        rng=np.random.default_rng(seed),
         strata=strata,
     )
 
@@ -1132,7 +1081,7 @@ def _wide(summary: pd.DataFrame, films: pd.DataFrame, genre: str | None) -> pd.D
     return own.pivot_table("share_of_faces", "film_id", ["run_id", "label"], sort=False)
 
 
-def _table(found: resampling.Interval, columns: pd.MultiIndex) -> pd.DataFrame:
+def _table(found: resampling.Estimate, columns: pd.MultiIndex) -> pd.DataFrame:
     renamed = {"difference": found.value, "low": found.low, "high": found.high}
     return pd.DataFrame(renamed, index=columns).reset_index()
 

@@ -15,7 +15,7 @@ from scipy import stats
 
 from exe_core import resampling
 from exe_core import tables as schema
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 """Scores of a run; those of `BY_LABEL` come on top, for each label.
@@ -40,7 +40,7 @@ N_BINS = 15
 
 
 def score(
-    predictions: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics, seed: int
+    predictions: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:
     """Score each run on each set and split.
 
@@ -51,9 +51,8 @@ def score(
     labels
         The classes of the runs.
     statistics
-        How intervals are made, over `group_id`.
-    seed
-        Of the bootstrap; each run starts from it, so no result depends on its neighbours.
+        How intervals are made, over `group_id`; each run starts from the seed, so no result
+        depends on its neighbours.
 
     Returns
     -------
@@ -66,14 +65,11 @@ def score(
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
         known = labelled(rows, labels)
         sums = resampling.sum_by_group(item_terms(known, labels), known["group_id"])
-        found = resampling.bootstrap(
+        found = statistics.interval(
             sums,
             lambda totals: scores_of(totals, len(labels)),
-            n=statistics.n_bootstrap,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
         )
-        table = pd.DataFrame(found._asdict()).assign(
+        table = pd.DataFrame(found.columns()).assign(
             metric=[*SCORES, *np.repeat(BY_LABEL, len(labels))],
             label=[*[None] * len(SCORES), *labels * len(BY_LABEL)],
             n=len(known),
@@ -86,7 +82,8 @@ def score(
         return schema.empty("metrics").assign(n_excluded=0)
     whole = pd.concat(tables, ignore_index=True)
     return schema.check(
-        whole.assign(level=statistics.level, method=resampling.METHOD, seed=seed), "metrics"
+        whole.assign(level=statistics.level, method=resampling.METHOD, seed=statistics.seed),
+        "metrics",
     )
 
 
@@ -96,7 +93,6 @@ def compare(
     *,
     labels: Sequence[str],
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Compare one run with others on the items that both have seen.
 
@@ -110,7 +106,7 @@ def compare(
         Table "predictions" of one run, one split a set.
     others
         The same of one or more other runs.
-    labels, statistics, seed
+    labels, statistics
         As for `score`; p-values are of random swaps.
 
     Returns
@@ -131,16 +127,10 @@ def compare(
         sums = [
             resampling.sum_by_group(item_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
         ]
-        found, p_values = resampling.paired_difference(
-            sums[0],
-            sums[1],
-            lambda totals: scores_of(totals, len(labels)),
-            n_bootstrap=statistics.n_bootstrap,
-            n_permutations=statistics.n_permutations,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
+        found = statistics.difference(
+            sums[0], sums[1], lambda totals: scores_of(totals, len(labels))
         )
-        table = pd.DataFrame({**found._asdict(), "p_value": p_values})[: len(SCORES)]
+        table = pd.DataFrame({**found.columns(), "p_value": found.p_value})[: len(SCORES)]
         tables.append(
             table.rename(columns={"value": "difference"}).assign(
                 metric=SCORES,

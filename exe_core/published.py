@@ -19,17 +19,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import films, resampling
+from exe_core import films
 from exe_core import tables as schema
-from exe_core.claims import (
-    Estimate,
-    Finding,
-    group_estimate,
-    independent_estimate,
-    judge,
-    paired_estimate,
-)
-from exe_core.study import ROOT, Statistics
+from exe_core.claims import Finding, independent_estimate, judge
+from exe_core.resampling import Estimate, Statistics
+from exe_core.study import ROOT
 
 RUNS = ("ExE", "FER", "RAFDB")
 NAMES = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}
@@ -235,14 +229,11 @@ class Measures:
     published
         As given by `published.read_published`.
     statistics
-        Level, bootstrap samples and permutations.
-    seed
-        Of each test; none depends on the others.
+        How intervals and p-values are made; no test depends on the others.
     """
 
     published: Published
     statistics: Statistics
-    seed: int
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -267,11 +258,9 @@ class Measures:
         """Compare comedies with crime films, each film counting alike; p by shuffled genres."""
         genre = self.published.films.set_index("film_id")["genre"].loc[shares.index]
         chosen = genre.isin([COMEDY, CRIME]).to_numpy()
-        return group_estimate(
+        return self.statistics.group_difference(
             shares[chosen].to_numpy(),
             (genre[chosen] == COMEDY).to_numpy(),
-            statistics=self.statistics,
-            seed=self.seed,
         )
 
     def share(self, run: str, labels: Sequence[str], *, claimed: float) -> Estimate:
@@ -305,10 +294,18 @@ class Measures:
             self.summary,
             self.published.films,
             statistics=self.statistics,
-            seed=self.seed,
         )
-        columns = ["epsilon2", "low", "high", "p_value"]
-        return {row["run_id"]: Estimate(*row[columns]) for _, row in found.iterrows()}
+        return {
+            row["run_id"]: Estimate(
+                row["epsilon2"],
+                row["low"],
+                row["high"],
+                row["n_films"],
+                "jackknife over films",
+                row["p_value"],
+            )
+            for row in found.to_dict("records")
+        }
 
     def rise(
         self, events: Sequence[Event], series: Series, *, window_s: float = WINDOW_S
@@ -329,14 +326,7 @@ class Measures:
             found.append(series(rows, event.labels))
             at_s = 60.0 * event.minute
             statistics.append(films.rise(frames["time_s"].to_numpy(), at_s, window_s))
-        test = resampling.circular_shift_test(
-            found,
-            statistics,
-            n=self.statistics.n_permutations,
-            rng=np.random.default_rng(self.seed),
-        )
-        low, high = films.null_interval(test, level=self.statistics.level)
-        return Estimate(test.value, low, high, test.p_value)
+        return self.statistics.shift_test(found, statistics)
 
     def counts(self, run: str, labels: Sequence[str]) -> np.ndarray:
         """Count by film: faces of the labels, all faces."""
@@ -345,13 +335,15 @@ class Measures:
         return np.column_stack([self.shares(run, labels).fillna(0).to_numpy() * n_faces, n_faces])
 
     def _paired(self, first: np.ndarray, second: np.ndarray) -> Estimate:
-        return paired_estimate(first, second, _ratio, statistics=self.statistics, seed=self.seed)
+        return self.statistics.difference(first, second, _ratio)
 
     def _against(self, counts: np.ndarray, claimed: float) -> Estimate:
         """Estimate a share and test it against a claimed one, by flipping films about the claim."""
         totals = counts[:, 1]
         gap = self._paired(counts, np.column_stack([claimed * totals, totals]))
-        return Estimate(gap.value + claimed, gap.low + claimed, gap.high + claimed, gap.p_value)
+        return replace(
+            gap, value=gap.value + claimed, low=gap.low + claimed, high=gap.high + claimed
+        )
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -384,7 +376,7 @@ def claim_parts(measures: Measures, *, runs: pd.DataFrame) -> list[Finding]:
         *angry_parts(measures),
         *leading_parts(measures),
         *event_parts(measures),
-        *keyword_parts(runs, level=measures.statistics.level),
+        *keyword_parts(runs, statistics=measures.statistics),
         Finding(
             "c7a",
             "Domain match matters more than label quality.",
@@ -582,14 +574,14 @@ def event_parts(measures: Measures) -> list[Finding]:
     return [*findings, alike]
 
 
-def keyword_parts(runs: pd.DataFrame, *, level: float) -> list[Finding]:
+def keyword_parts(runs: pd.DataFrame, *, statistics: Statistics) -> list[Finding]:
     """Claim 6: each source alone."""
     return [
         Finding(
             f"c6{letter}",
             f"Searching by several keywords beats searching by one, on {source}.",
             f"mean recall, several keywords minus one, {source}",
-            found=recall_gain(runs, source, level=level),
+            found=recall_gain(runs, source, statistics=statistics),
             source=RUNS_SOURCE,
         )
         for letter, source in zip(ascii_lowercase, sorted(runs["source"].unique()), strict=False)
@@ -623,7 +615,6 @@ def published_claims(
     runs: pd.DataFrame,
     metrics: pd.DataFrame | None,
     statistics: Statistics,
-    seed: int,
 ) -> Answers:
     """Try the published claims.
 
@@ -636,20 +627,17 @@ def published_claims(
     metrics
         Table "metrics" of the study of real faces, if it was run.
     statistics
-        Level, bootstrap samples and permutations.
-    seed
-        Of each test; none depends on the others.
+        How intervals and p-values are made; no test depends on the others.
     """
-    measures = Measures(published, statistics, seed)
-    level = statistics.level
+    measures = Measures(published, statistics)
     findings = [
         genres(measures),
         always_angry(measures),
         led_by(measures, "c3", "RAFDB", "surprise", "roughly half of the films"),
         led_by(measures, "c4", "ExE", "sad", "about half of the films"),
         plot_events(measures),
-        keywords(runs, level=level),
-        benchmark_and_film(metrics, level=level),
+        keywords(runs, statistics=statistics),
+        benchmark_and_film(metrics, statistics=statistics),
         Finding(
             "c8",
             "The whole pipeline runs in 2-3 hours on one GPU.",
@@ -661,8 +649,8 @@ def published_claims(
     ]
     parts = claim_parts(measures, runs=runs)
     return Answers(
-        judge(findings, source=CLAIMS_SOURCE, level=level),
-        judge(parts, source=CLAIMS_SOURCE, level=level),
+        judge(findings, source=CLAIMS_SOURCE, statistics=statistics),
+        judge(parts, source=CLAIMS_SOURCE, statistics=statistics),
     )
 
 
@@ -722,46 +710,43 @@ def plot_events(measures: Measures) -> Finding:
     )
 
 
-def keywords(runs: pd.DataFrame, *, level: float) -> Finding:
+def keywords(runs: pd.DataFrame, *, statistics: Statistics) -> Finding:
     """Claim 6: better on both sources means better on the one that gains least."""
     return Finding(
         "c6",
         "Searching by several keywords beats searching by one, on both sources.",
         "mean recall, several keywords minus one, of the source that gains least",
-        found=smallest_gain(runs, level=level),
+        found=smallest_gain(runs, statistics=statistics),
         source=RUNS_SOURCE,
         reason="each network was tested on held-out faces of its own search, so the faces differ, "
         "too; their numbers are those of a fifth of each search",
     )
 
 
-def benchmark_and_film(metrics: pd.DataFrame | None, *, level: float) -> Finding:
+def benchmark_and_film(metrics: pd.DataFrame | None, *, statistics: Statistics) -> Finding:
     """Claim 7, its first half: what a benchmark promises is not what film gives.
 
     Films without true labels cannot say; a network of this project and labelled stills can. The
     second half, on what matters more, needs both kinds of training and is a part.
     """
-    found, n_groups = Estimate(), 0
+    found = Estimate()
     if metrics is not None:
         rows = metrics[(metrics["metric"] == "balanced_accuracy") & (metrics["split"] == "test")]
         scores = rows[rows["run_id"] == OWN_RUN].set_index("set_name")
         if {BENCHMARK, FILM_STILLS} <= set(scores.index):
             own, film = (
-                scores.loc[name, ["value", "low", "high", "n_groups"]].astype(float)
+                Estimate(*scores.loc[name, ["value", "low", "high", "n_groups"]])
                 for name in (BENCHMARK, FILM_STILLS)
             )
-            n_groups = int(min(own["n_groups"], film["n_groups"]))
-            found = independent_estimate(
-                Estimate(*own[:3]), Estimate(*film[:3]), level=level, n_groups=n_groups
-            )
+            found = independent_estimate(own, film, statistics=statistics)
     return Finding(
         "c7",
         "Benchmark accuracy is not ecological validity; domain match matters more than label "
         "quality.",
         "balanced accuracy, FER2013 minus film stills",
         found=found,
-        source=OWN_SOURCE if n_groups else "none",
-        reason=f"of its first half, by one network; the stills show {n_groups} persons, and who "
+        source=OWN_SOURCE if found.n else "none",
+        reason=f"of its first half, by one network; the stills show {found.n:.0f} persons, and who "
         "labelled them is not known well; of the second half, see the parts"
         if not math.isnan(found.value)
         else "the published films have no true labels, and no own network was tried on stills",
@@ -777,7 +762,7 @@ HELD_OUT = 0.2
 COLUMNS = ("source", "design", "label", "n_faces", "recall")
 
 
-def recall_gain(runs: pd.DataFrame, source: str, *, level: float) -> Estimate:
+def recall_gain(runs: pd.DataFrame, source: str, *, statistics: Statistics) -> Estimate:
     """Compare the mean recall of several keywords with that of one.
 
     Each face counts as independent, which those of one photo are not: the interval is at its
@@ -813,18 +798,20 @@ def recall_gain(runs: pd.DataFrame, source: str, *, level: float) -> Estimate:
         sides.append((float(recall.mean()), variance))
     gain = sides[0][0] - sides[1][0]
     error = math.sqrt(sides[0][1] + sides[1][1])
-    margin = stats.norm.ppf((1 + level) / 2) * error
-    return Estimate(gain, gain - margin, gain + margin, 2 * float(stats.norm.sf(abs(gain) / error)))
+    margin = stats.norm.ppf((1 + statistics.level) / 2) * error
+    p_value = 2 * float(stats.norm.sf(abs(gain) / error))
+    n = int(HELD_OUT * runs.loc[runs["source"] == source, "n_faces"].sum())
+    return Estimate(gain, gain - margin, gain + margin, n, "Agresti & Caffo 2000", p_value)
 
 
-def smallest_gain(runs: pd.DataFrame, *, level: float) -> Estimate:
+def smallest_gain(runs: pd.DataFrame, *, statistics: Statistics) -> Estimate:
     """Take the source that gains least: several keywords are better on both only if it gains.
 
     Interval and p-value allow for the choice among the sources (Bonferroni).
 
     Parameters
     ----------
-    runs, level
+    runs, statistics
         As for `recall_gain`.
 
     Returns
@@ -833,26 +820,27 @@ def smallest_gain(runs: pd.DataFrame, *, level: float) -> Estimate:
         Undefined if a source lacks a design.
     """
     sources = list(runs["source"].unique())
-    stricter = 1 - (1 - level) / len(sources)
-    gains = [recall_gain(runs, source, level=stricter) for source in sources]
+    level = 1 - (1 - statistics.level) / len(sources)
+    stricter = statistics.model_copy(update={"level": level})
+    gains = [recall_gain(runs, source, statistics=stricter) for source in sources]
     if any(math.isnan(gain.value) for gain in gains):
         return Estimate()
-    least = min(gains)
-    return least._replace(p_value=min(1.0, len(sources) * least.p_value))
+    least = min(gains, key=lambda gain: gain.value)
+    return replace(least, p_value=min(1.0, len(sources) * least.p_value))
 
 
 MEMBERS = 4
 """The published ensemble is described as the mean of so many models."""
 
 
-def observe_films(published: Published, *, statistics: Statistics, seed: int) -> pd.DataFrame:
+def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFrame:
     """List what the published files are, beside what one would expect.
 
     Parameters
     ----------
     published
         As given by `published.read_published`.
-    statistics, seed
+    statistics
         Permutations of genres, which say how much variance chance puts between them.
 
     Returns
@@ -864,7 +852,7 @@ def observe_films(published: Published, *, statistics: Statistics, seed: int) ->
         *_files(published),
         *_films(published),
         *_answers(published),
-        *_genres(published, statistics, seed),
+        *_genres(published, statistics),
     ]
     return pd.DataFrame(rows, columns=["looked_at", "expected", "found"])
 
@@ -960,13 +948,12 @@ def _answers(published: Published) -> list[tuple[str, str, str]]:
     ]
 
 
-def _genres(published: Published, statistics: Statistics, seed: int) -> list[tuple[str, str, str]]:
+def _genres(published: Published, statistics: Statistics) -> list[tuple[str, str, str]]:
     summary = films.summarise(published.frames, published.predictions, labels=schema.FIVE)
     found = films.genre_separation(
         summary,
         published.films,
         statistics=statistics,
-        seed=seed,
     ).set_index("run_id")
     return [
         (

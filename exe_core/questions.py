@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from exe_core import criteria, metrics, resampling
-from exe_core.claims import Estimate, Finding, judge, paired_estimate
+from exe_core.claims import Finding, judge
+from exe_core.resampling import Estimate
 from exe_core.study import Study
 
 BIASED = "sad"
@@ -151,7 +152,7 @@ def answer_questions(
         *keywords(study, known, faces=faces, truth=truth),
         *sad_bias(study, known, None if corrected is None else with_truth(corrected, truth)),
     ]
-    return judge(findings, source=f"synthetic world ({study.name})", level=study.statistics.level)
+    return judge(findings, source=f"synthetic world ({study.name})", statistics=study.statistics)
 
 
 def film_accuracy(study: Study, known: pd.DataFrame) -> list[Finding]:
@@ -298,7 +299,7 @@ def _share_error(sums: np.ndarray) -> np.ndarray:
 def _paired(
     study: Study, first: np.ndarray, second: np.ndarray, statistic: resampling.Statistic
 ) -> Estimate:
-    return paired_estimate(first, second, statistic, statistics=study.statistics, seed=study.seed)
+    return study.statistics.difference(first, second, statistic)
 
 
 def _difference(
@@ -315,11 +316,11 @@ def _difference(
     own, other = (known[known["run_id"] == run_id] for run_id in (first, second))
     if own.empty or other.empty:
         return Finding(claim_id, text, statistic, reason="predictions of both are needed")
-    table = metrics.compare(
-        own, other, labels=study.labels, statistics=study.statistics, seed=study.seed
-    )
+    table = metrics.compare(own, other, labels=study.labels, statistics=study.statistics)
     row = table.set_index("metric").loc["balanced_accuracy"]
-    found = Estimate(row["difference"], row["low"], row["high"], row["p_value"])
+    found = Estimate(
+        row["difference"], row["low"], row["high"], row["n_groups"], p_value=row["p_value"]
+    )
     least = 2.0 ** (1 - row["n_groups"])  # all films one way, or all the other
     few = least > 1 - study.statistics.level
     reason = f"with {row['n_groups']} films p can't fall below {least:.3g}" if few else None

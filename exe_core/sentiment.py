@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa
 
 from exe_core import metrics, resampling
 from exe_core import tables as schema
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 LEVELS = {
     5: ("very negative", "negative", "neutral", "positive", "very positive"),
@@ -160,7 +160,7 @@ valence_concordance
 
 
 def score_scales(
-    predictions: pd.DataFrame, levels: Levels, *, statistics: Statistics, seed: int
+    predictions: pd.DataFrame, levels: Levels, *, statistics: Statistics
 ) -> pd.DataFrame:
     """Score each run on each set and split, at 7 classes, 5 levels and 3 levels.
 
@@ -172,8 +172,6 @@ def score_scales(
         A level, or None, for each of its labels.
     statistics
         How intervals are made.
-    seed
-        Of the bootstrap.
 
     Returns
     -------
@@ -187,11 +185,10 @@ def score_scales(
             rows,
             labels=names,
             statistics=statistics,
-            seed=seed,
         )
         tables.append(found.assign(scale=scale))
         if names in LEVELS.values():
-            tables.append(_score_order(rows, names, statistics, seed=seed).assign(scale=scale))
+            tables.append(_score_order(rows, names, statistics).assign(scale=scale))
     return schema.check(pd.concat(tables, ignore_index=True), "metrics")
 
 
@@ -201,7 +198,6 @@ def compare_scales(
     levels: Levels,
     *,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Compare one run with others at 7 classes, 5 levels and 3 levels, on the same faces.
 
@@ -213,8 +209,6 @@ def compare_scales(
         A level, or None, for each of their labels.
     statistics
         How intervals and p-values are made.
-    seed
-        Of both.
 
     Returns
     -------
@@ -227,7 +221,6 @@ def compare_scales(
             theirs,
             labels=names,
             statistics=statistics,
-            seed=seed,
         ).assign(scale=scale)
         for (scale, names, ours), (_, _, theirs) in zip(
             _scales(first, levels), _scales(others, levels), strict=True
@@ -314,27 +307,26 @@ def _points(predictions: pd.DataFrame, n_levels: int) -> pd.DataFrame:
 
 
 def _score_order(
-    predictions: pd.DataFrame, names: Sequence[str], statistics: Statistics, *, seed: int
+    predictions: pd.DataFrame, names: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:
     """Make the rows of the table "metrics" for the scores that know the order of levels."""
     tables = []
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
         known = rows[rows["label"].notna()]
         sums = resampling.sum_by_group(_terms(known, names), known["group_id"])
-        found = resampling.bootstrap(
+        found = statistics.interval(
             sums,
             _ordered,
-            n=statistics.n_bootstrap,
-            level=statistics.level,
-            rng=np.random.default_rng(seed),
         )
-        table = pd.DataFrame(found._asdict()).assign(
+        table = pd.DataFrame(found.columns()).assign(
             metric=ORDERED, n=len(known), n_groups=len(sums)
         )
         table[["run_id", "set_name", "split"]] = keys
         tables.append(table)
     whole = pd.concat(tables, ignore_index=True)
-    return whole.assign(label=None, level=statistics.level, method=resampling.METHOD, seed=seed)
+    return whole.assign(
+        label=None, level=statistics.level, method=resampling.METHOD, seed=statistics.seed
+    )
 
 
 def _terms(rows: pd.DataFrame, names: Sequence[str]) -> np.ndarray:

@@ -32,6 +32,7 @@ from pydantic import (
 
 from exe_core import tables
 from exe_core.record import ROOT, digest_of, write_json
+from exe_core.resampling import Statistics
 from exe_core.sources import SOURCES, Source, WebSource
 from exe_core.tables import EMOTIONS, FIVE
 
@@ -553,14 +554,6 @@ class Sentiment(Part):
         return VALENCE | given
 
 
-class Statistics(Part):
-    """How intervals and p-values are made."""
-
-    level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
-    n_bootstrap: int = Field(1000, ge=50, description="resamples of an interval")
-    n_permutations: int = Field(2000, ge=50, description="of a test")
-
-
 RAW = ("hits", "photos", "requests", "truth", "events")
 PROCESSED = ("images", "faces", "splits", "films", "frames")
 """Tables that lie beside what they describe; all others are results."""
@@ -609,6 +602,17 @@ class Study(Part):
     published: str | None = Field(
         None, description="published predictions of films, below the data folder"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_seed(cls, given: Any) -> Any:
+        """Intervals and permutations start from the study's seed, unless they have another."""
+        if not isinstance(given, Mapping) or "seed" not in given:
+            return given
+        statistics = given.get("statistics") or {}
+        if not isinstance(statistics, Mapping):
+            return given
+        return {**given, "statistics": {"seed": given["seed"], **statistics}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:

@@ -18,12 +18,11 @@ from sample_timelines import STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 
 from exe_core import criteria, films
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 N, LEVEL = 199, 0.95
 """Permutations and bootstrap samples of each try, and the level of its intervals."""
 
-STATISTICS = Statistics(level=LEVEL, n_bootstrap=N, n_permutations=N)
 LABELS = ("angry", "happy", "sad")
 
 
@@ -60,6 +59,10 @@ def _shares(rng: np.random.Generator, n_each: int, *, apart: bool) -> np.ndarray
     return np.concatenate([rng.dirichlet(alpha, n_each) for alpha in alphas])
 
 
+def seeded(seed: int) -> Statistics:
+    return Statistics(level=LEVEL, n_bootstrap=N, n_permutations=N, seed=seed)
+
+
 def _summary(shares: np.ndarray) -> pd.DataFrame:
     film_ids = np.repeat([f"film{k:03d}" for k in range(len(shares))], len(LABELS))
     about = {"run_id": "run", "film_id": film_ids, "label": list(LABELS) * len(shares)}
@@ -74,7 +77,7 @@ def _genres(names: list[str]) -> pd.DataFrame:
 def separation(rng, seed, effect):
     table = _genres([name for name in "abcd" for _ in range(8)])
     found = films.genre_separation(
-        _summary(_shares(rng, 8, apart=effect)), table, statistics=STATISTICS, seed=seed
+        _summary(_shares(rng, 8, apart=effect)), table, statistics=seeded(seed)
     )
     return _found(found.iloc[0], "epsilon2")
 
@@ -95,8 +98,7 @@ def contrast(rng, seed, effect):
         _genres(["Comedy"] * 10 + ["Crime"] * 7),
         genres=("Comedy", "Crime"),
         labels={"happy": ["happy"]},
-        seed=seed,
-        statistics=STATISTICS,
+        statistics=seeded(seed),
     )
     return _found(found.iloc[0], "difference")
 
@@ -113,7 +115,7 @@ def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
 def neighbours(rng, seed, effect):
     series = [_wander(rng, 30, 0.25 * effect) for _ in range(6)]
     rows = pd.concat([rows_of(x, film_id=f"film{k}") for k, x in enumerate(series)])
-    found = criteria.autocorrelation_combined(rows, seed=seed, statistics=STATISTICS)
+    found = criteria.autocorrelation_combined(rows, statistics=seeded(seed))
     return _found(found.iloc[0], "autocorrelation")
 
 
@@ -124,7 +126,7 @@ def change(rng, seed, effect):
         happy = 0.5 + 0.15 * rng.normal(size=14)[shot] + 0.02 * rng.normal(size=len(shot))
         happy[len(shot) // 2 :] += 0.15 * effect
         tables.append(rows_of(happy, film_id=f"film{k}").assign(shot=shot))
-    found = criteria.change_combined(pd.concat(tables), seed=seed, statistics=STATISTICS)
+    found = criteria.change_combined(pd.concat(tables), statistics=seeded(seed))
     return _found(found.iloc[0], "explained")
 
 
@@ -132,7 +134,7 @@ def _event(series: np.ndarray, seed: int, lift: float) -> Found:
     series[60:70] += lift
     window_s = 10 * STEP_S
     found = films.event_rises(
-        rows_of(series), event_at(60), window_s=window_s, level=LEVEL, seed=seed
+        rows_of(series), event_at(60), window_s=window_s, statistics=seeded(seed)
     )
     return _found(found.iloc[0], "difference")
 
@@ -153,7 +155,7 @@ def events_of_films(rng, seed, effect):
         tables.append(rows_of(series, film_id=f"film{k}"))
         events.append(event_at(60, film_id=f"film{k}"))
     found = films.event_rises_combined(
-        pd.concat(tables), pd.concat(events), window_s=10 * STEP_S, seed=seed, statistics=STATISTICS
+        pd.concat(tables), pd.concat(events), window_s=10 * STEP_S, statistics=seeded(seed)
     )
     return _found(found.iloc[0], "difference")
 
@@ -177,7 +179,7 @@ def two_runs(rng, seed, effect):
             for j, run in enumerate(("one", "other"))
         ]
     )
-    found = criteria.agreement(table, labels=LABELS, seed=seed, statistics=STATISTICS)
+    found = criteria.agreement(table, labels=LABELS, statistics=seeded(seed))
     return _found(found.iloc[0], "value")
 
 
@@ -187,7 +189,7 @@ def band(rng, seed, _):
     level = 0.4 + 0.2 * np.linspace(-1, 1, len(shot))
     happy = level + 0.12 * rng.normal(size=40)[shot] + 0.03 * rng.normal(size=len(shot))
     rows = rows_of(happy).assign(shot=shot, predicted="happy")
-    found = films.course(rows, smooth_s=20.0, seed=seed, statistics=STATISTICS)
+    found = films.course(rows, smooth_s=20.0, statistics=seeded(seed))
     own = found[(found["measure"] == "probability") & (found["label"] == "happy")]
     middle = own.iloc[len(own) // 2]
     near = np.exp(-0.5 * ((rows["time_s"] - middle["time_s"]) / 20.0) ** 2)
@@ -212,7 +214,7 @@ def sparser(rng, seed, _):
             )
         )
     found = films.sampling_sensitivity(
-        pd.concat(tables), labels=LABELS, steps=(20,), seed=seed, statistics=STATISTICS
+        pd.concat(tables), labels=LABELS, steps=(20,), statistics=seeded(seed)
     )
     return _found(found.iloc[1], "difference")
 

@@ -16,7 +16,8 @@ import pandas as pd
 from exe_core import criteria, films, record
 from exe_core import tables as schema
 from exe_core.published import FILES, Published, read_published
-from exe_core.study import ROOT, Statistics, Study, load_study
+from exe_core.resampling import Statistics
+from exe_core.study import ROOT, Study, load_study
 
 TARGET = ROOT / "data" / "frozen" / "published_films"
 STATISTICS = Statistics(n_permutations=199)
@@ -25,13 +26,15 @@ STATISTICS = Statistics(n_permutations=199)
 
 def computed(published: Published, study: Study) -> dict[str, pd.DataFrame]:
     """Compute each table from the published predictions."""
-    chance = {"statistics": study.statistics, "seed": study.seed}
+    statistics = study.statistics
     rows = films.timeline(published.frames, published.predictions, labels=study.labels)
     summary = films.summarise(published.frames, published.predictions, labels=study.labels)
     return {
-        "agreement": criteria.agreement(published.predictions, labels=study.labels, **chance),
-        "sampling": films.sampling_sensitivity(rows, labels=study.labels, **chance),
-        "shares": films.overall(summary, **chance),
+        "agreement": criteria.agreement(
+            published.predictions, labels=study.labels, statistics=statistics
+        ),
+        "sampling": films.sampling_sensitivity(rows, labels=study.labels, statistics=statistics),
+        "shares": films.overall(summary, statistics=statistics),
         "criteria": criteria.describe_criteria(
             study,
             published.predictions,

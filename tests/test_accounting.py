@@ -10,17 +10,20 @@ from hypothesis import strategies as st
 from sample_pulls import SETS, make_pull
 from scipy.stats import binomtest
 
-from exe_core.curation import MAX_REASONS, novelty, whereabouts, wilson, yields
+from exe_core.curation import MAX_REASONS, novelty, whereabouts, yields
+from exe_core.resampling import Statistics
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 7), (1, 7), (7, 7), (33, 120)])
 def test_intervals_are_scipys(k: int, n: int) -> None:
     interval = binomtest(k, n).proportion_ci(method="wilson")
-    assert np.allclose(wilson(k / n, n), (interval.low, interval.high))
+    assert np.allclose(
+        tuple(Statistics().share(k / n, n).columns().values())[1:], (interval.low, interval.high)
+    )
 
 
 def test_nothing_counted_has_no_interval() -> None:
-    assert np.isnan(wilson(np.nan, 0)).all()
+    assert np.isnan(Statistics().share(np.nan, 0).low)
 
 
 def steps_of(table: pd.DataFrame, set_name: str) -> dict[str, int]:
@@ -88,29 +91,43 @@ def test_rare_reasons_are_counted_together() -> None:
 def test_yields_count_what_each_query_gave() -> None:
     tables = make_pull()
     hits, photos, images = (tables[name] for name in ("hits", "photos", "images"))
-    by_query = yields(hits, photos, images, by=["source", "label", "query"]).set_index("query")
+    by_query = yields(
+        hits, photos, images, statistics=Statistics(), by=["source", "label", "query"]
+    ).set_index("query")
     crying = by_query.loc["crying"]
     assert crying[["n_hits", "n_photos", "n_downloaded", "n_looked_at"]].tolist() == [4, 4, 4, 3]
     assert crying["n_with_face"] == 2
     assert crying["value"] == pytest.approx(2 / 3)
     assert crying["low"] < 2 / 3 < crying["high"]
-    by_label = yields(hits, photos, images, by=["label"]).set_index("label")
+    by_label = yields(hits, photos, images, statistics=Statistics(), by=["label"]).set_index(
+        "label"
+    )
     assert by_label["n_hits"].sum() == len(hits)
     assert by_label.loc["sad", "n_photos"] == 6, "a photo that two queries gave counts once"
 
 
 def test_a_query_without_a_photo_that_was_looked_at_has_no_share() -> None:
     tables = make_pull()
-    table = yields(tables["hits"], tables["photos"], tables["images"].iloc[:0], by=["query"])
+    table = yields(
+        tables["hits"],
+        tables["photos"],
+        tables["images"].iloc[:0],
+        statistics=Statistics(),
+        by=["query"],
+    )
     assert table[["value", "low", "high"]].isna().all(axis=None)
 
 
 def test_novelty_is_that_of_the_answer_that_first_gave_a_page() -> None:
     tables = make_pull()
-    table = novelty(tables["requests"], tables["hits"]).set_index(["query", "page"])
+    table = novelty(tables["requests"], tables["hits"], statistics=Statistics()).set_index(
+        ["query", "page"]
+    )
     assert table.loc[("sad", 1), "value"] == 1
     assert table.loc[("sad", 2), ["n_returned", "n_new"]].tolist() == [2, 1]
     assert ("mad", 2) not in table.index, "that request failed"
-    of_sad = novelty(tables["requests"], tables["hits"], by=["label"]).set_index(["label", "page"])
+    of_sad = novelty(
+        tables["requests"], tables["hits"], statistics=Statistics(), by=["label"]
+    ).set_index(["label", "page"])
     assert of_sad.loc[("sad", 1), "n_returned"] == 2 + 4
     assert table["low"].le(table["value"]).all()

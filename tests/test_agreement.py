@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from exe_core import criteria
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
 NA = None
@@ -65,7 +65,7 @@ def answers(codes, *, film_of=None):
 
 
 def found(predictions, *, n=199, seed=0):
-    options = {"statistics": Statistics(n_bootstrap=n, n_permutations=n), "seed": seed}
+    options = {"statistics": Statistics(n_bootstrap=n, n_permutations=n, seed=seed)}
     return criteria.agreement(predictions, labels=LABELS, **options)
 
 

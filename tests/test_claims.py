@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from exe_core import claims, tables
-from exe_core.claims import Estimate, Finding
-from exe_core.study import Statistics
+from exe_core.claims import Finding
+from exe_core.resampling import Estimate, Statistics
 
 
 def finding(low, high, *, p=0.001, claimed="above", reference=0.0, claim_id="c1", **options):
@@ -16,7 +16,7 @@ def finding(low, high, *, p=0.001, claimed="above", reference=0.0, claim_id="c1"
         "a difference",
         claimed,
         reference,
-        found=Estimate((low + high) / 2, low, high, p),
+        found=Estimate((low + high) / 2, low, high, p_value=p),
         **options,
     )
 
@@ -49,25 +49,28 @@ UNDECIDED = Finding("c9", "A claim.", "a difference", reason="no data")
     ],
 )
 def test_rule(case, p_adjusted, expected):
-    assert claims.verdict(case, p_adjusted, level=0.95) == expected
+    assert claims.verdict(case, p_adjusted, statistics=Statistics()) == expected
 
 
 def test_level_sets_how_sure_one_must_be():
-    assert claims.verdict(finding(0.1, 0.2), 0.03, level=0.99) == "not supported"
+    assert (
+        claims.verdict(finding(0.1, 0.2), 0.03, statistics=Statistics(level=0.99))
+        == "not supported"
+    )
 
 
 def test_all_that_is_tried_is_one_family_of_tests():
     table = claims.judge(
         [finding(0.1, 0.2, p=0.03, claim_id=f"c{i}") for i in (1, 2)] + [UNDECIDED],
         source="here",
-        level=0.95,
+        statistics=Statistics(),
     )
     assert table["p_adjusted"][:2].tolist() == pytest.approx([0.06, 0.06])
     assert table["verdict"].tolist() == ["not supported", "not supported", "not testable"]
 
 
 def test_table_is_as_the_schema_says_and_keeps_the_reason():
-    table = claims.judge([finding(0.1, 0.2), UNDECIDED], source="here", level=0.95)
+    table = claims.judge([finding(0.1, 0.2), UNDECIDED], source="here", statistics=Statistics())
     tables.check(table, "claims")
     assert table["reason"][1] == "no data"
     assert np.isnan(table["estimate"][1])
@@ -75,7 +78,7 @@ def test_table_is_as_the_schema_says_and_keeps_the_reason():
 
 def test_a_part_says_which_claim_it_is_of():
     cases = [finding(0.1, 0.2, claim_id=name) for name in ("c1", "c1a", "q3-genre")]
-    table = claims.judge(cases, source="here", level=0.95)
+    table = claims.judge(cases, source="here", statistics=Statistics())
     assert table["family"].tolist() == ["c1", "c1", "q3"]
 
 
@@ -83,13 +86,13 @@ def test_a_finding_may_name_its_own_source():
     table = claims.judge(
         [finding(0.1, 0.2), finding(0.1, 0.2, claim_id="c2", source="there")],
         source="here",
-        level=0.95,
+        statistics=Statistics(),
     )
     assert table["source"].tolist() == ["here", "there"]
 
 
 def test_prose_can_cite_each_estimate_and_how_many_of_each_verdict():
-    table = claims.judge([finding(0.1, 0.2), UNDECIDED], source="here", level=0.95)
+    table = claims.judge([finding(0.1, 0.2), UNDECIDED], source="here", statistics=Statistics())
     values = claims.as_values(table)
     assert values["c1"] == {"value": pytest.approx(0.15), "low": 0.1, "high": 0.2}
     assert values["c1.verdict"] == "supported"
@@ -104,37 +107,15 @@ def test_prose_can_cite_each_estimate_and_how_many_of_each_verdict():
     }
 
 
-def test_difference_of_groups_is_found_and_its_chance_is_uniform_where_there_is_none():
-    rng = np.random.default_rng(0)
-    statistics = Statistics(n_bootstrap=200, n_permutations=199)
-    is_first = np.arange(20) < 9
-    apart = claims.group_estimate(
-        rng.normal(size=20) + 3 * is_first, is_first, statistics=statistics, seed=0
-    )
-    assert apart.low > 1
-    assert apart.p_value <= 0.01
-    p = [
-        claims.group_estimate(rng.normal(size=20), is_first, statistics=statistics, seed=k).p_value
-        for k in range(150)
-    ]
-    assert stats.kstest(p, "uniform").pvalue > 0.01
-
-
-def test_difference_of_groups_needs_both():
-    with pytest.raises(ValueError, match="20 of 20"):
-        claims.group_estimate(
-            np.zeros(20), np.ones(20, dtype=bool), statistics=Statistics(), seed=0
-        )
-
-
 def test_difference_of_two_samples_is_that_of_their_means_where_groups_are_many():
     rng = np.random.default_rng(0)
     z = stats.norm.ppf(0.975)
     sides = [rng.normal(mean, 1, size=400) for mean in (0.3, 0.0)]
     estimates = [
-        Estimate(x.mean(), x.mean() - z * x.std() / 20, x.mean() + z * x.std() / 20) for x in sides
+        Estimate(x.mean(), x.mean() - z * x.std() / 20, x.mean() + z * x.std() / 20, 400)
+        for x in sides
     ]
-    found = claims.independent_estimate(*estimates, level=0.95, n_groups=400)
+    found = claims.independent_estimate(*estimates, statistics=Statistics())
     assert found.value == pytest.approx(sides[0].mean() - sides[1].mean())
     assert found.p_value == pytest.approx(stats.ttest_ind(*sides).pvalue, rel=0.1)
     interval = stats.ttest_ind(*sides).confidence_interval()
@@ -143,15 +124,12 @@ def test_difference_of_two_samples_is_that_of_their_means_where_groups_are_many(
 
 
 def test_difference_of_two_samples_promises_less_with_few_groups():
-    first, second = Estimate(0.6, 0.58, 0.62), Estimate(0.4, 0.25, 0.55)
-    p = [
-        claims.independent_estimate(first, second, level=0.95, n_groups=n).p_value
-        for n in (5, 50, 5000)
-    ]
-    assert p == sorted(p, reverse=True)
-    swapped = claims.independent_estimate(second, first, level=0.95, n_groups=5)
-    assert (swapped.value, swapped.p_value) == (pytest.approx(-0.2), pytest.approx(p[0]))
+    pairs = {n: (Estimate(0.6, 0.58, 0.62, n), Estimate(0.4, 0.25, 0.55, 9000)) for n in (5, 50)}
+    found = {n: claims.independent_estimate(*pairs[n], statistics=Statistics()) for n in pairs}
+    assert found[5].p_value > found[50].p_value
+    swapped = claims.independent_estimate(*pairs[5][::-1], statistics=Statistics())
+    assert (swapped.value, swapped.p_value) == pytest.approx((-0.2, found[5].p_value))
 
 
 def test_nothing_tried_is_an_empty_table():
-    assert claims.judge([], source="here", level=0.95).empty
+    assert claims.judge([], source="here", statistics=Statistics()).empty

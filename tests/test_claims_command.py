@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from exe_core import cli, published, tables
 from exe_core.claims import VERDICTS, Estimate, Finding, verdict
+from exe_core.resampling import Statistics
 
 HOUSE = ["claim_id", "text", "source", "statistic", "estimate", "low", "high"]
 HOUSE += ["p_value", "p_adjusted", "verdict"]
@@ -93,7 +94,9 @@ class TestFrozen:
                 row.tolerance,
                 found,
             )
-            assert row.verdict == verdict(finding, row.p_adjusted, level=row.level), row.claim_id
+            assert row.verdict == verdict(
+                finding, row.p_adjusted, statistics=Statistics(level=row.level)
+            ), row.claim_id
 
     def test_what_is_not_testable_has_a_reason_and_what_is_tested_an_interval(self):
         tested = self.table["verdict"] != "not testable"
@@ -108,12 +111,13 @@ class TestFrozen:
         table = self.table.set_index("claim_id")
         metrics = tables.read(cli.METRICS, name="metrics")
         own = {
-            "c6": published.smallest_gain(pd.read_csv(published.TABLE), level=0.95),
-            "c7": published.benchmark_and_film(metrics, level=0.95).found,
+            "c6": published.smallest_gain(pd.read_csv(published.TABLE), statistics=Statistics()),
+            "c7": published.benchmark_and_film(metrics, statistics=Statistics()).found,
         }
         for claim_id, found in own.items():
             row = table.loc[claim_id, ["estimate", "low", "high", "p_value"]].astype(float)
-            assert row.tolist() == pytest.approx(list(found), rel=1e-4), "run exe claims again"
+            numbers = [*found.columns().values(), found.p_value]
+            assert row.tolist() == pytest.approx(numbers, rel=1e-4), "run exe claims again"
 
     def test_parts_belong_to_the_claims(self):
         parts = pd.read_csv(cli.CLAIMS_DIR / "published" / "claims_parts.csv")

@@ -7,7 +7,7 @@ from sample_timelines import STEP_S, rows_of
 from scipy import stats
 
 from exe_core import films
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 
 def film_of(happy, **columns):
@@ -19,7 +19,7 @@ def film_of(happy, **columns):
 
 def course(rows, *, smooth_s=12.0, n=199, seed=0, level=0.95):
     found = films.course(
-        rows, smooth_s=smooth_s, statistics=Statistics(level=level, n_bootstrap=n), seed=seed
+        rows, smooth_s=smooth_s, statistics=Statistics(level=level, n_bootstrap=n, seed=seed)
     )
     return found.set_index(["measure", "label", "time_s"]).sort_index()
 

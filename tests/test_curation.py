@@ -24,6 +24,7 @@ from exe_core.curation import (
     spread,
     with_known,
 )
+from exe_core.resampling import Statistics
 from exe_core.tables import FIVE
 
 NOISE = {"angry": 0.3, "mad": 0.5, "happy": 0.0, "smiling": 0.1}
@@ -105,7 +106,7 @@ def test_a_bad_value_is_refused_with_its_line(
 def test_a_missing_column_and_an_empty_sample_are_said(tmp_path: Path) -> None:
     path = filled(tmp_path / "a.csv", ["", ""])
     with pytest.raises(LabellingError, match="no face is labelled yet"):
-        keyword_noise(read_labelled(path))
+        keyword_noise(read_labelled(path), statistics=Statistics())
     pd.read_csv(path).drop(columns="query").to_csv(path, index=False)
     with pytest.raises(LabellingError, match=r"a\.csv has no column query"):
         read_labelled(path)
@@ -113,7 +114,7 @@ def test_a_missing_column_and_an_empty_sample_are_said(tmp_path: Path) -> None:
 
 def test_of_all_faces_the_noise_is_what_was_planted() -> None:
     faces, truth = planted()
-    table = keyword_noise(label_by_truth(faces, truth))
+    table = keyword_noise(label_by_truth(faces, truth), statistics=Statistics())
     is_wrong = faces["is_wrong"]
     by_query = table[table["by"] == "query"].set_index("query")["value"]
     assert by_query.to_dict() == pytest.approx(is_wrong.groupby(faces["query"]).mean().to_dict())
@@ -133,7 +134,7 @@ def test_intervals_of_samples_hold_the_truth_as_often_as_they_say(tmp_path: Path
     faces, truth = planted()
     for seed in range(40):
         sample = sample_to_label(faces, 120, seed=seed, path=tmp_path / "a.csv")
-        noise = keyword_noise(label_by_truth(sample, truth))
+        noise = keyword_noise(label_by_truth(sample, truth), statistics=Statistics())
         table = with_known(noise, faces=faces, truth=truth)
         values.append(table.loc[table["by"] == "all", "value"].item())
         for by, found in held.items():
@@ -146,13 +147,13 @@ def test_intervals_of_samples_hold_the_truth_as_often_as_they_say(tmp_path: Path
 def test_unclear_faces_are_wrong_and_counted() -> None:
     faces, truth = planted()
     sample = label_by_truth(faces.head(10), truth.assign(label_true=None))
-    whole = keyword_noise(sample).iloc[-1]
+    whole = keyword_noise(sample, statistics=Statistics()).iloc[-1]
     assert whole[["n", "n_wrong", "n_unclear", "value"]].tolist() == [10, 10, 10, 1]
 
 
 def test_where_nobody_knows_the_truth_it_is_null() -> None:
     faces, truth = planted()
-    noise = keyword_noise(label_by_truth(faces, truth))
+    noise = keyword_noise(label_by_truth(faces, truth), statistics=Statistics())
     assert with_known(noise, faces=faces, truth=None)["known"].isna().all()
 
 
@@ -173,7 +174,11 @@ def test_a_face_has_the_query_that_found_it_under_its_label() -> None:
 def test_rules_are_compared_by_how_often_they_are_right() -> None:
     tables = make_pull()
     parts = {name: tables[name] for name in ("hits", "requests", "truth")}
-    table = compare_rules(SETS, **parts).set_index(["set_name", "rule", "among"]).sort_index()
+    table = (
+        compare_rules(SETS, statistics=Statistics(), **parts)
+        .set_index(["set_name", "rule", "among"])
+        .sort_index()
+    )
     kept = table.loc["pexels-v2", "n_kept"].groupby("rule").first()
     assert kept.to_dict() == {"drop": 9, "first": 10, "vote": 10}
     assert table.loc[("pexels-v2", "drop", "under two labels"), "n"] == 0
@@ -183,7 +188,9 @@ def test_rules_are_compared_by_how_often_they_are_right() -> None:
         0,
     ]
     assert (table["n_two_labels"].groupby("set_name").first() == [1, 1, 0]).all()
-    without = compare_rules(SETS, hits=parts["hits"], requests=parts["requests"])
+    without = compare_rules(
+        SETS, statistics=Statistics(), hits=parts["hits"], requests=parts["requests"]
+    )
     assert without["value"].isna().all()
     assert sorted(without["n_kept"]) == sorted(table["n_kept"])
 
@@ -199,7 +206,7 @@ def test_an_estimate_lies_in_its_interval_and_between_its_strata(
     labelled["label_true"] = rng.choice(FIVE, n)
     labelled["n_faces"] = labelled["query"].map({"a": 1, "b": 50, "c": weight})
     labelled["face_id"] = np.arange(n)
-    table = keyword_noise(labelled)
+    table = keyword_noise(labelled, statistics=Statistics())
     assert (table["low"] <= table["value"] + 1e-9).all()
     assert (table["value"] <= table["high"] + 1e-9).all()
     by_query = table.loc[table["by"] == "query", "value"]

@@ -12,7 +12,7 @@ from torch import nn
 from exe_core import explain, models
 from exe_core.explain import ExplainError
 from exe_core.models import Classifier, Preprocessing
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
 
@@ -188,7 +188,7 @@ def test_a_check_is_averaged_over_the_images_whose_maps_can_be_compared():
             "rank_correlation": [0.1, 0.2, 0.6, 0.5, np.nan, 0.5],
         }
     )
-    found = explain.average_over_images(check, statistics=Statistics(n_bootstrap=100), seed=1)
+    found = explain.average_over_images(check, statistics=Statistics(n_bootstrap=100, seed=1))
     assert found["value"].tolist() == pytest.approx([0.3, 0.5])
     assert found["n"].tolist() == [3, 2]
     assert found.loc[0, "low"] < 0.3 < found.loc[0, "high"]

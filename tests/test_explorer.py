@@ -96,9 +96,11 @@ def study(home):
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory, study):
     made = make_tables(tmp_path_factory.mktemp("faces"))
-    chance = {"statistics": study.statistics, "seed": study.seed}
-    made["shares"] = selection_shares(made["summary"], made["films"], **chance)
-    made["differences"] = selection_differences(made["summary"], made["films"], **chance)
+    statistics = study.statistics
+    made["shares"] = selection_shares(made["summary"], made["films"], statistics=statistics)
+    made["differences"] = selection_differences(
+        made["summary"], made["films"], statistics=statistics
+    )
     by_film = made["rows"].groupby("film_id")
     made["smoothing_s"] = {name: smoothing_s(own) for name, own in by_film}
     return made
@@ -321,9 +323,7 @@ def test_thresholds_and_smoothing_are_as_pandas_computes_them(tab, tables, study
     for threshold, width in ((0.0, 0.0), (0.0, 13.0), (0.6, 13.0), (0.8, 4.0)):
         options = {"threshold": threshold, "width": width}
         sure = sure_rows(rows, threshold)
-        expected = film_course(
-            sure, smooth_s=width or 1e-6, statistics=study.statistics, seed=study.seed
-        )
+        expected = film_course(sure, smooth_s=width or 1e-6, statistics=study.statistics)
         for measure in ("probability", "share"):
             got = asked(tab, "film-01", "exe", measure=measure, **options)
             values = table_of(expected[expected["measure"] == measure], "value")
@@ -503,14 +503,14 @@ def published(study, tmp_path):
     listed = found.films.assign(genre=found.films["genre"].str.lower())
     rows = timeline(found.frames, found.predictions, labels=FIVE)
     summary = film_measures.summarise(found.frames, found.predictions, labels=FIVE)
-    chance = {"statistics": study.statistics, "seed": study.seed}
+    statistics = study.statistics
     return {
         "films": listed,
         "rows": rows,
         "faces": empty("faces"),
         "summary": film_measures.coverage(summary),
-        "shares": selection_shares(summary, listed, **chance),
-        "differences": selection_differences(summary, listed, **chance),
+        "shares": selection_shares(summary, listed, statistics=statistics),
+        "differences": selection_differences(summary, listed, statistics=statistics),
         "truth": empty("truth"),
         "events": empty("events"),
         "smoothing_s": {name: smoothing_s(own) for name, own in rows.groupby("film_id")},

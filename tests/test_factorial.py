@@ -8,10 +8,11 @@ from scipy import stats
 from exe_core import calibration, comparisons, metrics
 from exe_core import tables as schema
 from exe_core.comparisons import CELLS, FACTORS, TOGETHER
-from exe_core.study import Statistics, parse_study
+from exe_core.resampling import Statistics
+from exe_core.study import parse_study
 
 LABELS = ("happy", "sad", "neutral")
-OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=200), "seed": 0}
+OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=200, seed=0)}
 NOTHING = dict.fromkeys(FACTORS, 0.0)
 
 
@@ -88,7 +89,7 @@ def test_intervals_of_no_effect_hold_0_about_as_often_as_they_say():
     hits = []
     for seed in range(40):
         table = cells(NOTHING, n=240, groups=20, replicates=1, seed=seed)
-        found = effects(table, seed=seed)
+        found = effects(table, statistics=Statistics(n_bootstrap=200, seed=seed))
         hits += [covers(found.loc[name], 0) for name in ("crop", "colour", "crop x colour")]
     low, high = stats.binom.interval(0.998, len(hits), 0.95)
     assert low <= sum(hits) <= high

@@ -16,6 +16,7 @@ from exe_core.figures.photos import (
     query_yield_chart,
 )
 from exe_core.figures.style import COLOURS, ChartError
+from exe_core.resampling import Statistics
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +26,16 @@ def tables() -> dict[str, pd.DataFrame]:
     faces = curation.faces_of_photos(
         SETS, faces=made["faces"], hits=made["hits"], requests=made["requests"]
     )
-    noise = curation.keyword_noise(curation.label_by_truth(faces, truth))
+    noise = curation.keyword_noise(curation.label_by_truth(faces, truth), statistics=Statistics())
     noise = curation.with_known(noise, faces=faces, truth=truth)
     photos = (made["hits"], made["photos"], made["images"])
     return {
-        "yields": curation.yields(*photos, by=["source", "label", "query"]),
-        "novelty": curation.novelty(made["requests"], made["hits"], by=["label"]),
+        "yields": curation.yields(
+            *photos, statistics=Statistics(), by=["source", "label", "query"]
+        ),
+        "novelty": curation.novelty(
+            made["requests"], made["hits"], statistics=Statistics(), by=["label"]
+        ),
         "steps": curation.whereabouts(SETS, **made),
         "noise": noise[noise["by"] == "query"],
     }

@@ -7,7 +7,7 @@ from scipy import stats
 from shares_one_by_one import one_by_one
 
 from exe_core import films, resampling, tables
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
 
@@ -80,7 +80,7 @@ def random_films(rng, n=17, n_comedies=10, shift=0.0):
 
 def separation(summary, table, *, n=50):
     return films.genre_separation(
-        summary, table, statistics=Statistics(n_permutations=n), seed=0
+        summary, table, statistics=Statistics(n_permutations=n, seed=0)
     ).iloc[0]
 
 
@@ -90,8 +90,7 @@ def contrast(summary, table, *, seed=0, n=199):
         table,
         genres=("Comedy", "Crime"),
         labels={"happy": ["happy"], "negative": ["angry", "sad"]},
-        statistics=Statistics(n_bootstrap=n, n_permutations=n),
-        seed=seed,
+        statistics=Statistics(n_bootstrap=n, n_permutations=n, seed=seed),
     ).set_index("contrast")
 
 
@@ -129,7 +128,7 @@ def test_bounds_hold_whatever_the_faceless_frames_showed(two_films):
 
 def test_over_films_the_share_lies_within_its_bounds(two_films):
     summary = films.summarise(*two_films, labels=LABELS)
-    found = films.overall(summary, statistics=Statistics(n_bootstrap=99), seed=0).set_index("label")
+    found = films.overall(summary, statistics=Statistics(n_bootstrap=99, seed=0)).set_index("label")
     sad = found.loc["sad"]
     assert sad["value"] == pytest.approx(2 / 3)  # of the film that has faces
     assert sad[["share_low", "share_high"]].tolist() == pytest.approx([0.1, 0.95])
@@ -273,7 +272,7 @@ def test_shares_over_films_at_once_are_those_one_by_one():
     summary[columns] = summary[columns].mask(faceless)
     summary["n_faces"] = summary["n_faces"].mask(faceless, 0)
     summary = summary.sample(frac=1, random_state=1).sort_values("film_id", kind="stable")
-    chance = {"statistics": Statistics(n_bootstrap=200), "seed": 3}
+    chance = {"statistics": Statistics(n_bootstrap=200, seed=3)}
     found = films.overall(summary, **chance)
     pd.testing.assert_frame_equal(found, one_by_one(summary, **chance), atol=1e-12)
 

@@ -6,13 +6,12 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from exe_core import metrics, tables
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
 OPTIONS = {
     "labels": LABELS,
-    "statistics": Statistics(n_bootstrap=200, n_permutations=199),
-    "seed": 0,
+    "statistics": Statistics(n_bootstrap=200, n_permutations=199, seed=0),
 }
 
 

@@ -3,14 +3,14 @@
 import pytest
 from published_files import FILMS, write_files
 
-from exe_core import claims, published
-from exe_core.study import Statistics
+from exe_core import published
+from exe_core.resampling import Statistics
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     found = published.read_published(write_files(tmp_path_factory.mktemp("files")))
-    return found, claims.observe_films(found, statistics=Statistics(n_permutations=100), seed=0)
+    return found, published.observe_films(found, statistics=Statistics(n_permutations=100, seed=0))
 
 
 def row(table, looked_at):

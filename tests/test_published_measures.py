@@ -7,14 +7,14 @@ from published_files import LONG, write_files
 
 from exe_core import published
 from exe_core.published import CONFIDENT, Event, Measures, counted, minus, probability
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
-STATISTICS = Statistics(n_bootstrap=200, n_permutations=500)
+STATISTICS = Statistics(n_bootstrap=200, n_permutations=500, seed=0)
 REUNION = Event(LONG[0], 84)
 
 
 def measured(folder):
-    return Measures(published.read_published(folder), STATISTICS, seed=0)
+    return Measures(published.read_published(folder), STATISTICS)
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,15 @@ from published_files import RUNS, write_files
 from exe_core import published
 from exe_core.claims import judge
 from exe_core.published import Measures
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
-STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000)
+STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000, seed=0)
 
 
 def judged(folder):
-    measures = Measures(published.read_published(folder), STATISTICS, seed=0)
+    measures = Measures(published.read_published(folder), STATISTICS)
     parts = published.claim_parts(measures, runs=RUNS)
-    return judge(parts, source="published", level=0.95).set_index("claim_id")
+    return judge(parts, source="published", statistics=STATISTICS).set_index("claim_id")
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,21 @@ from scipy import stats
 
 from exe_core import published
 from exe_core.published import recall_gain, smallest_gain
+from exe_core.resampling import Statistics
 
 
 def test_gain_is_that_of_the_mean_recall():
-    found = recall_gain(RUNS, "pixabay", level=0.95)
+    found = recall_gain(RUNS, "pixabay", statistics=Statistics())
     assert found.value == pytest.approx(0.2)
     assert found.low > 0
     assert found.p_value < 0.001
 
 
 def test_one_source_that_loses_is_what_decides():
-    least, alone = smallest_gain(RUNS, level=0.95), recall_gain(RUNS, "pexels", level=0.95)
+    least, alone = (
+        smallest_gain(RUNS, statistics=Statistics()),
+        recall_gain(RUNS, "pexels", statistics=Statistics()),
+    )
     assert least.value == alone.value < 0
     assert least.high < 0
     assert least.p_value == pytest.approx(2 * alone.p_value)
@@ -26,20 +30,20 @@ def test_one_source_that_loses_is_what_decides():
 
 
 def test_recall_that_is_always_or_never_right_still_has_a_variance():
-    found = recall_gain(RUNS.assign(recall=1.0), "pexels", level=0.95)
+    found = recall_gain(RUNS.assign(recall=1.0), "pexels", statistics=Statistics())
     assert found.low < 0 < found.high
     assert found.p_value == pytest.approx(1)
 
 
 def test_missing_search_is_not_decided():
     only = RUNS[RUNS["design"] == "v1"]
-    assert np.isnan(recall_gain(only, "pexels", level=0.95).value)
-    assert np.isnan(smallest_gain(only, level=0.95).value)
+    assert np.isnan(recall_gain(only, "pexels", statistics=Statistics()).value)
+    assert np.isnan(smallest_gain(only, statistics=Statistics()).value)
 
 
 def test_table_without_recalls_is_refused():
     with pytest.raises(ValueError, match="lack the columns recall"):
-        recall_gain(RUNS.drop(columns="recall"), "pexels", level=0.95)
+        recall_gain(RUNS.drop(columns="recall"), "pexels", statistics=Statistics())
 
 
 def test_chance_is_uniform_where_the_searches_are_alike():
@@ -49,7 +53,7 @@ def test_chance_is_uniform_where_the_searches_are_alike():
         RUNS.assign(n_faces=5 * held_out, recall=rng.binomial(held_out, 0.6) / held_out)
         for _ in range(500)
     ]
-    p = [recall_gain(runs, "pexels", level=0.95).p_value for runs in drawn]
+    p = [recall_gain(runs, "pexels", statistics=Statistics()).p_value for runs in drawn]
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from exe_core import films
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
-OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=199), "seed": 0}
+OPTIONS = {"labels": LABELS, "statistics": Statistics(n_bootstrap=199, seed=0)}
 
 
 def films_of(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):
@@ -83,7 +83,7 @@ def test_the_interval_of_the_difference_covers():
     hits = []
     for seed in range(100):
         rows = films_of(rng, n_films=12, n_frames=60)
-        row = sparser(rows, steps=(50,), seed=seed).iloc[0]
+        row = sparser(rows, steps=(50,), statistics=Statistics(n_bootstrap=199, seed=seed)).iloc[0]
         hits.append(row["low"] <= 0 <= row["high"])
     assert 0.89 <= np.mean(hits) <= 0.99
 

@@ -7,12 +7,13 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
 from exe_core import sentiment, tables
-from exe_core.study import Sentiment, Statistics
+from exe_core.resampling import Statistics
+from exe_core.study import Sentiment
 from exe_core.tables import EMOTIONS, TABLES
 
 WAYS = sentiment.choices(Sentiment().valence, labels=EMOTIONS)
 SCALES = ["7 classes", "5 levels", "3 levels"]
-QUICK = Statistics(n_bootstrap=200, n_permutations=200)
+QUICK = Statistics(n_bootstrap=200, n_permutations=200, seed=1)
 
 
 def run(name="a", *, n=300, skill=2.0, seed=0):
@@ -36,7 +37,7 @@ def run(name="a", *, n=300, skill=2.0, seed=0):
 
 @pytest.fixture(scope="module")
 def scores():
-    return sentiment.score_scales(run(), WAYS[0], statistics=QUICK, seed=1)
+    return sentiment.score_scales(run(), WAYS[0], statistics=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +84,11 @@ class TestScore:
         assert values == sorted(values)
 
     def test_a_perfect_reader_has_a_kappa_of_one_and_a_random_one_of_none(self):
-        perfect = sentiment.score_scales(run(skill=60), WAYS[0], statistics=QUICK, seed=1)
+        perfect = sentiment.score_scales(run(skill=60), WAYS[0], statistics=QUICK)
         assert one(perfect, "quadratic_kappa", "5 levels").value == pytest.approx(1)
         assert one(perfect, "valence_concordance", "5 levels").value == pytest.approx(1)
         guess = one(
-            sentiment.score_scales(run(skill=0), WAYS[0], statistics=QUICK, seed=1),
+            sentiment.score_scales(run(skill=0), WAYS[0], statistics=QUICK),
             "quadratic_kappa",
             "5 levels",
         )
@@ -99,7 +100,7 @@ class TestScore:
             np.tile(np.eye(7)[3], (300, 1)),
             labels=EMOTIONS,
         )
-        found = sentiment.score_scales(same, WAYS[0], statistics=QUICK, seed=1)
+        found = sentiment.score_scales(same, WAYS[0], statistics=QUICK)
         assert np.isnan(one(found, "valence_correlation", "5 levels").value)
         assert one(found, "valence_concordance", "5 levels").value == pytest.approx(0)
 
@@ -107,7 +108,7 @@ class TestScore:
 class TestCompare:
     def test_a_better_run_is_better_at_every_scale(self):
         found = sentiment.compare_scales(
-            run("good", skill=3), run("bad", skill=1, seed=3), WAYS[0], statistics=QUICK, seed=1
+            run("good", skill=3), run("bad", skill=1, seed=3), WAYS[0], statistics=QUICK
         )
         accuracy = found[found["metric"] == "accuracy"]
         assert accuracy["scale"].tolist() == SCALES
@@ -115,7 +116,7 @@ class TestCompare:
         assert (accuracy["p_value"] < 0.01).all()
 
     def test_a_run_does_not_differ_from_itself(self):
-        found = sentiment.compare_scales(run("a"), run("b"), WAYS[0], statistics=QUICK, seed=1)
+        found = sentiment.compare_scales(run("a"), run("b"), WAYS[0], statistics=QUICK)
         assert (found["difference"] == 0).all()
         assert (found["p_value"] == 1).all()
 

@@ -7,9 +7,9 @@ import sample_tables
 
 from exe_core import films as film_measures
 from exe_core.films import selection_differences, selection_shares
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
-CHANCE = {"statistics": Statistics(n_bootstrap=200), "seed": 1}
+CHANCE = {"statistics": Statistics(n_bootstrap=200, seed=1)}
 RUNS = ("exe", "rafdb", "fer2013")
 ESTIMATE = ["value", "low", "high"]
 

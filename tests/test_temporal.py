@@ -7,12 +7,12 @@ from sample_timelines import STEP_S, rows_of, smooth_noise
 from scipy import stats
 
 from exe_core import criteria
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 
 def alike(happy):
     return criteria.lag_autocorrelation(
-        rows_of(happy), statistics=Statistics(n_permutations=199), seed=0
+        rows_of(happy), statistics=Statistics(n_permutations=199, seed=0)
     ).iloc[0]
 
 
@@ -47,10 +47,10 @@ def test_independent_frames_have_uniform_p():
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
-def combined(films, **options):
+def combined(films, *, seed=0):
     rows = pd.concat([rows_of(happy, film_id=f"film{i}") for i, happy in enumerate(films)])
-    settings = {"statistics": Statistics(n_bootstrap=199, n_permutations=199), "seed": 0}
-    return criteria.autocorrelation_combined(rows, **{**settings, **options})
+    statistics = Statistics(n_bootstrap=199, n_permutations=199, seed=seed)
+    return criteria.autocorrelation_combined(rows, statistics=statistics)
 
 
 def test_over_films_the_mean_is_tested():
@@ -78,7 +78,7 @@ def changes(happy, *, shot=None, n=199, level=0.95, seed=0):
     rows = rows_of(happy)
     rows = rows if shot is None else rows.assign(shot=shot)
     return criteria.change_points(
-        rows, statistics=Statistics(n_permutations=n, level=level), seed=seed
+        rows, statistics=Statistics(n_permutations=n, level=level, seed=seed)
     ).iloc[0]
 
 

@@ -8,20 +8,20 @@ from scipy import stats
 
 from exe_core import films
 from exe_core import tables as schema
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
-QUICK = Statistics(n_bootstrap=199, n_permutations=199)
+QUICK = Statistics(n_bootstrap=199, n_permutations=199, seed=0)
 OTHERS = {"set_name": "films", "split": "test", "group_id": "film", "label": None}
 
 
 def tried(rows, events, **options):
     return films.event_rises(
-        rows, events, **{"window_s": 10 * STEP_S, "level": 0.95, "seed": 0, **options}
+        rows, events, **{"window_s": 10 * STEP_S, "statistics": QUICK, **options}
     )
 
 
 def combined(rows, events, **options):
-    settings = {"window_s": 10 * STEP_S, "statistics": QUICK, "seed": 0}
+    settings = {"window_s": 10 * STEP_S, "statistics": QUICK}
     return films.event_rises_combined(rows, events, **{**settings, **options}).iloc[0]
 
 
@@ -158,6 +158,7 @@ def test_events_of_one_film_are_not_taken_for_independent():
     p_values = []
     for k in range(200):
         rows = pd.concat([rows_of(smooth_noise(rng), film_id=name) for name in names])
-        p_values.append(combined(rows, pd.concat(twice), seed=k)["p_value"])
+        seeded = QUICK.model_copy(update={"seed": k})
+        p_values.append(combined(rows, pd.concat(twice), statistics=seeded)["p_value"])
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
     assert np.mean(np.array(p_values) <= 0.05) < 0.1

@@ -7,6 +7,7 @@ from scipy import stats
 from test_metrics import LABELS, OPTIONS, make
 
 from exe_core import comparisons, metrics
+from exe_core.resampling import Statistics
 from exe_core.study import parse_study
 
 SEEDS = {"ours": ("ours-1", "ours-2", "ours-3"), "worse": ("worse-1", "worse-2", "worse-3")}
@@ -30,7 +31,8 @@ def mean(sums):
 
 
 def interval(seeds, *, level=0.95, n=300, rng=0):
-    return comparisons.over_seeds(seeds, mean, n=n, level=level, rng=np.random.default_rng(rng))
+    statistics = Statistics(level=level, n_bootstrap=n, seed=rng)
+    return comparisons.mean_over_seeds(seeds, mean, statistics=statistics)
 
 
 def overall(table, metric):
@@ -189,7 +191,7 @@ def test_a_matrix_has_a_row_a_variant_and_marks_what_a_model_learned_from(study)
         ]
     )
     scores = metrics.score(rows, **OPTIONS)
-    found = comparisons.lay_out(
+    found = comparisons.train_test_matrix(
         study, scores, comparisons.score_variants(rows, study.variants, **OPTIONS)
     )
     order = ["both", "plain", "ours", "known", "stranger"]
@@ -205,7 +207,7 @@ def test_a_study_without_seeds_is_laid_out_as_it_is(study):
     plain = study.model_copy(update={"runs": {"plain": study.runs["plain"]}, "ensembles": {}})
     rows = pd.concat([make(run_id=run).assign(set_name="lab") for run in ("plain", "known")])
     scores = metrics.score(rows, **OPTIONS)
-    found = comparisons.lay_out(
+    found = comparisons.train_test_matrix(
         plain, scores, comparisons.score_variants(rows, plain.variants, **OPTIONS)
     )
     assert sorted(found["value"].dropna()) == sorted(scores["value"].dropna())

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from exe_core import films, tables
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 LABELS = ("happy", "sad")
-OPTIONS = {"statistics": Statistics(n_bootstrap=199), "seed": 0}
+OPTIONS = {"statistics": Statistics(n_bootstrap=199, seed=0)}
 
 
 def faces_of(n=40):

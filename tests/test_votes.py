@@ -8,10 +8,10 @@ import pytest
 
 from exe_core import datasets, metrics, tables
 from exe_core.readers import VOTES, DatasetError
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 from exe_core.tables import EMOTIONS
 
-QUICK = Statistics(n_bootstrap=100)
+QUICK = Statistics(n_bootstrap=100, seed=1)
 
 
 def images(labels: list[str]) -> pd.DataFrame:
@@ -54,14 +54,14 @@ def test_the_shares_of_votes_are_probabilities_and_ties_are_left_out(answers, it
     assert len(answers) == len(items) - 1
     mixed = answers.set_index("item_id").loc["fer2013:000005"]
     assert (mixed["prob_neutral"], mixed["prob_happy"], mixed["predicted"]) == (0.8, 0.2, "neutral")
-    found = metrics.score(answers, labels=EMOTIONS, statistics=QUICK, seed=1)
+    found = metrics.score(answers, labels=EMOTIONS, statistics=QUICK)
     accuracy = found[found["metric"] == "accuracy"].set_index("split")["value"]
     assert accuracy["train"] == pytest.approx(7 / 8)
     assert accuracy["public"] == pytest.approx(2 / 3)
 
 
 def test_entropy_is_that_of_the_votes(answers) -> None:
-    found = datasets.entropy_by_label(answers, statistics=QUICK, seed=1).set_index("label")
+    found = datasets.entropy_by_label(answers, statistics=QUICK).set_index("label")
     of = {share: -share * np.log2(share) for share in (0.2, 0.8, 0.6)}
     assert found.loc["happy", "value"] == pytest.approx((of[0.2] + of[0.8]) / 6)
     assert found.loc["sad", "value"] == pytest.approx((of[0.6] + 2 * of[0.2]) / 5)

@@ -369,8 +369,8 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     Parameters
     ----------
     scores
-        As `exe_core.comparisons.lay_out` gives them. Cells whose test faces are of a set that the
-        model learned from (`own`) are outlined: they say less of other faces.
+        As `exe_core.comparisons.train_test_matrix` gives them. Cells whose test faces are of a set
+        that the model learned from (`own`) are outlined: they say less of other faces.
     """
     data = drawable(
         only(scores, "metric", ["balanced_accuracy"]),

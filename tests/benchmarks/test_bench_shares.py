@@ -11,10 +11,10 @@ import sample_tables
 from shares_one_by_one import one_by_one
 
 from exe_core import films
-from exe_core.study import Statistics
+from exe_core.resampling import Statistics
 
 RUNS = tuple(f"run{k:02d}" for k in range(10))
-CHANCE = {"statistics": Statistics(), "seed": 42}
+CHANCE = {"statistics": Statistics(seed=42)}
 
 
 @pytest.mark.slow
