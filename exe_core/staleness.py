@@ -24,7 +24,7 @@ PACKAGES = ("exe_core", "exe_world")
 ALWAYS = ("name", "kind", "labels", "seed")
 """Settings that belong to every stage."""
 
-_SETTINGS = {"BaseModel", "SettingsModel", "Part"}
+_SETTINGS = {"BaseModel", "SettingsModel"}
 """Base classes whose fields are settings, which are judged by their values."""
 
 

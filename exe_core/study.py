@@ -37,7 +37,7 @@ from exe_core.sources import SOURCES, Source, WebSource
 from exe_core.tables import EMOTIONS, FIVE
 
 
-class Part(BaseModel):
+class SettingsModel(BaseModel):
     """A part of the settings: unknown keys are refused, values can't be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,30 +68,28 @@ KEYWORDS: dict[str, dict[str, tuple[str, ...]]] = {
 """The two published search designs: design -> emotion -> queries."""
 
 
-class World(Part):
+class World(SettingsModel):
     """What the synthetic world holds, and how noisy its keywords are."""
 
     n_films: int = Field(12, ge=0, le=200, description="0 for a study of faces alone")
     film_seconds: float = Field(180.0, ge=5, description="length of a film")
     fps: int = Field(24, ge=1, le=60, description="frames a second in the film's file")
     renders_per_second: float = Field(
-        1.0, gt=0, description="pictures that are drawn; the frames between repeat them"
+        1.0, gt=0, description="distinct pictures; others repeat them"
     )
     film_size: tuple[int, int] = Field((640, 360), description="width, height, px")
     photos_per_query: dict[Design, int] = Field(
-        default={"v1": 60, "v2": 30}, description="design -> photos that its site has of each query"
+        default={"v1": 60, "v2": 30}, description="design -> photos that match each query"
     )
     photo_size: tuple[int, int] = Field((640, 480), description="width, height, px")
     keyword_noise: dict[str, dict[str, float]] = Field(
-        default={},
-        description="query -> emotion -> share of its photos that show that emotion instead of "
-        "the one asked for; shares of a query sum to less than 1",
+        default={}, description="query -> other emotion -> share of its photos that show it instead"
     )
     faces_per_photo: tuple[float, float, float] = Field(
         (0.10, 0.65, 0.25), description="shares of photos with no face, one and two"
     )
     duplicate_share: float = Field(
-        0.1, ge=0, le=1, description="share of a query's photos that another query gives too"
+        0.1, ge=0, le=1, description="share of a query's photos that another query returns, too"
     )
     benchmark_faces: int = Field(150, ge=4, description="training faces a class and benchmark set")
     benchmark_test_faces: int = Field(40, ge=2, description="test faces a class")
@@ -116,13 +114,12 @@ class World(Part):
         return self
 
 
-class Pull(Part):
+class Pull(SettingsModel):
     """Which photos are searched for, and when a query stops.
 
-    A query ends where its source does, at `max_pages`, when `max_per_query` of its photos are
-    known, or after a page of which less than `stop_below_new` was new to its source and design.
-    Raised later, either limit lets the next pull go on: from the page that was cut, which is asked
-    for again, to those after it; no photo is fetched twice.
+    A query ends at the source's last page, at `max_pages`, with `max_per_query` photos, or after a
+    page of which less than `stop_below_new` was new to its source and design. A limit that is
+    raised later lets the next pull continue; no photo is fetched twice.
     """
 
     sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites, or local")
@@ -130,12 +127,10 @@ class Pull(Part):
         ("v1", "v2"), description="v1 asks once for each emotion, v2 by several adjectives"
     )
     max_pages: dict[str, int] = Field(
-        {},
-        validate_default=True,
-        description="source -> pages of a query; its own if nothing is said",
+        {}, validate_default=True, description="source -> pages of a query, if not all it allows"
     )
     per_page: dict[str, int] = Field(
-        {}, validate_default=True, description="as many as a source gives, if nothing is said"
+        {}, validate_default=True, description="source -> photos a page, if not all it allows"
     )
     max_per_query: int | None = Field(None, ge=1, description="photos of a query that are enough")
     stop_below_new: float = Field(
@@ -201,7 +196,7 @@ def _known_source(name: str) -> Source:
     return SOURCES[name]
 
 
-class Set(Part):
+class Set(SettingsModel):
     """A named collection of faces."""
 
     kind: Literal["photos", "folder", "fer2013", "rafdb"] = Field(
@@ -209,18 +204,14 @@ class Set(Part):
     )
     source: str | None = Field(None, description="photos: a source of the pull")
     design: Design | Literal["given"] | None = Field(
-        None, description="photos: v1 or v2; those of source local have the labels they are given"
+        None, description="photos: v1 or v2; given for those of source local"
     )
     path: str | None = Field(None, description="other kinds: below the data folder of the study")
     votes: tuple[str, ...] = Field(
-        default=(),
-        description="fer2013: the votes of FER+, below the data folder of the study; of several "
-        "names the first that is there",
+        default=(), description="fer2013: names of the file of FER+'s votes; the first that exists"
     )
     two_labels: Literal["drop", "first", "vote"] = Field(
-        "drop",
-        description="photos: one that was found under several labels is left out, takes the label "
-        "of its earliest hit, or that of most of its hits",
+        "drop", description="photos found under several labels: drop, or by first hit, or most hits"
     )
     gray: bool = Field(False, description="its faces have no colour")
     crop: Literal["detector", "as shipped"] = Field(
@@ -228,9 +219,7 @@ class Set(Part):
     )
     role: Literal["train", "test"] = Field("train", description="test sets are never trained on")
     counts: Literal["published", "any"] = Field(
-        "published",
-        description="rafdb, in a study of real faces: other numbers of images than the published "
-        "ones are refused",
+        "published", description="rafdb, real: refuse other numbers of images than the published"
     )
 
     @model_validator(mode="after")
@@ -253,7 +242,7 @@ class Set(Part):
         return (self.kind, self.source, self.design, self.path)
 
 
-class Crop(Part):
+class Crop(SettingsModel):
     """How faces are found and cut out."""
 
     min_score: float = Field(0.5, ge=0, le=1, description="of the detector, for a find to count")
@@ -262,22 +251,14 @@ class Crop(Part):
     align: bool = Field(False, description="turn each crop until its eyes are level")
     primary_only: bool = Field(True, description="only the largest face of an image is kept")
     tiles: int = Field(
-        0,
-        ge=0,
-        le=4,
-        description="levels of overlapping tiles that are searched for faces besides the whole "
-        "image, each for faces of half the size: the detector misses those under 15 % of its width",
+        0, ge=0, le=4, description="levels of overlapping tiles, each for faces half as wide"
     )
     retry_border: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="an image without a face is tried again with a border of this many longer "
-        "sides: the detector misses faces that fill the picture",
+        0.0, ge=0, le=1, description="border, in longer sides, to retry an image without a face"
     )
 
 
-class Train(Part):
+class Train(SettingsModel):
     """A training recipe; the defaults are the published one, and what goes beyond it is off.
 
     Of the faults of the published code, those of training are switches, so that each can be
@@ -298,26 +279,18 @@ class Train(Part):
     )
     batch_norm: Literal["frozen", "drifting"] = Field(
         "frozen",
-        description="of layers that do not learn; drifting is the published fault: their running "
-        "mean and variance follow the batches, away from the weights that they belong to",
+        description="of frozen layers; drifting is the published fault: they follow batches",
     )
     augmentation: Literal["none", "light", "medium", "heavy", "ddamfn"] = Field(
-        "light", description="how training faces are altered: exe_core.learning.augmentation"
+        "light", description="of training faces: exe_core.augmentation"
     )
-    mixup: float = Field(
-        0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0 turns it off"
-    )
-    cutmix: float = Field(
-        0.0, ge=0, description="alpha of CutMix (Yun et al. 2019); with mixup, each batch draws one"
-    )
+    mixup: float = Field(0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0: off")
+    cutmix: float = Field(0.0, ge=0, description="alpha of CutMix (Yun et al. 2019); 0: off")
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(
-        "adam", description="by which weights are moved"
+        "adam", description="as in PyTorch"
     )
     sam_rho: float = Field(
-        0.0,
-        ge=0,
-        description="radius of sharpness-aware minimisation (Foret et al. 2021), which "
-        "passes each batch twice; 0 turns it off",
+        0.0, ge=0, description="radius of sharpness-aware minimisation (Foret et al. 2021); 0: off"
     )
     scheduler: Literal["none", "step", "cosine", "plateau", "exponential"] = Field(
         "none", description="how the learning rate falls"
@@ -327,11 +300,7 @@ class Train(Part):
     weight_decay: float = Field(0.0, ge=0, description="of the optimizer")
     clip_norm: float | None = Field(None, gt=0, description="greatest norm of a batch's gradient")
     ema_decay: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="of a moving average of the weights, which is measured and "
-        "saved in their place; 0 turns it off",
+        0.0, ge=0, lt=1, description="of the averaged weights that are saved instead; 0: off"
     )
     loss: Literal["cross-entropy", "generalised-cross-entropy"] = Field(
         "cross-entropy", description="the second is robust to wrong labels"
@@ -340,10 +309,7 @@ class Train(Part):
         0.0, ge=0, lt=1, description="share of a label that is spread over all"
     )
     diversity_weight: float = Field(
-        0.1,
-        ge=0,
-        description="of the loss that keeps the attention heads of DDAMFN apart, beside the "
-        "cross-entropy; other networks have none",
+        0.1, ge=0, description="of the loss that keeps DDAMFN's attention heads apart"
     )
     epochs: int = Field(30, ge=1, description="passes over the training faces")
     batch_size: int = Field(32, ge=1, description="faces at a time")
@@ -355,24 +321,17 @@ class Train(Part):
         0.2, gt=0, lt=1, description="of the training faces, kept for choosing the epoch"
     )
     split: Literal["grouped", "modulo"] = Field(
-        "grouped",
-        description="modulo is the published fault: the val faces are every so-manieth row, so "
-        "faces of one photo lie on both sides; test faces stay those of the grouped split",
+        "grouped", description="modulo is the published fault: every n-th row, whatever its photo"
     )
     sampling: Literal["shuffled", "balanced"] = Field(
-        "shuffled",
-        description="balanced draws each face with replacement, all classes equally often",
+        "shuffled", description="balanced draws with replacement, all classes equally often"
     )
     class_weights: bool = Field(False, description="rare classes weigh more in the loss")
     max_faces: int | None = Field(None, ge=1, description="at most this many training faces")
     keep: Literal["best", "last"] = Field(
-        "best",
-        description="which epoch is saved and reported; the published code saved the last and "
-        "reported the best",
+        "best", description="epoch that is saved; the published code saved the last"
     )
-    flip_average: bool = Field(
-        False, description="answer with the mean of a face and its mirror image, now and in use"
-    )
+    flip_average: bool = Field(False, description="average a face's and its mirror's logits")
     seed: int = Field(42, description="of weights, order and augmentation")
 
     @model_validator(mode="after")
@@ -384,7 +343,7 @@ class Train(Part):
         return self
 
 
-class Run(Part):
+class Run(SettingsModel):
     """One trained model: the sets it learns from, and what differs from the study's recipe."""
 
     sets: tuple[str, ...] = Field(min_length=1, description="of the study, that it learns from")
@@ -450,7 +409,7 @@ VALENCE: dict[str, tuple[int | None, ...]] = {
 """Emotion -> its levels of sentiment, from -2 to 2, that can be defended; the first is used."""
 
 
-class Guest(Part):
+class ExternalModel(SettingsModel):
     """A model that the study did not train and shows its test faces to; its name is enough."""
 
     model: str = Field(
@@ -474,7 +433,7 @@ class Guest(Part):
         return self.model.startswith(("/", "./", "../", "~/"))
 
 
-class Factorial(Part):
+class Factorial(SettingsModel):
     """What undoing each fault of the published pipeline is worth: crop x colour x calibration.
 
     The runs learned from gray faces. Those of the same place in both lists differ in the crop of
@@ -514,21 +473,19 @@ class Factorial(Part):
                 )
 
 
-class Films(Part):
+class Films(SettingsModel):
     """Which frames of a film are looked at."""
 
     path: str | None = Field(None, description="below the data folder of the study")
     every: int = Field(100, ge=1, description="every n-th frame")
-    apart: bool = Field(
-        False, description="each film is decoded by a job of its own: for many, or a cluster"
-    )
+    apart: bool = Field(False, description="decode each film in a job of its own, on a cluster")
     event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
 
 
 Valence = Literal[-2, -1, 0, 1, 2]
 
 
-class Sentiment(Part):
+class Sentiment(SettingsModel):
     """How pleasant each emotion is taken to be, on a scale of five levels; three are their sign.
 
     An emotion for which more than one level can be defended lists them all: the first is the
@@ -566,7 +523,7 @@ class ConfigError(ValueError):
     """A study's settings are not as they must be."""
 
 
-class Study(Part):
+class Study(SettingsModel):
     """A study, whole. `kind` says whose faces it is about; the two are never mixed."""
 
     _trial: str | None = PrivateAttr(None)
@@ -591,7 +548,7 @@ class Study(Part):
     methods: dict[str, Literal["mean", "weighted", "stack"]] = Field(
         default={}, description="how an ensemble combines its runs; their mean if nothing is said"
     )
-    guests: dict[str, Guest] = Field(
+    guests: dict[str, ExternalModel] = Field(
         default={}, description="models trained elsewhere that are shown the test faces, too"
     )
     audit: tuple[str, ...] = Field(
@@ -696,7 +653,7 @@ class Study(Part):
             origins = {self.sets[member].origin for run in runs for member in self._run(run).sets}
         return frozenset(member for member, entry in self.sets.items() if entry.origin in origins)
 
-    def _origins_of_guest(self, guest: Guest) -> set[tuple[str | None, ...]]:
+    def _origins_of_guest(self, guest: ExternalModel) -> set[tuple[str | None, ...]]:
         origins = {self.sets[member].origin for member in guest.sets}
         if other := _run_of_another(guest):
             study, run = other
@@ -922,7 +879,7 @@ class Study(Part):
         )
 
 
-def _run_of_another(guest: Guest) -> tuple[Study, str] | None:
+def _run_of_another(guest: ExternalModel) -> tuple[Study, str] | None:
     """Find the study and the run that a guest names; None if it is no run."""
     name, _, run = guest.model.partition("/")
     if guest.is_folder or not run:
@@ -1052,9 +1009,11 @@ def _known_keys(where: tuple) -> str:
     part: Any = Study
     for step in where:
         field = part.model_fields.get(step) if part is not None else None
-        within = {"sets": Set, "runs": Run, "guests": Guest}.get(step) if part is Study else None
+        within = (
+            {"sets": Set, "runs": Run, "guests": ExternalModel}.get(step) if part is Study else None
+        )
         annotation = within or (
-            field.annotation if field else part if part in (Set, Run, Guest) else None
+            field.annotation if field else part if part in (Set, Run, ExternalModel) else None
         )
         part = annotation if hasattr(annotation, "model_fields") else None
     return "known: " + ", ".join(part.model_fields) if part else "see exe_core/settings"
