@@ -1,4 +1,4 @@
-"""Appendix pages made from the code: every setting, every table's columns, every command.
+"""Appendix pages made from the code: settings, tables, commands and the package.
 
 ``{reference} settings``, ``tables``, ``commands`` or ``api <module> ...``. Each is written as
 Markdown, which the page then reads as if it stood there.
@@ -6,147 +6,124 @@ Markdown, which the page then reads as if it stood there.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from inspect import cleandoc, getfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from inspect import cleandoc, formatannotation
 from pathlib import Path
-from typing import Any
 
 import pandera.pandas as pa
 import typer
 import typer.cli
 from docutils import nodes
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from exe_core import cli, study, tables
-from exe_core.study import ROOT, Study
-from paperbook.docstrings import api
+from exe_core.study import ROOT
 
-BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 TYPES = {"int64": "integer", "Int64": "integer", "float64": "number", "bool": "true or false"}
-CODE = re.compile(r"(`[^`]*`)")
+CODE = re.compile(r"(```.*?```|`[^`]*`)", flags=re.DOTALL)
+HEADING = re.compile(r"^(?P<title>[A-Z][\w ]+)\n-{3,}\n", flags=re.MULTILINE)
+EXAMPLE = re.compile(r"^(>>> (?:.+\n?)+)", flags=re.MULTILINE)
+PROSE = ("Notes", "Examples", "References")
+
+Definition = ast.FunctionDef | ast.ClassDef
 
 
 class Reference(SphinxDirective):
-    """Sections that say what the code says of itself."""
+    """Sections written from the code."""
 
     required_arguments = 1
     optional_arguments = 30
 
     def run(self) -> list[nodes.Node]:
-        """Write and read the sections; a changed module makes the page anew."""
+        """Write and read the sections; a changed module makes the page again."""
         kind, *modules = self.arguments
         if kind not in KINDS:
             raise self.error(f"reference: {kind} is none of {', '.join(KINDS)}")
-        text, sources = KINDS[kind](modules)
+        lines, sources = KINDS[kind](modules)
         for source in sources:
             self.env.note_dependency(str(source))
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
-def written_settings(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
+def settings(modules: Sequence[str] = ()) -> tuple[list[str], list[Path]]:
     """Write every setting: its type, its default, what is allowed, what it means."""
-    whole = Study.model_json_schema()
-    parts = {"Study": whole, **whole["$defs"]}
+    parts = {
+        name: part
+        for name, part in vars(study).items()
+        if isinstance(part, type) and issubclass(part, BaseModel) and part.model_fields
+    }
     lines = []
-    for name, part in parts.items():
-        about = cleandoc(part["description"])
+    for name in sorted(parts, key=lambda name: name != "Study"):
+        lines += [f"(settings-{name.lower()})=", f"## {name}", ""]
+        lines += [escaped(cleandoc(parts[name].__doc__ or "")), ""]
         rows = [
-            (
-                f"`{key}`",
-                ", ".join(filter(None, [_type(field), _allowed(field)])),
-                _default(field, required=key in part.get("required", ())),
-                field.get("description") or _first_line(parts[_part(field)]),
-            )
-            for key, field in part["properties"].items()
+            (f"`{key}`", _allowed(field, parts), _default(field), field.description or "")
+            for key, field in parts[name].model_fields.items()
         ]
-        lines += [f"(settings-{name.lower()})=", f"## {name}", "", escaped(about), ""]
         lines += [*table(["key", "may be", "default", "meaning"], rows), ""]
-    return "\n".join(lines), _modules(study)
+    return lines, [Path(study.__file__)]
 
 
-def _part(field: dict[str, Any]) -> str:
-    """Name the part of the settings that a field holds."""
-    return field["$ref"].rpartition("/")[2]
-
-
-def _first_line(part: dict[str, Any]) -> str:
-    return cleandoc(part["description"]).partition("\n")[0]
-
-
-def _type(field: dict[str, Any]) -> str:
-    if "$ref" in field:
-        return f"[{_part(field)}](#settings-{_part(field).lower()})"
-    if "anyOf" in field:
-        return " or ".join(_type(option) for option in field["anyOf"])
-    kind = {"null": "nothing", "boolean": "true or false", "string": "text"}.get(
-        field.get("type", ""), field.get("type", "any")
-    )
-    if kind == "array":
-        return "list" if "prefixItems" in field else f"list of {_type(field['items'])}"
-    if kind == "object":
-        values = field.get("additionalProperties", True)
-        return "keys and values" if values is True else f"name → {_type(values)}"
-    return kind
-
-
-def _default(field: dict[str, Any], *, required: bool) -> str:
-    if required:
-        return "required"
-    if "$ref" in field or "default" not in field:
-        return "as below"
-    return f"`{json.dumps(field['default'], ensure_ascii=False)}`"
-
-
-def _allowed(field: dict[str, Any]) -> str:
-    options = [field, *field.get("anyOf", [])]
-    inner = field.get("items", field.get("additionalProperties"))
-    options += [inner] if isinstance(inner, dict) else []
-    found = [", ".join(f"`{value}`" for value in part.get("enum", ())) for part in options]
-    found += [
-        f"{sign} {part[key]:g}" for part in options for key, sign in BOUNDS.items() if key in part
+def _allowed(field: FieldInfo, parts: Iterable[str]) -> str:
+    """Write a type as Python does, links to its parts, and its bounds."""
+    written = re.sub(r"\b[a-z_]+(\.[a-z_]+)*\.", "", formatannotation(field.annotation))
+    inner = next((part for part in parts if re.search(rf"\b{part}\b", written)), None)
+    kind = f"[{written}](#settings-{inner.lower()})" if inner else f"`{written}`"
+    bounds = [
+        f"{sign} {getattr(bound, name):g}"
+        for bound in field.metadata
+        for name, sign in BOUNDS.items()
+        if hasattr(bound, name)
     ]
-    found += [f"`{part['pattern']}`" for part in options if "pattern" in part]
-    found += [f"{part['minItems']} or more" for part in options if part.get("minItems") == 1]
-    return ", ".join(filter(None, found))
+    return ", ".join([kind, *bounds])
 
 
-def written_tables(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
-    """Write the columns of every table: type, range, what it means, and which tell rows apart."""
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel):
+        return "as below"
+    return f"`{json.dumps(default, ensure_ascii=False, default=str)}`"
+
+
+def columns(modules: Sequence[str] = ()) -> tuple[list[str], list[Path]]:
+    """Write the columns of every table: type, range, what it means, and which identify a row."""
     lines = []
     for name, frame in tables.TABLES.items():
         keys = ", ".join(f"`{key}`" for key in frame.unique or ())
-        told_apart = f"No two rows agree in all of {keys}." if keys else "Rows may be alike."
         rows = [
-            (f"`{column}`", _kind(definition), definition.description)
+            (f"`{column}`", _kind(definition), definition.description or "")
             for column, definition in frame.columns.items()
         ]
-        lines += [
-            f"(table-{name.replace('_', '-')})=",
-            f"## `{name}`",
-            "",
-            escaped(frame.description),
-        ]
-        lines += [told_apart, ""]
+        lines += [f"(table-{name.replace('_', '-')})=", f"## `{name}`", ""]
+        lines += [escaped(frame.description), ""]
+        lines += [f"A row is identified by {keys}." if keys else "Rows may repeat.", ""]
         lines += [*table(["column", "may be", "meaning"], rows), ""]
-    return "\n".join(lines), _modules(tables)
+    return lines, [Path(tables.__file__)]
 
 
 def _kind(column: pa.Column) -> str:
     name = str(column.dtype)
-    found = ["time, UTC" if name.startswith("datetime") else TYPES.get(name, "text")]
+    kinds = ["time, UTC" if name.startswith("datetime") else TYPES.get(name, "text")]
     for check in column.checks:
         about = check.statistics
         values = about.get("allowed_values", ())
-        found += ["an emotion"] if values == tables.EMOTIONS else [f"`{value}`" for value in values]
-        found += [f"≥ {about['min_value']:g}"] if "min_value" in about else []
-        found += [f"≤ {about['max_value']:g}"] if "max_value" in about else []
-    return ", ".join(found + ["null"] * bool(column.nullable))
+        kinds += ["an emotion"] if values == tables.EMOTIONS else [f"`{value}`" for value in values]
+        kinds += [f"≥ {about['min_value']:g}"] if "min_value" in about else []
+        kinds += [f"≤ {about['max_value']:g}"] if "max_value" in about else []
+    return ", ".join(kinds + ["null"] * bool(column.nullable))
 
 
-def written_commands(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
-    """Write every command of `exe`, its arguments and options, as typer tells them."""
+def commands(modules: Sequence[str] = ()) -> tuple[list[str], list[Path]]:
+    """Write every command of `exe`, its arguments and options, as typer documents them."""
     command = typer.main.get_command(cli.app)
     context = typer.Context(command, info_name="exe")
     text = typer.cli.get_docs_for_click(obj=command, ctx=context, name="exe")
@@ -155,41 +132,99 @@ def written_commands(modules: Sequence[str] = ()) -> tuple[str, list[Path]]:
     text = re.sub(r"\n\* `--help`[^\n]*", "", text)
     text = re.sub(r"\*\*Commands\*\*:\n\n(\* [^\n]*\n)+", "", text)
     text = re.sub(r"\*\*Options\*\*:\n\n(?!\*)", "", text)
-    fenced = re.split(r"(```.*?```)", text, flags=re.DOTALL)
-    text = "".join(part if k % 2 else escaped(part) for k, part in enumerate(fenced))
-    return text, _modules(cli, *(command.callback for command in cli.app.registered_commands))
+    return [escaped(text)], [Path(cli.__file__)]
 
 
-def written_api(modules: Sequence[str]) -> tuple[str, list[Path]]:
-    """Write the public functions and classes of modules of `exe_core`."""
+def api(modules: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Write the public functions and classes of modules of `exe_core`, as their source has them.
+
+    Nothing is imported: that would take seconds and a gigabyte, since torch is among it.
+    """
     paths = [ROOT / "exe_core" / f"{module}.py" for module in modules]
-    return "\n".join(api(path) for path in paths), paths
+    lines = []
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        lines += [f"(api-{path.stem.replace('_', '-')})=", f"## exe_core.{path.stem}", ""]
+        lines += [*_docstring(tree, path.stem), ""]
+        for node in _public(tree):
+            lines += [*_described(node, f"exe_core.{path.stem}"), ""]
+    return lines, paths
 
 
-KINDS: dict[str, Callable[[Sequence[str]], tuple[str, list[Path]]]] = {
-    "settings": written_settings,
-    "tables": written_tables,
-    "commands": written_commands,
-    "api": written_api,
+def _public(tree: ast.Module | ast.ClassDef) -> Iterator[Definition]:
+    for node in tree.body:
+        if isinstance(node, Definition) and not node.name.startswith("_"):
+            yield node
+
+
+def _described(node: Definition, module: str, *, within: str = "") -> list[str]:
+    """Describe a function, or a class with its methods, by a directive of Sphinx."""
+    name = f"{within}.{node.name}" if within else node.name
+    inner: list[str] = []
+    if isinstance(node, ast.ClassDef):
+        kind, written = "class", name
+        for method in _public(node):
+            inner += ["", *_described(method, module, within=name)]
+    elif {"property", "cached_property"} & {ast.unparse(one) for one in node.decorator_list}:
+        kind, written = "property", name
+    else:
+        kind = "method" if within else "function"
+        arguments = node.args
+        if arguments.args and arguments.args[0].arg in ("self", "cls"):
+            arguments = ast.arguments(**{**vars(arguments), "args": arguments.args[1:]})
+        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+        written = f"{name}({ast.unparse(arguments)}){returns}"
+    fence = ":" * (4 if within else 6)
+    head = [f"{fence}{{py:{kind}}} {written}", f":module: {module}", ""]
+    return [*head, *_docstring(node, f"{module}.{name}"), *inner, fence]
+
+
+def _docstring(node: ast.Module | Definition, name: str) -> list[str]:
+    """Write a docstring: its text, then its sections as lists of terms."""
+    text = ast.get_docstring(node)
+    if not text:
+        raise ValueError(f"{name} has no docstring")
+    before, *sections = HEADING.split(f"{text}\n")
+    lines = [_paragraphs(before)]
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        lines += ["", f"**{title}**", ""]
+        if title in PROSE:
+            lines.append(_paragraphs(cleandoc(body)))
+            continue
+        for entry in re.split(r"\n(?=\S)", body.strip("\n")):
+            term, _, meaning = entry.partition("\n")
+            meaning = _paragraphs(cleandoc(meaning)).replace("\n", "\n  ")
+            lines += [f"`{term}`", f": {meaning.strip()}", ""]
+    return lines
+
+
+def _paragraphs(text: str) -> str:
+    """Fence the examples off, and take the meaning of markup from what is none."""
+    return escaped(EXAMPLE.sub(r"```python\n\1```\n", text.rstrip() + "\n"), marks="<*_")
+
+
+KINDS: dict[str, Callable[[Sequence[str]], tuple[list[str], list[Path]]]] = {
+    "settings": settings,
+    "tables": columns,
+    "commands": commands,
+    "api": api,
 }
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+def table(head: list[str], rows: Iterable[Iterable[str]]) -> list[str]:
     """Write a table in Markdown."""
-    head = list(head)
     cells = [[escaped(cell).replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
     lines = [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells]]
     return [":::{table}", ":class: paper-table", "", *lines, ":::"]
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, marks: str = "<") -> str:
     """Keep `<name>` from being read as HTML; in code it is not."""
     parts = CODE.split(text)
-    return "".join(part if k % 2 else part.replace("<", r"\<") for k, part in enumerate(parts))
+    special = re.compile(f"([{marks}])")
+    return "".join(part if k % 2 else special.sub(r"\\\1", part) for k, part in enumerate(parts))
 
 
-def _modules(*things: Any) -> list[Path]:
-    """Name the files of modules and of what is defined in them; of a package, all."""
-    files = {Path(getfile(thing)) for thing in things if thing is not None}
-    packages = [path.parent for path in files if path.name == "__init__.py"]
-    return sorted(files | {path for folder in packages for path in folder.glob("*.py")})
+def register(app: Sphinx) -> None:
+    """Add the reference pages to the book."""
+    app.add_directive("reference", Reference)

@@ -1,4 +1,4 @@
-"""Where the results of a study lie, and how a number is written."""
+"""Results of studies, and what puts them into the prose: numbers, and text for some books."""
 
 from __future__ import annotations
 
@@ -6,15 +6,30 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from exe_core.record import digest
 from exe_core.study import ConfigError, Study, load_study, studies
 
+EXECUTED = "book/executed/"
 UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "
+TRAITS = ("world", "real", "photos", "films", "published", "claims", "sentiment")
+SYNTHETIC = (
+    "The faces, photos and films behind the results on this page are synthetic: a program drew "
+    "them. They support statements about the method, and none about real faces or people."
+)
+MIXED = (
+    "Results of {studies} are of real photographs or films; all others on this page come from "
+    "faces, photos and films that a program drew, and support statements about the method, none "
+    "about real faces or people."
+)
 
 
 class ResultError(Exception):
@@ -25,10 +40,9 @@ class ResultError(Exception):
 class Results:
     """Results of one name, read on behalf of the page that is being built.
 
-    Those of the book's own study lie in `data/results`. What is cited by another name, as
-    ``real/stage.key`` or ``faults/faults``, lies frozen in `data/frozen/<name>`: of a study, or
-    measured on the paper's instruments; the scores of a ready model lie beside it, in
-    `data/models/<name>`.
+    Those of the book's study lie in `data/results`. What is cited by another name, as
+    ``real/stage.key`` or ``faults/faults``, lies in `data/frozen/<name>`, be it of a study or
+    measured on the paper's instruments; the scores of a ready model lie in `data/models/<name>`.
     """
 
     env: BuildEnvironment
@@ -37,7 +51,7 @@ class Results:
 
     @classmethod
     def cited(cls, env: BuildEnvironment, name: str = "") -> Results:
-        """Find results by name, or the book's own, and mark the page as showing them."""
+        """Find results by name, or those of the book's study, and note that the page shows them."""
         name = name or env.config.paper_study
         try:
             results = cls(env, name, load_study(name) if name in studies() else None)
@@ -47,24 +61,24 @@ class Results:
             raise ResultError(
                 f"{name!r} is no study ({', '.join(studies())}), not in data/frozen, and no model"
             )
-        kind = results.study.kind if results.study else results._kept().get("kind")
+        kind = results.study.kind if results.study else results._frozen().get("kind")
         if results.study or kind == "real":  # an instrument shows neither drawn nor real faces
             env.temp_data.setdefault("paper_studies", {})[results.name] = kind
         return results
 
     @property
+    def _of_this_book(self) -> bool:
+        return self.name == self.env.config.paper_study
+
+    @property
     def folder(self) -> Path:
         """The folder that holds values, figures and, where frozen, tables."""
-        if self.study is not None and self._own:
+        if self.study is not None and self._of_this_book:
             return self.study.results
         kept = [Path(self.env.srcdir) / "data" / part / self.name for part in ("frozen", "models")]
         return next((folder for folder in kept if folder.is_dir()), kept[0])
 
-    @property
-    def _own(self) -> bool:
-        return self.name == self.env.config.paper_study
-
-    def entry(self, key: str) -> dict[str, object]:
+    def entry(self, key: str) -> dict[str, Any]:
         """Look up ``stage.key`` in the values of its stage."""
         stage = key.partition(".")[0]
         values = json.loads(self._read(self.folder / "values" / f"{stage}.json"))
@@ -72,7 +86,7 @@ class Results:
             raise ResultError(f"no value {key!r} in {self.name}; {stage} has {', '.join(values)}")
         return values[key]
 
-    def provenance(self, figure: str) -> dict[str, object]:
+    def provenance(self, figure: str) -> dict[str, Any]:
         """Read the provenance of a figure, and see that each of its files is there."""
         about = json.loads(self._read(self.figure_file(figure, "provenance.json")))
         for suffix in about["files"]:
@@ -80,7 +94,7 @@ class Results:
         return about
 
     def figure_file(self, figure: str, suffix: str) -> Path:
-        """Give the path of a file of a figure."""
+        """Return the path of a file of a figure."""
         return self.folder / "figures" / f"{figure}.{suffix}"
 
     def table(self, name: str) -> pd.DataFrame:
@@ -91,9 +105,9 @@ class Results:
     def _table_file(self, name: str) -> Path:
         if self.study is None:
             return self.folder / f"{name}.csv"
-        return self.study.table(name) if self._own else self.folder / f"{name}.parquet"
+        return self.study.table(name) if self._of_this_book else self.folder / f"{name}.parquet"
 
-    def origin(self, about: dict[str, object]) -> str:
+    def origin(self, about: dict[str, Any]) -> str:
         """Say in a line where a result comes from, by its provenance."""
         commit = str(about.get("commit") or "unknown")
         parts = [f"study {about['study']}"] if "study" in about else []
@@ -105,23 +119,20 @@ class Results:
     def table_origin(self, name: str) -> str:
         """Say in a line where a table comes from, and which one it is to the byte."""
         path = self._table_file(name)
-        about = self._kept()
-        if about:
+        if about := self._frozen():
             origin = self.origin(about)
-        elif self.study is not None:
-            origin = f"study {self.name}{DOT}seed {self.study.seed}"
         else:
-            origin = self.name
+            origin = f"study {self.name}{DOT}seed {self.study.seed}" if self.study else self.name
         return f"{origin}{DOT}{path.name}, SHA-256 {digest(path)[:12]}"
 
-    def command(self, about: dict[str, object]) -> str:
+    def command(self, about: dict[str, Any]) -> str:
         """Say which command makes a result again; nothing where it is not known."""
-        made = about.get("command") or self._kept().get("command")
+        made = about.get("command") or self._frozen().get("command")
         if made or self.study is None:
             return str(made or "")
-        return make_book(self.study)
+        return f"make book STUDY={self.study.name}" + " DATA=<folder>" * (self.study.kind == "real")
 
-    def _kept(self) -> dict[str, object]:
+    def _frozen(self) -> dict[str, Any]:
         """Read the provenance that lies with what is frozen."""
         path = self.folder / "provenance.json"
         return json.loads(self._read(path)) if path.is_file() else {}
@@ -131,11 +142,6 @@ class Results:
         if not path.is_file():
             raise ResultError(f"{self.name} has no {path.name}: run what makes it first")
         return path.read_bytes()
-
-
-def make_book(study: Study) -> str:
-    """Say which command computes a study and its book."""
-    return f"make book STUDY={study.name}" + " DATA=<folder>" * (study.kind == "real")
 
 
 def formatted(value: object, spec: str) -> str:
@@ -149,19 +155,82 @@ def formatted(value: object, spec: str) -> str:
     return text if isinstance(value, str) else text.replace("-", "\N{MINUS SIGN}")
 
 
-def interval(entry: dict[str, object], spec: str) -> str:
-    """Write an estimate with its interval, never broken over lines: 0.61 [0.55, 0.67].
-
-    Raises
-    ------
-    ResultError
-        If the entry has no low and high.
-    """
+def interval(entry: dict[str, Any], spec: str) -> str:
+    """Write an estimate with its interval, never broken over lines: 0.61 [0.55, 0.67]."""
     if not {"low", "high"} <= set(entry):
         raise ResultError(f"has no interval, only {', '.join(entry)}: cite it with val")
     value, low, high = (formatted(entry[name], spec) for name in ("value", "low", "high"))
-    return (
-        value
-        if value == UNDEFINED
-        else f"{value}\N{NO-BREAK SPACE}[{low},\N{NO-BREAK SPACE}{high}]"
-    )
+    if value == UNDEFINED:
+        return value
+    return f"{value}\N{NO-BREAK SPACE}[{low},\N{NO-BREAK SPACE}{high}]"
+
+
+class Number(SphinxRole):
+    """``{val}`stage.key:.2f` `` a value, ``est`` with its interval, ``n`` the items behind it.
+
+    ``{val}`real/stage.key` `` is a value of another study.
+    """
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Write the number, or report why it cannot be."""
+        cited, _, spec = self.text.partition(":")
+        study, _, key = cited.rpartition("/")
+        try:
+            entry = Results.cited(self.env, study).entry(key)
+            if self.name == "est":
+                text = interval(entry, spec)
+            elif self.name == "val":
+                text = formatted(entry["value"], spec)
+            elif "n" in entry:
+                text = formatted(entry["n"], spec or ",")
+            else:
+                raise ResultError(f"has no n, only {', '.join(entry)}")
+        except ResultError as fault:
+            message = self.inliner.reporter.error(f"{cited}: {fault}", line=self.lineno)
+            return [nodes.problematic(self.rawtext, self.rawtext)], [message]
+        return [nodes.inline(self.rawtext, text, classes=["paper-value"])], []
+
+
+class When(SphinxDirective):
+    """Text for some books only: ``{when} world``, names of studies, or other `Study.traits`."""
+
+    required_arguments = 1
+    optional_arguments = 9
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the content where the book's study is one of those named."""
+        unknown = sorted({*self.arguments} - {*TRAITS, *studies()})
+        if unknown:
+            known = ", ".join([*TRAITS, *studies()])
+            raise self.error(f"when: {', '.join(unknown)} is none of {known}")
+        study = load_study(self.config.paper_study)
+        if study.traits.isdisjoint(self.arguments):
+            return []
+        return self.parse_content_to_nodes(allow_section_headings=True)
+
+
+def note_synthetic(app: Sphinx, doctree: nodes.document) -> None:
+    """Put a note under the title of a page that cites a world's results or shows its notebook."""
+    kinds = dict(app.env.temp_data.get("paper_studies", {}))
+    if app.env.docname.startswith(EXECUTED):
+        kinds[app.config.paper_study] = load_study(app.config.paper_study).kind
+    if "world" not in kinds.values():
+        return
+    real = [f"“{study}”" for study, kind in kinds.items() if kind == "real"]
+    text = MIXED.format(studies=" and ".join(real)) if real else SYNTHETIC
+    paragraphs = nodes.title("", "Synthetic"), nodes.paragraph("", text)
+    note = nodes.admonition("", *paragraphs, classes=["note", "synthetic"])
+    title = next(doctree.findall(nodes.title), None)
+    if title is None:
+        doctree.insert(0, note)
+    else:
+        title.parent.insert(title.parent.index(title) + 1, note)
+
+
+def register(app: Sphinx) -> None:
+    """Add the roles, the directive and the note to the book."""
+    for name in ("val", "est", "n"):
+        app.add_role(name, Number())
+    app.add_directive("when", When)
+    app.connect("doctree-read", note_synthetic)

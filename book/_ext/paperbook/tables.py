@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
 
-from paperbook.citing import latex_table
-from paperbook.directives import Cited
+from paperbook.panel import Cited, latex_table
 from paperbook.results import ResultError, Results, formatted, interval
-from paperbook.shown import Shown
 
 NEXT = re.compile(r",(?=\s*(?:est\(\w+\)|\w+)\s*(?:[=:,]|$))")  # a heading may hold a comma
 COLUMN = re.compile(
@@ -42,37 +41,29 @@ class PaperTable(Cited):
         "across": directives.unchanged,
     }
 
-    def made(self, results: Results, name: str, *, prefix: str) -> nodes.table:
-        """Build a table node of the written cells."""
-        self.options.setdefault("name", f"{prefix}tab-{name}")
-        self.results, self.table = results, name
-        self.rows = self._rows(results.table(name))
-        self.cells = self._cells(self.rows)
+    def make(
+        self, results: Results, name: str, *, prefix: str
+    ) -> tuple[nodes.Element, dict[str, Any]]:
+        """Build a table node of the written cells; its files are the rows and the cells."""
+        label = self.options.setdefault("name", f"{prefix}tab-{name}")
+        rows = self._rows(results.table(name))
+        cells = self._cells(rows)
+        group = nodes.tgroup(cols=len(cells.columns))
+        group += [nodes.colspec(colwidth=1) for _ in cells.columns]
+        group += nodes.thead("", _row(cells.columns))
+        group += nodes.tbody("", *(_row(row) for row in cells.itertuples(index=False)))
         title = nodes.title("", "", *self.caption())
-        group = nodes.tgroup(cols=len(self.cells.columns))
-        group += [nodes.colspec(colwidth=1) for _ in self.cells.columns]
-        group += nodes.thead("", _row(self.cells.columns))
-        group += nodes.tbody("", *(_row(row) for row in self.cells.itertuples(index=False)))
-        return nodes.table("", title, group, classes=["paper-table"])
-
-    def shown(self, node: nodes.Element, *, label: str) -> Shown:
-        """Say what can be had: the rows with all their columns, and the cells as LaTeX."""
-        caption = node[0].astext()
-        return Shown(
-            kind="table",
-            label=label,
-            anchor=node["ids"][0],
-            docname=self.env.docname,
-            title=caption,
-            alt="",
-            study=self.results.name,
-            origin=self.results.table_origin(self.table),
-            command=self.results.command({}),
-            files={
-                "csv": self.rows.to_csv(index=False, lineterminator="\n"),
-                "tex": latex_table(self.cells, label=label, caption=caption),
+        caption = title.astext()
+        return nodes.table("", title, group, classes=["paper-table"]), {
+            "kind": "table",
+            "caption": caption,
+            "origin": results.table_origin(name),
+            "command": results.command({}),
+            "files": {
+                "csv": rows.to_csv(index=False, lineterminator="\n"),
+                "tex": latex_table(cells, label=label, caption=caption),
             },
-        )
+        }
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         where, sort = self.options.get("where"), self.options.get("sort", "")
@@ -141,3 +132,8 @@ def _row(cells: Iterable[str]) -> nodes.row:
             for cell in cells
         ),
     )
+
+
+def register(app: Sphinx) -> None:
+    """Add tables to the book."""
+    app.add_directive("paper-table", PaperTable)

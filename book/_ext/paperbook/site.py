@@ -1,0 +1,146 @@
+"""Scripts, styles and files of the built book, and the explorer: nothing from another address."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import vl_convert
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
+
+from exe_core.figures import VEGA_LITE
+from exe_core.study import load_study
+from paperbook.figures import at_night, theme_style, themed
+from paperbook.results import Results
+
+HERE = Path(__file__).parent
+VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
+MATHJAX = "mathjax/tex-svg-full.js"
+THEBE = ("init_thebe_core", "update_thebe_context")
+BUNDLES = "_static/explorer"
+KINDS = {"films": ("explorer", "06-films"), "published": ("explorer-published", "07-claims")}
+"""What is explored, a trait of studies -> the folder, and the stage that writes it."""
+
+
+def configure(app: Sphinx, config: Config) -> None:
+    """Serve the extension's files and MathJax from its package; keep thebe off the pages.
+
+    Jupyter Book's thebe would call a CDN.
+    """
+    config.html_static_path.append(str(HERE / "static"))
+    config.mathjax_path = MATHJAX
+    for style in ("paper.css", "charts.css"):
+        app.add_css_file(style)
+    app.add_js_file("print.js", loading_method="defer")
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            handler = listener.handler
+            if handler.__module__ == "sphinx_thebe" and handler.__name__ in THEBE:
+                app.disconnect(listener.id)
+
+
+def write_static(app: Sphinx) -> None:
+    """Write Vega, MathJax, the colours of charts and the data of explorers as static files."""
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    _write(static / "charts.css", theme_style().encode())
+    if not (static / VEGA).exists():
+        # the bundle declares globals that break a page with other scripts: give it its own scope
+        bundle = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=VEGA_LITE)
+        _write(static / VEGA, f"(()=>{{{bundle}\n}})();\n".encode())
+    if not (static / MATHJAX).exists():
+        package = Path(find_spec("sphinx-mathjax-offline").origin).parent
+        _write(static / MATHJAX, (package / "static" / MATHJAX).read_bytes())
+    results = load_study(app.config.paper_study).results
+    for name, _ in KINDS.values():
+        target = Path(app.outdir) / BUNDLES / name
+        shutil.rmtree(target, ignore_errors=True)
+        if (results / name).is_dir():
+            shutil.copytree(results / name, target)
+
+
+def add_scripts(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
+) -> None:
+    """Load the scripts of charts, panels and the explorer on the pages that have one."""
+    body = context.get("body", "")
+    scripts = ["panel.js"] * ('class="reuse"' in body)
+    scripts += [VEGA, "charts.js"] * ('class="chart"' in body)
+    if 'id="film-explorer"' in body:
+        app.add_css_file("explorer.css")
+        scripts += ["explorer-data.js", "explorer-charts.js", "explorer.js"]
+    for name in scripts:
+        app.add_js_file(name, loading_method="defer")
+    # docutils gives the entries of a bibliography a role that items of a list may not have
+    if "body" in context:
+        context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def write_bundles(app: Sphinx, fault: Exception | None) -> None:
+    """Write the files of every figure and table, once each, under their permanent names.
+
+    The specification of a chart is written as a script, too: a page opened from disk may load
+    scripts and nothing else. Its picture is written once more for dark pages.
+    """
+    if fault or app.builder.format != "html":
+        return
+    for shown in app.env.get_domain("paper").all():
+        for suffix, source in shown.files.items():
+            content = source.encode() if isinstance(source, str) else source.read_bytes()
+            _write(Path(app.outdir) / shown.address(suffix), content)
+            if suffix == "vl.json":
+                script = f'paperChart("{shown.label}",{themed(content.decode())});\n'
+                _write(Path(app.outdir) / shown.address("js"), script.encode())
+                picture = at_night(shown.files["svg"].read_text(encoding="utf-8"))
+                _write(Path(app.outdir) / shown.address("night.svg"), picture.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+class Explorer(SphinxDirective):
+    """``{explorer}`` of the films of the book's study, ``{explorer} published`` of published ones.
+
+    Of a study without films, a sentence that says so.
+    """
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Put the empty controls on the page, which scripts fill from the data."""
+        kind = (self.arguments or ["films"])[0]
+        if kind not in KINDS:
+            raise self.error(f"explorer: {kind!r} is none of {', '.join(KINDS)}")
+        study, (name, stage) = load_study(self.config.paper_study), KINDS[kind]
+        if kind not in study.traits:
+            words = "This study has no films, so there is nothing to explore."
+            return [nodes.paragraph("", words)]
+        results = Results.cited(self.env)
+        origin, page = results.folder / name / "provenance.json", HERE / "explorer.html"
+        for path in (page, origin):
+            self.env.note_dependency(str(path))
+        if not origin.is_file():
+            raise self.error(f"{study.name} has no files of the explorer: run {stage} first")
+        about = json.loads(origin.read_text(encoding="utf-8"))
+        bundle = f"{'../' * self.env.docname.count('/')}{BUNDLES}/{name}"
+        controls = page.read_text(encoding="utf-8").replace("{bundle}", bundle)
+        made_of = nodes.paragraph("", results.origin(about), classes=["origin"])
+        return [nodes.raw("", controls, format="html"), made_of]
+
+
+def register(app: Sphinx) -> None:
+    """Add scripts, styles, files and the explorer to the book."""
+    app.add_directive("explorer", Explorer)
+    app.connect("config-inited", configure)
+    app.connect("builder-inited", write_static)
+    app.connect("html-page-context", add_scripts)
+    app.connect("build-finished", write_bundles)
