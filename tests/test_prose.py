@@ -1,10 +1,10 @@
-"""The prose as it is written: no typed result, sources cited and whole, links that lead on."""
+"""The prose as it is written: no typed result, no misspelling, sources and links that are there."""
 
-import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from pybtex.database import parse_file
 
@@ -16,7 +16,6 @@ NAMES = r"FER2013|RAF-DB|F1|ConvNeXt-V2|ResNet18|Q\d|\bv[12]\b"
 DESIGN = ("methods", "sentiment", "question")
 ALLOWED = {
     "claims": (
-        # what the published study says, in its words
         r"about 98 %",
         r"comes near 98 %",
         r"98 % is within two points",
@@ -24,7 +23,6 @@ ALLOWED = {
         r"minute 84",
         r"minute 92",
         r"2-3 hours",
-        # the rules of the tests, fixed beforehand
         r"below \.05",
         r"40 to 60 %",
         r"no wider than \.3",
@@ -34,30 +32,25 @@ ALLOWED = {
     ),
     "real-faces": (r"correlation of pixels of \.92 or more",),  # the rule by which copies count
     "methods": (
-        # what is published
         r"weights at 224 pixels",
         r"for 30 epochs",
-        # what the world is drawn with, and where there is no effect
         r"\.35 to \.75 instead of \.6 to 1\.1",
         r"changes hold 0",
     ),
     "question": (r"below \.05",),  # the rule of the tests
     "sentiment": (
-        # the networks and the scale, as they are published
         r"of (112|224) pixels",
         r"MS-Celeb-1M",
         r"31 random blocks",
         r"from −2 to 2",
         r"Surprise is \+1, 0",
         r"are −2 or −1",
-        # what others report; the table of published scores has the last two
         r"3,068 test faces",
         r"within a point of \.91",
         r"of \.87",
     ),
     "instruments": (
         r"without tiles \(0\)",
-        # what the tests promise
         r"significant at \.05",
         r"95 % interval",
     ),
@@ -71,12 +64,6 @@ MARKUP = re.compile(
     r"|\]\([^)]*\)",
     flags=re.MULTILINE,
 )
-NEEDED = {
-    "article": {"author", "title", "journal", "year"},
-    "inproceedings": {"author", "title", "booktitle", "year"},
-    "misc": {"author", "title", "year"},
-}
-FOUND_BY = {"doi", "eprint", "url", "note", "volume"}
 CITED = re.compile(r"\{cite(?::\w)?\}`([^`]+)`|\[@(\w+)\]")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -98,36 +85,18 @@ def test_no_number_of_a_result_is_typed(name):
     assert typed_numbers(text, allowed=ALLOWED.get(name, ())) == []
 
 
-@pytest.mark.parametrize("name", ALLOWED)
-def test_what_is_allowed_is_still_there(name):
-    prose = prose_of((BOOK / f"{name}.md").read_text())
-    assert [phrase for phrase in ALLOWED[name] if not re.search(phrase, prose)] == []
-
-
 def test_a_typed_number_is_found_and_a_computed_one_is_not():
     page = "# In 3 parts\n{val}`a.b:.2f` of FER2013 {cite}`li2017`.\n:columns: n = N : .2f\n"
     assert typed_numbers(page) == []
     assert typed_numbers(page + "It reaches .73 on 59 films.\n") == ["It reaches .73 on 59 films."]
 
 
-def test_typed_scores_of_others_are_those_of_the_table():
-    scores = pd.read_csv(ROOT / "data" / "frozen" / "published_rafdb.csv")
-    whole = scores.query("scale == '7 classes' and metric == 'accuracy'").set_index("model")
-    ddamfn, convnext = (whole.loc[name, "value"] for name in ("DDAMFN", "ConvNeXt-V2"))
-    expected = f"within a point of {ddamfn:.2f} and ConvNeXt-V2 of {convnext:.2f}"
-    assert expected.replace(" 0.", " .") in (BOOK / "sentiment.md").read_text()
-
-
-def test_the_readme_counts_the_published_films():
-    values = ROOT / "data" / "frozen" / "published" / "values" / "claims.json"
-    n_films = json.loads(values.read_text())["claims.n.films"]["value"]
-    counted = re.findall(r"predictions of (\d+) films", (ROOT / "README.md").read_text())
-    assert counted == [str(n_films)]
-
-
-@pytest.mark.parametrize("name", [*RESULTS, "sentiment"])
-def test_a_page_of_results_says_how_to_rebuild_it(name):
-    assert "```{rebuild} " in (BOOK / f"{name}.md").read_text()
+def test_no_common_misspelling():
+    listed = ["git", "-C", str(ROOT), "grep", "-lI", "", "--", ".", ":!data/frozen"]
+    files = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\n")
+    command = [sys.executable, "-m", "codespell_lib", *filter(None, files)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_source_is_cited_and_every_citation_has_its_source():
@@ -139,14 +108,6 @@ def test_every_source_is_cited_and_every_citation_has_its_source():
         for key in (found[1] or found[2]).split(",")
     }
     assert cited == set(parse_file(BOOK / "references.bib").entries)
-
-
-def test_every_source_is_whole_and_can_be_found():
-    for key, entry in parse_file(BOOK / "references.bib").entries.items():
-        present = {*entry.fields, *entry.persons}
-        assert NEEDED[entry.type] <= present, key
-        assert present & FOUND_BY, f"{key}: nothing says where it is found"
-        assert 1900 < int(entry.fields["year"]) < 2100, key
 
 
 @pytest.mark.parametrize("page", ["README.md", "data/README.md", "data/models/fer7/README.md"])

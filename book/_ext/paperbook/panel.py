@@ -139,8 +139,9 @@ class Cited(SphinxDirective):
         except ResultError as fault:
             raise self.error(f"{self.name} {self.arguments[0]}: {fault}") from None
         self.set_source_info(node)
+        label = self.options["name"]  # which `add_name` takes out
         self.add_name(node)
-        return [node, panel_of(node, env=self.env, label=self.options["name"], **about)]
+        return [node, panel_of(node, env=self.env, label=label, **about)]
 
     def make(
         self, results: Results, name: str, *, prefix: str

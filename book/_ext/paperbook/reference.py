@@ -63,10 +63,11 @@ def settings(modules: Sequence[str] = ()) -> tuple[list[str], list[Path]]:
     for name in sorted(parts, key=lambda name: name != "Study"):
         lines += [f"(settings-{name.lower()})=", f"## {name}", ""]
         lines += [escaped(cleandoc(parts[name].__doc__ or "")), ""]
-        rows = [
-            (f"`{key}`", _allowed(field, parts), _default(field), field.description or "")
-            for key, field in parts[name].model_fields.items()
-        ]
+        rows = []
+        for key, field in parts[name].model_fields.items():
+            meaning = field.description or parts[field.annotation.__name__].__doc__ or ""
+            kind, default = _allowed(field, parts), _default(field)
+            rows.append((f"`{key}`", kind, default, meaning.partition("\n")[0]))
         lines += [*table(["key", "may be", "default", "meaning"], rows), ""]
     return lines, [Path(study.__file__)]
 

@@ -29,8 +29,9 @@ class PaperTable(Cited):
     The argument is the table's name, ``metrics`` or ``real/metrics``; the content its caption.
     ``:columns:`` lists ``column = Heading : format`` with commas between; ``est(column)`` adds the
     interval from the columns low and high. ``:where:`` is a pandas query, ``:sort:`` a column,
-    with "-" before it for descending, and ``:across:`` a column over whose values the last of the
-    listed columns is spread.
+    with "-" before it for descending; ``:sum:`` a column that is added up over the rows that agree
+    in all other listed columns, and ``:across:`` a column over whose values the last of the listed
+    columns is spread.
     """
 
     option_spec: ClassVar = {
@@ -38,6 +39,7 @@ class PaperTable(Cited):
         "columns": directives.unchanged_required,
         "where": directives.unchanged,
         "sort": directives.unchanged,
+        "sum": directives.unchanged,
         "across": directives.unchanged,
     }
 
@@ -47,7 +49,13 @@ class PaperTable(Cited):
         """Build a table node of the written cells; its files are the rows and the cells."""
         label = self.options.setdefault("name", f"{prefix}tab-{name}")
         rows = self._rows(results.table(name))
-        cells = self._cells(rows)
+        if "columns" not in self.options:
+            raise ResultError(f"say which :columns: to show; there is {', '.join(rows)}")
+        asked = [_asked(part.strip(), rows) for part in NEXT.split(self.options["columns"])]
+        if summed := self.options.get("sum"):
+            keys = [part["column"] for part in asked if part["column"] != summed]
+            rows = rows.groupby(keys, sort=False)[summed].sum().reset_index()
+        cells = self._cells(rows, asked)
         group = nodes.tgroup(cols=len(cells.columns))
         group += [nodes.colspec(colwidth=1) for _ in cells.columns]
         group += nodes.thead("", _row(cells.columns))
@@ -79,11 +87,8 @@ class PaperTable(Cited):
             raise ResultError(f"{len(rows)} rows are left; a page shows {MAX_ROWS} or fewer")
         return rows
 
-    def _cells(self, rows: pd.DataFrame) -> pd.DataFrame:
-        if "columns" not in self.options:
-            raise ResultError(f"say which :columns: to show; there is {', '.join(rows)}")
+    def _cells(self, rows: pd.DataFrame, asked: list[re.Match[str]]) -> pd.DataFrame:
         over = self.options.get("across")
-        asked = [_asked(part.strip(), rows) for part in NEXT.split(self.options["columns"])]
         cells = pd.DataFrame(dict(_column(rows, part) for part in asked if part["column"] != over))
         if cells.empty:
             return pd.DataFrame([["none", *[""] * (len(cells.columns) - 1)]], columns=cells.columns)
