@@ -14,7 +14,8 @@ from shlex import quote
 
 from exe_core.record import digest_of
 from exe_core.staleness import code_digest, stage_digest
-from exe_core.study import FILM_SUFFIXES, load_study
+from exe_core.settings import FILM_SUFFIXES
+from exe_core.study import load_study
 
 study = load_study(config.get("study", "demo"))
 RUNS, GUESTS = list(study.runs), list(study.guests)

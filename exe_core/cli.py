@@ -349,7 +349,7 @@ def _report_films(
     from exe_core.faces import FaceFinder
     from exe_core.film_report import report_film
     from exe_core.screening import progress_bar
-    from exe_core.study import Crop
+    from exe_core.settings import Crop
 
     sizes = (classifier.preprocessing.size for classifier in classifiers.values())
     settings = Crop(size=max(STORED_PX, *sizes))

@@ -18,7 +18,8 @@ from scipy import stats
 from exe_core import calibration, metrics, resampling
 from exe_core import tables as schema
 from exe_core.resampling import Statistics
-from exe_core.study import Factorial, Study
+from exe_core.settings import Factorial
+from exe_core.study import Study
 
 METHOD = f"{resampling.METHOD}, with the spread over seeds"
 

@@ -13,7 +13,7 @@ import pandas as pd
 from exe_core.readers import DatasetError, read_texts
 from exe_core.record import replacing
 from exe_core.resampling import Statistics
-from exe_core.study import Set
+from exe_core.settings import Set
 from exe_core.tables import EMOTIONS
 
 RULES = ("drop", "first", "vote")

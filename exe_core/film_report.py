@@ -29,7 +29,8 @@ from exe_core.models import Classifier
 from exe_core.record import replacing, write_json
 from exe_core.resampling import Statistics
 from exe_core.screening import Screened, Step, screen_film
-from exe_core.study import ROOT, Crop
+from exe_core.settings import Crop
+from exe_core.study import ROOT
 from exe_core.tables import labels_of
 
 PAGE, ORIGIN = "report.html", "provenance.json"

@@ -51,8 +51,9 @@ from exe_core.fetching import (
 )
 from exe_core.readers import DatasetError, label_of, read_csv, read_folder
 from exe_core.record import explain_disk_errors
+from exe_core.settings import KEYWORDS
 from exe_core.sources import SOURCES, Asked, Found, Source, Terms, WebSource
-from exe_core.study import KEYWORDS, ROOT, Study
+from exe_core.study import ROOT, Study
 
 Row = dict[str, Any]
 

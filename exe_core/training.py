@@ -34,7 +34,7 @@ from tqdm import TqdmWarning, tqdm
 
 from exe_core import augmentation, inference, models, record, tables, training
 from exe_core.record import replacing
-from exe_core.study import Train
+from exe_core.settings import Train
 
 Kind = Literal["cross-entropy", "generalised-cross-entropy"]
 _Q = 0.7

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from exe_core.study import ROOT, Study, World
+from exe_core.settings import World
+from exe_core.study import ROOT, Study
 from exe_core.tables import write
 from exe_world import backgrounds, render
 from exe_world.making import digest, generator, workers, write_truth

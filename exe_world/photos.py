@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exe_core.study import KEYWORDS, Study, World
+from exe_core.settings import KEYWORDS, World
+from exe_core.study import Study
 from exe_core.tables import EMOTIONS
 from exe_world import backgrounds, face, render
 from exe_world.making import FACE_WIDTH, generator

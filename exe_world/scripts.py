@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exe_core.study import Study, World
+from exe_core.settings import World
+from exe_core.study import Study
 from exe_core.tables import EMOTIONS
 from exe_world import face
 from exe_world.making import FACE_WIDTH, generator

@@ -23,9 +23,9 @@ import pandas as pd
 from photo_server import KEYS, Clock, Site, photo_bytes
 
 from exe_core import tables as schema
-from exe_core.fetching import (SourceError)
-from exe_core.record import StorageError
+from exe_core.fetching import SourceError
 from exe_core.pull import pull
+from exe_core.record import StorageError
 from exe_core.study import ROOT, Study, parse_study
 
 FOUND = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core.curation import decide_labels, found_by
-from exe_core.study import Set
+from exe_core.settings import Set
 
 SETS = {
     "pexels-v2": Set(kind="photos", source="pexels", design="v2"),

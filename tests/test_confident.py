@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exe_core import training
-from exe_core.study import Train
+from exe_core.settings import Train
 from exe_core.training import TrainingError
 
 RECIPE = Train(

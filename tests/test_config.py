@@ -3,7 +3,8 @@
 import pytest
 
 from exe_core import study as study_module
-from exe_core.study import ConfigError, Train, load_study, parse_study, studies
+from exe_core.settings import Train
+from exe_core.study import ConfigError, load_study, parse_study, studies
 
 SETS = {"lab": {"kind": "fer2013", "path": "fer.csv"}}
 RUNS = {"lab": {"sets": ["lab"]}}

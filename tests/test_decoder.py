@@ -11,7 +11,7 @@ import pytest
 
 from exe_core import decoder, screening, video
 from exe_core.faces import FaceFinder
-from exe_core.study import Crop
+from exe_core.settings import Crop
 from exe_core.video import VideoError
 
 WEAK = """

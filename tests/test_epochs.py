@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from exe_core import models
-from exe_core.study import Train
+from exe_core.settings import Train
 from exe_core.training import Part, Run, TrainingError, freeze
 
 

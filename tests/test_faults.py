@@ -25,10 +25,9 @@ import pytest
 from fault_trials import FOUND, STORAGE_FAULT, Trial, make_study, small_disk
 from photo_server import KEYS, Always, Answer, Site, redirect, status
 
-from exe_core.fetching import (SourceError)
-from exe_core.record import StorageError
+from exe_core.fetching import SourceError
 from exe_core.pull import pull
-from exe_core.record import provenance, write_json
+from exe_core.record import StorageError, provenance, write_json
 from exe_core.study import ROOT
 
 Meeting = Callable[[Trial], AbstractContextManager[None]]

@@ -23,7 +23,16 @@ from PIL import Image
 
 from exe_core import fetching
 from exe_core.faces import ImageError
-from exe_core.fetching import (AddressPolicy, Fetcher, PassingError, QuotaError, Redaction, SourceError, open_client, wait_asked)
+from exe_core.fetching import (
+    AddressPolicy,
+    Fetcher,
+    PassingError,
+    QuotaError,
+    Redaction,
+    SourceError,
+    open_client,
+    wait_asked,
+)
 from exe_core.record import StorageError
 
 SECRET = "my+key/1"

@@ -10,7 +10,7 @@ from exe_core import film_report, models
 from exe_core import tables as schema
 from exe_core.faces import FaceFinder
 from exe_core.screening import Step, find_films
-from exe_core.study import Crop
+from exe_core.settings import Crop
 from exe_world.render import render_face
 
 LABELS = ("happy", "sad", "neutral")

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from exe_core import models
-from exe_core.study import Train
+from exe_core.settings import Train
 from exe_core.training import average_of, optimizer_of, scheduler_of, still_batch_norm
 
 

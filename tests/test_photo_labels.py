@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exe_core.curation import decide_labels, found_by
-from exe_core.study import Set
+from exe_core.settings import Set
 from exe_core.tables import FIVE
 
 QUERIES = {"mad": "angry", "irate": "angry", "sad": "sad", "crying": "sad", "happy": "happy"}

@@ -14,7 +14,7 @@ from sample_worlds import tiny_study
 from exe_core import readers
 from exe_core.datasets import items
 from exe_core.readers import RAFDB_COUNTS, DatasetError, read_rafdb
-from exe_core.study import Set
+from exe_core.settings import Set
 from exe_core.tables import EMOTIONS, FIVE
 from exe_world.sets import make_benchmarks
 

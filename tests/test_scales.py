@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exe_core import sentiment, tables
 from exe_core.sentiment import SentimentError
-from exe_core.study import Sentiment
+from exe_core.settings import Sentiment
 from exe_core.tables import EMOTIONS, prob_columns
 
 CHOSEN = {

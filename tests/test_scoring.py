@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_
 
 from exe_core import sentiment, tables
 from exe_core.resampling import Statistics
-from exe_core.study import Sentiment
+from exe_core.settings import Sentiment
 from exe_core.tables import EMOTIONS, TABLES
 
 WAYS = sentiment.choices(Sentiment().valence, labels=EMOTIONS)

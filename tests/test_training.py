@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from exe_core import models, tables, training
-from exe_core.study import Train
+from exe_core.settings import Train
 from exe_core.training import TrainingError, train
 from exe_world.render import render_face
 

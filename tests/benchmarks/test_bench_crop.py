@@ -23,7 +23,8 @@ from scipy.stats import binomtest
 
 from exe_core import record
 from exe_core.faces import FaceFinder, find_faces, read_image, side
-from exe_core.study import Crop, load_study
+from exe_core.settings import Crop
+from exe_core.study import load_study
 
 pytestmark = pytest.mark.slow
 

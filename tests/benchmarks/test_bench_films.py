@@ -27,7 +27,7 @@ from torchvision import transforms
 
 from exe_core import inference, screening, video
 from exe_core.faces import FaceFinder, crop
-from exe_core.study import Crop
+from exe_core.settings import Crop
 
 pytestmark = pytest.mark.slow
 

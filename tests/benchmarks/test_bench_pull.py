@@ -20,7 +20,8 @@ from PIL import Image, ImageFilter
 
 from exe_core import tables
 from exe_core.pull import pull
-from exe_core.study import KEYWORDS, parse_study
+from exe_core.settings import KEYWORDS
+from exe_core.study import parse_study
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,498 @@
+"""The settings of a study: what each part may hold, its defaults, and what they mean.
+
+The defaults are those of the published study. An unknown key is refused, so that a mistyped one
+can't silently leave a default in force.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from exe_core.sources import SOURCES, Source, WebSource
+from exe_core.tables import EMOTIONS
+
+
+class SettingsModel(BaseModel):
+    """A part of the settings: unknown keys are refused, values can't be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Design = Literal["v1", "v2"]
+
+KEYWORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "v1": {
+        "angry": ("angry face",),
+        "disgust": ("disgust face",),
+        "fear": ("fear face",),
+        "happy": ("happy face",),
+        "sad": ("sad face",),
+        "surprise": ("surprised face",),
+        "neutral": ("neutral face",),
+    },
+    "v2": {
+        "angry": ("angry", "mad", "irate"),
+        "disgust": ("disgusted", "gross", "repulsed"),
+        "fear": ("fear", "afraid", "scared"),
+        "happy": ("happy", "smiling", "joyful"),
+        "sad": ("sad", "crying", "unhappy"),
+        "surprise": ("surprised", "shocked", "astonished"),
+        "neutral": ("neutral", "calm", "expressionless"),
+    },
+}
+"""The two published search designs: design -> emotion -> queries."""
+
+
+class World(SettingsModel):
+    """What the synthetic world holds, and how noisy its keywords are."""
+
+    n_films: int = Field(12, ge=0, le=200, description="0 for a study of faces alone")
+    film_seconds: float = Field(180.0, ge=5, description="length of a film")
+    fps: int = Field(24, ge=1, le=60, description="frames a second in the film's file")
+    renders_per_second: float = Field(
+        1.0, gt=0, description="distinct pictures; others repeat them"
+    )
+    film_size: tuple[int, int] = Field((640, 360), description="width, height, px")
+    photos_per_query: dict[Design, int] = Field(
+        default={"v1": 60, "v2": 30}, description="design -> photos that match each query"
+    )
+    photo_size: tuple[int, int] = Field((640, 480), description="width, height, px")
+    keyword_noise: dict[str, dict[str, float]] = Field(
+        default={}, description="query -> other emotion -> share of its photos that show it instead"
+    )
+    faces_per_photo: tuple[float, float, float] = Field(
+        (0.10, 0.65, 0.25), description="shares of photos with no face, one and two"
+    )
+    duplicate_share: float = Field(
+        0.1, ge=0, le=1, description="share of a query's photos that another query returns, too"
+    )
+    benchmark_faces: int = Field(150, ge=4, description="training faces a class and benchmark set")
+    benchmark_test_faces: int = Field(40, ge=2, description="test faces a class")
+
+    @model_validator(mode="after")
+    def _noise_is_known(self) -> World:
+        asked = {
+            query: emotion
+            for design in KEYWORDS.values()
+            for emotion, queries in design.items()
+            for query in queries
+        }
+        for query, shares in self.keyword_noise.items():
+            if query not in asked:
+                raise ValueError(f"keyword_noise: {query!r} is no query of the designs v1 and v2")
+            wrong = [name for name in shares if name not in EMOTIONS or name == asked[query]]
+            if wrong or min(shares.values()) < 0 or sum(shares.values()) >= 1:
+                raise ValueError(
+                    f"keyword_noise: {query!r}: {shares} must be shares of emotions other than "
+                    f"{asked[query]}, summing to less than 1"
+                )
+        return self
+
+
+class Pull(SettingsModel):
+    """Which photos are searched for, and when a query stops.
+
+    A query ends at the source's last page, at `max_pages`, with `max_per_query` photos, or after a
+    page of which less than `stop_below_new` was new to its source and design. A limit that is
+    raised later lets the next pull continue; no photo is fetched twice.
+    """
+
+    sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites, or local")
+    designs: tuple[Design, ...] = Field(
+        ("v1", "v2"), description="v1 asks once for each emotion, v2 by several adjectives"
+    )
+    max_pages: dict[str, int] = Field(
+        {}, validate_default=True, description="source -> pages of a query, if not all it allows"
+    )
+    per_page: dict[str, int] = Field(
+        {}, validate_default=True, description="source -> photos a page, if not all it allows"
+    )
+    max_per_query: int | None = Field(None, ge=1, description="photos of a query that are enough")
+    stop_below_new: float = Field(
+        0.10, ge=0, le=1, description="a query ends after a page of which a smaller share is new"
+    )
+    slow_below_quota: int = Field(
+        20, ge=0, description="with fewer requests left, they are spread over the time till more"
+    )
+    wait_for_quota_s: float = Field(
+        0.0,
+        ge=0,
+        description="a spent quota is waited for if there is more within so many seconds; else its "
+        "source is left to the next pull",
+    )
+    filters: dict[str, dict[str, str]] = Field(
+        default={},
+        description="source -> what its searches are narrowed by, as the source names it",
+    )
+    local: str | None = Field(
+        None, description="of source local: a folder or CSV below the data folder of the study"
+    )
+    downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
+    timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")
+    retries: int = Field(4, ge=0, le=20, description="of a request that failed and may succeed")
+    photo_timeout_s: float = Field(
+        120.0, gt=0, description="for a whole photo, over all its tries; timeout_s is for silence"
+    )
+    allow_private_addresses: bool = Field(
+        False, description="photos may lie on this machine or in its network, e.g. a lab's server"
+    )
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            _known_source(name)
+        return tuple(dict.fromkeys(given))
+
+    @field_validator("max_pages", "per_page")
+    @classmethod
+    def _other_sources_keep_theirs(cls, given: dict[str, int], info: ValidationInfo) -> dict:
+        usual = {name: getattr(source, str(info.field_name)) for name, source in SOURCES.items()}
+        for name, number in given.items():
+            most = _known_source(name).per_page if info.field_name == "per_page" else number
+            if not 1 <= number <= most:
+                raise ValueError(f"{name}: {number} is not from 1 to {max(most, 1)}")
+        return usual | given
+
+    @field_validator("filters")
+    @classmethod
+    def _filters_are_known(cls, given: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for name, chosen in given.items():
+            source = _known_source(name)
+            known = source.filters if isinstance(source, WebSource) else {}
+            for unknown in chosen.keys() - known.keys():
+                raise ValueError(f"{name} has no filter {unknown!r}; it has {', '.join(known)}")
+        return given
+
+
+def _known_source(name: str) -> Source:
+    if name not in SOURCES:
+        raise ValueError(f"no source {name!r}; sources are {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+class Set(SettingsModel):
+    """A named collection of faces."""
+
+    kind: Literal["photos", "folder", "fer2013", "rafdb"] = Field(
+        description="the form of its files: data/README.md"
+    )
+    source: str | None = Field(None, description="photos: a source of the pull")
+    design: Design | Literal["given"] | None = Field(
+        None, description="photos: v1 or v2; given for those of source local"
+    )
+    path: str | None = Field(None, description="other kinds: below the data folder of the study")
+    votes: tuple[str, ...] = Field(
+        default=(), description="fer2013: names of the file of FER+'s votes; the first that exists"
+    )
+    two_labels: Literal["drop", "first", "vote"] = Field(
+        "drop", description="photos found under several labels: drop, or by first hit, or most hits"
+    )
+    gray: bool = Field(False, description="its faces have no colour")
+    crop: Literal["detector", "as shipped"] = Field(
+        "detector", description="cut out anew as film faces are, or taken as they come"
+    )
+    role: Literal["train", "test"] = Field("train", description="test sets are never trained on")
+    counts: Literal["published", "any"] = Field(
+        "published", description="rafdb, real: refuse other numbers of images than the published"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Set:
+        if self.source is not None:
+            _known_source(self.source)
+        if self.kind == "photos" and not (self.source and self.design):
+            raise ValueError("a set of photos needs `source` and `design`")
+        if self.kind == "photos" and (self.source == "local") != (self.design == "given"):
+            raise ValueError("photos of source local, and no others, are of design given")
+        if self.votes and self.kind != "fer2013":
+            raise ValueError("votes are those of FER+, which are on the images of kind fer2013")
+        if self.kind != "photos" and not self.path:
+            raise ValueError(f"a set of kind {self.kind} needs `path`")
+        return self
+
+    @property
+    def origin(self) -> tuple[str | None, ...]:
+        """Say which images these are, however they are cropped and shown."""
+        return (self.kind, self.source, self.design, self.path)
+
+
+class Crop(SettingsModel):
+    """How faces are found and cut out."""
+
+    min_score: float = Field(0.5, ge=0, le=1, description="of the detector, for a find to count")
+    margin: float = Field(0.1, ge=0, le=1, description="added on each side, in box widths")
+    size: int = Field(128, ge=32, description="side of a stored crop, px")
+    align: bool = Field(False, description="turn each crop until its eyes are level")
+    primary_only: bool = Field(True, description="only the largest face of an image is kept")
+    tiles: int = Field(
+        0, ge=0, le=4, description="levels of overlapping tiles, each for faces half as wide"
+    )
+    retry_border: float = Field(
+        0.0, ge=0, le=1, description="border, in longer sides, to retry an image without a face"
+    )
+
+
+class Train(SettingsModel):
+    """A training recipe; the defaults are the published one, and what goes beyond it is off.
+
+    Of the faults of the published code, those of training are switches, so that each can be
+    measured: `batch_norm: drifting`, `keep: last`, `split: modulo`. Two more lie elsewhere:
+    benchmark faces as they are shipped (`crop` of a set), and a network that learned from gray
+    faces and is shown colours (`gray` of exe_core.inference.predict).
+    """
+
+    model: str = Field(
+        "resnet18", description="a name of exe_core.models, or timm:<name> of a timm backbone"
+    )
+    weights: Literal["imagenet", "msceleb", "none"] = Field(
+        "imagenet", description="to begin with; none are random ones"
+    )
+    size: int = Field(224, ge=16, le=512, description="side of the network's input, px")
+    trainable: Literal["all", "layer3+layer4+fc"] = Field(
+        "layer3+layer4+fc", description="layers that learn"
+    )
+    batch_norm: Literal["frozen", "drifting"] = Field(
+        "frozen",
+        description="of frozen layers; drifting is the published fault: they follow batches",
+    )
+    augmentation: Literal["none", "light", "medium", "heavy", "ddamfn"] = Field(
+        "light", description="of training faces: exe_core.augmentation"
+    )
+    mixup: float = Field(0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0: off")
+    cutmix: float = Field(0.0, ge=0, description="alpha of CutMix (Yun et al. 2019); 0: off")
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(
+        "adam", description="as in PyTorch"
+    )
+    sam_rho: float = Field(
+        0.0, ge=0, description="radius of sharpness-aware minimisation (Foret et al. 2021); 0: off"
+    )
+    scheduler: Literal["none", "step", "cosine", "plateau", "exponential"] = Field(
+        "none", description="how the learning rate falls"
+    )
+    warmup_epochs: int = Field(0, ge=0, description="the learning rate rises linearly so long")
+    learning_rate: float = Field(3e-4, gt=0, description="at its greatest")
+    weight_decay: float = Field(0.0, ge=0, description="of the optimizer")
+    clip_norm: float | None = Field(None, gt=0, description="greatest norm of a batch's gradient")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="of the averaged weights that are saved instead; 0: off"
+    )
+    loss: Literal["cross-entropy", "generalised-cross-entropy"] = Field(
+        "cross-entropy", description="the second is robust to wrong labels"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of a label that is spread over all"
+    )
+    diversity_weight: float = Field(
+        0.1, ge=0, description="of the loss that keeps DDAMFN's attention heads apart"
+    )
+    epochs: int = Field(30, ge=1, description="passes over the training faces")
+    batch_size: int = Field(32, ge=1, description="faces at a time")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of the passes in training; weights and scores stay fp32"
+    )
+    compiled: bool = Field(False, description="pass batches through torch.compile")
+    val_share: float = Field(
+        0.2, gt=0, lt=1, description="of the training faces, kept for choosing the epoch"
+    )
+    split: Literal["grouped", "modulo"] = Field(
+        "grouped", description="modulo is the published fault: every n-th row, whatever its photo"
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled", description="balanced draws with replacement, all classes equally often"
+    )
+    class_weights: bool = Field(False, description="rare classes weigh more in the loss")
+    max_faces: int | None = Field(None, ge=1, description="at most this many training faces")
+    keep: Literal["best", "last"] = Field(
+        "best", description="epoch that is saved; the published code saved the last"
+    )
+    flip_average: bool = Field(False, description="average a face's and its mirror's logits")
+    seed: int = Field(42, description="of weights, order and augmentation")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Train:
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs}: fewer than epochs {self.epochs}")
+        if self.warmup_epochs and self.scheduler == "plateau":
+            raise ValueError("warmup_epochs: scheduler plateau has none; take another, or 0")
+        return self
+
+
+class Run(SettingsModel):
+    """One trained model: the sets it learns from, and what differs from the study's recipe."""
+
+    sets: tuple[str, ...] = Field(min_length=1, description="of the study, that it learns from")
+    gray: bool = Field(False, description="faces are shown in gray, in training and in use")
+    labels: Literal["given", "majority", "votes"] = Field(
+        "given",
+        description="learned from: those of the sets; the emotion that most annotators of their "
+        "`votes` named; or the shares of the votes",
+    )
+    doubtful: Literal["kept", "dropped"] = Field(
+        "kept",
+        description="training faces whose label confident learning doubts (Northcutt et al. 2021)",
+    )
+    train: dict[str, object] = Field(default={}, description="what differs from the study's recipe")
+
+
+def recipe_of(run: Run, train: Train) -> Train:
+    """Give the recipe of a run: that of its study, with the run's own differences."""
+    return Train.model_validate({**train.model_dump(), **run.train})
+
+
+def seeds_of_one(runs: Mapping[str, Run], train: Train) -> dict[str, tuple[str, ...]]:
+    """Find the runs that differ in nothing but their seed, and are named `<variant>-<number>`.
+
+    Returns
+    -------
+    dict
+        variant -> two runs or more; what is alone of its kind is left out.
+    """
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in runs:
+        if numbered := re.fullmatch(r"(.+)-\d+", name):
+            alike[numbered[1]].append(name)
+    return {
+        variant: tuple(names)
+        for variant, names in alike.items()
+        if _differ_in_seed([runs[name] for name in names], train)
+    }
+
+
+def _differ_in_seed(runs: list[Run], train: Train) -> bool:
+    recipes = [recipe_of(run, train).model_dump() for run in runs]
+    n_seeds = len({recipe.pop("seed") for recipe in recipes})
+    rest = [
+        run.model_dump(exclude={"train"}) | recipe
+        for run, recipe in zip(runs, recipes, strict=True)
+    ]
+    return 1 < len(runs) == n_seeds and all(part == rest[0] for part in rest)
+
+
+FILM_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
+"""What the file of a film ends in."""
+
+VALENCE: dict[str, tuple[int | None, ...]] = {
+    "angry": (-2, -1),
+    "disgust": (-2, -1),
+    "fear": (-1, -2),
+    "happy": (2,),
+    "sad": (-1, -2),
+    "surprise": (1, 0, None),
+    "neutral": (0,),
+}
+"""Emotion -> its levels of sentiment, from -2 to 2, that can be defended; the first is used."""
+
+
+class ExternalModel(SettingsModel):
+    """A model that the study did not train and shows its test faces to; its name is enough."""
+
+    model: str = Field(
+        pattern=r"^((~|\.{1,2})?/.+|[\w.-]+(/[\w.-]+)?)$",
+        description="of data/models by its name; <study>/<run>, a run of another study; or a "
+        "folder, from / or ./ on",
+    )
+    sets: tuple[str, ...] = Field(
+        default=(),
+        description="sets of this study that it learned from other faces of; known of a run",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_is_enough(cls, given: object) -> object:
+        return {"model": given} if isinstance(given, str) else given
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell a folder from the name of a model."""
+        return self.model.startswith(("/", "./", "../", "~/"))
+
+
+class Factorial(SettingsModel):
+    """What undoing each fault of the published pipeline is worth: crop x colour x calibration.
+
+    The runs learned from gray faces. Those of the same place in both lists differ in the crop of
+    the faces that they learned from, and in nothing else.
+    """
+
+    as_shipped: tuple[str, ...] = Field(
+        min_length=1, description="runs that learned from faces as they are shipped, one a seed"
+    )
+    recropped: tuple[str, ...] = Field(
+        min_length=1, description="runs that learned from them as the detector crops them"
+    )
+    sets: tuple[str, ...] = Field(
+        min_length=1, description="sets whose test faces are read; `films`, those of the world"
+    )
+    correction: Literal["em", "bbse"] = Field(
+        "em",
+        description="how the shares of the labels are estimated, after calibration by class",
+    )
+    least_faces: int = Field(
+        20, ge=1, description="labels of which a set has fewer faces are left out of its scores"
+    )
+
+    def check(self, runs: Mapping[str, Run], sets: Mapping[str, Set]) -> None:
+        """Raise a ValueError if the runs are not there or are not what their lists say."""
+        if len(self.as_shipped) != len(self.recropped):
+            raise ValueError("factorial: as many runs as_shipped as recropped, in the same order")
+        listed = [(name, "as shipped") for name in self.as_shipped]
+        listed += [(name, "detector") for name in self.recropped]
+        for name, crop in listed:
+            if name not in runs:
+                raise ValueError(f"factorial: no run {name!r}; runs: {', '.join(runs)}")
+            run = runs[name]
+            if not run.gray or {sets[member].crop for member in run.sets} != {crop}:
+                raise ValueError(
+                    f"factorial: run {name} must be gray, and learn from sets of crop {crop!r}"
+                )
+
+
+class Films(SettingsModel):
+    """Which frames of a film are looked at."""
+
+    path: str | None = Field(None, description="below the data folder of the study")
+    every: int = Field(100, ge=1, description="every n-th frame")
+    apart: bool = Field(False, description="decode each film in a job of its own, on a cluster")
+    event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
+
+
+Valence = Literal[-2, -1, 0, 1, 2]
+
+
+class Sentiment(SettingsModel):
+    """How pleasant each emotion is taken to be, on a scale of five levels; three are their sign.
+
+    An emotion for which more than one level can be defended lists them all: the first is the
+    study's choice, the others show what hangs on it. None drops the emotion.
+    """
+
+    set_name: str = Field("rafdb", description="the set on whose test faces it is judged")
+    valence: dict[str, tuple[Valence | None, ...]] = Field(
+        {},
+        validate_default=True,
+        description="emotion -> its levels, the study's choice first; others keep theirs",
+    )
+    faces: int = Field(
+        1, ge=1, description="faces of each class, rightly and wrongly read, that are explained"
+    )
+
+    @field_validator("valence")
+    @classmethod
+    def _other_emotions_keep_theirs(cls, given: dict[str, tuple]) -> dict[str, tuple]:
+        unknown = [name for name in given if name not in EMOTIONS]
+        if unknown or not all(given.values()):
+            raise ValueError(f"{given}: one level or more for each of {', '.join(EMOTIONS)}")
+        return VALENCE | given
