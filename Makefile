@@ -4,13 +4,13 @@ SHELL  := /bin/bash
 STUDY  ?= demo
 DATA   ?=
 JOBS   ?= 2
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for v in 3.11 3.12 3.13; do "python$$v" -c "" 2>/dev/null && command -v "python$$v" && break; done || command -v python3)
 BIN    := .venv/bin
-export EXE_DATA := $(if $(DATA),$(abspath $(DATA)),$(EXE_DATA))
+export EXE_DATA := $(if $(DATA),$(or $(shell cd "$(DATA)" 2>/dev/null && pwd),$(DATA)),$(EXE_DATA))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lint lock sbom audit clean
+.PHONY: help setup book pdf lab test lint lock audit clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,9 +19,8 @@ help:  ## list the tasks
 setup: $(BIN)/.complete  ## make the environment in .venv from the hashed lock
 
 $(BIN)/.complete: requirements.lock pyproject.toml
-	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 is needed and no python3 was found: install it, or say PYTHON=<path>"; exit 1; }
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"Python 3.11 is needed and {sys.executable} is {v[0]}.{v[1]}: install 3.11, or say PYTHON=<path>")'
-	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian: apt-get install python3.11-venv)"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "Python 3.11, 3.12 or 3.13 is needed: install one, or say PYTHON=<path>"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian: apt-get install python3-venv)"; exit 1; }
 	@rm -f $@
 	@if command -v uv >/dev/null; then \
 	  echo "installing with uv"; \
@@ -29,7 +28,7 @@ $(BIN)/.complete: requirements.lock pyproject.toml
 	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
-	  echo "installing with pip, about 3 minutes"; \
+	  echo "installing with pip, 2 to 5 minutes"; \
 	  "$(PYTHON)" -m venv .venv && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
@@ -43,6 +42,10 @@ book: setup  ## compute a study and build its book: STUDY=demo|smoke|real|exe|ra
 pdf: book  ## print the book as one PDF, _build/book.pdf; needs Chromium
 	@exe pdf
 
+lab: setup  ## open the notebooks in JupyterLab (installs it first)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check jupyterlab
+	@jupyter lab notebooks
+
 test: setup  ## run the quick tests; SLOW=1 runs all
 	@pytest $(if $(SLOW),,-m "not slow")
 
@@ -53,9 +56,6 @@ lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv"; exit 1; }
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra test --extra slurm \
 	  --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements.lock pyproject.toml
-
-sbom: setup  ## write what the lock installs as a bill of materials, _build/sbom.cdx.json
-	@exe sbom
 
 audit:  ## look the packages of the lock up among known weaknesses (needs uv and the network)
 	@command -v uvx >/dev/null || { echo "make audit needs uv: pip install uv"; exit 1; }
