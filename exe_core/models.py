@@ -281,6 +281,10 @@ class Classifier:
     card: Mapping[str, Any] = field(repr=False)
 
 
+ExtraLoss = Callable[[nn.Module], torch.Tensor]
+"""A term of the loss, of the network as its last training pass left it."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """How a network is built, and what it is shown unless a recipe says otherwise.
@@ -302,7 +306,7 @@ class Architecture:
     preprocessing: Preprocessing
     pretrained: Callable[[], Mapping[str, torch.Tensor]] | None = None
     origin: Literal["imagenet", "msceleb"] = "imagenet"
-    extra_loss: Callable[[nn.Module], torch.Tensor] | None = None
+    extra_loss: ExtraLoss | None = None
 
 
 def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> nn.Module:

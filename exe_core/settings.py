@@ -273,13 +273,11 @@ class Train(SettingsModel):
     )
     mixup: float = Field(0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0: off")
     cutmix: float = Field(0.0, ge=0, description="alpha of CutMix (Yun et al. 2019); 0: off")
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(
-        "adam", description="as in PyTorch"
-    )
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="as in PyTorch")
     sam_rho: float = Field(
         0.0, ge=0, description="radius of sharpness-aware minimisation (Foret et al. 2021); 0: off"
     )
-    scheduler: Literal["none", "step", "cosine", "plateau", "exponential"] = Field(
+    scheduler: Literal["none", "cosine", "exponential"] = Field(
         "none", description="how the learning rate falls"
     )
     warmup_epochs: int = Field(0, ge=0, description="the learning rate rises linearly so long")
@@ -303,7 +301,6 @@ class Train(SettingsModel):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="of the passes in training; weights and scores stay fp32"
     )
-    compiled: bool = Field(False, description="pass batches through torch.compile")
     val_share: float = Field(
         0.2, gt=0, lt=1, description="of the training faces, kept for choosing the epoch"
     )
@@ -325,8 +322,6 @@ class Train(SettingsModel):
     def _fitting(self) -> Train:
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs}: fewer than epochs {self.epochs}")
-        if self.warmup_epochs and self.scheduler == "plateau":
-            raise ValueError("warmup_epochs: scheduler plateau has none; take another, or 0")
         return self
 
 

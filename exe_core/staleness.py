@@ -144,7 +144,8 @@ def _nodes(entry: Definition) -> Iterator[ast.AST]:
             yield from (*node.bases, *node.decorator_list)
             for part in node.body:
                 is_field = settings and isinstance(part, ast.AnnAssign)
-                if not is_field and not _is_method(part):
+                is_text = isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)
+                if not (is_field or is_text or _is_method(part)):
                     yield part
 
 

@@ -476,13 +476,15 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     if trial is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,80}", trial):
         raise ConfigError(f"trial {trial!r}: letters, digits, '.', '_' and '-', at most 81")
     begun = _begun(study, trial)
-    changed = _merged(_merged(settings, begun), kept)
+    changes = _merged(begun, kept)
+    changed = _merged(settings, changes)
+    changed["runs"] = _overridden(changed["runs"], changes.get("train", {}))
     other = parse_study({"name": name, **changed}, origin=path.name)
     departs = _departures(study.model_dump(mode="json"), other.model_dump(mode="json"))
     if trial is None and not departs:
         return study
     other._trial = trial or _name_of(departs)
-    other._changes = _merged(begun, kept)
+    other._changes = changes
     return other
 
 
@@ -497,6 +499,15 @@ def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
         is_part = isinstance(change, Mapping)
         merged[part] = {**(settings.get(part) or {}), **change} if is_part else change
     return merged
+
+
+def _overridden(runs: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Runs in whose differences from the study's recipe the trial's recipe wins."""
+    return {
+        name: run
+        | {"train": {key: recipe.get(key, value) for key, value in run.get("train", {}).items()}}
+        for name, run in runs.items()
+    }
 
 
 def _begun(study: Study, trial: str | None) -> dict[str, Any]:

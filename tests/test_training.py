@@ -1,5 +1,6 @@
 """Training learns, repeats itself to the bit, goes on after a kill, and refuses what can't be."""
 
+import dataclasses
 import json
 import math
 import os
@@ -9,12 +10,14 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
 
-from exe_core import models, tables, training
+from exe_core import inference, models, tables, training
 from exe_core.settings import Train
-from exe_core.training import TrainingError, train
+from exe_core.training import TrainingError, freeze, train
 from exe_world.render import render_face
 
 CLASSES = ("angry", "happy", "sad")
@@ -39,7 +42,6 @@ def recipe(**changes):
 
 
 BEYOND = {
-    "optimizer": "adam",
     "scheduler": "cosine",
     "warmup_epochs": 1,
     "ema_decay": 0.9,
@@ -64,10 +66,23 @@ def weights(folder):
     return (folder / models.WEIGHTS_FILE).read_bytes()
 
 
+def initial(**changes):
+    settings = recipe(**changes)
+    network = models.build(settings.model, n_classes=3, weights="none", seed=settings.seed)
+    return network.state_dict()
+
+
 class TestLearning:
     def test_a_plain_set_is_learnt(self, tmp_path):
         go(tmp_path, data=faces(300), recipe=recipe(epochs=8, augmentation="none"))
         assert models.load(tmp_path).card["val"]["accuracy"] > 0.9
+
+    @pytest.mark.parametrize("changes", [{"optimizer": "adamw"}, {"precision": "bf16"}, BEYOND])
+    def test_every_option_lowers_the_loss(self, tmp_path, changes):
+        settings = recipe(epochs=6, augmentation="none", **changes)
+        history = go(tmp_path, data=faces(300), recipe=settings)
+        losses = history.loc[history["split"] == "val", "loss"].to_numpy()
+        assert losses[-1] < 0.9 * losses[0]
 
     def test_the_history_has_two_rows_an_epoch_and_marks_the_saved_one(self, tmp_path):
         history = tables.check(go(tmp_path), "history")
@@ -78,18 +93,16 @@ class TestLearning:
         assert saved["macro_f1"] == history.loc[history["split"] == "val", "macro_f1"].max()
         assert saved["macro_f1"] == card["val"]["macro_f1"]
 
-    def test_what_is_reported_is_what_the_saved_weights_reach(self, tmp_path):
+    @pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9}, {"flip_average": True}])
+    def test_what_is_reported_is_what_the_saved_weights_reach(self, tmp_path, changes):
         images, labels, splits = data = faces(seed=3)
-        go(tmp_path, data=data, recipe=recipe(epochs=5, learning_rate=0.02))
-        found = models.load(tmp_path)
-        val = training.Part(
-            *(models.torch.from_numpy(x[splits == "val"]) for x in (images, labels))
-        )
-        answers = found.network(
-            found.preprocessing.normalise(found.preprocessing.to_float(val.faces))
-        )
-        accuracy = (answers.argmax(1) == val.labels).float().mean()
-        assert float(accuracy) == pytest.approx(found.card["val"]["accuracy"])
+        go(tmp_path, data=data, recipe=recipe(learning_rate=3e-4, **changes))
+        model, val = models.load(tmp_path), splits == "val"
+        found = inference.predict(model, images[val])
+        right = found[range(val.sum()), labels[val]]
+        assert -np.log(right).mean() == pytest.approx(model.card["val"]["loss"], rel=1e-4)
+        accuracy = (found.argmax(axis=1) == labels[val]).mean()
+        assert accuracy == pytest.approx(model.card["val"]["accuracy"])
 
     def test_the_card_says_how_it_was_made(self, tmp_path):
         go(tmp_path, gray=True, provenance={"commit": "abc"})
@@ -99,76 +112,150 @@ class TestLearning:
         assert card["preprocessing"]["size"] == 24
         assert card["recipe"] == recipe().model_dump(mode="json")
         assert card["n_faces"]["train"] == {"angry": 22, "happy": 22, "sad": 22}
-        assert card["provenance"] == {
-            "commit": "abc",
-            "device": "cpu",
-            "seed": card["recipe"]["seed"],
-        }
+        assert card["provenance"] == {"commit": "abc", "device": "cpu", "seed": 42}
+        saved = load_file(tmp_path / models.WEIGHTS_FILE)
+        assert {str(value.dtype) for value in saved.values()} == {"float32", "int64"}
 
-    def test_input_is_left_as_it_was(self, tmp_path):
-        data = faces()
-        before = [column.copy() for column in data]
-        go(tmp_path, data=data)
-        assert all(np.array_equal(x, y) for x, y in zip(data, before, strict=True))
-
-    def test_rows_of_other_splits_change_nothing(self, tmp_path):
+    def test_rows_of_other_splits_and_colours_of_gray_runs_change_nothing(self, tmp_path):
         images, labels, splits = data = faces()
-        go(tmp_path / "without", data=data)
-        extra = [np.concatenate([x, x[:5]]) for x in (255 - images, labels)]
-        extra[0][: len(images)] = images
-        go(tmp_path / "with", data=(*extra, np.append(splits, ["test"] * 5)))
+        before = [column.copy() for column in data]
+        go(tmp_path / "without", data=data, gray=True)
+        assert all(np.array_equal(x, y) for x, y in zip(data, before, strict=True))
+        luma = models.Preprocessing(gray=True).to_float(torch.from_numpy(images))
+        gray = (luma * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        more = (np.concatenate([gray, 255 - gray[:5]]), np.append(labels, labels[:5]))
+        go(tmp_path / "with", data=(*more, np.append(splits, ["test"] * 5)), gray=True)
         assert weights(tmp_path / "with") == weights(tmp_path / "without")
 
-    def test_at_most_so_many_faces_are_taken(self, tmp_path):
+    def test_at_most_max_faces_are_taken(self, tmp_path):
         go(tmp_path, recipe=recipe(max_faces=30))
         counts = models.load(tmp_path).card["n_faces"]
         assert sum(counts["train"].values()) == 30
         assert sum(counts["val"].values()) == 24
 
-    def test_a_gray_run_does_not_see_colours(self, tmp_path):
-        images, labels, splits = faces()
-        luma = models.Preprocessing(gray=True).to_float(models.torch.from_numpy(images))
-        gray = (luma * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        go(tmp_path / "colour", gray=True)
-        go(tmp_path / "gray", data=(gray, labels, splits), gray=True)
-        assert weights(tmp_path / "colour") == weights(tmp_path / "gray")
-
 
 class TestSoftLabels:
-    def test_sure_ones_teach_what_classes_teach(self, tmp_path):
+    def test_certain_ones_teach_what_classes_teach(self, tmp_path):
         images, labels, splits = faces()
         go(tmp_path / "classes")
         go(tmp_path / "shares", data=(images, np.eye(3)[labels], splits))
         assert weights(tmp_path / "classes") == weights(tmp_path / "shares")
 
-    def test_unsure_ones_teach_doubt(self, tmp_path):
+    def test_uncertain_ones_teach_doubt(self, tmp_path):
         images, labels, splits = faces(300)
         unsure = 0.4 + 0.6 * np.eye(3)[labels]
         unsure /= unsure.sum(axis=1, keepdims=True)  # .56, .22, .22
         go(tmp_path, data=(images, unsure, splits), recipe=recipe(epochs=8, augmentation="none"))
-        found = models.load(tmp_path)
-        shown = models.torch.from_numpy(images[splits == "val"])
-        with models.torch.inference_mode():
-            logits = models.logits_of(found.network, shown, shown=found.preprocessing)
-        sure = logits.softmax(dim=1).amax(dim=1)
-        assert float(sure.mean()) == pytest.approx(0.56, abs=0.1)
-        assert found.card["val"]["accuracy"] > 0.9
-        assert found.card["val"]["loss"] > 0.9, "in nats, of the shares: their entropy at least"
+        model = models.load(tmp_path)
+        sure = inference.predict(model, images[splits == "val"]).max(axis=1)
+        assert sure.mean() == pytest.approx(0.56, abs=0.1)
+        assert model.card["val"]["accuracy"] > 0.9
+        assert model.card["val"]["loss"] > 0.9, "in nats, of the shares: their entropy at least"
 
 
-class TestFlipAverage:
-    def test_what_is_reported_is_the_mean_of_a_face_and_its_mirror_image(self, tmp_path):
-        images, labels, splits = data = faces(seed=3)
-        go(tmp_path, data=data, recipe=recipe(epochs=4, flip_average=True))
-        found = models.load(tmp_path)
-        assert found.preprocessing.flip_average
-        val = models.torch.from_numpy(images[splits == "val"])
-        both = [
-            found.network(found.preprocessing.normalise(found.preprocessing.to_float(x))).softmax(1)
-            for x in (val, val.flip(dims=(2,)))
-        ]
-        right = sum(both)[range(len(val)), labels[splits == "val"]] / 2
-        assert -right.log().mean().item() == pytest.approx(found.card["val"]["loss"], rel=1e-5)
+class TestFrozenLayers:
+    def moved(self, folder, **changes):
+        settings = recipe(epochs=1, keep="last", **changes)
+        go(folder, recipe=settings)
+        after = models.load(folder).network.state_dict()
+        return {k for k, v in initial(**changes).items() if not torch.equal(v, after[k])}
+
+    def test_neither_weights_nor_batch_norm_move(self, tmp_path):
+        moved = self.moved(tmp_path, trainable="layer3+layer4+fc")
+        assert {key.split(".")[0] for key in moved} == {"layer3", "layer4", "fc"}
+
+    def test_all_move_when_all_are_trained(self, tmp_path):
+        assert self.moved(tmp_path) == initial().keys()
+
+    def test_the_published_fault_lets_batch_norm_drift(self, tmp_path):
+        moved = self.moved(tmp_path, trainable="layer3+layer4+fc", batch_norm="drifting")
+        drifted = {key.split(".")[-1] for key in moved if key.startswith(("layer1", "layer2"))}
+        assert drifted == {"running_mean", "running_var", "num_batches_tracked"}
+
+    def test_a_layer_that_is_not_there_is_named(self):
+        with pytest.raises(TrainingError, match="no layer5; it has layer1"):
+            freeze(models.build("tiny", n_classes=2), "layer5+fc")
+
+
+class TestKeeping:
+    def kept(self, monkeypatch, folder, *, f1, loss=None, **changes):
+        """Let each epoch reach what is given; check that the saved weights are of the kept one."""
+        scores = iter(np.repeat(f1, 2))
+        losses, seen = iter(loss or [1.0] * len(f1)), []
+
+        def pretend(network, part, preprocessing):
+            seen.append({k: v.clone() for k, v in network.state_dict().items()})
+            return next(losses), part.classes.numpy(), part.classes.numpy()
+
+        monkeypatch.setattr(training, "evaluate", pretend)
+        monkeypatch.setattr(training, "f1_score", lambda *_, **__: next(scores))
+        history = go(folder, recipe=recipe(epochs=len(f1), **changes))
+        epoch = models.load(folder).card["epoch"]
+        assert history.loc[history["kept"], "epoch"].unique() == [epoch]
+        saved = models.load(folder).network.state_dict()
+        assert all(torch.equal(value, saved[key]) for key, value in seen[epoch - 1].items())
+        return epoch
+
+    def test_best_is_the_highest_macro_f1(self, monkeypatch, tmp_path):
+        assert self.kept(monkeypatch, tmp_path, f1=[0.2, 0.6, 0.5]) == 2
+
+    def test_of_equal_ones_the_lowest_loss(self, monkeypatch, tmp_path):
+        assert self.kept(monkeypatch, tmp_path, f1=[0.6] * 3, loss=[0.9, 0.5, 0.7]) == 2
+
+    def test_last_is_the_last(self, monkeypatch, tmp_path):
+        assert self.kept(monkeypatch, tmp_path, f1=[0.2, 0.6, 0.5], keep="last") == 3
+
+
+def test_a_single_face_left_over_does_not_stop_batch_norm(tmp_path):
+    images, labels, _ = faces(12)
+    splits = np.array(["train"] * 9 + ["val"] * 3)  # 8 + 1 would leave a batch of one
+    assert len(go(tmp_path, data=(images, labels, splits), recipe=recipe(batch_size=8))) == 6
+
+
+def test_rare_classes_weigh_more():
+    def part(labels):
+        given = np.asarray(labels)
+        images = np.zeros((len(given), 4, 4, 3), np.uint8)
+        return training.to_device(images, given, n_classes=2, device="cpu")
+
+    assert training.class_weights(part([0, 1])).tolist() == [1, 1]
+    assert training.class_weights(part([0, 0, 0, 1])).tolist() == pytest.approx([2 / 3, 2])
+    soft = part([[0.6, 0.4], [0.1, 0.9], [0.3, 0.7]])
+    assert training.class_weights(soft).tolist() == pytest.approx([1.5, 0.75])
+
+
+def test_balanced_sampling_shows_rare_classes_as_often(tmp_path, monkeypatch):
+    images, labels, splits = faces(120)
+    rare = (labels == 2) & (np.arange(120) > 30)
+    seen, epoch = [], training.train_epoch
+    monkeypatch.setattr(
+        training, "train_epoch", lambda *a, **k: (found := epoch(*a, **k), seen.append(found[2]))[0]
+    )
+    data = (images[~rare], labels[~rare], splits[~rare])
+    go(tmp_path, data=data, recipe=recipe(sampling="balanced", epochs=10))
+    shares = np.bincount(np.concatenate(seen)) / sum(map(len, seen))
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.06)
+
+
+def test_an_extra_loss_is_weighed_by_the_recipe_and_sees_each_training_pass(monkeypatch, tmp_path):
+    seen = []
+
+    def extra(network):
+        seen.append(network.training)
+        return 0 * network.fc.weight.sum() + 50
+
+    plain = models.REGISTRY["tiny"]
+    monkeypatch.setitem(models.REGISTRY, "tiny", dataclasses.replace(plain, extra_loss=extra))
+    losses = {
+        weight: go(
+            tmp_path / str(weight),
+            recipe=recipe(epochs=1, diversity_weight=weight, learning_rate=1e-6),
+        )["loss"]
+        for weight in (0.0, 0.1)
+    }
+    assert losses[0.1][0] - losses[0.0][0] == pytest.approx(5, abs=1e-3)
+    assert losses[0.1][1] == pytest.approx(losses[0.0][1]), "not in validation"
+    assert seen == [True] * len(seen)
 
 
 class TestRepeating:
@@ -176,8 +263,11 @@ class TestRepeating:
         "changes", [{}, {"augmentation": "heavy", "precision": "bf16"}, BEYOND]
     )
     def test_the_same_seed_gives_the_same_bits(self, tmp_path, changes):
-        for name in "ab":
-            go(tmp_path / name, recipe=recipe(**changes))
+        go(tmp_path / "a", recipe=recipe(**changes))
+        torch.manual_seed(99)  # the caller's generator does not matter, and is left alone
+        state = torch.get_rng_state()
+        go(tmp_path / "b", recipe=recipe(**changes))
+        assert torch.equal(torch.get_rng_state(), state)
         assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
     def test_another_seed_gives_others(self, tmp_path):
@@ -185,36 +275,38 @@ class TestRepeating:
         go(tmp_path / "b", recipe=recipe(seed=1))
         assert weights(tmp_path / "a") != weights(tmp_path / "b")
 
-    def test_the_global_generator_does_not_matter_and_is_left_alone(self, tmp_path):
-        go(tmp_path / "a")
-        models.torch.manual_seed(99)
-        state = models.torch.get_rng_state()
-        go(tmp_path / "b")
-        assert models.torch.equal(models.torch.get_rng_state(), state)
-        assert weights(tmp_path / "a") == weights(tmp_path / "b")
-
 
 class TestFinished:
-    def count(self, monkeypatch):
-        passed, step = [], training.Run.step
-        monkeypatch.setattr(training.Run, "step", lambda *a: (passed.append(1), step(*a)))
+    def epochs(self, monkeypatch):
+        passed, epoch = [], training.train_epoch
+        monkeypatch.setattr(
+            training, "train_epoch", lambda *a, **k: (passed.append(1), epoch(*a, **k))[1]
+        )
         return passed
 
     def test_the_same_is_not_trained_twice_and_gives_its_history(self, tmp_path, monkeypatch):
         first = go(tmp_path)
-        passed = self.count(monkeypatch)
-        again = go(tmp_path)
+        passed = self.epochs(monkeypatch)
+        assert go(tmp_path).equals(first)
         assert not passed
-        assert again.equals(first)
+        names = {models.WEIGHTS_FILE, models.CARD_FILE, training.HISTORY_FILE}
+        assert {path.name for path in tmp_path.iterdir()} == names, "no checkpoint is left"
 
     @pytest.mark.parametrize(
         "changes", [{"recipe": recipe(epochs=4)}, {"data": faces(seed=5)}, {"gray": True}]
     )
     def test_another_recipe_or_data_is_trained(self, tmp_path, monkeypatch, changes):
         go(tmp_path)
-        passed = self.count(monkeypatch)
+        passed = self.epochs(monkeypatch)
         go(tmp_path, **changes)
         assert len(passed) == changes.get("recipe", recipe()).epochs
+
+    def test_other_code_trains_anew(self, tmp_path, monkeypatch):
+        go(tmp_path)
+        passed = self.epochs(monkeypatch)
+        monkeypatch.setattr(training, "code_digest", lambda name: "changed")
+        go(tmp_path)
+        assert len(passed) == 3
 
     @pytest.mark.parametrize("name", [models.WEIGHTS_FILE, models.CARD_FILE, training.HISTORY_FILE])
     def test_a_lost_file_is_made_again(self, tmp_path, name):
@@ -225,45 +317,42 @@ class TestFinished:
         assert (tmp_path / name).is_file()
         assert weights(tmp_path) == before
 
-    def test_no_checkpoint_is_left(self, tmp_path):
-        go(tmp_path)
-        names = {models.WEIGHTS_FILE, models.CARD_FILE, training.HISTORY_FILE}
-        assert {path.name for path in tmp_path.iterdir()} == names
-
 
 class KilledError(Exception):
     """Stands for the end of the process."""
 
 
 class TestInterrupted:
-    def stop_after(self, epoch, monkeypatch):
-        write = training.Run.checkpoint
-        monkeypatch.setattr(training, "_CHECKPOINT_SHARE", math.inf)  # after every epoch
+    def stop_after(self, last, patch):
+        epoch_of = training.train_epoch
+        patch.setattr(training, "CHECKPOINT_SHARE", math.inf)  # after every epoch
 
-        def write_and_die(self, path, *, digest):
-            write(self, path, digest=digest)
-            if self.epoch == epoch:
+        def until_the_kill(*args, epoch, **kwargs):
+            if epoch > last:
                 raise KilledError
+            return epoch_of(*args, epoch=epoch, **kwargs)
 
-        monkeypatch.setattr(training.Run, "checkpoint", write_and_die)
+        patch.setattr(training, "train_epoch", until_the_kill)
 
-    @pytest.mark.parametrize("epoch", [1, 2, 3])
+    def cut(self, folder, monkeypatch, *, after, **changes):
+        with monkeypatch.context() as patch:
+            self.stop_after(after, patch)
+            with pytest.raises(KilledError):
+                go(folder, recipe=recipe(**changes))
+
+    @pytest.mark.parametrize("epoch", [1, 2])
     @pytest.mark.parametrize(
         "changes",
         [
-            {"optimizer": "sgd", "scheduler": "plateau", "augmentation": "heavy"},
-            {"optimizer": "rmsprop", "scheduler": "step", "keep": "last"},
+            {"optimizer": "adam", "scheduler": "exponential", "augmentation": "heavy"},
             {"optimizer": "adamw", "scheduler": "cosine", "trainable": "layer3+layer4+fc"},
-            BEYOND,
+            {**BEYOND, "keep": "last"},
         ],
-        ids=["sgd", "rmsprop", "adamw", "beyond the published"],
+        ids=["adam", "adamw", "beyond the published"],
     )
     def test_a_run_goes_on_to_the_same_bits(self, tmp_path, monkeypatch, epoch, changes):
         whole = go(tmp_path / "whole", recipe=recipe(**changes))
-        with monkeypatch.context() as patch:
-            self.stop_after(epoch, patch)
-            with pytest.raises(KilledError):
-                go(tmp_path / "cut", recipe=recipe(**changes))
+        self.cut(tmp_path / "cut", monkeypatch, after=epoch, **changes)
         resumed = go(tmp_path / "cut", recipe=recipe(**changes))
         assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
         assert resumed.drop(columns="seconds").equals(whole.drop(columns="seconds"))
@@ -286,18 +375,15 @@ class TestInterrupted:
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert checkpoint.exists()
-        threads = models.torch.get_num_threads()
-        models.torch.set_num_threads(1)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         for name in ("cut", "whole"):
             go(tmp_path / name, recipe=recipe(**changes))
-        models.torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
         assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
     def test_a_checkpoint_of_another_recipe_is_not_used(self, tmp_path, monkeypatch):
-        with monkeypatch.context() as patch:
-            self.stop_after(2, patch)
-            with pytest.raises(KilledError):
-                go(tmp_path / "cut", recipe=recipe(seed=1))
+        self.cut(tmp_path / "cut", monkeypatch, after=2, seed=1)
         go(tmp_path / "cut")
         go(tmp_path / "whole")
         assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
@@ -305,74 +391,126 @@ class TestInterrupted:
     @pytest.mark.parametrize("content", [b"", b"not a checkpoint", "truncated"])
     def test_a_damaged_checkpoint_costs_time_only(self, tmp_path, monkeypatch, content, caplog):
         path = tmp_path / training.CHECKPOINT_FILE
-        with monkeypatch.context() as patch:
-            self.stop_after(1, patch)
-            with pytest.raises(KilledError):
-                go(tmp_path)
+        self.cut(tmp_path, monkeypatch, after=1)
         path.write_bytes(path.read_bytes()[:-5000] if content == "truncated" else content)
         assert len(go(tmp_path)) == 6
         assert "training starts anew" in caplog.text
 
 
+IMAGES, LABELS, SPLITS = faces()
+
+
 class TestRefusal:
-    def refuses(self, folder, match, *, data=None, **changes):
-        with pytest.raises(TrainingError, match=match):
-            go(folder, data=data, **changes)
-        assert not folder.exists() or not list(folder.iterdir())
-
-    def test_faces_of_another_size(self, tmp_path):
-        self.refuses(tmp_path, r"needed is uint8 \(N, 32, 32, 3\)", recipe=recipe(size=32))
-
-    def test_faces_of_another_type(self, tmp_path):
-        images, labels, splits = faces()
-        self.refuses(tmp_path, "faces are float64", data=(images / 255, labels, splits))
-
-    def test_columns_of_different_length(self, tmp_path):
-        images, labels, splits = faces()
-        self.refuses(tmp_path, "90 faces, 89 labels", data=(images, labels[1:], splits))
-
-    def test_a_label_that_is_no_class(self, tmp_path):
-        images, labels, splits = faces()
-        self.refuses(tmp_path, "labels must be 0 to 2", data=(images, labels + 1, splits))
-
     @pytest.mark.parametrize(
-        "shares",
-        [np.full((90, 3), 0.5), np.full((90, 3), np.nan), np.tile([1.5, -0.5, 0], (90, 1))],
+        ("data", "match"),
+        [
+            ((IMAGES[:, :20], LABELS, SPLITS), r"needed is uint8 \(N, 24, 24, 3\)"),
+            ((IMAGES / 255, LABELS, SPLITS), "faces are float64"),
+            ((IMAGES, LABELS[1:], SPLITS), "90 faces, 89 labels"),
+            ((IMAGES, LABELS + 1, SPLITS), "labels must be 0 to 2"),
+            ((IMAGES, np.full((90, 3), 0.5), SPLITS), "each row summing to 1"),
+            ((IMAGES, np.full((90, 3), np.nan), SPLITS), "each row summing to 1"),
+            ((IMAGES, np.tile([1.5, -0.5, 0], (90, 1)), SPLITS), "each row summing to 1"),
+            ((IMAGES, np.full((90, 4), 0.25), SPLITS), r"they are float64 \(90, 4\)"),
+            ((IMAGES, LABELS, np.where(LABELS == 1, "val", SPLITS)), "no training face of happy"),
+            ((IMAGES, LABELS, np.full(90, "train")), "no face of split 'val'"),
+        ],
     )
-    def test_shares_that_are_none(self, tmp_path, shares):
-        images, _, splits = faces()
-        self.refuses(tmp_path, "each row summing to 1", data=(images, shares, splits))
+    def test_of_data(self, tmp_path, data, match):
+        with pytest.raises(TrainingError, match=match):
+            go(tmp_path, data=data)
+        assert not list(tmp_path.iterdir())
 
-    def test_shares_of_other_classes(self, tmp_path):
-        images, _, splits = faces()
-        data = (images, np.full((90, 4), 0.25), splits)
-        self.refuses(tmp_path, r"shares of these \(N, 3\); they are float64 \(90, 4\)", data=data)
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_a_loss_that_explodes_saves_nothing(self, tmp_path, precision):
+        settings = recipe(learning_rate=1e30, weight_decay=1e30, precision=precision)
+        with pytest.raises(
+            TrainingError, match=r"loss of epoch \d is (nan|inf): lower learning_rat"
+        ):
+            go(tmp_path, recipe=settings)
+        assert not (tmp_path / models.CARD_FILE).exists()
 
-    def test_a_class_without_a_training_face(self, tmp_path):
-        images, labels, splits = faces()
-        emptied = np.where(labels == 1, "val", splits)
-        self.refuses(tmp_path, "no training face of happy", data=(images, labels, emptied))
 
-    def test_no_validation_face(self, tmp_path):
-        images, labels, splits = faces()
-        everything = np.full_like(splits, "train", dtype="<U5")
-        self.refuses(tmp_path, "no face of split 'val'", data=(images, labels, everything))
+class TestLabelErrors:
+    RECIPE = recipe(size=16, augmentation="none", epochs=8)
 
-    def test_an_unknown_network(self, tmp_path):
-        with pytest.raises(models.ModelError, match="no model 'resnet'"):
-            go(tmp_path, recipe=recipe(model="resnet"))
-
-    def test_a_loss_that_explodes_saves_nothing(self, tmp_path):
-        self.refuses(
-            tmp_path, "lower learning_rate", recipe=recipe(learning_rate=1e30, optimizer="sgd")
+    def errors(self, folder, images, labels, groups):
+        return training.find_label_errors(
+            images,
+            labels,
+            groups,
+            recipe=self.RECIPE,
+            classes=CLASSES,
+            folder=folder,
+            progress=False,
         )
 
+    def coloured(self, n):
+        """Faces that are a colour, one a class, with noise."""
+        rng = np.random.default_rng(0)
+        labels = np.arange(n) % 3
+        images = rng.integers(0, 120, (n, 16, 16, 3))
+        images[np.arange(n), ..., labels] += 100
+        return images.astype(np.uint8), labels
 
-def test_weights_are_float32_and_whole(tmp_path):
-    go(tmp_path)
-    found = load_file(tmp_path / models.WEIGHTS_FILE)
-    assert found["fc.weight"].shape == (3, 64)
-    assert {str(value.dtype) for value in found.values()} == {"float32", "int64"}
+    def test_wrong_labels_are_doubted_and_right_ones_are_not(self, tmp_path):
+        images, truth = self.coloured(180)
+        wrong = np.random.default_rng(1).choice(180, 27, replace=False)
+        given = truth.copy()
+        given[wrong] = (given[wrong] + 1) % 3
+        doubts = self.errors(tmp_path / "run", images, given, np.arange(180) // 2)
+        made = np.isin(np.arange(180), wrong)
+        assert doubts[made].mean() > 0.8
+        assert doubts[~made].mean() < 0.05
+        assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["part-1", "part-2"]
+
+    def test_a_class_that_a_half_lacks_is_an_error(self, tmp_path):
+        images, labels = self.coloured(30)
+        labels[labels == 2] = 0
+        labels[0] = 2
+        with pytest.raises(TrainingError, match="no training face of sad"):
+            self.errors(tmp_path / "run", images, labels, np.arange(30))
+
+
+CARD = {
+    "run_id": "pexels-v1",
+    "digest": "ab" * 32,
+    "data_sha256": "cd" * 32,
+    "model": "tiny",
+    "recipe": {"epochs": 2, "learning_rate": 0.003, "clip_norm": None},
+}
+HISTORY = pd.DataFrame(
+    [
+        {"epoch": k, "split": split, "loss": loss, "accuracy": 0.5, "macro_f1": 0.4}
+        for k, split, loss in [(1, "train", 1.5), (1, "val", 1.4), (2, "train", 1.1)]
+    ]
+)
+
+
+class TestTracking:
+    def log(self):
+        training.log_run(HISTORY, card=CARD, experiment="demo")
+
+    def test_without_an_address_or_mlflow_nothing_happens(self, monkeypatch, caplog):
+        monkeypatch.setitem(sys.modules, "mlflow", None)  # importing it would fail
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        self.log()
+        assert not caplog.text
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        self.log()
+        assert "pip install '.[tracking]'" in caplog.text
+
+    def test_shows_the_recipe_and_each_epoch(self, monkeypatch, tmp_path):
+        mlflow = pytest.importorskip("mlflow", reason="the extra `tracking` is not installed")
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+        self.log()
+        client = mlflow.MlflowClient()
+        (run,) = client.search_runs([client.get_experiment_by_name("demo").experiment_id])
+        assert run.info.run_name == "pexels-v1"
+        assert run.data.params["learning_rate"] == "0.003"
+        losses = client.get_metric_history(run.info.run_id, "train_loss")
+        assert [(m.step, m.value) for m in losses] == [(1, 1.5), (2, 1.1)]
 
 
 @pytest.mark.slow
