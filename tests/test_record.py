@@ -1,11 +1,17 @@
-"""A result says where it comes from, and never which machine it lay on."""
+"""Files appear whole, and a result says where it comes from but never on which machine it lay."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from exe_core.record import digest, digest_of, provenance, write_json, write_values
+from exe_core.record import digest, digest_of, provenance, replacing, write_json, write_values
 from exe_core.study import ROOT, load_study
 
 
@@ -53,3 +59,63 @@ def test_values_are_named_after_their_stage(monkeypatch, tmp_path):
         "pull.n": {"value": 3},
         "pull.rate": {"value": 0.5, "low": 0.4, "high": 0.6},
     }
+
+
+def test_values_of_a_table_are_named_by_its_keys(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXE_HOME", str(tmp_path))
+    row = {"run_id": "exe", "label": None, "value": 0.5, "low": 0.4, "high": float("nan")}
+    table = pd.DataFrame([row, row | {"label": "sad"}])
+    path = write_values(load_study("demo"), "films", table=table, keys=["run_id", "label"])
+    assert json.loads(path.read_text()) == {
+        "films.exe": {"value": 0.5, "low": 0.4, "high": None},
+        "films.exe.sad": {"value": 0.5, "low": 0.4, "high": None},
+    }
+
+
+def test_a_reader_sees_the_file_of_before_till_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with replacing(path) as partial:
+        partial.write_text("af")
+        assert path.read_text() == "before"
+        partial.write_text("after")
+    assert path.read_text() == "after"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_write_that_fails_leaves_what_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError), replacing(path) as partial:  # noqa: PT012
+        partial.write_text("half")
+        1 / 0  # noqa: B018
+    assert path.read_text() == "before"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_write_left_goes_with_the_next_and_what_others_write_stays(tmp_path):
+    path = tmp_path / "a[1].txt"
+    probe = (
+        "import sys, time; from pathlib import Path; from exe_core.record import replacing\n"
+        "with replacing(Path(sys.argv[1])) as partial:\n"
+        "    partial.write_text('half'); time.sleep(60)"
+    )
+    for n_left in (1, 0):
+        with subprocess.Popen([sys.executable, "-c", probe, str(path)]) as other:
+            own = path.with_name(f".{path.name}.{other.pid}")
+            while not own.exists():
+                time.sleep(0.01)
+            if n_left:
+                os.kill(other.pid, signal.SIGKILL)
+                other.wait()
+            else:
+                with replacing(path) as partial:
+                    partial.write_text("whole")
+                assert own.exists(), "it is being written"
+                other.kill()
+    assert path.read_text() == "whole"
+    others = path.with_name(f".{path.name}.lock")
+    others.touch()
+    with replacing(path) as partial:
+        partial.write_text("again")
+    assert sorted(found.name for found in tmp_path.iterdir()) == [others.name, path.name]
