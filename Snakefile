@@ -60,7 +60,7 @@ def pages():
     names = ["00-world"] if study.kind == "world" else []
     names += ["01-pull"] if PULLS else []
     names += ["02-crop", *(["02-curate"] if PULLS else []), *(["02-audit"] if HAS_AUDIT else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in [*RUNS, *GUESTS]), "05-benchmarks"]
-    names += ["06-films"] if HAS_FILMS else []
+    names += ["06-films", "06-films-shares", "06-films-unlabelled"] if HAS_FILMS else []
     names += ["07-claims"] if HAS_CLAIMS else []
     names += ["08-sentiment"] if HAS_SENTIMENT else []
     names += ["09-factorial"] if HAS_FACTORIAL else []
@@ -229,7 +229,7 @@ if FILMS_APART:
 if HAS_FILMS:
 
     rule films:
-        message: "films: frames, faces, predictions"
+        message: "films: faces, predictions, accuracy"
         input:
             [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
             [LEDGERS / f"train-{run}.json" for run in RUNS],
@@ -239,12 +239,37 @@ if HAS_FILMS:
             notebook="06-films",
             stale=stale("06-films"),
             writes=writes(
-                *map(study.table, ("films", "frames", "film_summary", "film_metrics")),
-                *map(study.table, ("film_criteria", "agreement", "sampling")),
-                *map(study.table, ("selection_shares", "selection_differences")),
-                study.results / "explorer",
+                *map(study.table, ("films", "frames", "film_faces", "film_summary", "film_metrics")),
+                *(study.table("film_predictions", run=run) for run in RUNS),
             ),
         threads: 2
+        shell: STAGE
+
+
+    rule films_shares:
+        message: "films: shares of emotions, and the explorer"
+        input: LEDGERS / "films.json"
+        output: page=EXECUTED / "06-films-shares.ipynb", ledger=LEDGERS / "films-shares.json"
+        params:
+            notebook="06-films-shares",
+            stale=stale("06-films-shares"),
+            writes=writes(
+                *map(study.table, ("sampling", "selection_shares", "selection_differences")),
+                study.results / "explorer",
+            ),
+        threads: 1
+        shell: STAGE
+
+
+    rule films_unlabelled:
+        message: "films: criteria without labels, agreement of runs"
+        input: LEDGERS / "films.json"
+        output: page=EXECUTED / "06-films-unlabelled.ipynb", ledger=LEDGERS / "films-unlabelled.json"
+        params:
+            notebook="06-films-unlabelled",
+            stale=stale("06-films-unlabelled"),
+            writes=writes(*map(study.table, ("film_criteria", "agreement"))),
+        threads: 1
         shell: STAGE
 
 
@@ -254,7 +279,7 @@ if HAS_CLAIMS:
         message: "claims: questions put to a test"
         input:
             LEDGERS / "benchmarks.json",
-            [LEDGERS / "films.json"] if HAS_FILMS else [],
+            [LEDGERS / f"{name}.json" for name in ("films", "films-unlabelled")] if HAS_FILMS else [],
             [study.data_dir / study.published, "data/frozen/published/runs.csv"] if study.published else [],
         output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
         params:

@@ -301,7 +301,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     predictions = seen.assign(item_id=item_ids)
     frames = rows.drop_duplicates("frame")[["film_id", "frame", "time_s", "n_faces"]]
     labels = schema.labels_of(rows)
-    found = films.coverage(films.summarise(frames, predictions, labels=labels))
+    found = films.summarise(frames, predictions, labels=labels)
     order = list(dict.fromkeys(rows["run_id"]))
     return found.sort_values("run_id", key=lambda runs: runs.map(order.index), kind="stable")
 
@@ -378,10 +378,10 @@ def _over_time(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Smooth what a run says of the film, look for changes, and tell how this was done."""
     smooth_s, level = films.smoothing_s(rows), STATISTICS.level
     course = films.course(rows, smooth_s=smooth_s, statistics=STATISTICS)
-    changes = criteria.change_points(rows, statistics=STATISTICS).iloc[0]
+    times_s, p_value = criteria.change_points(rows, statistics=STATISTICS)
     told = {"smooth_s": smooth_s, "level": level, "confident": films.CONFIDENT}
     n_blocks = screening.shot_blocks(rows.dropna(subset="predicted")).nunique()
-    return course, {**told, "n_shots": n_blocks, **changes[["times_s", "p_value"]]}
+    return course, {**told, "n_shots": n_blocks, "times_s": times_s, "p_value": p_value}
 
 
 def _draw(chart: alt.TopLevelMixin, path: Path) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import films
+from exe_core import criteria, films
 from exe_core import tables as schema
 from exe_core.claims import Finding, independent_estimate, judge
 from exe_core.resampling import Estimate, Statistics
@@ -115,7 +115,7 @@ def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
     if (most != unique["emotion"]).any():
         raise PublishedError(f"{run}.parquet: an emotion given is not the most probable one")
     return probs.assign(
-        item_id=unique["movie"] + ":" + unique["frame_idx"].astype(str).str.zfill(6),
+        item_id=schema.item_ids(unique["movie"], unique["frame_idx"]),
         set_name="published",
         split="test",
         group_id=unique["movie"],
@@ -290,14 +290,12 @@ class Measures:
     @cached_property
     def separation(self) -> dict[str, Estimate]:
         """Epsilon squared of each run: the share of variance between genres, 0 by chance."""
-        found = films.genre_separation(
-            self.summary,
-            self.published.films,
-            statistics=self.statistics,
+        found = criteria.genre_separation(
+            self.summary, self.published.films, statistics=self.statistics
         )
         return {
             row["run_id"]: Estimate(
-                row["epsilon2"],
+                row["value"],
                 row["low"],
                 row["high"],
                 row["n_films"],
@@ -325,7 +323,7 @@ class Measures:
             )
             found.append(series(rows, event.labels))
             at_s = 60.0 * event.minute
-            statistics.append(films.rise(frames["time_s"].to_numpy(), at_s, window_s))
+            statistics.append(criteria.rise(frames["time_s"].to_numpy(), at_s, window_s))
         return self.statistics.shift_test(found, statistics)
 
     def counts(self, run: str, labels: Sequence[str]) -> np.ndarray:
@@ -950,15 +948,14 @@ def _answers(published: Published) -> list[tuple[str, str, str]]:
 
 def _genres(published: Published, statistics: Statistics) -> list[tuple[str, str, str]]:
     summary = films.summarise(published.frames, published.predictions, labels=schema.FIVE)
-    found = films.genre_separation(
-        summary,
-        published.films,
-        statistics=statistics,
-    ).set_index("run_id")
+    found = criteria.genre_separation(summary, published.films, statistics=statistics)
+    found = found.set_index("run_id")
+    free = (found["n_films"] - published.films["genre"].nunique()) / (found["n_films"] - 1)
+    r2, null = (1 - (1 - found[name]) * free for name in ("value", "null_mean"))
     return [
         (
             "share of the variance between films that lies between genres (R2)",
-            f"{found['null_mean'].mean():.2f} by chance",
-            ", ".join(f"{NAMES[run]} {found.loc[run, 'r2']:.2f}" for run in RUNS),
+            f"{null.mean():.2f} by chance",
+            ", ".join(f"{NAMES[run]} {r2[run]:.2f}" for run in RUNS),
         )
     ]

@@ -47,7 +47,7 @@ from exe_core.sources import SOURCES
 from exe_core.tables import EMOTIONS, FIVE
 
 RAW = ("hits", "photos", "requests", "truth", "events")
-PROCESSED = ("images", "faces", "splits", "films", "frames")
+PROCESSED = ("images", "faces", "splits", "films", "frames", "film_faces")
 """Tables that lie beside what they describe; all others are results."""
 
 READY = ROOT / "data" / "models"

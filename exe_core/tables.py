@@ -95,6 +95,17 @@ def labels_of(predictions: pd.DataFrame) -> list[str]:
     return [label for label in EMOTIONS if label in present]
 
 
+def item_ids(film_id: pd.Series, frame: pd.Series) -> pd.Series:
+    """Name the items of film frames: "<film_id>:<frame>", the frame with six digits or more."""
+    return film_id + ":" + frame.astype(str).str.zfill(6)
+
+
+def film_and_frame(item_id: pd.Series) -> pd.DataFrame:
+    """Split what `item_ids` made into film_id and frame; a film's id may hold a colon."""
+    place = item_id.str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
+    return pd.DataFrame({"film_id": place[0], "frame": place[1].astype(int)})
+
+
 def text(description: str, **kwargs: Any) -> pa.Column:
     """Define a text column; `description` says what it means."""
     return pa.Column(str, coerce=True, description=description, **kwargs)
@@ -476,7 +487,20 @@ _DEFINED = (
     ),
 )
 
+_OF_FILMS = {
+    "film_faces": ("faces", "A face in a sampled frame of a film."),
+    "film_predictions": ("predictions", "What a run says of a film face."),
+    "film_metrics": ("metrics", "An estimate of one run on the film faces."),
+}
+"""Tables of films -> the table whose columns they have, and what a row is."""
+
 TABLES = {schema.name: schema for schema in _DEFINED}
+TABLES |= {
+    name: pa.DataFrameSchema(
+        TABLES[like].columns, unique=TABLES[like].unique, name=name, description=row
+    )
+    for name, (like, row) in _OF_FILMS.items()
+}
 """Table name -> its schema; the description says what a row is. Further columns are allowed."""
 
 
@@ -498,7 +522,7 @@ def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
         checked = TABLES[name].validate(table, lazy=True)
     except pa.errors.SchemaErrors as faults:
         raise SchemaError(_told(faults, name)) from None
-    if name == "predictions":
+    if name in ("predictions", "film_predictions"):
         _check_probabilities(checked)
     return checked
 

@@ -24,7 +24,7 @@ from exe_core import record
 from exe_core.figures.style import COLOURS, in_order
 from exe_core.record import replacing
 from exe_core.study import ROOT, Study
-from exe_core.tables import labels_of, prob_columns
+from exe_core.tables import film_and_frame, item_ids, labels_of, prob_columns
 
 GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""
@@ -58,7 +58,7 @@ def save(
     films, summary, truth, events
         Tables "films", "film_summary" with its bounds, "truth" and "events".
     rows
-        What each run says of each sampled frame, as of `timelines.timeline`.
+        What each run says of each sampled frame, as of `films.timeline`.
     faces
         Table "faces" of the films.
     shares, differences
@@ -140,7 +140,7 @@ def film_content(
     labels = labels_of(rows)
     by_run = dict(list(rows.sort_values("frame").groupby("run_id", sort=False)))
     frames = next(iter(by_run.values()))
-    item_ids = frames["film_id"] + ":" + frames["frame"].astype(str).str.zfill(6)
+    items = item_ids(frames["film_id"], frames["frame"])
     shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
     return {
         "frame": frames["frame"].tolist(),
@@ -149,7 +149,7 @@ def film_content(
         "probability": {
             run: packed(own[prob_columns(labels)].to_numpy(float)) for run, own in by_run.items()
         },
-        "truth": _letters(item_ids.map(shown), labels) if len(shown) else None,
+        "truth": _letters(items.map(shown), labels) if len(shown) else None,
         "events": events[["time_s", "event", "label"]].to_dict("records"),
         "smoothing_s": round(smoothing_s, 1),
     }
@@ -172,8 +172,7 @@ def _letters(predicted: pd.Series, labels: list[str]) -> str:
 
 
 def _placed(faces: pd.DataFrame) -> pd.DataFrame:
-    place = faces["item_id"].str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
-    return faces.assign(film_id=place[0], frame=place[1].astype(int))
+    return pd.concat([faces, film_and_frame(faces["item_id"])], axis=1)
 
 
 def _write_faces(faces: pd.DataFrame, path: Path) -> dict[str, Any]:
