@@ -111,11 +111,11 @@ def summarise(
         )
         for label in labels
     ]
-    columns = list(tables.TABLES["film_summary"].columns)
-    summary = tables.check(pd.concat(parts, ignore_index=True)[columns], "film_summary")
+    summary = pd.concat(parts, ignore_index=True)
     covered = summary["n_faces"] / summary["n_frames"]
     low = summary["share_of_faces"].fillna(0) * summary["n_faces"] / summary["n_frames"]
-    return summary.assign(coverage=covered, share_low=low, share_high=low + 1 - covered)
+    summary = summary.assign(coverage=covered, share_low=low, share_high=low + 1 - covered)
+    return tables.check(summary[list(tables.TABLES["film_summary"].columns)], "film_summary")
 
 
 def share_table(summary: pd.DataFrame) -> pd.DataFrame:
@@ -410,13 +410,15 @@ def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd
     return table[["measure", "label", "time_s", "value", "low", "high", "n_blocks"]]
 
 
-def cumulative(rows: pd.DataFrame) -> pd.DataFrame:
+def cumulative(rows: pd.DataFrame, *, confident: float = CONFIDENT) -> pd.DataFrame:
     """Count the faces of each label up to each time, as the published timelines do.
 
     Parameters
     ----------
     rows
-        As for `course`; faces whose most probable label has less than `CONFIDENT` do not count.
+        As for `course`.
+    confident
+        Faces whose most probable label has less do not count.
 
     Returns
     -------
@@ -424,7 +426,7 @@ def cumulative(rows: pd.DataFrame) -> pd.DataFrame:
         label, time_s, n (faces so far).
     """
     labels = tables.labels_of(rows)
-    sure = rows[rows[tables.prob_columns(labels)].max(axis=1) >= CONFIDENT]
+    sure = rows[rows[tables.prob_columns(labels)].max(axis=1) >= confident]
     times_s = _times(rows)
     parts = []
     for label in labels:

@@ -344,6 +344,9 @@ _DEFINED = (
         mean_prob=number(
             "mean probability of the label over the film's faces", 0, 1, nullable=True
         ),
+        coverage=number("share of the film's frames with a face", 0, 1),
+        share_low=number("share of all frames if no faceless one showed the label", 0, 1),
+        share_high=number("share of all frames if every faceless one showed it", 0),
     ),
     _table(
         "selection_shares",

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sample_timelines import STEP_S, event_at, rows_of, smooth_noise
+from sample_timelines import STEP_S, event_at, predicted_in_spells, rows_of, smooth_noise
 from scipy import stats
 
 from exe_core import criteria, films
@@ -27,30 +26,29 @@ LABELS = ("angry", "happy", "sad")
 
 
 class Found(NamedTuple):
-    """What a test says of one set of films."""
+    """What a test gives for one set of films."""
 
+    value: float
+    low: float
+    high: float
     p_value: float = np.nan
-    value: float = np.nan
-    low: float = np.nan
-    high: float = np.nan
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """A test, and how films are made up for it."""
 
     null: str
     effect: str
-    try_once: Callable[[np.random.Generator, int, bool], Found]
-    """Takes a generator, the seed of the test, and whether there is an effect."""
+    try_once: Callable[[np.random.Generator, Statistics, bool], Found]
+    """Takes a generator, the statistics of the test, and whether there is an effect."""
     truth: Callable[[], float] | None = None
     """What the interval should cover with the effect; by default the mean of the estimates."""
     has_p: bool = True
     """Whether there is a test to try under the null, or an interval only."""
 
 
-def _found(row: pd.Series, value: str) -> Found:
-    return Found(*(float(row.get(name, np.nan)) for name in ("p_value", value, "low", "high")))
+def _found(row: pd.Series, value: str = "value") -> Found:
+    return Found(*(float(row.get(name, np.nan)) for name in (value, "low", "high", "p_value")))
 
 
 def _shares(rng: np.random.Generator, n_each: int, *, apart: bool) -> np.ndarray:
@@ -59,27 +57,16 @@ def _shares(rng: np.random.Generator, n_each: int, *, apart: bool) -> np.ndarray
     return np.concatenate([rng.dirichlet(alpha, n_each) for alpha in alphas])
 
 
-def seeded(seed: int) -> Statistics:
-    return Statistics(level=LEVEL, n_bootstrap=N, n_permutations=N, seed=seed)
+def _films(shares: np.ndarray, genres: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    film_ids = [f"film{k:03d}" for k in range(len(shares))]
+    about = {"film_id": np.repeat(film_ids, 3), "label": list(LABELS) * len(shares)}
+    summary = pd.DataFrame({**about, "run_id": "run", "share_of_faces": shares.ravel()})
+    return summary, pd.DataFrame({"film_id": film_ids, "genre": genres})
 
 
-def _summary(shares: np.ndarray) -> pd.DataFrame:
-    film_ids = np.repeat([f"film{k:03d}" for k in range(len(shares))], len(LABELS))
-    about = {"run_id": "run", "film_id": film_ids, "label": list(LABELS) * len(shares)}
-    counts = {"n_frames": 100, "n_faces": 50}
-    return pd.DataFrame({**about, **counts, "share_of_faces": shares.ravel()})
-
-
-def _genres(names: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"film_id": [f"film{k:03d}" for k in range(len(names))], "genre": names})
-
-
-def separation(rng, seed, effect):
-    table = _genres([name for name in "abcd" for _ in range(8)])
-    found = films.genre_separation(
-        _summary(_shares(rng, 8, apart=effect)), table, statistics=seeded(seed)
-    )
-    return _found(found.iloc[0], "epsilon2")
+def separation(rng, statistics, effect):
+    made = _films(_shares(rng, 8, apart=effect), [name for name in "abcd" for _ in range(8)])
+    return _found(criteria.genre_separation(*made, statistics=statistics).iloc[0])
 
 
 @cache
@@ -89,18 +76,12 @@ def true_separation() -> float:
     return 1 - ((points - points.mean(axis=1, keepdims=True)) ** 2).sum(axis=2).mean() / total
 
 
-def contrast(rng, seed, effect):
+def contrast(rng, statistics, effect):
     shares = rng.dirichlet([8, 4, 8], size=17)
     shares[:10, 1] += 0.15 * effect
     shares /= shares.sum(axis=1, keepdims=True)
-    found = films.genre_contrast(
-        _summary(shares),
-        _genres(["Comedy"] * 10 + ["Crime"] * 7),
-        genres=("Comedy", "Crime"),
-        labels={"happy": ["happy"]},
-        statistics=seeded(seed),
-    )
-    return _found(found.iloc[0], "difference")
+    made = _films(shares, ["comedy"] * 10 + ["crime"] * 7)
+    return _found(criteria.genre_contrast(*made, statistics=statistics).iloc[0])
 
 
 def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
@@ -112,110 +93,80 @@ def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
     return stats.norm.cdf(0.5 * x)
 
 
-def neighbours(rng, seed, effect):
+def neighbours(rng, statistics, effect):
     series = [_wander(rng, 30, 0.25 * effect) for _ in range(6)]
     rows = pd.concat([rows_of(x, film_id=f"film{k}") for k, x in enumerate(series)])
-    found = criteria.autocorrelation_combined(rows, statistics=seeded(seed))
-    return _found(found.iloc[0], "autocorrelation")
+    return _found(criteria.autocorrelation(rows, statistics=statistics).iloc[0])
 
 
-def change(rng, seed, effect):
+def change(rng, statistics, effect):
     tables = []
     for k in range(12):
         shot = np.repeat(np.arange(14), rng.integers(1, 4, 14))
         happy = 0.5 + 0.15 * rng.normal(size=14)[shot] + 0.02 * rng.normal(size=len(shot))
         happy[len(shot) // 2 :] += 0.15 * effect
         tables.append(rows_of(happy, film_id=f"film{k}").assign(shot=shot))
-    found = criteria.change_combined(pd.concat(tables), statistics=seeded(seed))
-    return _found(found.iloc[0], "explained")
+    return _found(criteria.change(pd.concat(tables), statistics=statistics).iloc[0])
 
 
-def _event(series: np.ndarray, seed: int, lift: float) -> Found:
+def _event(series: np.ndarray, statistics: Statistics, lift: float) -> Found:
+    """Test one event of one film by its shifts, as the claims on published timelines do."""
     series[60:70] += lift
-    window_s = 10 * STEP_S
-    found = films.event_rises(
-        rows_of(series), event_at(60), window_s=window_s, statistics=seeded(seed)
-    )
-    return _found(found.iloc[0], "difference")
+    rise = criteria.rise(STEP_S * np.arange(len(series)), 60 * STEP_S, 10 * STEP_S)
+    test = statistics.shift_test([series], [rise])
+    return Found(test.value, test.low, test.high, test.p_value)
 
 
-def event(rng, seed, effect):
-    return _event(smooth_noise(rng), seed, 0.5 * effect)
+def event(rng, statistics, effect):
+    return _event(smooth_noise(rng), statistics, 0.5 * effect)
 
 
-def event_of_an_open_series(rng, seed, effect):
-    return _event(_wander(rng, 151, 0.8), seed, 0.5 * effect)
+def event_of_an_open_series(rng, statistics, effect):
+    return _event(_wander(rng, 151, 0.8), statistics, 0.5 * effect)
 
 
-def events_of_films(rng, seed, effect):
+def events_of_films(rng, statistics, effect):
     tables, events = [], []
     for k in range(6):
         series = smooth_noise(rng)
         series[60:70] += 0.2 * effect
         tables.append(rows_of(series, film_id=f"film{k}"))
         events.append(event_at(60, film_id=f"film{k}"))
-    found = films.event_rises_combined(
-        pd.concat(tables), pd.concat(events), window_s=10 * STEP_S, statistics=seeded(seed)
-    )
-    return _found(found.iloc[0], "difference")
+    made = pd.concat(tables), pd.concat(events)
+    found = criteria.event_rise(*made, window_s=10 * STEP_S, statistics=statistics)
+    return _found(found.iloc[0])
 
 
-def two_runs(rng, seed, effect):
+def two_runs(rng, statistics, effect):
     """Two runs whose answers come in spells; with an effect, one has three in ten of the other."""
-    codes = []
-    for _ in range(8):
-        spells = rng.integers(0, 3, (12, 2))[np.repeat(np.arange(12), 4)]
-        shifted = np.roll(spells[:, 1], rng.integers(4))
-        copied = (rng.random(len(spells)) < 0.3) & effect
-        codes.append(np.column_stack([spells[:, 0], np.where(copied, spells[:, 0], shifted)]))
-    film = np.repeat([f"film{k}" for k in range(8)], 48)
-    items = [f"{name}:{k:06d}" for k, name in enumerate(film)]
-    answers = np.array(LABELS)[np.concatenate(codes)]
-    table = pd.concat(
-        [
-            pd.DataFrame(
-                {"item_id": items, "group_id": film, "run_id": run, "predicted": answers[:, j]}
-            )
-            for j, run in enumerate(("one", "other"))
-        ]
-    )
-    found = criteria.agreement(table, labels=LABELS, statistics=seeded(seed))
-    return _found(found.iloc[0], "value")
+    tables = [predicted_in_spells(rng, LABELS, f"film{k}", 0.3 * effect) for k in range(8)]
+    table = pd.concat(tables, ignore_index=True)
+    return _found(criteria.agreement(table, labels=LABELS, statistics=statistics).iloc[0])
 
 
-def band(rng, seed, _):
+def band(rng, statistics, _):
     """The middle of a course over shots, around a level that rises; its error and its band."""
     shot = np.repeat(np.arange(40), rng.integers(1, 4, 40))
     level = 0.4 + 0.2 * np.linspace(-1, 1, len(shot))
     happy = level + 0.12 * rng.normal(size=40)[shot] + 0.03 * rng.normal(size=len(shot))
     rows = rows_of(happy).assign(shot=shot, predicted="happy")
-    found = films.course(rows, smooth_s=20.0, statistics=seeded(seed))
-    own = found[(found["measure"] == "probability") & (found["label"] == "happy")]
-    middle = own.iloc[len(own) // 2]
+    found = films.course(rows, smooth_s=20.0, statistics=statistics)
+    happy = found[(found["measure"] == "probability") & (found["label"] == "happy")]
+    middle = happy.iloc[len(happy) // 2]
     near = np.exp(-0.5 * ((rows["time_s"] - middle["time_s"]) / 20.0) ** 2)
     near = near * ((rows["time_s"] - middle["time_s"]).abs() <= 60.0)
     truth = float(np.average(level, weights=near))
-    return Found(np.nan, *(float(middle[name]) - truth for name in ("value", "low", "high")))
+    return Found(*(float(middle[name]) - truth for name in ("value", "low", "high")))
 
 
-def sparser(rng, seed, _):
-    """Every 20th against every 10th frame; faces are alike over five frames."""
+def sparser(rng, statistics, _):
+    """Every 100th against every 50th frame; faces are alike over five frames."""
     tables, spells = [], np.arange(60) // 5 * 5
     for k in range(12):
-        answers = rng.choice(LABELS, 60, p=rng.dirichlet([4, 4, 4]))
-        tables.append(
-            pd.DataFrame(
-                {
-                    "run_id": "run",
-                    "film_id": f"film{k:02d}",
-                    "frame": 10 * np.arange(60),
-                    "predicted": answers[spells],
-                }
-            )
-        )
-    found = films.sampling_sensitivity(
-        pd.concat(tables), labels=LABELS, steps=(20,), statistics=seeded(seed)
-    )
+        answers = rng.choice(LABELS, 60, p=rng.dirichlet([4, 4, 4]))[spells]
+        about = {"run_id": "run", "film_id": f"film{k:02d}", "frame": 50 * np.arange(60)}
+        tables.append(pd.DataFrame({**about, "predicted": answers}))
+    found = films.sampling_sensitivity(pd.concat(tables), labels=LABELS, statistics=statistics)
     return _found(found.iloc[1], "difference")
 
 
@@ -280,8 +231,10 @@ def run(name: str, *, n_null: int, n_effect: int, seed: int) -> dict[str, object
 
 
 def _tries(trial: Trial, n: int, seed: int, *, effect: bool) -> pd.DataFrame:
-    tries = range(seed, seed + n)
-    found = [trial.try_once(np.random.default_rng(k), k, effect) for k in tries]
+    found = []
+    for k in range(seed, seed + n):
+        statistics = Statistics(level=LEVEL, n_bootstrap=N, n_permutations=N, seed=k)
+        found.append(trial.try_once(np.random.default_rng(k), statistics, effect))
     return pd.DataFrame(found, columns=Found._fields, dtype=float)
 
 
@@ -297,7 +250,6 @@ def _share(name: str, hits: pd.Series) -> dict[str, float]:
     """Give a share with its Wilson interval."""
     if hits.empty:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-    interval = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
-    values = (float(hits.mean()), interval.low, interval.high)
-    names = (name, f"{name}_low", f"{name}_high")
-    return {key: round(value, 4) for key, value in zip(names, values, strict=True)}
+    found = Statistics(level=LEVEL).share(float(hits.mean()), len(hits))
+    values = {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {key: round(float(value), 4) for key, value in values.items()}

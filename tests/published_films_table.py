@@ -34,13 +34,14 @@ def computed(published: Published, study: Study) -> dict[str, pd.DataFrame]:
             published.predictions, labels=study.labels, statistics=statistics
         ),
         "sampling": films.sampling_sensitivity(rows, labels=study.labels, statistics=statistics),
-        "shares": films.overall(summary, statistics=statistics),
+        "shares": films.mean_shares(summary, statistics=statistics),
         "criteria": criteria.describe_criteria(
-            study,
-            published.predictions,
-            frames=published.frames,
+            rows,
+            summary,
             films=published.films.assign(genre=published.films["genre"].str.lower()),
             events=schema.empty("events"),
+            window_s=study.films.event_window_s,
+            statistics=statistics,
         ),
     }
 

@@ -46,6 +46,9 @@ def film_summary(n: int = 12, runs: tuple[str, ...] = RUNS, *, seed: int = 1) ->
                 "n_faces": 38,
                 "share_of_faces": share,
                 "mean_prob": share,
+                "coverage": 38 / 43,
+                "share_low": share * 38 / 43,
+                "share_high": (share * 38 + 5) / 43,
             }
             for label, share in zip(FIVE, shares, strict=True)
         ]

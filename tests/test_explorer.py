@@ -65,9 +65,7 @@ def make_tables(folder, *, seed=5):
         "films": films,
         "rows": timeline(frames, predictions, labels=FIVE),
         "faces": faces,
-        "summary": film_measures.coverage(
-            film_measures.summarise(frames, predictions, labels=FIVE)
-        ),
+        "summary": film_measures.summarise(frames, predictions, labels=FIVE),
         "truth": truth,
         "events": sample_tables.events(),
     }
@@ -508,7 +506,7 @@ def published(study, tmp_path):
         "films": listed,
         "rows": rows,
         "faces": empty("faces"),
-        "summary": film_measures.coverage(summary),
+        "summary": summary,
         "shares": selection_shares(summary, listed, statistics=statistics),
         "differences": selection_differences(summary, listed, statistics=statistics),
         "truth": empty("truth"),

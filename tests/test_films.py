@@ -1,15 +1,16 @@
-"""Shares over films: denominators, known answers, and tests that find what is there only."""
+"""Shares of films: denominators, bounds, courses over time, fewer frames, selections of films."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-from shares_one_by_one import one_by_one
+import sample_tables
+from sample_timelines import STEP_S, rows_of
 
-from exe_core import films, resampling, tables
+from exe_core import films, tables
 from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
+QUICK = Statistics(n_bootstrap=199, seed=1)
 
 
 def frames_of(film_id, n_frames, with_face):
@@ -29,11 +30,8 @@ def faces_of(film_id, answers, *, run_id="run"):
     table = pd.DataFrame(0.1 + 0.7 * guess.reshape(-1, 3), columns=tables.prob_columns(LABELS))
     return table.assign(
         item_id=[f"{film_id}:{position * 100:06d}" for position in answers],
-        set_name="films",
-        split="test",
         group_id=film_id,
         run_id=run_id,
-        label=None,
         predicted=list(answers.values()),
     )
 
@@ -45,253 +43,276 @@ def two_films():
     return frames, faces_of("some", {1: "sad", 4: "sad", 5: "happy"})
 
 
-def summary_of(shares, *, run_id="run"):
-    """Make a summary from {film: shares of LABELS}."""
-    return pd.DataFrame(
-        [
-            {
-                "film_id": film_id,
-                "run_id": run_id,
-                "label": label,
-                "n_frames": 100,
-                "n_faces": 50,
-                "share_of_faces": share,
-                "mean_prob": share,
-            }
-            for film_id, row in shares.items()
-            for label, share in zip(LABELS, row, strict=True)
-        ]
-    )
-
-
-def genre_table(genres):
-    return pd.DataFrame({"film_id": list(genres), "genre": list(genres.values())})
-
-
-def random_films(rng, n=17, n_comedies=10, shift=0.0):
-    """Films of random shares, more happy by `shift` in comedies."""
-    shares = rng.dirichlet([8, 4, 8], size=n)
-    shares[:n_comedies, 1] += shift
-    shares /= shares.sum(axis=1, keepdims=True)
-    summary = summary_of({f"film{i:02d}": row for i, row in enumerate(shares)})
-    genre = ["Comedy"] * n_comedies + ["Crime"] * (n - n_comedies)
-    return summary, genre_table({f"film{i:02d}": g for i, g in enumerate(genre)})
-
-
-def separation(summary, table, *, n=50):
-    return films.genre_separation(
-        summary, table, statistics=Statistics(n_permutations=n, seed=0)
-    ).iloc[0]
-
-
-def contrast(summary, table, *, seed=0, n=199):
-    return films.genre_contrast(
-        summary,
-        table,
-        genres=("Comedy", "Crime"),
-        labels={"happy": ["happy"], "negative": ["angry", "sad"]},
-        statistics=Statistics(n_bootstrap=n, n_permutations=n, seed=seed),
-    ).set_index("contrast")
-
-
-def test_shares_are_over_faces_and_faceless_frames_are_counted(two_films):
-    summary = films.summarise(*two_films, labels=LABELS).set_index(["film_id", "label"])
-    assert summary.loc[("some", "sad"), "share_of_faces"] == pytest.approx(2 / 3)
-    assert summary.loc[("some", "happy"), "mean_prob"] == pytest.approx((0.1 + 0.1 + 0.8) / 3)
-    assert (summary.loc["some", "n_frames"] == 10).all()
-    assert (summary.loc["some", "n_faces"] == 3).all()
-
-
-def test_film_without_a_face_has_rows_and_no_shares(two_films):
-    summary = films.summarise(*two_films, labels=LABELS).set_index("film_id")
-    assert (summary.loc["none", "n_frames"] == 4).all()
-    assert (summary.loc["none", "n_faces"] == 0).all()
-    assert summary.loc["none", ["share_of_faces", "mean_prob"]].isna().all(axis=None)
-
-
-def test_inputs_are_left_unchanged(two_films):
+def test_shares_are_over_faces_and_bounds_over_all_frames(two_films):
     before = [table.copy() for table in two_films]
-    films.summarise(*two_films, labels=LABELS)
+    summary = films.summarise(*two_films, labels=LABELS).set_index(["film_id", "label"])
+    sad = summary.loc[("some", "sad")]
+    assert sad["share_of_faces"] == pytest.approx(2 / 3)
+    assert sad[["n_frames", "n_faces", "coverage"]].tolist() == [10, 3, 0.3]
+    assert sad[["share_low", "share_high"]].tolist() == pytest.approx([0.2, 0.9])
+    assert summary.loc[("some", "happy"), "mean_prob"] == pytest.approx((0.1 + 0.1 + 0.8) / 3)
+    faceless = summary.loc["none"]
+    assert (faceless["n_frames"] == 4).all()
+    assert faceless[["share_of_faces", "mean_prob"]].isna().all(axis=None)
+    assert (faceless["share_low"] == 0).all()
+    assert (faceless["share_high"] == 1).all()
     for table, copy in zip(two_films, before, strict=True):
         pd.testing.assert_frame_equal(table, copy)
 
 
-def test_bounds_hold_whatever_the_faceless_frames_showed(two_films):
-    table = films.coverage(films.summarise(*two_films, labels=LABELS))
-    sad = table.set_index(["film_id", "label"]).loc[("some", "sad")]
-    assert sad["coverage"] == pytest.approx(0.3)
-    assert sad[["share_low", "share_high"]].tolist() == pytest.approx([0.2, 0.9])
-    nothing = table[table["film_id"] == "none"]
-    assert (nothing["share_low"] == 0).all()
-    assert (nothing["share_high"] == 1).all()
-
-
-def test_over_films_the_share_lies_within_its_bounds(two_films):
+def test_means_over_films_have_bounds_of_all_films(two_films):
     summary = films.summarise(*two_films, labels=LABELS)
-    found = films.overall(summary, statistics=Statistics(n_bootstrap=99, seed=0)).set_index("label")
-    sad = found.loc["sad"]
+    sad = films.mean_shares(summary, statistics=QUICK).set_index("label").loc["sad"]
     assert sad["value"] == pytest.approx(2 / 3)  # of the film that has faces
     assert sad[["share_low", "share_high"]].tolist() == pytest.approx([0.1, 0.95])
     assert np.isnan(sad["low"])
-    assert sad["coverage"] == pytest.approx(0.15)
+    assert (sad["coverage"], sad["n_films"]) == (pytest.approx(0.15), 1)
 
 
-@pytest.mark.parametrize(
-    ("shares", "entropy", "top"),
-    [((1, 0, 0), 0, "angry"), ((1 / 3, 1 / 3, 1 / 3), 1, None), ((0, 0.5, 0.5), 0.631, None)],
-)
-def test_diversity_by_hand(shares, entropy, top):
-    found = films.diversity(summary_of({"film": shares})).iloc[0]
-    assert found["entropy"] == pytest.approx(entropy, abs=1e-3)
-    assert found["top_share"] == pytest.approx(max(shares))
-    assert top is None or found["top_label"] == top
-
-
-def test_diversity_of_a_film_without_faces_is_undefined(two_films):
-    found = films.diversity(films.summarise(*two_films, labels=LABELS)).set_index("film_id")
-    assert np.isnan(found.loc["none", "entropy"])
-    assert found.loc["none", "n_faces"] == 0
-    assert found.loc["some", "top_label"] == "sad"
-
-
-def test_genres_that_share_nothing_explain_everything():
-    shares = {f"a{i}": (1, 0, 0) for i in range(5)} | {f"b{i}": (0, 0, 1) for i in range(5)}
-    table = genre_table({film: film[0] for film in shares})
-    found = separation(summary_of(shares), table, n=199)
-    assert found["r2"] == pytest.approx(1)
-    assert found["p_value"] <= 0.02
-    assert found["null_mean"] == pytest.approx(1 / 9, abs=0.04)
-
-
-def test_films_all_alike_have_no_separation():
-    shares = {f"f{i}": (0.2, 0.3, 0.5) for i in range(6)}
-    table = genre_table({film: "ab"[i % 2] for i, film in enumerate(shares)})
-    found = separation(summary_of(shares), table)
-    assert np.isnan(found["r2"])
-    assert np.isnan(found["p_value"])
-
-
-def test_one_film_a_genre_says_nothing():
-    """Genres would explain all of the variance, whatever the films."""
-    summary, table = random_films(np.random.default_rng(0), n=4, n_comedies=2)
-    own = table.assign(genre=["a", "b", "c", "d"])
-    found = separation(summary, own)
-    assert np.isnan(found["r2"])
-    assert np.isnan(found["p_value"])
-
-
-def test_separation_is_no_more_than_chance_on_average_where_genres_say_nothing():
-    found = [separation(*random_films(np.random.default_rng(seed)), n=50) for seed in range(200)]
-    table = pd.DataFrame(found)
-    assert table["r2"].mean() == pytest.approx(1 / 16, abs=0.02)
-    assert abs(table["epsilon2"].mean()) < 0.02
-    covered = (table["low"] <= 0) & (table["high"] >= 0)
-    assert covered.mean() >= 0.93
-
-
-def test_epsilon_squared_is_r_squared_adjusted_for_the_number_of_genres():
-    found = separation(*random_films(np.random.default_rng(3), shift=0.3))
-    adjusted = 1 - (1 - found["r2"]) * 16 / 15
-    assert found["epsilon2"] == pytest.approx(adjusted)
-    assert found["low"] < adjusted < found["high"]
-
-
-def test_a_genre_of_one_film_has_an_interval_none_if_all_are_such():
-    summary, table = random_films(np.random.default_rng(0), n=6, n_comedies=3)
-    one = table.assign(genre=["a", "a", "a", "b", "b", "c"])
-    assert np.isfinite(separation(summary, one)[["low", "high"]].astype(float)).all()
-    lone = separation(summary, table.assign(genre=list("abcdef")))
-    assert np.isnan(lone["epsilon2"])
-    assert np.isnan(lone["low"])
-
-
-def test_films_without_a_genre_are_left_out():
-    summary, table = random_films(np.random.default_rng(0))
-    table.loc[0, "genre"] = None
-    found = separation(summary, table)
-    assert found["n_films"] == 16
-
-
-def test_contrast_is_the_difference_of_genre_means():
-    shares = {
-        "a": (0.2, 0.6, 0.2),
-        "b": (0.2, 0.4, 0.4),
-        "c": (0.4, 0.1, 0.5),
-        "d": (0.6, 0.3, 0.1),
-    }
-    table = genre_table({"a": "Comedy", "b": "Comedy", "c": "Crime", "d": "Crime"})
-    found = contrast(summary_of(shares), table)
-    assert found.loc["happy", "difference"] == pytest.approx(0.3)
-    assert found.loc["negative", "difference"] == pytest.approx(-0.3)
-
-
-def test_contrast_finds_a_shift():
-    found = contrast(*random_films(np.random.default_rng(1), shift=0.4)).loc["happy"]
-    assert found["p_value"] <= 0.01
-    assert found["low"] > 0
-
-
-def test_contrast_needs_films_of_both_genres():
-    summary, table = random_films(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="both genres"):
-        contrast(summary, table.assign(genre="Comedy"))
-
-
-def test_null_is_uniform_and_the_interval_covers():
-    """No difference between genres, 150 times over."""
-    found = pd.concat(
-        [
-            contrast(*random_films(np.random.default_rng(seed)), seed=seed, n=99).loc[["happy"]]
-            for seed in range(150)
-        ]
+def test_means_do_not_depend_on_other_runs_nor_on_order():
+    summary = sample_tables.film_summary(9, ("b", "a"))
+    lost = summary["film_id"].isin(["film02", "film05"]) & (summary["run_id"] == "a")
+    summary = summary.assign(
+        share_of_faces=summary["share_of_faces"].mask(lost),
+        n_faces=summary["n_faces"].mask(lost, 0),
     )
-    assert stats.kstest(found["p_value"], "uniform").pvalue > 0.01
-    covered = (found["low"] <= 0) & (found["high"] >= 0)
-    assert 0.89 <= covered.mean() <= 0.99
+    found = films.mean_shares(summary.sample(frac=1, random_state=1), statistics=QUICK)
+    for run, n in (("a", 7), ("b", 9)):
+        alone = films.mean_shares(summary[summary["run_id"] == run], statistics=QUICK)
+        of_run = found[found["run_id"] == run].set_index("label").loc[alone["label"]].reset_index()
+        pd.testing.assert_frame_equal(of_run[alone.columns], alone)
+        assert (alone["n_films"] == n).all()
 
 
-def test_p_is_never_zero():
-    shares = {f"a{i}": (1, 0, 0) for i in range(30)} | {f"b{i}": (0, 0, 1) for i in range(30)}
-    table = genre_table({film: film[0] for film in shares})
-    found = separation(summary_of(shares), table, n=99)
-    assert found["p_value"] == resampling.p_value(1.0, np.zeros(99))
-
-
-def test_shares_over_films_at_once_are_those_one_by_one():
-    """Also where films are without a face, in one run only, or in no order."""
-    rng = np.random.default_rng(5)
-    summaries = [
-        summary_of(
-            {f"film{k:02d}": rng.dirichlet([8, 4, 8]) for k in rng.permutation(n)}, run_id=run_id
-        )
-        for run_id, n in (("b", 9), ("a", 9), ("c", 7))
-    ]
-    summary = pd.concat(summaries, ignore_index=True)
-    faceless = summary["film_id"].isin(["film02", "film05"]) & (summary["run_id"] != "a")
-    columns = ["share_of_faces", "mean_prob"]
-    summary[columns] = summary[columns].mask(faceless)
-    summary["n_faces"] = summary["n_faces"].mask(faceless, 0)
-    summary = summary.sample(frac=1, random_state=1).sort_values("film_id", kind="stable")
-    chance = {"statistics": Statistics(n_bootstrap=200, seed=3)}
-    found = films.overall(summary, **chance)
-    pd.testing.assert_frame_equal(found, one_by_one(summary, **chance), atol=1e-12)
-
-
-def test_tables_are_summarised_as_what_they_hold(tmp_path, two_films):
+def test_predictions_and_frames_must_fit(two_films):
     frames, faces = two_films
-    runs = [faces, faces.assign(run_id="other", predicted="angry")]
-    for table in runs:
-        tables.write(table, tmp_path / f"{table['run_id'].iloc[0]}.parquet", name="predictions")
-    found = films.summarise_tables(frames, sorted(tmp_path.iterdir()), labels=LABELS)
-    pd.testing.assert_frame_equal(found, films.summarise(frames, pd.concat(runs), labels=LABELS))
+    twice = pd.concat([faces, faces.iloc[:2]])
+    stray = faces.assign(item_id=["some:000100", "some:000400", "some:009900"])
+    for function in (films.summarise, films.timeline):
+        with pytest.raises(ValueError, match="2 predictions are of a frame that the run read"):
+            function(frames, twice, labels=LABELS)
+        with pytest.raises(ValueError, match=r"1 predictions .* 'some:009900'"):
+            function(frames, stray, labels=LABELS)
+        assert function(frames, faces.iloc[:0], labels=LABELS).empty
 
 
-def test_a_frame_that_a_run_reads_twice_is_refused(two_films):
+def test_a_timeline_keeps_frames_without_a_face_and_what_is_known_of_them(two_films):
     frames, faces = two_films
-    with pytest.raises(ValueError, match="2 predictions are of a frame that the run read already"):
-        films.summarise(frames, pd.concat([faces, faces.iloc[:2]]), labels=LABELS)
+    colon = {"film_id": "films:" + frames["film_id"], "shot": 7}
+    faces = faces.assign(item_id="films:" + faces["item_id"]).iloc[::-1]
+    rows = films.timeline(frames.assign(**colon), faces, labels=LABELS)
+    some = rows[rows["film_id"] == "films:some"]
+    assert some["frame"].tolist() == list(range(0, 1000, 100))
+    assert np.flatnonzero(some["predicted"].notna()).tolist() == [1, 4, 5]
+    assert some["prob_sad"].isna().sum() == 7
+    assert (rows["shot"] == 7).all()
 
 
-def test_where_nothing_was_read_nothing_is_said(two_films):
-    frames, faces = two_films
-    assert films.summarise(frames, faces.iloc[:0], labels=LABELS).empty
+def film_of(happy, **columns):
+    rows = rows_of(happy)
+    predicted = np.where(rows["prob_happy"] > 0.5, "happy", "sad").astype(object)
+    predicted[rows["prob_happy"].isna()] = None
+    return rows.assign(predicted=predicted, shot=np.arange(len(rows))).assign(**columns)
+
+
+def course(rows, *, smooth_s=12.0, seed=0):
+    statistics = Statistics(n_bootstrap=199, seed=seed)
+    found = films.course(rows, smooth_s=smooth_s, statistics=statistics)
+    return found.set_index(["measure", "label", "time_s"]).sort_index()
+
+
+def test_the_curve_is_the_kernel_mean_by_hand():
+    found = course(film_of([0.1, 0.5, np.nan, 0.9]), smooth_s=8.0).loc[("probability", "happy")]
+    weights = np.exp(-0.5 * (np.array([1, 0, 2]) * STEP_S / 8.0) ** 2)
+    assert found["value"].iloc[1] == pytest.approx(np.average([0.1, 0.5, 0.9], weights=weights))
+
+
+def test_a_constant_film_has_no_band_and_labels_add_up_to_one():
+    happy = course(film_of(np.full(40, 0.7))).loc[("probability", "happy")]
+    assert happy[["value", "low", "high"]].to_numpy() == pytest.approx(np.full((40, 3), 0.7))
+    found = course(film_of(np.random.default_rng(0).uniform(size=60)))
+    totals = found.groupby(["measure", "time_s"])["value"].sum()
+    assert totals.to_numpy() == pytest.approx(1)
+    assert found["n_blocks"].between(1, 60).all()
+
+
+def test_where_nothing_is_seen_a_course_is_undefined():
+    happy = np.full(80, 0.4)
+    happy[20:60] = np.nan
+    found = course(film_of(happy)).loc[("share", "sad")]
+    assert found["value"].iloc[40:41].isna().all()
+    assert found["value"].iloc[[0, 79]].tolist() == pytest.approx([1, 1])
+    assert course(film_of(np.full(10, np.nan)))[["value", "low"]].isna().all(axis=None)
+    one_shot = course(film_of(np.linspace(0, 1, 30), shot=0))
+    assert one_shot["value"].notna().all()
+    assert one_shot[["low", "high"]].isna().all(axis=None)
+
+
+def test_a_course_is_of_one_run_and_fits_a_chart():
+    rows = film_of(np.full(5, 0.5))
+    with pytest.raises(ValueError, match="one run and one film"):
+        course(pd.concat([rows, rows.assign(run_id="other")]))
+    rows = film_of(np.random.default_rng(0).uniform(size=3000))
+    assert len(course(rows, smooth_s=60)) == films.MAX_TIMES * 4
+    assert len(films.cumulative(rows)) == films.MAX_TIMES * 2
+    single = film_of([0.8])
+    assert course(single, smooth_s=films.smoothing_s(single))["value"].tolist()[0] == 0.8
+
+
+@pytest.mark.parametrize(("minutes", "width"), [(120, 60), (12, 60), (3, 15)])
+def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film(minutes, width):
+    rows = pd.DataFrame({"time_s": [0.0, minutes * 60]})
+    assert films.smoothing_s(rows) == pytest.approx(width)
+
+
+def test_the_band_covers_and_one_of_frames_would_not():
+    """Shots of two frames on average, alike within, around a wave."""
+    rng = np.random.default_rng(1)
+    covered = {"shots": [], "frames": []}
+    for seed in range(40):
+        shot = np.cumsum(rng.random(80) < 0.5)
+        wave = 0.35 + 0.25 * np.sin(2 * np.pi * np.arange(80) / 80)
+        of_shot = rng.beta(4 * wave, 4 * (1 - wave))[np.searchsorted(shot, shot)]
+        happy = 0.8 * of_shot + 0.2 * rng.beta(4 * wave, 4 * (1 - wave))
+        happy[rng.random(80) < 0.15] = np.nan
+        far = (STEP_S * (np.arange(80)[:, None] - np.arange(80))) / 20
+        kernel = np.exp(-0.5 * far**2) * (np.abs(far) <= 3) * np.isfinite(happy)
+        truth = (kernel * wave).sum(axis=1) / kernel.sum(axis=1)
+        for name, block in (("shots", shot), ("frames", np.arange(80))):
+            found = course(film_of(happy, shot=block), smooth_s=20.0, seed=seed)
+            band = found.loc[("probability", "happy")]
+            covered[name].append((band["low"] <= truth) & (truth <= band["high"]))
+    shots, frames = (np.mean(covered[name]) for name in ("shots", "frames"))
+    assert 0.91 <= shots <= 0.98
+    assert frames < shots - 0.03
+
+
+def test_faces_are_counted_as_the_published_timelines_do():
+    rows = film_of([0.9, 0.55, np.nan, 0.2, 0.7]).assign(prob_sad=[0.1, 0.45, np.nan, 0.3, 0.3])
+    found = films.cumulative(rows).set_index(["label", "time_s"])["n"]
+    assert found["happy"].tolist() == [1, 2, 2, 2, 3]
+    assert found["sad"].tolist() == [0, 0, 0, 0, 0]  # .3 is too unsure to be counted
+
+
+def sampled(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):
+    """Films of random answers, each with its shares."""
+    parts = []
+    for film in range(n_films):
+        answers = rng.choice(LABELS, n_frames, p=rng.dirichlet([4, 4, 4])).astype(object)
+        answers[rng.random(n_frames) > seen] = None
+        frame = np.arange(n_frames) * every
+        parts.append(pd.DataFrame({"film_id": f"film{film}", "frame": frame, "predicted": answers}))
+    return pd.concat(parts, ignore_index=True).assign(run_id="run")
+
+
+def sparser(rows, statistics=QUICK):
+    return films.sampling_sensitivity(rows, labels=LABELS, statistics=statistics)
+
+
+def test_differences_of_sparser_sampling_by_hand():
+    answers = ["happy", "sad", None, "sad"]
+    rows = pd.DataFrame({"film_id": "film", "frame": [0, 50, 100, 150], "predicted": answers})
+    found = sparser(rows.assign(run_id="run"))
+    found = found[found["every"] == 100].set_index("label")
+    # every 100th, from the first: happy alone; from the second: sad twice; of all: a third happy
+    assert found["difference"][["happy", "sad"]].tolist() == pytest.approx([2 / 3, -2 / 3])
+    assert found["typical"]["happy"] == pytest.approx(np.sqrt(((2 / 3) ** 2 + (1 / 3) ** 2) / 2))
+    assert found["same_top"].tolist() == [0, 0, 0]
+    assert found["low"].isna().all()
+
+
+def test_the_sparser_the_sampling_the_less_is_sure():
+    found = sparser(sampled(np.random.default_rng(0)))
+    assert sorted(found["every"].unique()) == [50, 100, 200, 400]
+    assert found.groupby("every")["typical"].mean().is_monotonic_increasing
+    assert ((found["low"] <= found["difference"]) & (found["difference"] <= found["high"])).all()
+    assert found.groupby("every")["difference"].sum().to_numpy() == pytest.approx(0, abs=1e-9)
+    rare = sparser(sampled(np.random.default_rng(2), every=100, n_frames=40))
+    assert sorted(rare["every"].unique()) == [200, 400]
+    assert (rare["than_every"] == 100).all()
+    assert sparser(sampled(np.random.default_rng(2), every=300)).empty
+
+
+def test_a_film_without_a_face_in_the_sparser_sample_is_left_out():
+    rows = sampled(np.random.default_rng(3), n_films=3, n_frames=8, every=50, seen=1.0)
+    rows.loc[(rows["film_id"] == "film1") & (rows["frame"] % 200 == 0), "predicted"] = None
+    found = sparser(rows)
+    assert found.loc[found["every"] == 200, "n_films"].tolist() == [2] * 3
+    assert found["difference"].notna().all()
+
+
+RUNS = ("exe", "rafdb", "fer2013")
+
+
+@pytest.fixture(scope="module")
+def listed():
+    return sample_tables.films(8)
+
+
+@pytest.fixture(scope="module")
+def summary():
+    return sample_tables.film_summary(8, RUNS)
+
+
+def one(table, **wanted):
+    """Select rows of a selection by label; None is all films."""
+    for column, value in wanted.items():
+        table = table[table[column].isna() if value is None else table[column] == value]
+    return table.set_index("label")
+
+
+def test_shares_of_selections_are_means_over_their_films(summary, listed):
+    found = films.selection_shares(summary, listed, statistics=QUICK)
+    crime = listed.loc[listed["genre"] == "crime", "film_id"]
+    of_crime = summary[summary["film_id"].isin(crime) & (summary["run_id"] == "exe")]
+    expected = of_crime.groupby("label")["share_of_faces"].mean()
+    assert one(found, run_id="exe", genre="crime")["value"].to_dict() == pytest.approx(
+        expected.to_dict()
+    )
+    whole = one(found, run_id="exe", genre=None)
+    assert (whole["n_films"] == 8).all()
+    assert ((whole["low"] <= whole["value"]) & (whole["value"] <= whole["high"])).all()
+    few = films.selection_shares(summary, listed.head(4), statistics=QUICK)
+    assert one(few, run_id="exe", genre="crime")[["low", "high"]].isna().all(axis=None)
+
+
+def test_differences_are_those_of_the_shares_and_have_one_cause(summary, listed):
+    shares = films.selection_shares(summary, listed, statistics=QUICK).fillna({"genre": ""})
+    value = shares.set_index(["run_id", "genre", "label"])["value"]
+    found = films.selection_differences(summary, listed, statistics=QUICK)
+    found = found.fillna({"genre": "", "other_genre": ""})
+    for row in found.itertuples():
+        first = value[row.run_id, row.genre, row.label]
+        second = value[row.other_run_id, row.other_genre, row.label]
+        assert row.difference == pytest.approx(first - second)
+        assert row.low <= row.difference <= row.high
+    same_run, same_genre = (found[name] == found[f"other_{name}"] for name in ("run_id", "genre"))
+    assert (same_run != same_genre).all()
+    n = listed["genre"].nunique() + 1
+    assert len(found) == (n * 3 + 3 * n * (n - 1) // 2) * summary["label"].nunique()
+
+
+def test_runs_are_compared_film_by_film(listed):
+    """A difference that is the same in each film is sure, however much films vary."""
+    summary = sample_tables.film_summary(8, ("exe",))
+    less = summary.assign(run_id="rafdb", share_of_faces=summary["share_of_faces"] - 0.001)
+    found = films.selection_differences(pd.concat([summary, less]), listed, statistics=QUICK)
+    found = one(found, genre=None, other_genre=None)
+    assert np.allclose(found[["difference", "low", "high"]], 0.001)
+
+
+def test_a_genre_without_a_face_is_left_out(summary, listed):
+    lost = listed.loc[listed["genre"] == "drama", "film_id"]
+    blank = summary["film_id"].isin(lost)
+    summary = summary.assign(
+        n_faces=summary["n_faces"].mask(blank, 0),
+        share_of_faces=summary["share_of_faces"].mask(blank),
+    )
+    shares = films.selection_shares(summary, listed, statistics=QUICK)
+    assert "drama" not in set(shares["genre"])
+    assert (one(shares, run_id="exe", genre=None)["n_films"] == 6).all()
+    compared = films.selection_differences(summary, listed, statistics=QUICK)
+    assert "drama" not in set(compared["other_genre"])
+    single = summary[summary["run_id"] == "exe"]
+    no_genre = listed.assign(genre=None)
+    assert films.selection_differences(single, no_genre, statistics=QUICK).empty

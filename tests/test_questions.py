@@ -1,24 +1,163 @@
 """The world's questions: on tables whose answer is built in, the verdict is that answer."""
 
+import numpy as np
 import pandas as pd
 import pytest
-from known_world import STUDY, make_tables
 
-from exe_core import criteria, questions
+from exe_core import criteria, films, metrics, questions, study, tables
+
+LABELS = tables.FIVE
+N_FILMS, N_FRAMES = 10, 40
+
+STUDY = study.parse_study(
+    {
+        "name": "tables",
+        "kind": "world",
+        "title": "Tables whose answers are known",
+        "statistics": {"n_bootstrap": 200, "n_permutations": 400},
+        "sets": {
+            **{
+                f"{source}-{design}": {"kind": "photos", "source": source, "design": design}
+                for source in ("pexels", "pixabay")
+                for design in ("v1", "v2")
+            },
+            "fer2013": {"kind": "fer2013", "path": "fer2013.csv"},
+        },
+        "runs": {
+            "pexels-v1": {"sets": ["pexels-v1"]},
+            "pexels-v2": {"sets": ["pexels-v2"]},
+            "pixabay-v1": {"sets": ["pixabay-v1"]},
+            "pixabay-v2": {"sets": ["pixabay-v2"]},
+            "fer2013": {"sets": ["fer2013"], "gray": True},
+        },
+        "ensembles": {"exe": ["pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2"]},
+    }
+)
+
+SKILL = {
+    "pexels-v1": 1.0,
+    "pexels-v2": 2.2,
+    "pixabay-v1": 1.5,
+    "pixabay-v2": 1.6,
+    "fer2013": 0.3,
+    "exe": 3.0,
+}
+
+
+def truth_table():
+    """Films of four acts each; every fifth frame is between two expressions."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "item_id": f"film{film}:{100 * step:06d}",
+            "set_name": "films",
+            "label_true": LABELS[acts[step * 4 // N_FRAMES]],
+            "n_faces": 1,
+            "is_blend": step % 5 == 4,
+        }
+        for film in range(N_FILMS)
+        for acts in [rng.permutation(len(LABELS))[:4]]
+        for step in range(N_FRAMES)
+    ]
+    return pd.DataFrame(rows)
+
+
+def predict(truth, run_id, skill, *, seed=0, bias=0.0):
+    """Lean to the truth by `skill`, and to sad by `bias`."""
+    rng = np.random.default_rng(seed)
+    shown = pd.Index(LABELS).get_indexer(truth["label_true"])
+    logits = rng.normal(size=(len(truth), 5)) + skill * np.eye(5)[shown]
+    logits[:, LABELS.index("sad")] += bias
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return pd.DataFrame(probs, columns=tables.prob_columns(LABELS)).assign(
+        item_id=truth["item_id"].to_numpy(),
+        set_name="films",
+        split="test",
+        group_id=truth["item_id"].str.split(":").str[0].to_numpy(),
+        run_id=run_id,
+        label=None,
+        predicted=np.array(LABELS)[probs.argmax(axis=1)],
+    )
+
+
+def measure(predictions, truth):
+    """Compute criteria and accuracy of each run, as the stages of the films do."""
+    frames = tables.film_and_frame(truth["item_id"])
+    frames = frames.assign(n_faces=1, time_s=frames["frame"] / 24)
+    film_ids = sorted(frames["film_id"].unique())
+    listed = pd.DataFrame({"film_id": film_ids, "genre": ["comedy", "crime"] * 5})
+    events = {"film_id": film_ids, "time_s": 1000 / 24, "event": "turn", "label": "happy"}
+    described = criteria.describe_criteria(
+        films.timeline(frames, predictions, labels=LABELS),
+        films.summarise(frames, predictions, labels=LABELS),
+        films=listed,
+        events=pd.DataFrame(events),
+        window_s=STUDY.films.event_window_s,
+        statistics=STUDY.statistics,
+    )
+    known = questions.with_truth(predictions, truth)
+    scores = metrics.score(known, labels=LABELS, statistics=STUDY.statistics)
+    return criteria.with_accuracy(described, scores, runs=list(STUDY.runs))
+
+
+def photo_faces(rng, *, noise):
+    """Make photos of each design, wrong by `noise[design]`; returns faces and their truth."""
+    faces, truth = [], []
+    for source in ("pexels", "pixabay"):
+        for design, share in noise.items():
+            for i in range(300):
+                item_id = f"{source}:{design}{i}"
+                label, wrong = LABELS[i % 5], rng.uniform() < share
+                faces.append(
+                    {
+                        "item_id": item_id,
+                        "set_name": f"{source}-{design}",
+                        "label": label,
+                        "is_primary": True,
+                    }
+                )
+                shown = LABELS[(i + 1) % 5] if wrong else label
+                truth.append({"item_id": item_id, "label_true": shown, "is_blend": False})
+    return pd.DataFrame(faces), pd.DataFrame(truth).assign(set_name="photos", n_faces=1)
+
+
+def make_tables():
+    """Everything `answer_questions` needs, with known answers."""
+    truth = truth_table()
+    faces, of_photos = photo_faces(np.random.default_rng(1), noise={"v1": 0.1, "v2": 0.3})
+    predictions = pd.concat(
+        [
+            predict(truth, run, skill, seed=seed, bias=1.5 if run == "exe" else 0)
+            for seed, (run, skill) in enumerate(SKILL.items())
+        ],
+        ignore_index=True,
+    )
+    return {
+        "film_predictions": predictions,
+        "measured": measure(predictions, truth),
+        "faces": faces,
+        "truth": pd.concat([truth, of_photos], ignore_index=True),
+        "in_colour": predict(truth, "fer2013", -0.8, seed=9),
+        "corrected": predict(truth, "exe", 3.0, seed=5, bias=0.1),
+    }
 
 
 @pytest.fixture(scope="module")
-def tables():
+def made():
     return make_tables()
 
 
 @pytest.fixture(scope="module")
-def answers(tables):
-    return questions.answer_questions(STUDY, **tables).set_index("claim_id")
+def answers(made):
+    return answer(made)
 
 
-def test_mixtures_have_no_true_label(tables):
-    known = questions.with_truth(tables["film_predictions"], tables["truth"])
+def answer(made, **changes):
+    return questions.answer_questions(STUDY, **{**made, **changes}).set_index("claim_id")
+
+
+def test_mixtures_have_no_true_label(made):
+    known = questions.with_truth(made["film_predictions"], made["truth"])
     assert known["label"].isna().mean() == pytest.approx(0.2)
 
 
@@ -30,18 +169,22 @@ def test_strata_hold_each_face_once_a_trait_and_leave_the_unknown_out():
             "yaw_deg": [-40.0, 10.0, None, 15.1],
         }
     )
+    faces = pd.DataFrame({"item_id": list("abcd"), "area_share": [0.3, 0.1, 0.4, 0.2]})
     known = pd.DataFrame({"item_id": ["a", "b", "c", "d", "elsewhere"], "set_name": "films"})
-    found = questions.by_trait(known, truth)
+    found = questions.by_trait(known, truth, faces.assign(is_primary=True))
     places = found.groupby("trait")[["item_id", "set_name"]].apply(
         lambda rows: dict(rows.itertuples(index=False))
     )
     assert places["skin tone"] == {"a": "light", "b": "light", "c": "dark"}
     assert places["head turned"] == {"a": "over 30°", "b": "under 15°", "d": "15° to 30°"}
+    sizes = dict(zip("bdac", questions.SIZES, strict=True))
+    assert places["size of the face"] == sizes
 
 
-def test_every_question_has_its_rows(answers):
-    families = answers["family"].value_counts().to_dict()
-    assert families == {"q1": 1, "q2": 1, "q3": len(criteria.CRITERIA), "q5": 4, "q6": 2}
+def test_skilled_models_look_more_structured_in_time(made):
+    measured = made["measured"]
+    assert set(measured["run_id"]) == set(STUDY.runs)
+    assert measured["temporal"].corr(measured["balanced_accuracy"], method="spearman") > 0.8
 
 
 @pytest.mark.parametrize(
@@ -60,70 +203,45 @@ def test_answer_built_in_is_the_answer_given(answers, claim_id, verdict):
     assert answers.loc[claim_id, "verdict"] == verdict
 
 
-def test_measured_noise_is_the_noise_put_in(answers):
+def test_every_question_has_its_rows_and_few_models_leave_it_wide(answers):
+    families = answers["family"].value_counts().to_dict()
+    assert families == {"q1": 1, "q2": 1, "q3": len(criteria.CRITERIA), "q5": 4, "q6": 2}
     for source in ("pexels", "pixabay"):
-        assert answers.loc[f"q5-noise-{source}", "estimate"] == pytest.approx(0.2, abs=0.07)
-
-
-def test_few_models_are_said_to_be_few_and_leave_it_wide(answers):
+        noise = answers.loc[f"q5-noise-{source}", "estimate"]
+        assert noise == pytest.approx(0.2, abs=0.07), "the noise put in"
     rows = answers[answers["family"] == "q3"]
     assert rows["reason"].str.contains("5 models only").all()
     assert (rows["high"] - rows["low"]).min() > 0.5
 
 
-def test_two_models_have_no_correlation(tables):
-    few = tables["film_predictions"]["run_id"].isin(["pexels-v1", "fer2013"])
-    rows = questions.answer_questions(
-        STUDY, **{**tables, "film_predictions": tables["film_predictions"][few]}
-    ).set_index("claim_id")
-    assert (rows.loc[rows["family"] == "q3", "verdict"] == "not testable").all()
-    assert "2 models" in rows.loc["q3-diversity", "reason"]
-    assert rows.loc["q1-fer2013", "reason"] == "predictions of both are needed"
-
-
-def test_missing_input_is_not_testable_and_says_which(tables):
-    rows = questions.answer_questions(STUDY, **{**tables, "in_colour": None, "corrected": None})
-    rows = rows.set_index("claim_id")
+def test_missing_input_is_not_testable_and_says_which(made):
+    rows = answer(made, in_colour=None, corrected=None, measured=made["measured"].head(2))
     assert rows.loc["q2-gray-fer2013", "verdict"] == "not testable"
     assert rows.loc["q6-corrected", "verdict"] == "not testable"
     assert "corrected" in rows.loc["q6-corrected", "reason"]
+    assert (rows.loc[rows["family"] == "q3", "verdict"] == "not testable").all()
+    assert "2 models" in rows.loc["q3-diversity", "reason"]
+    predictions = made["film_predictions"]
+    few = predictions[predictions["run_id"].isin(["pexels-v1", "fer2013"])]
+    reason = answer(made, film_predictions=few).loc["q1-fer2013", "reason"]
+    assert reason == "predictions of both are needed"
 
 
-def test_without_truth_nothing_is_decided(tables):
-    unknown = tables["truth"].assign(label_true=None)
-    rows = questions.answer_questions(STUDY, **{**tables, "truth": unknown})
+def test_without_truth_nothing_is_decided(made):
+    truth = made["truth"].assign(label_true=None)
+    rows = answer(made, truth=truth, measured=made["measured"].iloc[:0])
     assert (rows["verdict"] == "not testable").all()
 
 
-def test_too_few_films_to_decide_are_said_to_be(tables):
-    predictions = tables["film_predictions"]
+def test_too_few_films_cannot_decide(made):
+    predictions = made["film_predictions"]
     few = predictions[predictions["group_id"].isin(["film0", "film1", "film2"])]
-    rows = questions.answer_questions(STUDY, **{**tables, "film_predictions": few}).set_index(
-        "claim_id"
-    )
+    rows = answer(made, film_predictions=few)
     assert rows.loc["q1-fer2013", "verdict"] == "not supported"
     assert rows.loc["q1-fer2013", "reason"] == "with 3 films p can't fall below 0.25"
 
 
-def test_the_truth_of_a_film_lies_on_its_sampled_frames():
-    truth = pd.DataFrame(
-        {
-            "item_id": ["f:000000", "f:000024", "f:000048", "g:000000"],
-            "set_name": "films",
-            "label_true": ["sad", None, "happy", "angry"],
-        }
-    )
-    frames = pd.DataFrame(
-        {"film_id": "f", "frame": [0, 24, 48, 72], "time_s": [0.0, 1.0, 2.0, 3.0]}
-    )
-    course = questions.true_course(truth, frames)
-    assert course["time_s"].tolist() == [0.0, 1.0, 2.0]
-    assert course["label_true"].isna().tolist() == [False, True, False]
-    assert course["label_true"].dropna().tolist() == ["sad", "happy"]
-    assert questions.true_course(truth, frames.assign(film_id="unknown")).empty
-
-
-def test_the_truth_of_films_is_laid_out_as_a_run_that_is_always_right():
+def test_the_truth_of_films_is_a_run_that_is_always_right():
     truth = pd.DataFrame(
         {
             "item_id": ["film:one:000000", "film:one:000024", "pexels:1"],

@@ -23,7 +23,7 @@ VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 MATHJAX = "mathjax/tex-svg-full.js"
 THEBE = ("init_thebe_core", "update_thebe_context")
 BUNDLES = "_static/explorer"
-KINDS = {"films": ("explorer", "06-films"), "published": ("explorer-published", "07-claims")}
+KINDS = {"films": ("explorer", "06-films-shares"), "published": ("explorer-published", "07-claims")}
 """What is explored, a trait of studies -> the folder, and the stage that writes it."""
 
 
