@@ -28,7 +28,7 @@ def predictions(**changes):
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_every_table_says_what_a_row_is_and_survives_being_empty(name, tmp_path):
     assert tables.TABLES[name].description.endswith(".")
-    if name == "predictions":
+    if name.endswith("predictions"):
         return  # has no columns of its own for the labels
     path = tables.write(tables.empty(name), tmp_path / "t.parquet", name=name)
     assert list(tables.read(path, name=name).columns) == list(tables.TABLES[name].columns)
