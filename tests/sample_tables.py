@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from exe_core import tables as schema
-from exe_core.tables import FIVE, prob_columns
+from exe_core import tables
+from exe_core.tables import FIVE
 
 RUNS = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2", "exe", "fer2013", "rafdb")
 GENRES = ("comedy", "crime", "drama", "family")
@@ -29,7 +29,7 @@ def films(n: int = 12) -> pd.DataFrame:
         }
         for k in range(n)
     ]
-    return schema.check(pd.DataFrame(rows), "films")
+    return tables.check(pd.DataFrame(rows), "films")
 
 
 def film_summary(n: int = 12, runs: tuple[str, ...] = RUNS, *, seed: int = 1) -> pd.DataFrame:
@@ -52,17 +52,7 @@ def film_summary(n: int = 12, runs: tuple[str, ...] = RUNS, *, seed: int = 1) ->
             }
             for label, share in zip(FIVE, shares, strict=True)
         ]
-    return schema.check(pd.DataFrame(rows), "film_summary")
-
-
-def film_frames(n: int = 44, *, seed: int = 2) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    time_s = np.arange(n) * 100 / 24
-    truth = np.arange(n) * len(FIVE) // n
-    weights = np.ones((n, len(FIVE))) + 4 * np.eye(len(FIVE))[truth]
-    probs = np.stack([rng.dirichlet(row) for row in weights])
-    table = pd.DataFrame(probs, columns=prob_columns(FIVE))
-    return table.assign(time_s=time_s, label_true=[FIVE[k] for k in truth])
+    return tables.check(pd.DataFrame(rows), "film_summary")
 
 
 def film_course(n: int = 44) -> pd.DataFrame:
@@ -87,7 +77,7 @@ def events() -> pd.DataFrame:
         ("film00", 110.0, "the loss", "sad"),
         ("film00", 150.0, "the turn", "surprise"),
     ]
-    return schema.check(
+    return tables.check(
         pd.DataFrame(rows, columns=["film_id", "time_s", "event", "label"]), "events"
     )
 
@@ -117,7 +107,7 @@ def metrics(sets: tuple[str, ...] = ("films",), *, seed: int = 3) -> pd.DataFram
                 "seed": 42,
             }
         )
-    return schema.check(pd.DataFrame(rows), "metrics")
+    return tables.check(pd.DataFrame(rows), "metrics")
 
 
 def confusion(*, seed: int = 4) -> pd.DataFrame:
@@ -128,7 +118,7 @@ def confusion(*, seed: int = 4) -> pd.DataFrame:
             counts = rng.multinomial(80, rng.dirichlet(np.ones(5) + 5 * np.eye(5)[k]))
             rows += [(run, "films", label, p, n, n / 80) for p, n in zip(FIVE, counts, strict=True)]
     columns = ["run_id", "set_name", "label", "predicted", "n", "share_of_label"]
-    return schema.check(pd.DataFrame(rows, columns=columns), "confusion")
+    return tables.check(pd.DataFrame(rows, columns=columns), "confusion")
 
 
 def history(epochs: int = 8) -> pd.DataFrame:
@@ -148,42 +138,14 @@ def history(epochs: int = 8) -> pd.DataFrame:
         for epoch in range(1, epochs + 1)
         for split in ("train", "val")
     ]
-    return schema.check(pd.DataFrame(rows), "history")
-
-
-def reliability() -> pd.DataFrame:
-    rows = []
-    for k, run in enumerate(RUNS):
-        for b in range(10):
-            middle = (b + 0.5) / 10
-            empty = b == 0
-            rows.append(
-                {
-                    "run_id": run,
-                    "set_name": "films",
-                    "bin_low": b / 10,
-                    "bin_high": (b + 1) / 10,
-                    "confidence": None if empty else middle,
-                    "accuracy": None if empty else middle ** (1 + 0.15 * k),
-                    "n": 0 if empty else 20 + 9 * b,
-                }
-            )
-    return schema.check(pd.DataFrame(rows), "reliability")
+    return tables.check(pd.DataFrame(rows), "history")
 
 
 def strata() -> pd.DataFrame:
     parts = {"skin tone": ("light", "middle", "dark"), "head turned": ("under 15°", "over 30°")}
-    tables = [metrics(names).assign(trait=trait) for trait, names in parts.items()]
-    table = pd.concat(tables, ignore_index=True)
+    whole = [metrics(names).assign(trait=trait) for trait, names in parts.items()]
+    table = pd.concat(whole, ignore_index=True)
     return table[table["metric"] == "balanced_accuracy"]
-
-
-def face_counts() -> pd.DataFrame:
-    sets = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2")
-    numbers = [(0, 30), (1, 240), (2, 70), (3, 8), (4, 3), (pd.NA, 2)]
-    rows = [(name, faces, n) for name in sets for faces, n in numbers]
-    table = pd.DataFrame(rows, columns=["set_name", "n_faces", "n"])
-    return table.astype({"n_faces": "Int64"})
 
 
 def query_truth() -> pd.DataFrame:
@@ -198,7 +160,7 @@ def query_truth() -> pd.DataFrame:
     rows = []
     for label, words in queries.items():
         for query in words:
-            for true in schema.EMOTIONS:
+            for true in tables.EMOTIONS:
                 n = 30 if true == label else int(rng.integers(0, 5))
                 rows.append((query, label, true, n))
     return pd.DataFrame(rows, columns=["query", "label", "label_true", "n"])
@@ -237,4 +199,11 @@ def claims() -> pd.DataFrame:
     )
     predicted = {"claimed": ["above", "equal", "equal", "below", "above"]}
     predicted |= {"reference": [0, 0.98, 0.5, 0, 0], "tolerance": [0, 0.02, 0.1, 0, 0]}
-    return schema.check(table.assign(**predicted), "claims")
+    return tables.check(table.assign(**predicted), "claims")
+
+
+def estimates(**columns: tuple) -> pd.DataFrame:
+    """Make an estimate with its interval for every combination of the values of columns."""
+    table = pd.DataFrame(product(*columns.values()), columns=list(columns))
+    value = np.linspace(0.2, 0.7, len(table))
+    return table.assign(value=value, low=value - 0.05, high=value + 0.05, n=40)

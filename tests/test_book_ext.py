@@ -159,7 +159,7 @@ def book(tmp_path_factory):
             for name, chart in zip(ALT, (recall, timeline, recall), strict=True)
         ]
         noise = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
-        rows = sample_tables.film_frames(4)
+        rows = pd.DataFrame({"face": range(4)})
         figures.sheet(
             noise, "fig-faces", columns=2, captions=["a", "b", "c", ""], study=study,
             alt="Four pictures.", data=rows,

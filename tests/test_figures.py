@@ -1,4 +1,4 @@
-"""Charts draw what the tables hold; a figure is kept whole, with all that a reader may want."""
+"""Charts draw what the tables hold; a figure is kept whole, with its data and origin."""
 
 import csv
 import io
@@ -14,39 +14,81 @@ import pytest
 import sample_tables as tables
 import vl_convert
 from PIL import Image
+from typer.testing import CliRunner
 
 from exe_core import figures
-from exe_core.figures import VEGA_LITE
-from exe_core.figures.films import share_differences_chart, shares_chart
-from exe_core.figures.photos import noise_chart, recall_by_size_chart, yield_chart
-from exe_core.figures.scores import (
-    claims_chart,
-    confusion_chart,
-    history_chart,
-    recall_chart,
-    reliability_chart,
-    score_table_chart,
-    strata_chart,
-)
+from exe_core.cli import app
+from exe_core.figures import VEGA_LITE, films, photos, scores
 from exe_core.figures.style import COLOURS, STYLE, THEMES, VERDICTS, ChartError, drawable
 from exe_core.study import load_study
 from exe_core.tables import EMOTIONS, FIVE
 
+PAIRS = tables.estimates(run_id=("a",), other_run_id=("b", None), measure=("kappa",))
+MATRIX = tables.estimates(run_id=("a", "b"), set_name=("a", "c"), metric=("balanced_accuracy",))
+GAINS = tables.estimates(run_id=("sam", "mixup"), set_name=("photos", "rafdb"))
+GAINS = GAINS.assign(other_run_id="ours", metric="balanced_accuracy", difference=GAINS["value"])
+FACTORS = tables.estimates(set_name=("press",), term=("crop", "colour"), over=("groups", "faces"))
+NOISE = tables.estimates(label=("happy",), query=("joyful", "smiling"))
+SAMPLED = tables.estimates(run_id=("truth", "exe"), label=FIVE, every=(100, 50))
+SAMPLED = SAMPLED[(SAMPLED["run_id"] == "truth") | (SAMPLED["every"] == 50)]  # a grid with gaps
+BOUNDS = tables.estimates(run_id=("exe",), label=FIVE)
+CRITERIA = tables.estimates(run_id=tables.RUNS, criterion=("diversity", "genre", "events"))
+CHOICES = tables.estimates(
+    run_id=("ddamfn",), scale=("5 levels", "3 levels"), rule=("sum", "top"),
+    choice=("as chosen", "surprise 0"), metric=("accuracy",),
+).drop(columns=["low", "high"])  # fmt: skip
+STEPS = pd.DataFrame(
+    [("v1", "returned", "kept", 9), ("v1", "no face", "lost", 4), ("v1", "faces used", "kept", 5)],
+    columns=["set_name", "step", "kind", "n"],
+)
+SEEN = {"trait": ("size",), "stratum": ("small", "large"), "measure": ("confidence", "accuracy")}
+CORRELATIONS = pd.DataFrame(
+    {"criterion": ["genre", "events"], "statistic": ["R2", "rise"], "estimate": [0.9, None],
+     "low": [0.8, None], "high": [0.95, None]}
+)  # fmt: skip
+MEASURED = tables.estimates(run_id=tables.RUNS, criterion=("genre", "events"))
+MEASURED = MEASURED.assign(measure=MEASURED["value"], balanced_accuracy=MEASURED["value"])
+
 CHARTS = {
-    "shares": lambda: shares_chart(tables.film_summary(), films=tables.films()),
-    "differences": lambda: share_differences_chart(
+    "shares": lambda: films.shares_chart(tables.film_summary(), films=tables.films()),
+    "differences": lambda: films.share_differences_chart(
         tables.film_summary(), films=tables.films(), run="exe", other_run="rafdb"
     ),
-    "recall": lambda: recall_chart(tables.metrics()),
-    "scores": lambda: score_table_chart(tables.metrics(("films", "fer2013"))),
-    "confusion": lambda: confusion_chart(tables.confusion()),
-    "history": lambda: history_chart(tables.history()),
-    "reliability": lambda: reliability_chart(tables.reliability()),
-    "strata": lambda: strata_chart(tables.strata()),
-    "yield": lambda: yield_chart(tables.face_counts()),
-    "recall by size": lambda: recall_by_size_chart(tables.recall_by_size()),
-    "noise": lambda: noise_chart(tables.query_truth()),
-    "claims": lambda: claims_chart(tables.claims()),
+    "criteria": lambda: films.criteria_chart(CRITERIA.assign(null_mean=0.1, p_value=0.2)),
+    "agreement": lambda: films.agreement_chart(PAIRS.assign(null_mean=0.1)),
+    "sampling": lambda: films.sampling_chart(
+        SAMPLED.assign(difference=SAMPLED["value"], typical=0.1, than_every=1)
+    ),
+    "bounds": lambda: films.bounds_chart(BOUNDS.assign(share_low=0.1, share_high=0.9)),
+    "visibility": lambda: films.visibility_chart(tables.estimates(run_id=("a", "b"), **SEEN)),
+    "timeline": lambda: films.timeline_chart(tables.film_course(), events=tables.events()),
+    "recall": lambda: scores.recall_chart(tables.metrics()),
+    "scores": lambda: scores.score_table_chart(tables.metrics(("films", "fer2013"))),
+    "classes": lambda: scores.class_chart(
+        tables.estimates(run_id=("a",), metric=("precision", "recall", "f1"), label=EMOTIONS)
+    ),
+    "confusion": lambda: scores.confusion_chart(tables.confusion()),
+    "matrix": lambda: scores.matrix_chart(
+        MATRIX.assign(n_groups=3, own=MATRIX["run_id"] == MATRIX["set_name"])
+    ),
+    "gains": lambda: scores.differences_chart(GAINS.assign(n_seeds=3, spread=0.01)),
+    "factorial": lambda: scores.factorial_chart(
+        FACTORS.assign(kind="effect", metric="balanced_accuracy", n_groups=3)
+    ),
+    "history": lambda: scores.history_chart(tables.history()),
+    "strata": lambda: scores.strata_chart(tables.strata()),
+    "choices": lambda: scores.choices_chart(
+        CHOICES.assign(surprise=CHOICES["choice"].map({"as chosen": "+1", "surprise 0": "0"}))
+    ),
+    "randomised": lambda: scores.randomisation_chart(
+        tables.estimates(run_id=("a",), layer=("other faces", "fc")).assign(step=[0, 1])
+    ),
+    "scatter": lambda: scores.accuracy_scatter(MEASURED, CORRELATIONS),
+    "claims": lambda: scores.claims_chart(tables.claims()),
+    "attrition": lambda: photos.attrition_chart(STEPS),
+    "noise": lambda: photos.noise_chart(tables.query_truth()),
+    "keywords": lambda: photos.keyword_noise_chart(NOISE.assign(known=[0.3, None])),
+    "recall by size": lambda: photos.recall_by_size_chart(tables.recall_by_size()),
 }
 
 # Severity 1.0 of Machado, Oliveira and Fernandes (2009), "A physiologically-based model for
@@ -127,83 +169,105 @@ def contrast(shown, paper):
     return (both[1] + 0.05) / (both[0] + 0.05)
 
 
-def test_the_simulated_eye_confuses_what_a_colour_blind_eye_does():
-    pink_and_grey = ["#CC79A7", "#999999"]
-    near, far = (np.subtract(*lab(pink_and_grey, VISION[v])) for v in ("deuteranopia", "usual"))
-    assert np.linalg.norm(near) < 9 < 30 < np.linalg.norm(far)
+def drawn(name):
+    return vl_convert.vegalite_to_svg(CHARTS[name]().to_dict(), vl_version=VEGA_LITE)
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_every_chart_is_drawn_in_the_one_style_at_the_width_of_a_page(name):
+def test_every_chart_is_drawn_in_the_one_style_within_a_page(name):
     spec = CHARTS[name]().to_dict()
     assert spec["config"]["font"] == STYLE["font"]
-    drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-    assert 300 < float(ElementTree.fromstring(drawn).get("width")) < 740
-    assert "Liberation Sans" in drawn
+    svg = drawn(name)
+    assert 150 < float(ElementTree.fromstring(svg).get("width")) < 700
+    assert "Liberation Sans" in svg
+    assert "NaN" not in svg
 
 
-def test_recall_is_drawn_for_each_size_with_and_without_tiles():
-    found = tables.recall_by_size()
-    chart = recall_by_size_chart(found)
-    assert sorted(values_of(chart, "recall")) == sorted(found["recall"])
-    assert set(values_of(chart, "looked at")) == {"the whole picture only", "tiles too, 2 levels"}
-    assert min(values_of(chart, "face width")) == pytest.approx((0.02 * 0.04) ** 0.5, abs=1e-4)
-    with pytest.raises(ChartError, match="no column recall_low"):
-        recall_by_size_chart(found.drop(columns="recall_low"))
-
-
-def test_shares_are_drawn_as_they_are_for_every_film_and_run():
-    summary = tables.film_summary(4)
-    chart = shares_chart(summary, films=tables.films())
-    assert sorted(values_of(chart, "share_of_faces")) == sorted(summary["share_of_faces"].round(5))
-
-
-def test_films_of_one_genre_can_be_drawn_alone():
-    comedies = tables.films().query("genre == 'comedy'")
-    summary = tables.film_summary().merge(comedies[["film_id"]], on="film_id")
-    chart = shares_chart(summary, films=comedies)
-    assert set(values_of(chart, "genre")) == {"comedy"}
-
-
-def test_an_undefined_share_stays_undefined():
-    summary = tables.film_summary(2)
-    summary.loc[0, "share_of_faces"] = None
-    drawn = values_of(shares_chart(summary, films=tables.films()), "share_of_faces")
-    assert drawn.count(None) == 1
+@pytest.mark.parametrize(
+    ("name", "column", "expected"),
+    [
+        ("shares", "share_of_faces", lambda: tables.film_summary()["share_of_faces"]),
+        ("recall", "value", lambda: tables.metrics().query("metric == 'recall'")["value"]),
+        ("confusion", "share_of_label", lambda: tables.confusion()["share_of_label"]),
+        ("noise", "n", lambda: tables.query_truth()["n"]),
+        ("attrition", "n", lambda: pd.Series([5, 4])),
+        ("sampling", "difference", lambda: SAMPLED["value"]),
+        ("factorial", "value", lambda: FACTORS.query("over == 'groups'")["value"]),
+        ("recall by size", "recall", lambda: tables.recall_by_size()["recall"]),
+    ],
+)
+def test_a_chart_draws_the_rows_of_its_table_which_are_its_data(name, column, expected):
+    plotted = figures.plotted(CHARTS[name]())
+    assert sorted(plotted[column]) == pytest.approx(sorted(expected().round(5)))
 
 
 def test_differences_are_of_the_first_run_minus_the_second():
-    summary = tables.film_summary(1, ("exe", "rafdb"))
-    chart = share_differences_chart(summary, films=tables.films(), run="exe", other_run="rafdb")
-    first, second = (summary.query("run_id == @run") for run in ("exe", "rafdb"))
-    expected = first["share_of_faces"].to_numpy() - second["share_of_faces"].to_numpy()
-    assert np.allclose(sorted(values_of(chart, "difference")), sorted(expected), atol=1e-5)
+    shares = tables.film_summary().set_index("run_id")["share_of_faces"]
+    expected = shares["exe"].to_numpy() - shares["rafdb"].to_numpy()
+    plotted = figures.plotted(CHARTS["differences"]())
+    assert sorted(plotted["difference"]) == pytest.approx(sorted(expected.round(5)), abs=2e-5)
 
 
-def test_inputs_are_left_as_they_were():
-    summary, films = tables.film_summary(), tables.films()
-    before = summary.copy(), films.copy()
-    shares_chart(summary, films=films)
-    pd.testing.assert_frame_equal(summary, before[0])
-    pd.testing.assert_frame_equal(films, before[1])
+def test_the_matrix_shows_numbers_and_intervals_and_frames_what_was_learned_from():
+    svg = drawn("matrix")
+    assert svg.count('stroke="#1F2328" stroke-width="2"') == 1
+    assert ">20%<" in svg
+    assert ">15–25<" in svg
+
+
+def test_claims_stand_by_their_verdict_on_what_they_predict():
+    svg, rows = drawn("claims"), figures.plotted(CHARTS["claims"]()).set_index("claim_id")
+    assert [svg.find(f">{name}<") > 0 for name in VERDICTS] == [True] * 4
+    assert rows.loc["C3", ["from", "to"]].tolist() == [0.4, 0.6]
+    assert rows.loc["C1", "from"] == 0
+    assert rows.loc["C1", "to"] > rows["high"].max()
+    assert rows.loc["C4", "from"] < rows["low"].min()
+    assert svg.count("no estimate: see the reason") == 1
+    untested = tables.claims().query("verdict == 'not testable'")
+    assert scores.claims_chart(untested).to_dict()
+
+
+def test_a_scatter_says_the_rank_correlation_or_that_it_is_undefined():
+    assert "genre: rank correlation 0.90 [0.80, 0.95]" in drawn("scatter")
+    assert "events: rank correlation undefined" in drawn("scatter")
+
+
+def test_sets_are_lines_where_there_is_one_run():
+    one_run = tables.metrics(("first", "second")).query("run_id == 'exe'")
+    assert "row" not in scores.recall_chart(one_run).to_dict()["facet"]
+    assert "row" in scores.recall_chart(tables.metrics(("first", "second"))).to_dict()["facet"]
+
+
+def test_heat_is_brightest_where_a_map_is_greatest_and_absent_where_it_is_negative():
+    image, heat = np.full((20, 30, 3), 120, np.uint8), np.zeros((2, 3))
+    against = scores.heat_over(image, -np.arange(6.0).reshape(2, 3))
+    assert np.array_equal(against, scores.heat_over(image, heat))
+    heat[1, 2] = 5
+    bright = scores.heat_over(image, heat).astype(int).sum(axis=2)
+    row, column = np.unravel_index(bright.argmax(), bright.shape)
+    assert (row >= 10, column >= 20) == (True, True)
 
 
 @pytest.mark.parametrize(
     ("draw", "said"),
     [
-        (lambda: recall_chart(tables.metrics().drop(columns="low")), "no column low"),
-        (lambda: recall_chart(tables.metrics().query("metric == 'ece'")), "there is ece"),
-        (lambda: confusion_chart(tables.confusion().iloc[:0]), "no rows to draw"),
-        (lambda: drawable(pd.DataFrame({"x": range(5001)}), ["x"]), "5001 rows.*aggregate to 5000"),
+        (lambda: scores.recall_chart(tables.metrics().drop(columns="low")), "no column low"),
+        (lambda: scores.recall_chart(tables.metrics().query("metric == 'ece'")), "there is ece"),
+        (lambda: scores.confusion_chart(tables.confusion().iloc[:0]), "0 rows to draw"),
+        (lambda: drawable(pd.DataFrame({"x": range(5001)}), ["x"]), "5001 rows to draw: aggregate"),
         (
-            lambda: shares_chart(tables.film_summary(), films=tables.films(2)),
-            "films without a title: film02",
+            lambda: films.shares_chart(tables.film_summary(), films=tables.films(2)),
+            "films without a title: ",
         ),
         (
-            lambda: share_differences_chart(
+            lambda: films.share_differences_chart(
                 tables.film_summary(), films=tables.films(), run="exe", other_run="nobody"
             ),
-            "no run nobody",
+            "no row whose run_id is nobody",
+        ),
+        (
+            lambda: films.timeline_chart(pd.concat([tables.film_course()] * 2)),
+            "its times hold repeats",
         ),
     ],
 )
@@ -214,13 +278,9 @@ def test_what_cannot_be_charted_is_refused(draw, said):
 
 @pytest.fixture
 def saved(study):
-    return figures.save(
-        recall_chart(tables.metrics()),
-        "fig-recall",
-        study=study,
-        data=tables.metrics(),
-        alt='Recall of "five" emotions.',
-    )
+    study.write(tables.metrics(), "metrics")
+    chart = scores.recall_chart(study.read("metrics"))
+    return figures.save(chart, "fig-recall", study=study, alt='Recall of "five" emotions.')
 
 
 def test_a_bundle_has_its_six_files_and_nothing_besides(saved, study):
@@ -238,9 +298,11 @@ def test_pictures_are_what_their_names_say(saved):
     assert saved.path("pdf").read_bytes().startswith(b"%PDF-")
 
 
-def test_the_data_of_a_figure_are_kept_whole(saved):
-    kept = pd.read_csv(saved.path("csv"))
-    assert np.array_equal(kept["value"], tables.metrics()["value"])
+def test_data_and_inputs_are_those_of_the_chart_and_the_study_if_not_given(saved, study):
+    recall = tables.metrics().query("metric == 'recall'")
+    assert pd.read_csv(saved.path("csv"))["value"].tolist() == recall["value"].round(5).tolist()
+    about = json.loads(saved.path("provenance.json").read_text())
+    assert list(about["inputs"]) == ["metrics.parquet"]
 
 
 def test_the_specification_is_the_chart(saved):
@@ -249,52 +311,27 @@ def test_the_specification_is_the_chart(saved):
     assert alt.Chart.from_dict(spec).to_dict()["$schema"].endswith(f"{alt.SCHEMA_VERSION}.json")
 
 
-def test_provenance_says_where_a_figure_comes_from(study, tmp_path):
+def test_provenance_says_where_a_figure_comes_from_and_it_shows_itself(
+    study, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("EXE_COMMAND", "exe stage 07-claims --study demo")
     table = tmp_path / "table.parquet"
     tables.claims().to_parquet(table)
     saved = figures.save(
-        claims_chart(tables.claims()),
-        "fig-claims",
-        study=study,
-        data=tables.claims(),
-        alt="Claims.",
+        CHARTS["claims"](), "fig-claims", study=study, data=tables.claims(), alt='The "claims".',
         inputs=[table],
-    )
+    )  # fmt: skip
     about = json.loads(saved.path("provenance.json").read_text())
-    assert about["alt"] == "Claims."
+    assert about["alt"] == 'The "claims".'
     assert {"commit", "settings", "seed", "device", "study", "kind"} <= set(about)
     assert {"altair", "vl-convert-python"} <= set(about["drawn_with"])
     assert list(about["inputs"]) == ["table.parquet"]
-    assert all(saved.path(suffix).stat().st_size for suffix in about["files"])
-
-
-def test_the_same_figure_is_drawn_the_same_twice(saved, study):
-    before = saved.path("svg").read_bytes()
-    again = figures.save(
-        recall_chart(tables.metrics()),
-        "fig-recall",
-        study=study,
-        data=tables.metrics(),
-        alt=saved.alt,
-    )
-    assert again.path("svg").read_bytes() == before
-
-
-def test_a_figure_shows_itself_in_a_notebook(saved):
-    shown = saved._repr_html_()
-    assert 'class="paper-figure"' in shown
-    assert "data:image/svg+xml;base64," in shown
-    assert 'alt="Recall of &quot;five&quot; emotions."' in shown
-    assert 'data-name="fig-recall"' in shown
-    assert str(saved.folder) not in repr(saved)
-
-
-def test_the_command_of_a_stage_is_kept_with_its_figures(study, monkeypatch):
-    monkeypatch.setenv("EXE_COMMAND", "exe stage 07-claims --study demo")
-    table = tables.claims()
-    saved = figures.save(claims_chart(table), "fig-claims", study=study, data=table, alt="Claims.")
-    about = json.loads(saved.path("provenance.json").read_text())
     assert about["command"] == "exe stage 07-claims --study demo"
+    assert all(saved.path(suffix).stat().st_size for suffix in about["files"])
+    shown = saved._repr_html_()
+    assert "data:image/svg+xml;base64," in shown
+    assert 'alt="The &quot;claims&quot;."' in shown
+    assert str(saved.folder) not in repr(saved)
 
 
 @pytest.mark.parametrize("name", ["recall", "fig-", "fig-Recall", "fig-a/b", "fig-a b"])
@@ -331,26 +368,6 @@ def test_a_sheet_shows_every_picture_in_its_place(study):
     assert 'class="chart"' not in sheet._repr_html_()
 
 
-def test_small_pictures_of_a_sheet_are_scaled_to_the_large(study):
-    pictures = [np.full((96, 96, 3), 200, np.uint8), np.full((48, 48, 3), 90, np.uint8)]
-    data = pd.DataFrame({"face_id": ["a", "b"]})
-    sheet = figures.sheet(
-        pictures, "fig-faces", columns=2, captions=["", ""], study=study, alt="Faces.", data=data
-    )
-    page = np.asarray(Image.open(sheet.path("png")))
-    assert page[90, 96 + 6 + 90, 0] == 90
-
-
-def test_a_wide_sheet_weighs_little_on_the_page_and_is_whole_in_print(study):
-    noise = np.random.default_rng(0).integers(0, 255, (6, 480, 640, 3), dtype=np.uint8)
-    sheet = figures.sheet(
-        noise, "fig-photos", columns=3, captions=[""] * 6, study=study, alt="Photos.",
-        data=pd.DataFrame({"photo_id": range(6)}),
-    )  # fmt: skip
-    assert Image.open(sheet.path("jpg")).width == 1280
-    assert Image.open(sheet.path("png")).width == 3 * 640 + 2 * 6
-
-
 @pytest.mark.parametrize(("n", "captions"), [(0, []), (2, ["one"])])
 def test_a_sheet_needs_a_caption_and_a_row_for_each_picture(n, captions, study):
     with pytest.raises(figures.FigureError, match=f"{n} pictures, {len(captions)} captions"):
@@ -365,13 +382,37 @@ def test_a_sheet_needs_a_caption_and_a_row_for_each_picture(n, captions, study):
         )
 
 
-def test_the_sets_are_lines_where_there_is_one_run():
-    rows = [("one run", name, 0.5) for name in ("first set", "second set")]
-    metrics = pd.DataFrame(rows, columns=["run_id", "set_name", "value"]).assign(
-        metric="recall", label="happy", low=0.4, high=0.6, n=10
-    )
-    spec = recall_chart(metrics).to_dict()
-    assert "row" not in spec["facet"]
-    assert "set_name" in json.dumps(spec["spec"])
-    two_runs = pd.concat([metrics, metrics.assign(run_id="another")])
-    assert "row" in recall_chart(two_runs).to_dict()["facet"]
+@pytest.fixture
+def exe(saved, study, tmp_path, monkeypatch):
+    """Run `exe figure` in an empty folder, beside a chart and a sheet."""
+    picture = [np.zeros((9, 9, 3), np.uint8)]
+    data = pd.DataFrame({"face": [1]})
+    figures.sheet(picture, "fig-f", columns=1, captions=[""], study=study, alt="A.", data=data)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return lambda *words: CliRunner().invoke(app, ["figure", *words])
+
+
+def test_the_command_copies_a_figure_and_says_where_it_is_from(exe, saved, tmp_path):
+    done = exe("fig-recall", "--format", "svg")
+    assert "fig-recall.svg: fig-recall of study demo, commit" in done.output
+    assert (tmp_path / "here/fig-recall.svg").read_bytes() == saved.path("svg").read_bytes()
+    assert exe("published/fig-claims", "--out", "claims.pdf").exit_code == 0
+    assert (tmp_path / "here/claims.pdf").read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fig-recal",), "no figure 'fig-recal'; it has fig-recall"),
+        (("nothing",), "it has fig-f, fig-recall"),
+        (("fig-recall", "--study", "nobody"), "no figures of a study 'nobody' yet"),
+        (("fig-recall", "--out", "none/a.pdf"), "there is no folder none"),
+        (("fig-f",), "a sheet of pictures, not a chart: take it as png or csv"),
+    ],
+)
+def test_the_command_says_what_there_is_instead(exe, tmp_path, words, said):
+    done = exe(*words)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert list((tmp_path / "here").iterdir()) == []

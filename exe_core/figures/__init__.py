@@ -12,6 +12,7 @@ share `exe_core.figures.style`.
 from __future__ import annotations
 
 import base64
+import difflib
 import html
 import io
 import json
@@ -32,13 +33,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exe_core import record
 from exe_core.record import replacing
-from exe_core.study import Study
+from exe_core.study import ROOT, Study, load_study, studies
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300
 PT_PER_PX = 72 / 96
 PAGE_PX = 640
-SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 LONGEST_NAME = 80
 
@@ -58,7 +58,7 @@ class Figure:
     folder
         Where the bundle lies.
     alt
-        What a reader who cannot see the figure is told.
+        The figure in words, for readers who cannot see it.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Figure:
     alt: str
 
     def path(self, suffix: str) -> Path:
-        """Give the file of the bundle with this suffix, e.g. "svg" or "provenance.json"."""
+        """Return the file of the bundle with this suffix, e.g. "svg" or "provenance.json"."""
         return self.folder / f"{self.name}.{suffix}"
 
     def _repr_html_(self) -> str:
@@ -80,7 +80,7 @@ class Figure:
 def name_of(*words: str) -> str:
     """Make the name of a figure of any words, be they the name of a file.
 
-    Words that it can't spell are told apart by a digest.
+    A digest keeps apart words that differ only in letters that a name can't hold.
 
     Examples
     --------
@@ -171,13 +171,7 @@ def drawn(spec: dict[str, Any], suffix: str) -> bytes:
             solid, ppi=PRINT_PPI, scale=PT_PER_PX, vl_version=VEGA_LITE
         )
     svg = vl_convert.vegalite_to_svg(solid, vl_version=VEGA_LITE)
-    return vl_convert.svg_to_pdf(SIZE.sub(_in_pt, svg, count=1))
-
-
-def _in_pt(size: re.Match[str]) -> str:
-    """Turn the size of an SVG from px into pt, which is the unit of a PDF."""
-    width, height = (float(number) * PT_PER_PX for number in size.groups())
-    return f'width="{width:g}" height="{height:g}"'
+    return vl_convert.svg_to_pdf(svg, scale=PT_PER_PX)
 
 
 def sheet(
@@ -218,32 +212,14 @@ def sheet(
             "data; give one or more pictures, with a caption and a row each"
         )
     picture = _arranged(images, columns=min(columns, len(images)), captions=captions)
+    for_page = picture.copy()
+    for_page.thumbnail((2 * PAGE_PX, picture.height))  # as much as a sharp screen can show
     contents = {
-        "jpg": _encoded(_for_page(picture), format="JPEG", quality=88),
+        "jpg": _encoded(for_page, format="JPEG", quality=88),
         "png": _encoded(picture, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI)),
         "csv": _csv(data),
     }
     return _write(name, contents, study=study, alt=alt, inputs=inputs)
-
-
-def smaller_sheet(path: Path, width_mm: float | None) -> bytes:
-    """Give the PNG of a sheet, at 300 dpi no wider than this.
-
-    Raises
-    ------
-    FigureError
-        If it has fewer pixels than that width needs.
-    """
-    if width_mm is None:
-        return path.read_bytes()
-    with Image.open(path) as picture:
-        width = round(width_mm / 25.4 * PRINT_PPI)
-        if width > picture.width:
-            most = picture.width / PRINT_PPI * 25.4
-            raise FigureError(f"its pixels suffice for {most:.0f} mm at {PRINT_PPI} dpi, no more")
-        height = round(picture.height * width / picture.width)
-        resized = picture.resize((width, height), Image.Resampling.LANCZOS)
-    return _encoded(resized, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI))
 
 
 def _check(name: str, alt: str) -> None:
@@ -289,25 +265,18 @@ def _encoded(picture: Image.Image, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def _for_page(picture: Image.Image) -> Image.Image:
-    """Make a picture no wider than twice a page, which is what a sharp screen can show."""
-    smaller = picture.copy()
-    smaller.thumbnail((2 * PAGE_PX, picture.height))
-    return smaller
-
-
 def _arranged(
     images: Sequence[np.ndarray], *, columns: int, captions: Sequence[str], gap: int = 6
 ) -> Image.Image:
+    """Put pictures in rows, each with its caption in letters of about 11 px on a page."""
     height = max(image.shape[0] for image in images)
     width = max(image.shape[1] for image in images)
-    size = max(11, 11 * columns * width // PAGE_PX)  # about 11 px when shown on a page
+    size = max(11, 11 * columns * width // PAGE_PX)
     texts = [textwrap.wrap(caption, max(1, int(width / size * 1.9))) for caption in captions]
     below = max(len(lines) for lines in texts) * (size + 3)
     rows = math.ceil(len(images) / columns)
-    page = Image.new(
-        "RGB", (columns * (width + gap) - gap, rows * (height + below + gap) - gap), "white"
-    )
+    extent = (columns * (width + gap) - gap, rows * (height + below + gap) - gap)
+    page = Image.new("RGB", extent, "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=size)
     for k, (image, lines) in enumerate(zip(images, texts, strict=True)):
         x, y = (k % columns) * (width + gap), (k // columns) * (height + below + gap)
@@ -316,3 +285,33 @@ def _arranged(
         place = (x + 1, y + fitted.height + 1)
         pen.multiline_text(place, "\n".join(lines), fill="#1F2328", font=font, spacing=2)
     return page
+
+
+def find_bundle(name: str, study: str) -> Path:
+    """Return the provenance of a figure of a study, which is written last: the bundle is whole.
+
+    Parameters
+    ----------
+    name, study
+        "fig-recall" and the study that it is of: its last build or, if there is none, what is
+        frozen of it.
+
+    Raises
+    ------
+    FigureError
+        If there is none, with the names that are near.
+    """
+    places = [load_study(study).results] if study in studies() else []
+    folders = [place / "figures" for place in [*places, ROOT / "data" / "frozen" / study]]
+    if not any(folder.is_dir() for folder in folders):
+        raise FigureError(f"no figures of a study {study!r} yet: make book STUDY={study} first")
+    ends = "provenance.json"
+    known = {
+        path.name.removesuffix(f".{ends}"): path
+        for folder in reversed(folders)
+        for path in sorted(folder.glob(f"*.{ends}"))
+    }
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)
+        raise FigureError(f"study {study} has no figure {name!r}; it has {', '.join(near)}")
+    return known[name]

@@ -1,4 +1,4 @@
-"""Charts of a pull: what queries gave, what was new, where photos went, how wrong keywords are."""
+"""Charts of photos and faces: where photos are lost, how wrong keywords are, what is detected."""
 
 from __future__ import annotations
 
@@ -14,38 +14,102 @@ from exe_core.figures.style import (
     WIDTH,
     drawable,
     emotion_colour,
+    estimates,
     in_order,
-    intervals,
-    labels_in,
-    ranked,
+    stacked,
     styled,
 )
 
 USED = "faces used"
 _LOST = ("#7A4B9A", "#B9B9B9", "#E08E45", "#8A8A8A", "#C2410C", "#D9B44A", "#57606A", "#E3C6C1")
-_HEADER = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
 
 
-def query_yield_chart(yields: pd.DataFrame) -> alt.FacetChart:
-    """Draw in what share of each query's photos a face was found, with intervals.
+def attrition_chart(steps: pd.DataFrame) -> alt.Chart:
+    """Stack all photos that were returned for each set: used, or lost and why.
 
     Parameters
     ----------
-    yields
-        source, label, query, value, low and high; n_looked_at is told on hover.
+    steps
+        set_name, step, kind ("lost" and others) and n.
     """
-    columns = ["source", "label", "query", "value", "low", "high", "n_looked_at"]
-    data = drawable(yields, columns)
-    labels = labels_in(data["label"])
-    order = [query for label in labels for query in in_order(data["query"][data["label"] == label])]
-    layers = intervals(
+    ends = drawable(steps, ["set_name", "step", "kind", "n"])
+    ends = ends[(ends["kind"] == "lost") | (ends["step"] == USED)]
+    ends = ends.sort_values("step", key=lambda step: step != USED, kind="stable")
+    fates = in_order(ends["step"])
+    colours = alt.Scale(domain=fates, range=[ACCENT, *_LOST][: len(fates)])
+    legend = alt.Legend(columns=3, labelLimit=260)
+    colour = alt.Color("step:N", title=None, sort=fates, scale=colours, legend=legend)
+    return stacked(ends, x=alt.X("n:Q", title="photos returned"), y="set_name", colour=colour)
+
+
+def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
+    """Stack the emotions that the photos of each query truly show, queries by emotion asked for.
+
+    Parameters
+    ----------
+    counts
+        query, label (asked for), label_true and n, the number of photos.
+    """
+    data = drawable(counts, ["query", "label", "label_true", "n"])
+    x = alt.X("n:Q", stack="normalize", title="share of photos", axis=PERCENT)
+    colour = emotion_colour(in_order(data["label_true"]), "label_true")
+    return stacked(data, x=x, y="query", colour=colour, row="label")
+
+
+def keyword_noise_chart(noise: pd.DataFrame) -> alt.FacetChart:
+    """Draw how wrong each query is by a labelled sample, with intervals, and by the truth if known.
+
+    Parameters
+    ----------
+    noise
+        label, query, n, value, low and high; known is the true share (null where unknown).
+    """
+    data = drawable(noise, ["label", "query", "n", "value", "low", "high", "known"])
+    colour = emotion_colour(in_order(data["label"]), legend=None)
+    title = "share of wrong labels"
+    return estimates(data, y="query", title=title, row="label", colour=colour, tick="known")
+
+
+def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:
+    """Draw the recall of the detector by the size of faces, with and without tiles, with intervals.
+
+    Parameters
+    ----------
+    recall
+        tile_levels (two of them), face_share_low and face_share_high (of the picture's width),
+        n_scenes, recall, recall_low and recall_high.
+    """
+    columns = ["tile_levels", "face_share_low", "face_share_high", "n_scenes"]
+    data = drawable(recall, [*columns, "recall", "recall_low", "recall_high"])
+    data["face width"] = (data["face_share_low"] * data["face_share_high"]) ** 0.5
+    data["image"] = [f"and {n} levels of tiles" if n else "whole" for n in data["tile_levels"]]
+    sizes = alt.X(
+        "face width:Q",
+        title="width of the face, in widths of the picture",
+        scale=alt.Scale(type="log", domain=[0.02, 0.4]),
+        axis=alt.Axis(format="%", values=[0.02, 0.04, 0.08, 0.15, 0.4], labelOverlap=False),
+    )
+    kinds = in_order(data.sort_values("tile_levels")["image"])
+    scale = alt.Scale(domain=kinds, range=[MUTED, ACCENT][: len(kinds)])
+    base = alt.Chart(data).encode(
+        x=sizes, color=alt.Color("image:N", sort=kinds, scale=scale), tooltip=list(data)
+    )
+    share = alt.Y("recall_low:Q", title="share of faces detected", scale=UNIT, axis=PERCENT)
+    band = base.mark_area(opacity=0.18).encode(y=share, y2="recall_high:Q")
+    line = base.mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=45)).encode(y="recall:Q")
+    return styled((band + line).properties(width=WIDTH - 60, height=240))
+
+
+def query_yield_chart(yields: pd.DataFrame) -> alt.FacetChart:
+    """Draw in what share of each query's photos a face was found, with intervals."""
+    data = drawable(yields, ["source", "label", "query", "value", "low", "high", "n_looked_at"])
+    return estimates(
         data,
-        x=alt.X("value:Q", title="share of photos with a face", axis=PERCENT, scale=UNIT),
-        y=alt.Y("query:N", title=None, sort=order),
-        colour=emotion_colour(labels),
-        tooltip=["query", "n_looked_at"],
-    ).properties(width=(WIDTH - 150) // data["source"].nunique(), height=alt.Step(16))
-    return styled(layers.facet(column=alt.Column("source:N"), spacing=24))
+        y="query",
+        title="share with a face",
+        column="source",
+        colour=emotion_colour(in_order(data["label"])),
+    )
 
 
 def novelty_chart(novelty: pd.DataFrame, *, stop_below: float) -> alt.FacetChart:
@@ -63,8 +127,8 @@ def novelty_chart(novelty: pd.DataFrame, *, stop_below: float) -> alt.FacetChart
     data["search"] = data["source"] + " " + data["design"]
     base = alt.Chart().encode(
         x=alt.X("page:O", title="page", axis=alt.Axis(labelAngle=0)),
-        xOffset=alt.XOffset("label:N", sort=labels_in(data["label"])),
-        color=emotion_colour(labels_in(data["label"]), legend=alt.Legend(symbolOpacity=1)),
+        xOffset=alt.XOffset("label:N", sort=in_order(data["label"])),
+        color=emotion_colour(in_order(data["label"]), legend=alt.Legend(symbolOpacity=1)),
         tooltip=["label", "page", "value", "low", "high"],
     )
     share = alt.Y("value:Q", title="share of the page that is new", axis=PERCENT, scale=UNIT)
@@ -78,67 +142,6 @@ def novelty_chart(novelty: pd.DataFrame, *, stop_below: float) -> alt.FacetChart
         data=data,
     ).properties(width=(WIDTH - 130) // 2, height=150)
     return styled(layers.facet("search:N", columns=2))
-
-
-def attrition_chart(steps: pd.DataFrame) -> alt.Chart:
-    """Stack, for each set, what became of all that was returned: used, or lost and why.
-
-    Parameters
-    ----------
-    steps
-        set_name, step, kind and n, as `exe_core.curation.whereabouts` gives them.
-    """
-    ends = drawable(steps, ["set_name", "step", "kind", "n"])
-    ends = ends[(ends["kind"] == "lost") | (ends["step"] == USED)]
-    reasons = [step for step in in_order(ends["step"]) if step != USED]
-    fates = [USED, *reasons]
-    data = ends.assign(rank=ends["step"].map({step: k for k, step in enumerate(fates)}))
-    colours = [ACCENT, *(_LOST[k % len(_LOST)] for k in range(len(reasons)))]
-    return styled(
-        alt.Chart(data)
-        .mark_bar()
-        .encode(
-            x=alt.X("n:Q", title="photos returned"),
-            y=alt.Y("set_name:N", title=None, sort=in_order(data["set_name"])),
-            color=alt.Color(
-                "step:N",
-                title=None,
-                sort=fates,
-                scale=alt.Scale(domain=fates, range=colours),
-                legend=alt.Legend(columns=3, labelLimit=260),
-            ),
-            order="rank:Q",
-            tooltip=["set_name", "step", "n"],
-        )
-        .properties(width=WIDTH - 110, height=alt.Step(24))
-    )
-
-
-def keyword_noise_chart(noise: pd.DataFrame) -> alt.FacetChart:
-    """Draw how wrong each query is by a labelled sample, with intervals, and by the truth if known.
-
-    Parameters
-    ----------
-    noise
-        label, query, value, low and high; n is told on hover; known, the true share (null where
-        nobody knows it), is a tick.
-    """
-    columns = ["label", "query", "n", "value", "low", "high", "known"]
-    data = drawable(noise, columns)
-    labels = labels_in(data["label"])
-    query = alt.Y("query:N", title=None)
-    estimated = intervals(
-        data,
-        x=alt.X("value:Q", title="share of wrong labels", axis=PERCENT, scale=UNIT),
-        y=query,
-        colour=emotion_colour(labels, legend=None),
-        tooltip=["query", "n", "known"],
-    )
-    known = alt.Chart(data).mark_tick(color=INK, thickness=2, size=13).encode(x="known:Q", y=query)
-    layers = alt.layer(*estimated.layer, known, data=data)
-    rows = alt.Row("label:N", sort=labels, header=_HEADER)
-    sized = layers.properties(width=WIDTH - 180, height=alt.Step(16))
-    return styled(sized.facet(row=rows, spacing=6).resolve_scale(y="independent"))
 
 
 def yield_chart(counts: pd.DataFrame) -> alt.Chart:
@@ -167,67 +170,3 @@ def yield_chart(counts: pd.DataFrame) -> alt.Chart:
             tooltip=["set_name", "faces", "n"],
         ).properties(width=WIDTH - 110, height=alt.Step(22))
     )
-
-
-def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
-    """Stack the emotions that the photos of each query truly show, queries by emotion asked for.
-
-    Parameters
-    ----------
-    counts
-        query, label (asked for), label_true and n, the number of photos.
-    """
-    data = ranked(drawable(counts, ["query", "label", "label_true", "n"]), "label_true")
-    chart = alt.Chart(data).mark_bar()
-    bars = chart.encode(
-        x=alt.X("n:Q", stack="normalize", title="share of photos", axis=PERCENT),
-        y=alt.Y("query:N", title=None),
-        color=emotion_colour(labels_in(data["label_true"]), "label_true"),
-        order="rank:Q",
-        tooltip=["query", "label", "label_true", "n"],
-    ).properties(width=WIDTH - 180, height=alt.Step(16))
-    header = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
-    row = alt.Row("label:N", sort=labels_in(data["label"]), header=header)
-    return styled(bars.facet(row=row, spacing=6).resolve_scale(y="independent"))
-
-
-def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:
-    """Draw how many faces of each size are found, with and without tiles, and the intervals.
-
-    Parameters
-    ----------
-    recall
-        tile_levels (two of them), face_share_low and face_share_high (of the picture's width),
-        n_scenes, recall, recall_low and recall_high.
-    """
-    columns = ["tile_levels", "face_share_low", "face_share_high", "n_scenes"]
-    data = drawable(recall, [*columns, "recall", "recall_low", "recall_high"])
-    data["face width"] = (data["face_share_low"] * data["face_share_high"]) ** 0.5
-    data["looked at"] = [
-        f"tiles too, {levels} levels" if levels else "the whole picture only"
-        for levels in data["tile_levels"]
-    ]
-    kinds = in_order(data.sort_values("tile_levels")["looked at"])
-    sizes = alt.X(
-        "face width:Q",
-        title="width of the face, in widths of the picture",
-        scale=alt.Scale(type="log", domain=[0.02, 0.4]),
-        axis=alt.Axis(format="%", values=[0.02, 0.04, 0.08, 0.15, 0.4], labelOverlap=False),
-    )
-    colour = alt.Color(
-        "looked at:N",
-        title=None,
-        sort=kinds,
-        scale=alt.Scale(domain=kinds, range=[MUTED, ACCENT][: len(kinds)]),
-        legend=alt.Legend(symbolOpacity=1),
-    )
-    base = alt.Chart(data).encode(x=sizes, color=colour)
-    band = base.mark_area(opacity=0.18).encode(
-        y=alt.Y("recall_low:Q", title="share of faces found", scale=UNIT, axis=PERCENT),
-        y2="recall_high:Q",
-    )
-    tooltip = ["looked at", *columns[1:], "recall", "recall_low", "recall_high"]
-    line = base.mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=45)).encode(
-        y="recall:Q", tooltip=tooltip
-    )
-    return styled((band + line).properties(width=WIDTH - 60, height=240))

@@ -1,4 +1,4 @@
-"""The look that all charts share, and what each of them does first with its table."""
+"""The look that all charts share, and the three shapes that most of them have."""
 
 from __future__ import annotations
 
@@ -105,12 +105,8 @@ def drawable(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     absent = [name for name in columns if name not in table]
     if absent:
         raise ChartError(f"no column {', '.join(absent)}; the table has {', '.join(table)}")
-    if table.empty:
-        raise ChartError("the table has no rows to draw")
-    if len(table) > MAX_ROWS:
-        raise ChartError(
-            f"{len(table)} rows are too many for a page: aggregate to {MAX_ROWS} or fewer first"
-        )
+    if not 0 < len(table) <= MAX_ROWS:
+        raise ChartError(f"{len(table)} rows to draw: aggregate or choose 1 to {MAX_ROWS} first")
     return table[list(columns)].round(5)
 
 
@@ -124,27 +120,15 @@ def only(table: pd.DataFrame, column: str, values: Sequence[str]) -> pd.DataFram
     """
     chosen = table[table[column].isin(values)]
     if chosen.empty:
-        raise ChartError(
-            f"no row whose {column} is {' or '.join(values)}; "
-            f"there is {', '.join(map(str, table[column].unique()))}"
-        )
+        known = ", ".join(map(str, table[column].unique()))
+        raise ChartError(f"no row whose {column} is {' or '.join(values)}; there is {known}")
     return chosen
 
 
 def in_order(column: pd.Series) -> list[str]:
-    """List the values of a column as they first appear."""
-    return list(dict.fromkeys(column))
-
-
-def labels_in(column: pd.Series) -> list[str]:
-    """List the emotions of a column in the order of `EMOTIONS`."""
-    present = set(column)
-    return [label for label in EMOTIONS if label in present]
-
-
-def ranked(data: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Stacks follow a number, so give each emotion its place in the one order of labels."""
-    return data.assign(rank=data[column].map({name: k for k, name in enumerate(EMOTIONS)}))
+    """List the values of a column as they first appear; emotions in the order of `EMOTIONS`."""
+    values = list(dict.fromkeys(column))
+    return [name for name in EMOTIONS if name in values] if set(values) <= {*EMOTIONS} else values
 
 
 def emotion_colour(
@@ -155,18 +139,195 @@ def emotion_colour(
     return alt.Color(f"{field}:N", title=None, sort=list(labels), scale=scale, legend=legend)
 
 
-def intervals(
+def estimates(
+    data: pd.DataFrame,
+    *,
+    x: str = "value",
+    y: str,
+    title: str,
+    row: str | None = None,
+    column: str | None = None,
+    wrap: int | None = None,
+    colour: Any = None,
+    scale: Any = UNIT,
+    axis: Any = PERCENT,
+    tick: str | None = None,
+    span: tuple[str, str] | None = None,
+    zero: bool = False,
+) -> Any:
+    """Draw estimates as dots, on lines from low to high if there are; all columns in the tooltip.
+
+    Parameters
+    ----------
+    data
+        Of one row an estimate: `x`, low, high, `y` and the other columns named here.
+    x, y, title
+        The estimate, what each line is of, and the title of the axis.
+    row, column, wrap
+        What each row and column of panels is of; `wrap` columns of panels in a row.
+    colour, scale, axis
+        As Altair has them; one accent colour, and 0 to 100 %, if not given.
+    tick
+        A second value, drawn as a tick: what is expected by chance, or the truth.
+    span
+        Columns with the ends of a pale bar behind each estimate.
+    zero
+        Draw a line at 0.
+    """
+    extent = names_px(data[y])
+    names = alt.Axis(ticks=False, minExtent=extent, maxExtent=extent)
+    lines = alt.Y(f"{y}:N", title=None, sort=in_order(data[y]), axis=names)
+
+    def at(name: str) -> alt.X:
+        return alt.X(f"{name}:Q", title=title, scale=scale, axis=axis)
+
+    base = alt.Chart().encode(y=lines)
+    seen = base.encode(color=colour or alt.value(ACCENT), tooltip=list(data))
+    layers = [
+        *(
+            [base.mark_bar(color=SHADE, height=12).encode(x=at(span[0]), x2=span[1])]
+            if span
+            else []
+        ),
+        *([alt.Chart().mark_rule(color=INK).encode(x=alt.datum(0))] if zero else []),
+        *([seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high")] if "low" in data else []),
+        *([base.mark_tick(color=INK, thickness=1.5, size=12).encode(x=at(tick))] if tick else []),
+        seen.mark_circle(size=55, opacity=1).encode(x=at(x)),
+    ]
+    n_panels = wrap or (data[column].nunique() if column else 1)
+    width = (WIDTH - (60 if row else 0) - extent) // n_panels - 14
+    chart = alt.layer(*layers).properties(width=width, height=alt.Step(18))
+    if wrap:
+        panel = alt.Facet(f"{column}:N", sort=in_order(data[column]))
+        grid = chart.facet(panel, columns=wrap, data=data)
+        return styled(grid.resolve_axis(x="independent"))
+    return styled(panels(chart, data, y=y, row=row, column=column))
+
+
+def panels(chart: Any, data: pd.DataFrame, *, y: str, row: str | None, column: str | None) -> Any:
+    """Repeat a chart without data for each value of `row` and `column`.
+
+    Vega-Lite misplaces the panels of a grid with gaps, and repeats the names of lines in every
+    column where rows have different lines: there, each row is a chart of its own below the others.
+    """
+    facets = {"column": alt.Column(f"{column}:N", sort=in_order(data[column]))} if column else {}
+    if row is None:
+        return chart.facet(**facets, data=data) if column else chart.properties(data=data)
+    rows = dict(iter(data.groupby(row, sort=False)))
+    lines = [{*of_row[y]} for of_row in rows.values()]
+    shown = [{*of_row[column]} if column else {} for of_row in rows.values()]
+    whole = all(one == lines[0] for one in lines) and all(one == shown[0] for one in shown)
+    if whole or not column:
+        side = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
+        facets["row"] = alt.Row(f"{row}:N", sort=in_order(data[row]), header=side)
+        grid = chart.facet(**facets, data=data, spacing=8)
+        return grid if whole else grid.resolve_scale(y="independent")
+    below = []
+    for name, of_row in rows.items():
+        own = alt.Column(f"{column}:N", sort=in_order(of_row[column]))
+        title = alt.Title(str(name), anchor="start")
+        below.append(chart.facet(column=own, data=of_row).properties(title=title))
+    return alt.vconcat(*below, spacing=10).resolve_scale(x="shared")
+
+
+def names_px(column: pd.Series) -> int:
+    """Estimate the room that the names of the lines take."""
+    return min(220, int(6.2 * column.astype(str).str.len().max()) + 16)
+
+
+def stacked(
     data: pd.DataFrame,
     *,
     x: alt.X,
-    y: alt.Y,
-    colour: Any,
-    tooltip: Sequence[str] = (),
-) -> alt.LayerChart | alt.FacetChart:
-    """Layer a dot on the line from low to high."""
-    shown = [str(x.shorthand).partition(":")[0], "low", "high", *tooltip]
-    base = alt.Chart().encode(y=y, color=colour, tooltip=shown)
-    low = x.copy()
-    low.shorthand = "low:Q"
-    lines = base.mark_rule(strokeWidth=2).encode(x=low, x2="high:Q")
-    return alt.layer(lines, base.mark_circle(size=55, opacity=1).encode(x=x), data=data)
+    y: str,
+    colour: alt.Color,
+    row: str | None = None,
+    column: str | None = None,
+) -> Any:
+    """Stack parts to bars, a line each, all columns in the tooltip."""
+    field = str(colour.shorthand).removesuffix(":N")
+    order = {name: place for place, name in enumerate(in_order(data[field]))}
+    data = data.assign(rank=data[field].map(order))
+    extent = names_px(data[y])
+    lines = alt.Axis(ticks=False, domain=False, minExtent=extent, maxExtent=extent)
+    n_panels = data[column].nunique() if column else 1
+    side = 60 if row and not column else 0
+    bars = (
+        alt.Chart()
+        .mark_bar()
+        .encode(
+            x=x,
+            y=alt.Y(f"{y}:N", title=None, sort=in_order(data[y]), axis=lines),
+            color=colour,
+            order="rank:Q",
+            tooltip=[name for name in data if name != "rank"],
+        )
+        .properties(width=(WIDTH - side - extent) // n_panels - 14, height=alt.Step(16))
+    )
+    return styled(panels(bars, data, y=y, row=row, column=column))
+
+
+def heat(
+    data: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    value: str,
+    title: str,
+    x_title: str | None = None,
+    y_title: str | None = None,
+    column: str | None = None,
+    below: str | None = None,
+    outlined: str | None = None,
+    signed: bool = False,
+    side: int = 36,
+) -> Any:
+    """Draw a table as coloured cells with the value in each, all columns in the tooltip.
+
+    Parameters
+    ----------
+    data
+        A row a cell: `x`, `y`, `value` and the other columns named here.
+    title
+        What the colours show.
+    column
+        What each panel is of.
+    below, outlined
+        Columns with a second line of text, and with the cells that get a frame.
+    signed
+        Colours to either side of 0, in % points; else from 0 to 1, in %.
+    side
+        Of a cell (px).
+    """
+    most = max(float(data[value].abs().max()), 1e-9) if signed else 1.0
+    colours = {"scheme": "purpleorange", "domainMid": 0} if signed else {"scheme": "blues"}
+    base = alt.Chart().encode(
+        x=alt.X(f"{x}:N", sort=in_order(data[x]), title=x_title, axis=alt.Axis(labelAngle=-45)),
+        y=alt.Y(f"{y}:N", sort=in_order(data[y]), title=y_title, axis=alt.Axis(ticks=False)),
+        tooltip=list(data),
+    )
+    frame = alt.condition(f"datum['{outlined}']", alt.value(INK), alt.value(PAPER))
+    cells = base.mark_rect(strokeWidth=2).encode(
+        stroke=frame if outlined else alt.value(PAPER),
+        color=alt.Color(
+            f"{value}:Q",
+            title=title,
+            scale=alt.Scale(domain=[-most if signed else 0, most], **colours),
+            legend=alt.Legend(format="+.0%" if signed else ".0%", gradientLength=120),
+        ),
+    )
+    strong = f"abs(datum['{value}']) > {0.6 * most}"
+    letters = alt.condition(strong, alt.value("white"), alt.value("black"))
+    numbers = base.mark_text(fontSize=10, dy=-6 if below else 0).encode(
+        text=alt.Text(f"{value}:Q", format="+.0%" if signed else ".0%"), color=letters
+    )
+    layers = [cells, numbers]
+    if below:
+        layers.append(base.mark_text(fontSize=9, dy=7).encode(text=f"{below}:N", color=letters))
+    size = {"width": alt.Step(side), "height": alt.Step(36 if below else 24)}
+    chart = alt.layer(*layers, data=data).properties(**size)
+    if column is None:
+        return styled(chart)
+    panel = alt.Facet(f"{column}:N", sort=in_order(data[column]))
+    columns = max(1, (WIDTH - 40) // (side * data[x].nunique() + 30))
+    return styled(chart.facet(panel, columns=columns).resolve_axis(x="independent"))
