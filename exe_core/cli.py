@@ -499,7 +499,7 @@ def build(
     jobs: Annotated[int, typer.Option(min=1, help="cores to use on this machine")] = 2,
     profile: Annotated[
         list[str] | None,
-        typer.Option(help="run on a cluster: slurm, kubernetes, or a folder with a config.yaml"),
+        typer.Option(help="run on a cluster: slurm, or a folder with a config.yaml"),
     ] = None,
 ) -> None:
     """Compute what is missing or stale of a study, and its book.

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +31,6 @@ def pytest_addoption(parser):
         "--write-fuzz",
         action="store_true",
         help="write the table of tests/test_fuzz.py to data/frozen/fuzz",
-    )
-    parser.addoption(
-        "--write-size",
-        action="store_true",
-        help="write what tests/test_size.py measures to data/frozen/size",
-    )
-    parser.addoption(
-        "--write-kills",
-        action="store_true",
-        help="write the table of tests/test_kill.py to data/frozen/kills",
     )
 
 
@@ -114,3 +105,21 @@ def smoke(tmp_path_factory):
     done = project.build()
     assert done.returncode == 0, done.output[-4000:]
     return project
+
+
+@contextmanager
+def small_disk(folder, *, size="2m"):
+    """Mount a small file system at a folder, and yield what mounts it anew with other options."""
+
+    def mount(*options):
+        chosen = ",".join([f"size={size}", *options])
+        command = ["mount", "-t", "tmpfs", "-o", chosen, "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+
+    mount()
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

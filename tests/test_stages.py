@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import yaml
+from conftest import copy_project
+from snakemake.cli import parse_args
 from typer.testing import CliRunner
 
 from exe_core import cli, stages
@@ -193,8 +197,36 @@ class TestTrial:
 
 class TestBuild:
     def test_an_unknown_profile_is_refused(self, folder, monkeypatch):
-        with pytest.raises(StageError, match=r"no profile 'slrum'; there are kubernetes, slurm"):
+        with pytest.raises(StageError, match=r"no profile 'slrum'; there are slurm"):
             stages.build(load_study("smoke"), profiles=("slrum",))
+
+    def test_the_profile_of_a_site_comes_after_that_of_the_paper(self, tmp_path):
+        paper = str(ROOT / "configs" / "profiles" / "slurm")
+        options = stages._where(("slurm", str(tmp_path)), 2)
+        assert options == ["--profile", paper, "--profile", str(tmp_path)]
+        assert stages._where((), 3) == ["--cores", "3"]
+
+    @pytest.mark.parametrize(("apart", "jobs"), [(True, {"4"}), (False, set())])
+    def test_films_are_decoded_by_a_job_each_where_a_study_says_so(self, tmp_path, apart, jobs):
+        project = copy_project(tmp_path / "project")
+        settings = yaml.safe_load((project.root / "configs" / "smoke.yml").read_text())
+        settings["films"]["apart"] = apart
+        (project.root / "configs" / "many.yml").write_text(yaml.safe_dump(settings))
+        options = ["--cores", "1", "--dry-run", "--quiet", "rules"]
+        plan = project.run("snakemake", "--config", "study=many", *options)
+        assert plan.returncode == 0, plan.output[-2000:]
+        assert set(re.findall(r"^screen +(\d+)$", plan.output, flags=re.MULTILINE)) == jobs
+
+    def test_profiles_name_stages_and_options_that_exist(self, monkeypatch):
+        monkeypatch.setenv("EXE_GPUS", "2")
+        rules = set(re.findall(r"^\s*rule (\w+):", (ROOT / "Snakefile").read_text(), re.MULTILINE))
+        for path in stages.PROFILES.glob("*/config.yaml"):
+            profile = yaml.safe_load(path.read_text())
+            named = [*profile["set-threads"], *profile["set-resources"], *profile.get("groups", [])]
+            assert {re.split("[:=]", name)[0] for name in named} <= rules
+        _, options = parse_args(["--profile", str(stages.PROFILES / "slurm"), "--", "all"])
+        assert (options.executor, options.retries > 0) == ("slurm", True)
+        assert str(options.set_resources["train"]["gpu"].raw) == "2"
 
     def test_a_second_build_is_refused(self, folder):
         with locked(ROOT / ".snakemake" / "build.lock"):
