@@ -99,24 +99,21 @@ class Study(SettingsModel):
     @classmethod
     def _share_seed(cls, given: Any) -> Any:
         """Intervals and permutations start from the study's seed, unless they have another."""
-        if not isinstance(given, Mapping) or "seed" not in given:
-            return given
-        statistics = given.get("statistics") or {}
-        if not isinstance(statistics, Mapping):
+        statistics = given.get("statistics") or {} if isinstance(given, Mapping) else None
+        if not isinstance(statistics, Mapping) or "seed" not in given:
             return given
         return {**given, "statistics": {"seed": given["seed"], **statistics}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        unknown = [label for label in self.labels if label not in EMOTIONS]
-        if unknown or len(set(self.labels)) < 2:
+        in_order = [label for label in EMOTIONS if label in self.labels]
+        if len(in_order) < 2 or len(in_order) < len(set(self.labels)):
             raise ValueError(f"labels {self.labels}: two or more of {', '.join(EMOTIONS)}")
-        if list(self.labels) != [label for label in EMOTIONS if label in self.labels]:
+        if list(self.labels) != in_order:
             raise ValueError(f"labels must stand in the order {', '.join(EMOTIONS)}")
         for name, run in self.runs.items():
+            _refuse_unknown(f"run {name}", "set", run.sets, self.sets)
             for member in run.sets:
-                if member not in self.sets:
-                    raise ValueError(f"run {name}: no set {member!r}; sets: {', '.join(self.sets)}")
                 if self.sets[member].role == "test":
                     raise ValueError(f"run {name}: {member} is a test set and is never trained on")
                 if run.labels != "given" and not self.sets[member].votes:
@@ -124,80 +121,57 @@ class Study(SettingsModel):
             if run.labels == "votes" and run.doubtful == "dropped":
                 raise ValueError(f"run {name}: doubtful: only of one label a face, not of votes")
             self.recipe(name)
-        chosen = {*self.pull.sources, *(entry.source for entry in self.sets.values())}
-        if "local" in chosen and not self.pull.local:
+        sources = {*self.pull.sources, *(entry.source for entry in self.sets.values())}
+        if "local" in sources and not self.pull.local:
             raise ValueError("source local: `pull.local` must say which folder or CSV it is")
         for name, members in self.ensembles.items():
-            missing = [member for member in members if member not in self.runs]
-            if missing or not members:
-                raise ValueError(f"ensemble {name}: no run {missing}; runs: {', '.join(self.runs)}")
-        self._check_names()
+            _refuse_unknown(f"ensemble {name}", "run", members or ("",), self.runs)
         for name, guest in self.guests.items():
-            self._check_sets(f"guest {name}", guest.sets)
+            _refuse_unknown(f"guest {name}", "set", guest.sets, self.sets)
+        _refuse_unknown("audit", "set", self.audit, self.sets)
+        if self.sentiment:
+            _refuse_unknown("sentiment", "set", [self.sentiment.set_name], self.sets)
         if self.factorial:
-            filmed = self.kind == "world" and self.world.n_films > 0
-            faces = [name for name in self.factorial.sets if not (filmed and name == "films")]
-            self._check_sets("factorial", faces)
+            films = {"films"} if self.kind == "world" and self.world.n_films > 0 else set()
+            _refuse_unknown("factorial", "set", set(self.factorial.sets) - films, self.sets)
             self.factorial.check(self.runs, self.sets)
-        if unaudited := [name for name in self.audit if name not in self.sets]:
-            raise ValueError(f"audit: no set {unaudited[0]!r}; sets: {', '.join(self.sets)}")
-        if self.sentiment and self.sentiment.set_name not in self.sets:
-            raise ValueError(
-                f"sentiment: no set {self.sentiment.set_name!r}; sets: {', '.join(self.sets)}"
-            )
-        stray = set(self.methods) - set(self.ensembles)
-        if stray:
-            raise ValueError(f"methods: no ensemble {', '.join(sorted(stray))}")
+        _refuse_unknown("methods", "ensemble", self.methods, self.ensembles)
         if "films" in self.traits and set(self.methods.values()) - {"mean"}:
             raise ValueError("methods: an ensemble reads films by its mean only; leave it out")
-        return self
-
-    def _check_names(self) -> None:
-        kinds: dict[str, Iterable[str]] = {
+        kinds = {
             "a run": self.runs,
             "an ensemble": self.ensembles,
             "a guest": self.guests,
             "runs of several seeds": self.variants,
         }
         for (one, first), (other, second) in combinations(kinds.items(), 2):
-            clash = set(first) & set(second)
-            if clash:
+            if clash := set(first) & set(second):
                 raise ValueError(f"{', '.join(sorted(clash))}: {one} and {other} of one name")
-
-    def _check_sets(self, whose: str, names: Iterable[str]) -> None:
-        unknown = [name for name in names if name not in self.sets]
-        if unknown:
-            raise ValueError(
-                f"{whose}: no set {', '.join(sorted(unknown))}; sets: {', '.join(self.sets)}"
-            )
+        return self
 
     @property
     def variants(self) -> dict[str, tuple[str, ...]]:
-        """Name the runs that differ in nothing but their seed: variant -> two runs or more."""
+        """The runs that differ only in their seed: variant -> two runs or more."""
         return seeds_of_one(self.runs, self.train)
 
     def learned_from(self, name: str) -> frozenset[str]:
-        """Say of which sets a run, a variant, an ensemble or a guest learned from other faces.
+        """The sets from whose images a run, a variant, an ensemble or a guest learned.
 
         A set of the same images in another crop counts, too.
         """
         if name in self.guests:
-            origins = self._origins_of_guest(self.guests[name])
+            guest = self.guests[name]
+            origins = {self.sets[member].origin for member in guest.sets}
+            study, run = _run_of_another(guest) or (None, "")
+            if study and study.kind == self.kind:
+                origins |= {study.sets[member].origin for member in study.runs[run].sets}
         else:
             runs = self.variants.get(name) or self.ensembles.get(name) or (name,)
             origins = {self.sets[member].origin for run in runs for member in self._run(run).sets}
         return frozenset(member for member, entry in self.sets.items() if entry.origin in origins)
 
-    def _origins_of_guest(self, guest: ExternalModel) -> set[tuple[str | None, ...]]:
-        origins = {self.sets[member].origin for member in guest.sets}
-        if other := _run_of_another(guest):
-            study, run = other
-            if study.kind == self.kind:
-                origins |= {study.sets[member].origin for member in study.runs[run].sets}
-        return origins
-
     def recipe(self, run: str) -> Train:
-        """Give the training recipe of a run: the study's, with the run's own differences."""
+        """The training recipe of a run: the study's, with what the run changes."""
         return recipe_of(self._run(run), self.train)
 
     def _run(self, run: str) -> Run:
@@ -255,37 +229,29 @@ class Study(SettingsModel):
         ConfigError
             If a real study was given no data folder.
         """
-        lacking = self._absent_guests()
-        if self.kind == "world":
-            return lacking
-        lacking += [
-            f"{name}: {self.data_dir / entry.path}"
-            for name, entry in self.sets.items()
-            if entry.path and not (self.data_dir / entry.path).exists()
-        ]
-        lacking += [
-            f"{name}, votes: {self.votes(name)}"
-            for name, entry in self.sets.items()
-            if entry.votes and not self.votes(name).exists()
-        ]
-        others = {"films": self.films.path, "published": self.published, "local": self.pull.local}
-        for name, path in others.items():
-            if path and not (self.data_dir / path).exists():
-                lacking.append(f"{name}: {self.data_dir / path}")
-        sources = {entry.source for entry in self.sets.values() if entry.source}
-        for name in sorted(sources):
-            variable = SOURCES[name].key_variable
-            if variable and SOURCES[name].key_needed and not os.environ.get(variable):
-                lacking.append(f"{name}: its API key in the variable {variable}")
-        return lacking
-
-    def _absent_guests(self) -> list[str]:
         lacking = []
         for name, guest in self.guests.items():
             if not self.model(name).is_dir():
                 other = _run_of_another(guest)
                 remedy = f" (make book STUDY={other[0].name} trains it)" if other else ""
                 lacking.append(f"guest {name}: {self.model(name)}{remedy}")
+        if self.kind == "world":
+            return lacking
+        needed = {name: entry.path for name, entry in self.sets.items()}
+        needed |= {"films": self.films.path, "published": self.published, "local": self.pull.local}
+        places = [(name, self.data_dir / path) for name, path in needed.items() if path]
+        places += [
+            (f"{name}, votes", self.votes(name)) for name in self.sets if self.sets[name].votes
+        ]
+        lacking += [f"{name}: {path}" for name, path in places if not path.exists()]
+        for name in sorted({entry.source for entry in self.sets.values() if entry.source}):
+            source = SOURCES[name]
+            if (
+                source.key_variable
+                and source.key_needed
+                and not os.environ.get(source.key_variable)
+            ):
+                lacking.append(f"{name}: its API key in the variable {source.key_variable}")
         return lacking
 
     def votes(self, set_name: str) -> Path:
@@ -546,20 +512,25 @@ def parse_study(settings: dict[str, object], *, origin: str = "settings") -> Stu
 def _explain(fault: Mapping[str, Any]) -> str:
     where = ".".join(str(step) for step in fault["loc"]) or "study"
     if fault["type"] == "extra_forbidden":
-        return f"{where}: no such key ({_known_keys(fault['loc'][:-1])})"
-    return f"{where}: {fault['msg']} (given: {str(fault['input'])[:80]})"
+        return f"{where}: no such key (known: {', '.join(_known_keys(fault['loc'][:-1]))})"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(fault["input"], Mapping) else f" (given: {str(fault['input'])[:80]})"
+    return f"{where}: {message}{shown}"
 
 
-def _known_keys(where: tuple) -> str:
-    """List the keys of a part of the settings, found by its path: ("sets", "fer2013")."""
+def _known_keys(where: tuple) -> list[str]:
+    """The keys of the part of the settings at a place such as ("sets", "fer2013")."""
+    entries = {"sets": Set, "runs": Run, "guests": ExternalModel}
     part: Any = Study
     for step in where:
-        field = part.model_fields.get(step) if part is not None else None
-        within = (
-            {"sets": Set, "runs": Run, "guests": ExternalModel}.get(step) if part is Study else None
-        )
-        annotation = within or (
-            field.annotation if field else part if part in (Set, Run, ExternalModel) else None
-        )
-        part = annotation if hasattr(annotation, "model_fields") else None
-    return "known: " + ", ".join(part.model_fields) if part else "see exe_core/settings.py"
+        field = getattr(part, "model_fields", {}).get(step)
+        part = entries.get(step, field.annotation if field else part)
+    return list(getattr(part, "model_fields", ()))
+
+
+def _refuse_unknown(
+    whose: str, what: str, names: Iterable[str], known: Mapping[str, object]
+) -> None:
+    unknown = sorted(name for name in names if name not in known)
+    if unknown:
+        raise ValueError(f"{whose}: no {what} {unknown[0]!r}; {what}s: {', '.join(known)}")

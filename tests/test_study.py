@@ -259,7 +259,7 @@ class TestGuests:
             ({"g": "a/b/c"}, r"guests\.g\.model"),
             ({"g": ""}, r"guests\.g\.model"),
             ({"g": {"model": "fer7", "set": []}}, r"guests\.g\.set: no such key \(known: model"),
-            ({"g": {"model": "fer7", "sets": ["lob"]}}, "guest g: no set lob; sets: lab, again"),
+            ({"g": {"model": "fer7", "sets": ["lob"]}}, "guest g: no set 'lob'; sets: lab, again"),
         ],
     )
     def test_what_can_not_be_a_guest_is_refused(self, guests, fault):
@@ -303,7 +303,7 @@ class TestFactorial:
         films = FACTORIAL | {"sets": ["press", "films"]}
         assert compared(kind="world", factorial=films).factorial.sets == ("press", "films")
         for rest in ({}, {"kind": "world", "world": {"n_films": 0}}):
-            with pytest.raises(ConfigError, match="factorial: no set films"):
+            with pytest.raises(ConfigError, match="factorial: no set 'films'"):
                 compared(factorial=films, **rest)
 
     @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ class TestFactorial:
             ({"as_shipped": ["plain-1"]}, "as many runs as_shipped as recropped"),
             ({"as_shipped": ["plain-1", "plain-3"]}, "no run 'plain-3'; runs: plain-1"),
             ({"as_shipped": ["plain-1", "cropped-2"]}, "run cropped-2 must be gray, and learn"),
-            ({"sets": ["films"]}, "factorial: no set films; sets: lab, again, press"),
+            ({"sets": ["films"]}, "factorial: no set 'films'; sets: lab, again, press"),
             ({"sets": []}, r"factorial\.sets"),
             ({"correction": "none"}, r"factorial\.correction"),
         ],
