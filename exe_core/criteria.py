@@ -8,19 +8,18 @@ an interval over films and a test against what chance gives.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from exe_core import resampling, screening, tables
 from exe_core.claims import Finding
-from exe_core.films import mean_over_films, share_table
+from exe_core.films import share_table
 from exe_core.resampling import Estimate, Statistics
 
 DIVERSITY = "diversity (normalised entropy)"
@@ -28,10 +27,6 @@ SEPARATION = "genre separation (epsilon squared)"
 LIKENESS = "lag-1 autocorrelation"
 CHANGE = "variance explained by one change"
 RISE = "rise at plot events"
-
-CONTRASTED = ("comedy", "crime")
-CONTRASTS = {"happy": ("happy",), "negative": ("angry", "fear", "sad")}
-"""The planned contrasts: mean shares of these labels, comedies minus crime films."""
 
 CRITERIA = {
     "diversity": (DIVERSITY, "more varied answers", "mean normalised entropy of a film's shares"),
@@ -79,14 +74,12 @@ def describe_criteria(
         Table "film_criteria": each with its interval over films, and with p-value and mean under
         its null where it has one.
     """
-    chance = {"statistics": statistics}
     parts = [
-        diversity(summary, **chance),
-        genre_separation(summary, films, **chance),
-        genre_contrast(summary, films, **chance),
-        autocorrelation(rows, **chance),
-        change(rows, **chance),
-        event_rise(rows, events, window_s=window_s, **chance),
+        diversity(summary, statistics=statistics),
+        genre_separation(summary, films, statistics=statistics),
+        autocorrelation(rows, statistics=statistics),
+        change(rows, statistics=statistics),
+        event_rise(rows, events, window_s=window_s, statistics=statistics),
     ]
     parts = [part for part in parts if len(part)]
     if not parts:
@@ -96,13 +89,13 @@ def describe_criteria(
     return tables.check(table[list(tables.TABLES["film_criteria"].columns)], "film_criteria")
 
 
-def _row(run_id: str, criterion: str, found: Estimate, null: ArrayLike) -> dict[str, object]:
-    """A row of the table "film_criteria"; `null` is empty if there is none."""
+def _row(run_id: str, criterion: str, found: Estimate) -> dict[str, object]:
+    """A row of the table "film_criteria"."""
     return {
         "run_id": run_id,
         "criterion": criterion,
-        **{name: np.squeeze(value) for name, value in found.columns().items()},
-        "null_mean": np.mean(null) if np.size(null) else math.nan,
+        **found.columns(),
+        "null_mean": found.null.mean() if found.null.size else math.nan,
         "p_value": found.p_value,
         "n_films": found.n,
     }
@@ -115,10 +108,16 @@ def _over_films(
     tests = [test for test in films if not math.isnan(test.value)]
     if not tests:
         return []
-    mean = mean_over_films(np.array([[test.value] for test in tests]), statistics)
+    terms = np.array([[test.value, 1.0] for test in tests])
+    mean = statistics.interval(terms, _ratio)
     null = np.mean([test.null for test in tests], axis=0)
-    p_value = float(resampling.p_value(mean.value[0], null)) if null.size else math.nan
-    return [_row(run_id, criterion, replace(mean, p_value=p_value), null)]
+    if null.size:
+        mean = replace(mean, null=null, p_value=float(resampling.p_value(mean.value, null)))
+    return [_row(run_id, criterion, mean)]
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    return sums[:, 0] / sums[:, 1]
 
 
 def diversity(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
@@ -130,7 +129,7 @@ def diversity(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     found = []
     for run_id, shares in share_table(summary).dropna().groupby("run_id"):
         entropy = stats.entropy(shares, axis=1) / np.log(shares.shape[1])
-        films = (Estimate(value, null=np.array([])) for value in entropy)
+        films = map(Estimate, entropy)
         found += _over_films(run_id, DIVERSITY, films, statistics)
     return pd.DataFrame(found)
 
@@ -148,8 +147,11 @@ def genre_separation(
     p is by shuffling genres over films. NaN where no genre has two films; films without a genre
     are left out.
     """
+    genre_of = films.dropna(subset="genre").set_index("film_id")["genre"]
     found = []
-    for run_id, shares, genres in _by_genre(summary, films):
+    for run_id, shares in share_table(summary).dropna().groupby("run_id"):
+        shares = shares[shares.index.isin(genre_of.index, level="film_id")]
+        genres = genre_of[shares.index.get_level_values("film_id")].to_numpy(str)
         points, n_genres = np.sqrt(shares.to_numpy()), len(np.unique(genres))
         if n_genres < 2:
             continue
@@ -157,19 +159,8 @@ def genre_separation(
         whole = statistics.jackknife(_genre_terms(points, genres), partial(_epsilon2, points))
         test = statistics.permutation_test(genres, partial(_r2, points, free))
         null = 1 - (1 - test.null) / free if free else test.null
-        found.append(_row(run_id, SEPARATION, replace(whole, p_value=test.p_value), null))
+        found.append(_row(run_id, SEPARATION, replace(whole, p_value=test.p_value, null=null)))
     return pd.DataFrame(found)
-
-
-def _by_genre(
-    summary: pd.DataFrame, films: pd.DataFrame
-) -> Iterator[tuple[str, pd.DataFrame, np.ndarray]]:
-    """Each run's shares of the films that have faces and a genre, and the genres."""
-    genres = films.set_index("film_id")["genre"].dropna()
-    for run_id, shares in share_table(summary).dropna().groupby("run_id"):
-        of_films = shares.droplevel("run_id")
-        of_films = of_films[of_films.index.isin(genres.index)]
-        yield run_id, of_films, genres.loc[of_films.index].to_numpy(dtype=str)
 
 
 def _genre_terms(points: np.ndarray, genres: np.ndarray) -> np.ndarray:
@@ -195,28 +186,6 @@ def _epsilon2(points: np.ndarray, sums: np.ndarray) -> np.ndarray:
     defined = (total > _ROUNDING) & (n_films > n_genres)
     ratio = np.divide(within, total, where=defined, out=np.full(len(sums), np.nan))
     return 1 - ratio * (n_films - 1) / np.where(defined, n_films - n_genres, 1)
-
-
-def genre_contrast(
-    summary: pd.DataFrame, films: pd.DataFrame, *, statistics: Statistics
-) -> pd.DataFrame:
-    """Compare the mean shares of `CONTRASTS` between comedies and crime films.
-
-    Each genre is resampled by itself; p is by shuffling genres over films. No row without films of
-    both genres.
-    """
-    found = []
-    for run_id, shares, genres in _by_genre(summary, films):
-        chosen = np.isin(genres, CONTRASTED)
-        is_first = genres[chosen] == CONTRASTED[0]
-        if not 0 < is_first.sum() < len(is_first):
-            continue
-        for name, labels in CONTRASTS.items():
-            share = shares.loc[chosen, shares.columns.isin(labels)].sum(axis=1)
-            difference = statistics.group_difference(share.to_numpy(), is_first)
-            criterion = f"share of {name}, {' minus '.join(CONTRASTED)}"
-            found.append(_row(run_id, criterion, difference, [0.0]))
-    return pd.DataFrame(found)
 
 
 def autocorrelation(rows: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
@@ -380,8 +349,9 @@ def event_rise(
             rng = statistics.rng()
             test = statistics.shift_test(of_events, each, groups=film_ids, rng=rng)
             by_film = resampling.sum_by_group(np.array(terms), film_ids)
-            mean = statistics.interval(by_film, lambda sums: sums[:, 0] / sums[:, 1], rng=rng)
-            found.append(_row(run_id, RISE, replace(mean, p_value=test.p_value), [0.0]))
+            mean = statistics.interval(by_film, _ratio, rng=rng)
+            mean = replace(mean, p_value=test.p_value, null=np.zeros(1))
+            found.append(_row(run_id, RISE, mean))
     return pd.DataFrame(found)
 
 
@@ -416,23 +386,23 @@ def agreement(
     groups = wide.index.get_level_values("group_id").to_numpy(str)
     codes = np.column_stack([pd.Index(labels).get_indexer(wide[run]) for run in wide])
     pairs = list(combinations(range(codes.shape[1]), 2))
-    shifted = _shifted_agreement(codes, groups, pairs, statistics)
     one_hot = np.eye(len(labels))[codes]
-    tried = [(PAIR, pair, _confusions(one_hot, *pair), cohen_kappa, [pair]) for pair in pairs]
-    terms = unit_terms(one_hot.sum(axis=1))
-    tried.append((ALL, None, terms, krippendorff_alpha, pairs))
+    tried = [(PAIR, [pair], _confusions(one_hot, *pair), cohen_kappa) for pair in pairs]
+    tried.append((ALL, pairs, unit_terms(one_hot.sum(axis=1)), krippendorff_alpha))
+    shifted = _shifted_agreement(codes, groups, pairs, statistics)
     found = []
-    for measure, pair, terms, statistic, among in tried:
+    for measure, among, terms, statistic in tried:
         whole = statistics.interval(resampling.sum_by_group(terms, groups), statistic)
         agreed = float(np.mean([(codes[:, i] == codes[:, j]).mean() for i, j in among]))
         null = np.mean([shifted[each] for each in among], axis=0)
         slope = (1 - whole.value) / (1 - agreed) if agreed < 1 else math.nan
         at_least = np.count_nonzero(null >= agreed - _ROUNDING)
+        of_two = measure == PAIR
         found.append(
             {
                 "measure": measure,
-                "run_id": "all" if pair is None else wide.columns[pair[0]],
-                "other_run_id": None if pair is None else wide.columns[pair[1]],
+                "run_id": wide.columns[among[0][0]] if of_two else "all",
+                "other_run_id": wide.columns[among[0][1]] if of_two else None,
                 **whole.columns(),
                 "level": statistics.level,
                 "null_mean": 1 - (1 - float(null.mean())) * slope,
@@ -445,10 +415,7 @@ def agreement(
 
 
 def _shifted_agreement(
-    codes: np.ndarray,
-    groups: np.ndarray,
-    pairs: Sequence[tuple[int, int]],
-    statistics: Statistics,
+    codes: np.ndarray, groups: np.ndarray, pairs: list[tuple[int, int]], statistics: Statistics
 ) -> dict[tuple[int, int], np.ndarray]:
     """Share of items on which each pair agrees when each run is shifted within the groups."""
     of_groups = [np.flatnonzero(groups == name) for name in np.unique(groups)]
@@ -539,10 +506,11 @@ def findings(measured: pd.DataFrame, *, statistics: Statistics) -> list[Finding]
     found = []
     for name, (_, more, what) in CRITERIA.items():
         correlation = rank_correlation(measured, name, statistics=statistics)
-        reason = f"over {correlation.n} models only: a first look"
-        reason = None if correlation.n >= MANY_MODELS else reason
+        n, reason = correlation.n, None
         if math.isnan(correlation.value):
-            reason = f"{correlation.n} models have both; {MIN_MODELS} that differ are needed"
+            reason = f"{n} models have both; {MIN_MODELS} or more that differ are needed"
+        elif n < MANY_MODELS:
+            reason = f"over {n} models only: a first look"
         found.append(
             Finding(
                 f"q3-{name}",

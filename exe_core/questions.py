@@ -13,53 +13,12 @@ from exe_core.study import Study
 BIASED = "sad"
 """The label that the published ensemble is said to answer too often."""
 
-SKIN_TONES = {"bins": [-np.inf, 2, 4, np.inf], "labels": ["light", "middle", "dark"]}
-"""Strata of skin tone, 0 light to 6 dark, as `pandas.cut` makes them."""
-
-TURNS = {"bins": [-np.inf, 15, 30, np.inf], "labels": ["under 15°", "15° to 30°", "over 30°"]}
-"""Strata of how far a head is turned, to either side (degrees)."""
-
-SIZES = ("smallest", "smaller", "larger", "largest")
-"""Quarters of the faces by the share of the picture that they take."""
-
 
 def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """Replace the label of each prediction by what the item shows.
-
-    Frames between two expressions are mixtures that no one label describes: their label is null.
-    """
+    """Replace each label by what the item shows; null between two expressions, as a mixture."""
     shown = truth.drop_duplicates("item_id").set_index("item_id")
     label = shown["label_true"].mask(shown["is_blend"])
     return predictions.assign(label=predictions["item_id"].map(label))
-
-
-def by_trait(known: pd.DataFrame, truth: pd.DataFrame, faces: pd.DataFrame) -> pd.DataFrame:
-    """Stratify film faces by skin tone, turn of the head, and size.
-
-    Parameters
-    ----------
-    known, truth, faces
-        Tables "predictions", "truth" and "faces" of the films.
-
-    Returns
-    -------
-    pd.DataFrame
-        Each row of `known` once a trait, with `trait` and its stratum as `set_name`; faces whose
-        trait is unknown are left out.
-    """
-    shown = truth.drop_duplicates("item_id").set_index("item_id")
-    largest = faces[faces["is_primary"]].set_index("item_id")["area_share"]
-    quarter = pd.cut(largest.rank(method="first", pct=True), np.linspace(0, 1, 5), labels=SIZES)
-    traits = {
-        "skin tone": pd.cut(shown["skin_tone"], **SKIN_TONES),
-        "head turned": pd.cut(shown["yaw_deg"].abs(), **TURNS),
-        "size of the face": quarter,
-    }
-    parts = [
-        known.assign(trait=trait, set_name=known["item_id"].map(strata.astype(object)))
-        for trait, strata in traits.items()
-    ]
-    return pd.concat(parts, ignore_index=True).dropna(subset="set_name")
 
 
 def true_answers(truth: pd.DataFrame) -> pd.DataFrame:
@@ -116,8 +75,8 @@ def answer_questions(
             study,
             known,
             (ensemble, baseline),
-            claim_id=f"q1-{baseline}",
-            text=f"Training on photos found by keyword reads film faces better than {baseline}.",
+            f"q1-{baseline}",
+            f"Training on photos found by keyword reads film faces better than {baseline}.",
         )
         for baseline, run in study.runs.items()
         if all(study.sets[name].kind != "photos" for name in run.sets)
@@ -127,8 +86,8 @@ def answer_questions(
             study,
             known,
             (name, f"{name} in colour"),
-            claim_id=f"q2-gray-{name}",
-            text=f"{name}, trained on gray faces, reads film faces better in gray than in colour.",
+            f"q2-gray-{name}",
+            f"{name}, trained on gray faces, reads film faces better in gray than in colour.",
         )
         for name, run in study.runs.items()
         if run.gray
@@ -142,13 +101,17 @@ def answer_questions(
 
 
 def _compared(
-    study: Study, known: pd.DataFrame, runs: tuple[str | None, str | None], **about: str
+    study: Study,
+    known: pd.DataFrame,
+    runs: tuple[str | None, str | None],
+    claim_id: str,
+    text: str,
 ) -> Finding:
     """Q1, Q2: the balanced accuracy of one run on film faces less that of another."""
-    about["statistic"] = "balanced accuracy on film faces, {} minus {}".format(*runs)
+    statistic = "balanced accuracy on film faces, {} minus {}".format(*runs)
     first, second = (known[known["run_id"] == run] for run in runs)
     if first.empty or second.empty:
-        return Finding(**about, reason="predictions of both are needed")
+        return Finding(claim_id, text, statistic, reason="predictions of both are needed")
     table = metrics.compare(first, second, labels=study.labels, statistics=study.statistics)
     row = table.set_index("metric").loc["balanced_accuracy"]
     n = int(row["n_groups"])
@@ -156,7 +119,7 @@ def _compared(
     least = 2.0 ** (1 - n)  # all films one way, or all the other
     few = least > 1 - study.statistics.level
     reason = f"with {n} films p can't fall below {least:.3g}" if few else None
-    return Finding(**about, found=found, reason=reason)
+    return Finding(claim_id, text, statistic, found=found, reason=reason)
 
 
 def _keywords(
@@ -164,63 +127,66 @@ def _keywords(
 ) -> list[Finding]:
     """Q5: are several keywords better than one, and are their labels cleaner?"""
     sets = {part.design: name for name, part in study.sets.items() if part.source == source}
-    designs = (sets.get("v2"), sets.get("v1"))
-    run_of = {run.sets: run_id for run_id, run in study.runs.items()}
+    several, one = sets.get("v2"), sets.get("v1")
+    run_of = {run.sets[0]: name for name, run in study.runs.items() if len(run.sets) == 1}
     accuracy = _compared(
         study,
         known,
-        (run_of.get(designs[:1]), run_of.get(designs[1:])),
-        claim_id=f"q5-accuracy-{source}",
-        text=f"Photos of {source} found by several keywords train better than by one.",
+        (run_of.get(several or ""), run_of.get(one or "")),
+        f"q5-accuracy-{source}",
+        f"Photos of {source} found by several keywords train better than by one.",
     )
     shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
-    labelled = faces[faces["is_primary"] & faces["set_name"].isin(designs)]
+    labelled = faces[faces["is_primary"] & faces["set_name"].isin([several, one])]
     labelled = labelled.assign(shown=labelled["item_id"].map(shown)).dropna(subset="shown")
     wrong = (labelled["label"] != labelled["shown"]).to_numpy(float)
-    sides = []
-    for name in designs:
+
+    def counts(name: str | None) -> np.ndarray:
         member = (labelled["set_name"] == name).to_numpy(float)
         terms = np.column_stack([wrong * member, member])
-        sides.append(resampling.sum_by_group(terms, labelled["item_id"]))
-    both = labelled["set_name"].nunique() == 2
-    noise = Finding(
+        return resampling.sum_by_group(terms, labelled["item_id"])
+
+    both, noise = labelled["set_name"].nunique() == 2, Estimate()
+    if both:
+        noise = study.statistics.difference(counts(several), counts(one), _share)
+    cleaner = Finding(
         f"q5-noise-{source}",
         f"Photos of {source} found by several keywords have fewer wrong labels.",
         "share of wrong labels, several keywords minus one",
         claimed="below",
-        found=study.statistics.difference(*sides, _share) if both else Estimate(),
+        found=noise,
         reason=None if both else "faces of both designs, with their truth, are needed",
     )
-    return [accuracy, noise]
+    return [accuracy, cleaner]
 
 
 def _bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame | None) -> list[Finding]:
     """Q6: does the ensemble answer sad too often, and does label-shift correction help?"""
     rows = known[known["label"].isin(study.labels)]
-    bias, change, reason = Estimate(), Estimate(), "no ensemble, or no truth"
-    if len(rows):
-        before, true = (_counts(rows, column) for column in ("predicted", "label"))
-        bias, reason = study.statistics.difference(before, true, _share), None
-    if len(rows) and corrected is not None:
+    no_truth = None if len(rows) else "no ensemble, or no truth"
+    given = None if corrected is not None else "no corrected predictions were given"
+    bias = change = Estimate()
+    before, true = (_counts(rows, column) for column in ("predicted", "label"))
+    if not no_truth:
+        bias = study.statistics.difference(before, true, _share)
+    if corrected is not None and not no_truth:
         after = _counts(corrected.set_index("item_id").loc[rows["item_id"]], "predicted")
-        sides = (np.hstack([side, true]) for side in (before, after))
-        change = study.statistics.difference(*sides, _share_error)
-    elif len(rows):
-        reason = "no corrected predictions were given"
+        first, second = np.hstack([before, true]), np.hstack([after, true])
+        change = study.statistics.difference(first, second, _share_error)
     return [
         Finding(
             "q6-bias",
             f"The ensemble answers {BIASED} more often than films show it.",
             f"share of {BIASED} predicted minus share of {BIASED} true",
             found=bias,
-            reason=None if len(rows) else reason,
+            reason=no_truth,
         ),
         Finding(
             "q6-corrected",
             f"Correcting the label shift brings the share of {BIASED} nearer the truth.",
             f"absolute error of the share of {BIASED}, before minus after correction",
             found=change,
-            reason=reason,
+            reason=no_truth or given,
         ),
     ]
 

@@ -80,8 +80,7 @@ def contrast(rng, statistics, effect):
     shares = rng.dirichlet([8, 4, 8], size=17)
     shares[:10, 1] += 0.15 * effect
     shares /= shares.sum(axis=1, keepdims=True)
-    made = _films(shares, ["comedy"] * 10 + ["crime"] * 7)
-    return _found(criteria.genre_contrast(*made, statistics=statistics).iloc[0])
+    return _found(pd.Series(vars(statistics.group_difference(shares[:, 1], np.arange(17) < 10))))
 
 
 def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:

@@ -49,11 +49,6 @@ def separation(summary, table, *, n=50):
     return criteria.genre_separation(summary, table, statistics=statistics).iloc[0]
 
 
-def contrast(summary, table, **options):
-    found = criteria.genre_contrast(summary, table, statistics=QUICK.model_copy(update=options))
-    return found.set_index("criterion") if len(found) else found
-
-
 @pytest.mark.parametrize(
     ("shares", "entropy"),
     [((1, 0, 0), 0), ((1 / 3, 1 / 3, 1 / 3), 1), ((0, 0.5, 0.5), 0.631), ((np.nan,) * 3, None)],
@@ -112,22 +107,6 @@ def test_separation_is_zero_on_average_where_genres_say_nothing():
     )
     assert abs(found["value"].mean()) < 0.02
     assert ((found["low"] <= 0) & (found["high"] >= 0)).mean() >= 0.92
-
-
-def test_contrasts_are_differences_of_genre_means():
-    shares = {
-        "a": (0.2, 0.6, 0.2),
-        "b": (0.2, 0.4, 0.4),
-        "c": (0.4, 0.1, 0.5),
-        "d": (0.6, 0.3, 0.1),
-    }
-    table = genre_table({"a": "comedy", "b": "comedy", "c": "crime", "d": "crime"})
-    found = contrast(summary_of(shares), table)
-    assert found["value"].tolist() == pytest.approx([0.3, -0.3])
-    shifted = contrast(*random_films(np.random.default_rng(1), shift=0.4)).iloc[0]
-    assert shifted["p_value"] <= 0.01
-    assert shifted["low"] > 0
-    assert contrast(summary_of(shares), table.assign(genre="comedy")).empty
 
 
 def in_films(series, **columns):

@@ -161,26 +161,6 @@ def test_mixtures_have_no_true_label(made):
     assert known["label"].isna().mean() == pytest.approx(0.2)
 
 
-def test_strata_hold_each_face_once_a_trait_and_leave_the_unknown_out():
-    truth = pd.DataFrame(
-        {
-            "item_id": ["a", "b", "c", "d"],
-            "skin_tone": [0.5, 2.0, 5.9, None],
-            "yaw_deg": [-40.0, 10.0, None, 15.1],
-        }
-    )
-    faces = pd.DataFrame({"item_id": list("abcd"), "area_share": [0.3, 0.1, 0.4, 0.2]})
-    known = pd.DataFrame({"item_id": ["a", "b", "c", "d", "elsewhere"], "set_name": "films"})
-    found = questions.by_trait(known, truth, faces.assign(is_primary=True))
-    places = found.groupby("trait")[["item_id", "set_name"]].apply(
-        lambda rows: dict(rows.itertuples(index=False))
-    )
-    assert places["skin tone"] == {"a": "light", "b": "light", "c": "dark"}
-    assert places["head turned"] == {"a": "over 30°", "b": "under 15°", "d": "15° to 30°"}
-    sizes = dict(zip("bdac", questions.SIZES, strict=True))
-    assert places["size of the face"] == sizes
-
-
 def test_skilled_models_look_more_structured_in_time(made):
     measured = made["measured"]
     assert set(measured["run_id"]) == set(STUDY.runs)
