@@ -41,7 +41,6 @@ STEPS = pd.DataFrame(
     [("v1", "returned", "kept", 9), ("v1", "no face", "lost", 4), ("v1", "faces used", "kept", 5)],
     columns=["set_name", "step", "kind", "n"],
 )
-SEEN = {"trait": ("size",), "stratum": ("small", "large"), "measure": ("confidence", "accuracy")}
 CORRELATIONS = pd.DataFrame(
     {"criterion": ["genre", "events"], "statistic": ["R2", "rise"], "estimate": [0.9, None],
      "low": [0.8, None], "high": [0.95, None]}
@@ -60,7 +59,6 @@ CHARTS = {
         SAMPLED.assign(difference=SAMPLED["value"], typical=0.1, than_every=1)
     ),
     "bounds": lambda: films.bounds_chart(BOUNDS.assign(share_low=0.1, share_high=0.9)),
-    "visibility": lambda: films.visibility_chart(tables.estimates(run_id=("a", "b"), **SEEN)),
     "timeline": lambda: films.timeline_chart(tables.film_course(), events=tables.events()),
     "recall": lambda: scores.recall_chart(tables.metrics()),
     "scores": lambda: scores.score_table_chart(tables.metrics(("films", "fer2013"))),

@@ -149,7 +149,7 @@ def bounds_chart(overall: pd.DataFrame) -> alt.FacetChart:
     Parameters
     ----------
     overall
-        run_id, label, value, low, high, share_low, share_high, as of `films.overall`; the pale bar
+        run_id, label, value, low, high, share_low, share_high, as of `films.mean_shares`; the pale bar
         reaches from one bound to the other. Each run is a panel.
     """
     data = drawable(overall, ["run_id", "label", *ESTIMATE, "share_low", "share_high"])
@@ -158,20 +158,6 @@ def bounds_chart(overall: pd.DataFrame) -> alt.FacetChart:
     return estimates(
         data, y="label", title="share", column="run_id", wrap=4, axis=alt.Axis(format="%"), **look
     )
-
-
-def visibility_chart(confidence: pd.DataFrame) -> alt.FacetChart:
-    """Draw how sure each run is of faces, and how often right, by how well they are to be seen.
-
-    Parameters
-    ----------
-    confidence
-        run_id, trait, stratum, measure ("confidence", "accuracy"), value, low, high, n. Each trait
-        and measure is a row of panels, each run a column.
-    """
-    data = drawable(confidence, ["run_id", "trait", "stratum", "measure", *ESTIMATE, "n"])
-    data["shown"] = data["trait"] + ", " + data["measure"]
-    return estimates(data, y="stratum", title="", row="shown", column="run_id")
 
 
 def timeline_chart(
