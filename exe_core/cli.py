@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 import yaml
@@ -181,16 +179,6 @@ def _target(out: Path | None, name: str) -> Path:
     return target
 
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from exe_core.models import Classifier
-    from exe_core.screening import Step
-
-STORED_PX = 224
-"""Crops are kept at least this large, so that a further model need not decode the film again."""
-
-
 def film(
     files: Annotated[list[Path], typer.Argument(help="films, or folders of films")],
     out: Annotated[Path, typer.Option(help="folder for the results")],
@@ -212,100 +200,24 @@ def film(
     """
     if every_seconds is not None and (every is not None or not 0 < every_seconds < math.inf):
         fail("give one step, over 0: --every (frames) or --every-seconds")
-    from exe_core.screening import ScreeningError, Step, find_films
+    from exe_core.film_report import ReportError, report_films  # these are slow to import
+    from exe_core.screening import ScreeningError, Step
 
     logging.basicConfig(format="%(message)s")
-    classifiers = _load(model or ["fer7"])
-    try:
-        films = find_films(files)
-    except ScreeningError as fault:
-        fail(str(fault))
     step = Step(None, every_seconds) if every_seconds else Step(every or 100)
     try:
-        with explain_disk_errors(out), _alone(out):
-            told = _report_films(films, classifiers, step=step, out=out.resolve())
-    except StorageError as fault:
+        with explain_disk_errors(out):
+            films = report_films(files, model_names=model or ["fer7"], step=step, out=out.resolve())
+    except (StorageError, ScreeningError, ReportError) as fault:
         fail(str(fault))
-    lost = [row for row in told if row["status"] == "unreadable"]
-    if lost:
-        fail(f"{len(lost)} of {len(told)} films could not be read: see {out / 'films.csv'}")
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the folder of the results, or refuse if another process does."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fail(f"another exe film is writing into {out}: wait for it, or give another --out")
-        yield
-
-
-def _load(names: list[str]) -> dict[str, Classifier]:
-    """Load models by name or folder, and see that they answer the same labels."""
-    from exe_core.models import ModelError, load
-
-    loaded: dict[str, Classifier] = {}
-    for name in names:
-        folder = Path(name)
-        try:
-            classifier = load(folder if folder.is_dir() else name)
-        except ModelError as fault:
-            fail(str(fault))
-        first = next(iter(loaded.values()), classifier)
-        if classifier.labels != first.labels:
-            fail(
-                f"{name} answers {', '.join(classifier.labels)}; {names[0]} answers "
-                f"{', '.join(first.labels)}: an ensemble needs the same labels in the same order"
-            )
-        key = folder.resolve().name if folder.is_dir() else name
-        loaded[key if key not in loaded else f"{key}-{len(loaded) + 1}"] = classifier
-    return loaded
-
-
-def _report_films(
-    films: pd.DataFrame, classifiers: dict[str, Classifier], *, step: Step, out: Path
-) -> list[dict[str, Any]]:
-    """Report on each film; say what became of it, in films.csv and on the screen."""
-    import pandas as pd
-
-    from exe_core.faces import FaceFinder
-    from exe_core.film_report import report_film
-    from exe_core.screening import progress_bar
-    from exe_core.settings import Crop
-
-    sizes = (classifier.preprocessing.size for classifier in classifiers.values())
-    settings = Crop(size=max(STORED_PX, *sizes))
-    told = []
-    finding = {"min_score": settings.min_score, "retry_border": settings.retry_border}
-    with FaceFinder(**finding) as finder, progress_bar(films) as bar:
-        for row in films.to_dict("records"):
-            told.append(
-                report_film(
-                    row,
-                    classifiers=classifiers,
-                    finder=finder,
-                    settings=settings,
-                    step=step,
-                    out=out,
-                    bar=bar,
-                )
-            )
-            with replacing(out / "films.csv") as partial:
-                pd.DataFrame(told).drop(columns="path").to_csv(partial, index=False)
     lines = [
-        [str(row["title"]), str(row["n_sampled"]), str(row["n_faces"]), _status(row)]
-        for row in told
+        [row.title, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]
+        for row in films.replace({float("nan"): None}).itertuples()
     ]
     show_table(["film", "frames", "faces", "status"], lines, lines=False)
     typer.echo(f"pages, tables and figures: {out}")
-    return told
-
-
-def _status(row: dict[str, Any]) -> str:
-    return str(row["status"]) + (f": {row['error']}" if row["status"] != "ok" else "")
+    if n_lost := (films["status"] == "unreadable").sum():
+        fail(f"{n_lost} of {len(films)} films could not be read: see {out / 'films.csv'}")
 
 
 def screen(
@@ -321,20 +233,19 @@ def screen(
 
     try:
         study = load_study(name)
-        films = screening.list_films(study, only=film - 1)
+        films = screening.list_films(study).iloc[film - 1 : film]
     except (ConfigError, screening.ScreeningError, FileNotFoundError) as fault:
         fail(str(fault))
-    except IndexError:
+    if films.empty:
         fail(f"study {name} has no film {film}: they are counted from 1")
-    found_by = {"min_score": study.crop.min_score, "retry_border": study.crop.retry_border}
-    with FaceFinder(**found_by) as finder:
-        listed, frames, faces = screening.screen(study, films, finder=finder, progress=False)
-    [(film_id, status)] = listed[["film_id", "status"]].itertuples(index=False)
+    settings = {"min_score": study.crop.min_score, "retry_border": study.crop.retry_border}
+    with FaceFinder(**settings) as finder:
+        tables = screening.screen(study, films, finder=finder, progress=False)
+    row = tables.films.iloc[0]
     if ledger:
-        found = [table.to_dict("list") for table in (listed, frames, faces)]
-        write_json({film_id: digest_of(found)}, ledger)
-    n_shown = (frames["n_faces"] > 0).sum()
-    typer.echo(f"{film_id}: {status}, {len(frames)} frames, {n_shown} of them with a face")
+        write_json({row.film_id: digest_of([each.to_dict("list") for each in tables])}, ledger)
+    n_shown = (tables.frames["n_faces"] > 0).sum()
+    typer.echo(f"{row.film_id}: {row.status}, {len(tables.frames)} frames, {n_shown} with a face")
 
 
 if TYPE_CHECKING:

@@ -1,43 +1,49 @@
-"""The page of one film: one file that opens offline, holds no script, and trusts no title."""
+"""`exe film`: tables, figures and a page for each film of a list, resumable.
+
+A page is one file that opens offline, holds no script, and shows titles as text.
+"""
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import io
 import json
-import logging
 import math
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import altair as alt
+import jinja2
 import numpy as np
 import pandas as pd
-import vl_convert
 from PIL import Image
-from tqdm import tqdm
 
-from exe_core import criteria, films, inference, record, screening
-from exe_core import tables as schema
+from exe_core import criteria, figures, films, inference, models, record, screening, tables
 from exe_core.faces import FaceFinder
-from exe_core.figures import PRINT_PPI, VEGA_LITE
 from exe_core.figures.films import shares_chart, timeline_chart
-from exe_core.films import timeline
 from exe_core.models import Classifier
-from exe_core.record import replacing, write_json
 from exe_core.resampling import Statistics
-from exe_core.screening import Screened, Step, screen_film
+from exe_core.screening import Screened, Step
 from exe_core.settings import Crop
 from exe_core.study import ROOT
-from exe_core.tables import labels_of
 
 PAGE, ORIGIN = "report.html", "provenance.json"
-FACE_PX = 96
+ENSEMBLE = "ensemble"
+"""The run that is the mean of several models."""
+STORED_PX = 224
+"""Crops are kept at least this large, so that a further model need not decode the film again."""
+STATISTICS = Statistics()
+_FACE_PX = 96
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """
+_TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ film.title }}</title>
+<style>
 body { font: 16px/1.5 system-ui, "Liberation Sans", Arial, sans-serif; color: #1F2328;
   background: #fff; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
@@ -48,26 +54,279 @@ th:first-child, td:first-child { text-align: left; }
 .faces { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; }
 figcaption { font-size: .8rem; color: #57606A; } .warning { color: #9C2F2B; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; color: #57606A; }
+</style></head><body><main>
+<h1>{{ film.title }}</h1>
+<p>{{ rows | length }} frames of {{ clock(film.duration_s) }} were looked at;
+{{ (rows.n_faces > 0).sum() }} of them have a face, and the largest was read. Frames without a face
+are in the tables, with no answer. What a face shows is not what a person feels.</p>
+{% if film.status == "partial" %}<p class="warning">The film is not whole: {{ film.error }}.</p>
+{% elif film.error is string %}<p class="warning">{{ film.error }}.</p>{% endif %}
+{% if summary is none %}<p>No face was found, so there is nothing to show.</p>{% else %}
+<h2>Over time</h2>
+<p>Mean probability of each emotion and share of the faces read as it, by {{ run }}, under a
+Gaussian kernel with a standard deviation of {{ "%.0f" % over_time.smooth_s }} s. Bands are
+{{ "%.0f" % (100 * over_time.level) }}% bootstrap intervals at each time, over the
+{{ over_time.n_shots }} shots with a face; points are faces. Below: faces read with a probability
+of {{ "%.1f" % over_time.confident }} or more, counted up to each time.</p>
+<div class="figure">{{ svgs.timeline | safe }}</div>
+<p>{{ changes }}</p>
+<h2>Shares</h2>
+<div class="figure">{{ svgs.shares | safe }}</div>
+<table>
+<tr><th>emotion<th>of faces<th>of all frames, at least<th>at most<th>mean probability
+{% for row in summary %}<tr><td>{{ row.label }}<td>{{ "%.1f" % (100 * row.share_of_faces) }}%
+<td>{{ "%.1f" % (100 * row.share_low) }}%<td>{{ "%.1f" % (100 * row.share_high) }}%
+<td>{{ "%.3f" % row.mean_prob }}
+{% endfor %}</table>
+<h2>The surest faces</h2>
+<div class="faces">{% for face in faces %}<figure>
+<img src="data:image/jpeg;base64,{{ face.picture }}" width="{{ face_px }}"
+  alt="Face read as {{ face.name }}"><figcaption>{{ face.name }}</figcaption></figure>
+{% endfor %}</div>{% endif %}
+<h2>How this was made</h2>
+<pre>{{ origin }}</pre>
+</main></body></html>
 """
 
 
-def page_is_of(folder: Path, origin: Mapping[str, Any]) -> bool:
-    """Say whether the page in a folder was made of this; by which commit does not matter."""
-    if not (folder / ORIGIN).is_file() or not (folder / PAGE).is_file():
-        return False
+class ReportError(ValueError):
+    """Films can't be reported on: by these models, or into this folder."""
+
+
+def report_films(
+    places: Sequence[Path], *, model_names: Sequence[str], step: Step, out: Path
+) -> pd.DataFrame:
+    """Read films with models; leave tables, figures and a page for each in `<out>/<film_id>/`.
+
+    Parameters
+    ----------
+    places
+        Films, or folders of films.
+    model_names
+        Ready models by name, or folders of models, of the same labels; several are also averaged.
+    step
+        Which frames are looked at.
+    out
+        Films that were reported on with the same settings and models are left as they are.
+
+    Returns
+    -------
+    pd.DataFrame
+        As in `<out>/films.csv`: a row a film of table "films", with n_sampled and n_faces.
+
+    Raises
+    ------
+    ScreeningError, ReportError
+        If there is no film, models are missing or differ in labels, or `out` is being written.
+    """
+    classifiers = load_models(model_names)
+    listed = screening.find_films(places)
+    settings = Crop(
+        size=max(STORED_PX, *(each.preprocessing.size for each in classifiers.values()))
+    )
+    rows = []
+    with (
+        _locked(out),
+        FaceFinder(min_score=settings.min_score, retry_border=settings.retry_border) as finder,
+    ):
+        for film in listed.to_dict("records"):
+            rows.append(
+                report_film(
+                    film,
+                    classifiers=classifiers,
+                    finder=finder,
+                    settings=settings,
+                    step=step,
+                    out=out,
+                )
+            )
+            done = pd.DataFrame(rows).drop(columns="path")
+            _write_csv(done, out / "films.csv")
+    return done
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ReportError(
+                f"another exe film is writing into {out}: wait for it, or give another --out"
+            ) from None
+        yield
+
+
+def load_models(names: Sequence[str]) -> dict[str, Classifier]:
+    """Load models by name or folder, all of the same labels in the same order."""
+    loaded: dict[str, Classifier] = {}
+    for name in names:
+        folder = Path(name)
+        try:
+            classifier = models.load(folder if folder.is_dir() else name)
+        except models.ModelError as fault:
+            raise ReportError(str(fault)) from None
+        first = next(iter(loaded.values()), classifier)
+        if classifier.labels != first.labels:
+            raise ReportError(
+                f"{name} answers {', '.join(classifier.labels)}; {names[0]} answers "
+                f"{', '.join(first.labels)}: an ensemble needs the same labels in the same order"
+            )
+        key = folder.resolve().name if folder.is_dir() else name
+        loaded[key if key not in loaded else f"{key}-{len(loaded) + 1}"] = classifier
+    return loaded
+
+
+def report_film(
+    film: dict[str, Any],
+    *,
+    classifiers: Mapping[str, Classifier],
+    finder: FaceFinder,
+    settings: Crop,
+    step: Step,
+    out: Path,
+) -> dict[str, Any]:
+    """Read a film, and write its folder unless that was done; the page is written last.
+
+    predictions.parquet and .csv hold a row a run and sampled frame, faceless frames kept;
+    summary.csv a row a run and label; course.csv a row a measure, label and time, by the first run;
+    timeline and shares are figures; report.html shows it all. Crops are kept in `<out>/.screened`.
+
+    Returns
+    -------
+    dict
+        The film's row of table "films", with n_sampled and n_faces.
+    """
+    screened = screening.screen_film(
+        film,
+        store=out / ".screened",
+        finder=finder,
+        settings=settings,
+        step=step,
+        progress=True,
+    )
+    row = screened.films.iloc[0].to_dict()
+    row |= {"n_sampled": len(screened.frames), "n_faces": len(screened.faces)}
+    folder = out / film["film_id"]
+    origin = {
+        "title": row["title"],
+        "status": row["status"],
+        "error": row["error"] if isinstance(row["error"], str) else None,
+        "models": {
+            run: model.card.get("weights_sha256", "unsaved") for run, model in classifiers.items()
+        },
+        "step": step._asdict(),
+        "crop": settings.model_dump(),
+        "statistics": STATISTICS.model_dump(),
+        "frames": record.digest_of(screened.frames.to_dict("list")),
+        "commit": record.commit(),
+    }
+    if row["status"] != "unreadable" and not _is_done(folder, origin):
+        _write(predict(screened, classifiers), screened, row, folder=folder, origin=origin)
+    return row
+
+
+def _is_done(folder: Path, origin: Mapping[str, Any]) -> bool:
+    """Whether the page was made of the same; by which commit does not matter."""
     try:
-        found = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-    except ValueError:
+        earlier = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return False
-    return bool({**found, "commit": None} == json.loads(json.dumps({**origin, "commit": None})))
+    same = json.loads(json.dumps({**origin, "commit": None}))
+    return (folder / PAGE).is_file() and {**earlier, "commit": None} == same
 
 
-def write_page(page: str, folder: Path, *, origin: Mapping[str, Any]) -> None:
-    """Write a page, and then what it was made of: where that lies, the folder is whole."""
+def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.DataFrame:
+    """Predict the sampled frames of a film by each model, and by the mean of several.
+
+    Returns
+    -------
+    pd.DataFrame
+        As given by `films.timeline`, the ensemble first; null in frames without a face.
+    """
+    faces = screened.faces
+    splits = faces[["face_id", "set_name", "group_id"]].assign(split="test")
+    labels = next(iter(classifiers.values())).labels
+    runs = [ENSEMBLE] * (len(classifiers) > 1) + list(classifiers)
+    if faces.empty:
+        nothing = {"predicted": None, **dict.fromkeys(tables.prob_columns(labels), np.nan)}
+        return pd.concat([screened.frames.assign(run_id=run, **nothing) for run in runs])
+    found = [
+        inference.predict_faces(
+            inference.fuse_for_inference(model), faces, run_id=run, splits=splits
+        )
+        for run, model in classifiers.items()
+    ]
+    if len(found) > 1:
+        found.insert(0, inference.mean_of_runs(found, run_id=ENSEMBLE))
+    rows = [films.timeline(screened.frames, table, labels=labels) for table in found]
+    return pd.concat(rows, ignore_index=True)
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Compute the shares of a film's faces by run and label, bounded for the faceless frames."""
+    seen = rows.dropna(subset="predicted")
+    predictions = seen.assign(item_id=seen["film_id"] + ":" + seen["frame"].astype(str))
+    frames = rows.drop_duplicates("frame")[["film_id", "frame", "time_s", "n_faces"]]
+    shares = films.summarise(frames, predictions, labels=tables.labels_of(rows))
+    order = list(dict.fromkeys(rows["run_id"]))
+    return shares.sort_values("run_id", key=lambda runs: runs.map(order.index), kind="stable")
+
+
+def _write(
+    rows: pd.DataFrame,
+    screened: Screened,
+    film: dict[str, Any],
+    *,
+    folder: Path,
+    origin: dict[str, Any],
+) -> None:
+    """Write tables and figures, then the page, then what it was made of: the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
-    with replacing(folder / PAGE) as partial:
+    with record.replacing(folder / "predictions.parquet") as partial:
+        rows.to_parquet(partial, index=False)
+    _write_csv(rows, folder / "predictions.csv")
+    shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
+    seen = shown.dropna(subset="predicted")
+    summary, svgs, over_time = None, {}, {}
+    if len(seen):
+        summary = summarise(rows)
+        _write_csv(summary, folder / "summary.csv")
+        smooth_s = films.smoothing_s(shown)
+        course = films.course(shown, smooth_s=smooth_s, statistics=STATISTICS)
+        _write_csv(course, folder / "course.csv")
+        times_s, p_value = criteria.change_points(shown, statistics=STATISTICS)
+        over_time = {
+            "smooth_s": smooth_s,
+            "level": STATISTICS.level,
+            "confident": films.CONFIDENT,
+            "n_shots": screening.shot_blocks(seen).nunique(),
+            "times_s": times_s,
+            "p_value": p_value,
+        }
+        described = pd.DataFrame([film]).assign(genre="")
+        charts = {
+            "timeline": timeline_chart(course, faces=seen, counts=films.cumulative(shown)),
+            "shares": shares_chart(summary, films=described),
+        }
+        for name, chart in charts.items():
+            for suffix in ("png", "svg"):
+                drawing = figures.drawn(chart.to_dict(), suffix)
+                with record.replacing(folder / f"{name}.{suffix}") as partial:
+                    partial.write_bytes(drawing)
+            svgs[name] = drawing.decode()
+    page = render_page(
+        film, shown, screened.faces, summary=summary, svgs=svgs, over_time=over_time, origin=origin
+    )
+    with record.replacing(folder / PAGE) as partial:
         partial.write_text(page, encoding="utf-8")
-    write_json(origin, folder / ORIGIN)
+    record.write_json(origin, folder / ORIGIN)
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    with record.replacing(path) as partial:
+        table.to_csv(partial, index=False)
 
 
 def render_page(
@@ -80,80 +339,36 @@ def render_page(
     over_time: Mapping[str, Any],
     origin: Mapping[str, Any],
 ) -> str:
-    """Make the page of a film.
+    """Make the page of a film: its row of table "films", and the rows of the run that is shown.
 
-    Parameters
-    ----------
-    film
-        Its row of the table "films".
-    rows
-        What the run that is shown says of each sampled frame, as of `timelines.timeline`.
-    faces
-        Table "faces" of the film.
-    summary
-        By run and label, with coverage; None where there is no face.
-    svgs
-        "timeline" and "shares"; none where there is no face.
-    over_time
-        How the timeline was made: smooth_s, level, n_shots, confident; and times_s of the changes
-        found, with the p_value that there is none.
-    origin
-        What all was made of; shown at the end.
+    `over_time` holds smooth_s, level, n_shots and confident of the timeline, times_s of the changes
+    and the p_value of the first; without a face it and `svgs` are empty and `summary` is None.
     """
-    title = escape(str(film["title"]))
-    parts = [f"<h1>{title}</h1>", _opening(film, rows)]
-    if summary is None:
-        parts.append("<p>No face was found, so there is nothing to show.</p>")
-    else:
-        run = rows["run_id"].iloc[0]
-        parts += [
-            "<h2>Over time</h2>",
-            f"<p>{_caption(run, over_time)}</p>",
-            f'<div class="figure">{svgs["timeline"]}</div>',
-            f"<p>{_changes(over_time)}</p>",
-            "<h2>Shares</h2>",
-            f'<div class="figure">{svgs["shares"]}</div>',
-            _table(summary[summary["run_id"] == run]),
-            "<h2>The surest faces</h2>",
-            _faces(rows, faces),
-        ]
-    content = "\n".join([*parts, "<h2>How this was made</h2>", _made_of(origin)])
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body><main>\n{content}\n"
-        "</main></body></html>\n"
-    )
-
-
-def _opening(film: Mapping[str, Any], rows: pd.DataFrame) -> str:
-    with_face = int((rows["n_faces"] > 0).sum())
-    text = (
-        f"{len(rows)} frames of {film['duration_s'] / 60:.1f} minutes were looked at; {with_face} "
-        "of them have a face, and the largest was read. Frames without a face are in the tables, "
-        "with no answer. What a face shows is not what a person feels."
-    )
-    lost = film["error"] if film["status"] == "partial" else None
-    warning = f'<p class="warning">The film is not whole: {escape(str(lost))}.</p>' if lost else ""
-    return f"<p>{text}</p>{warning}"
-
-
-def _caption(run: str, over_time: Mapping[str, Any]) -> str:
-    return (
-        f"Mean probability of each emotion and share of the faces read as it, by {escape(run)}, "
-        f"under a Gaussian kernel with a standard deviation of {over_time['smooth_s']:.0f} s. "
-        f"Bands are {over_time['level']:.0%} bootstrap intervals at each time, over the "
-        f"{over_time['n_shots']} shots with a face that were told apart; points are faces. "
-        f"Below: faces read with a probability of {over_time['confident']:.1f} or more, counted "
-        "up to each time."
+    run = rows["run_id"].iloc[0]
+    shown = summary[summary["run_id"] == run].to_dict("records") if summary is not None else None
+    template = jinja2.Environment(autoescape=True).from_string(_TEMPLATE)
+    return template.render(
+        film=film,
+        rows=rows,
+        run=run,
+        summary=shown,
+        svgs=svgs,
+        over_time=over_time,
+        changes=_changes(over_time) if shown else "",
+        faces=_surest(rows, faces) if shown else [],
+        origin=json.dumps(origin, indent=1, ensure_ascii=False),
+        clock=_clock,
+        face_px=_FACE_PX,
     )
 
 
 def _changes(over_time: Mapping[str, Any]) -> str:
-    p_value = over_time["p_value"]
+    p_value, n = over_time["p_value"], over_time["n_shots"]
+    # shots on one side of a split may stand in any order: of n! orders, n/2! twice are as extreme
+    if n and 1 / math.comb(n, n // 2) > 1 - over_time["level"]:
+        return f"There are too few shots with a face ({n}) to test whether the film changes."
     if math.isnan(p_value):
-        return "There are too few faces to say whether the film changes."
+        return "There are too few faces to test whether the film changes."
     chance = f"the first split is tested against shots in any order, p = {p_value:.3f}"
     if not over_time["times_s"]:
         return f"No time is found at which the film changes for good ({chance})."
@@ -161,237 +376,27 @@ def _changes(over_time: Mapping[str, Any]) -> str:
     return f"What is read in the film changes for good at {times} ({chance})."
 
 
-def _table(summary: pd.DataFrame) -> str:
-    """Show the shares of one run, and what they would be if faceless frames were known."""
-    head = "<tr><th>emotion<th>of faces<th>of all frames, at least<th>at most<th>mean probability"
-    body = "".join(
-        f"<tr><td>{row.label}<td>{row.share_of_faces:.1%}<td>{row.share_low:.1%}"
-        f"<td>{row.share_high:.1%}<td>{row.mean_prob:.3f}"
-        for row in summary.itertuples()
-    )
-    return f"<table>{head}{body}</table>"
-
-
-def _faces(rows: pd.DataFrame, faces: pd.DataFrame) -> str:
-    """Show for each label the face that is most probably of it, of those that are read as it."""
-    paths = dict(
-        zip(faces["item_id"].str.split(":").str[-1].astype(int), faces["path"], strict=True)
-    )
-    shown = []
-    for label in labels_of(rows):
-        read_so = rows[rows["predicted"] == label]
-        if len(read_so):
-            best = read_so.loc[read_so[f"prob_{label}"].idxmax()]
+def _surest(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
+    """For each label, the face of the highest probability among those that are read as it."""
+    numbers = faces["item_id"].str.rpartition(":")[2].astype(int)
+    paths = dict(zip(numbers, faces["path"], strict=True))
+    surest = []
+    for label in tables.labels_of(rows):
+        of_label = rows[rows["predicted"] == label]
+        if len(of_label):
+            best = of_label.loc[of_label[f"prob_{label}"].idxmax()]
             name = f"{label}, {best[f'prob_{label}']:.2f}, at {_clock(best['time_s'])}"
-            picture = _picture(ROOT / paths[best["frame"]])
-            shown.append(
-                f'<figure><img src="data:image/jpeg;base64,{picture}" width="{FACE_PX}" '
-                f'alt="Face read as {name}"><figcaption>{name}</figcaption></figure>'
-            )
-    return f'<div class="faces">{"".join(shown)}</div>'
-
-
-def _picture(path: Path) -> str:
-    with Image.open(path) as crop:
-        small = crop.convert("RGB")
-    small.thumbnail((2 * FACE_PX, 2 * FACE_PX))
-    stream = io.BytesIO()
-    small.save(stream, format="JPEG", quality=85)
-    return base64.b64encode(stream.getvalue()).decode()
+            stream = io.BytesIO()
+            with Image.open(ROOT / paths[best["frame"]]) as crop:
+                small = crop.convert("RGB")
+            small.thumbnail((2 * _FACE_PX, 2 * _FACE_PX))
+            small.save(stream, format="JPEG", quality=85)
+            surest.append({"name": name, "picture": base64.b64encode(stream.getvalue()).decode()})
+    return surest
 
 
 def _clock(time_s: float) -> str:
+    if math.isnan(time_s):
+        return "unknown length"
     minutes, seconds = divmod(round(time_s), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
-
-
-def _made_of(origin: Mapping[str, Any]) -> str:
-    return f"<pre>{escape(json.dumps(origin, indent=1, ensure_ascii=False))}</pre>"
-
-
-ENSEMBLE = "ensemble"
-"""The run that is the mean of several models."""
-
-STATISTICS = Statistics()
-"""How bands and tests of a report are made."""
-
-log = logging.getLogger(__name__)
-
-
-def report_film(
-    film: dict[str, Any],
-    *,
-    classifiers: Mapping[str, Classifier],
-    finder: FaceFinder,
-    settings: Crop,
-    step: Step,
-    out: Path,
-    bar: tqdm | None = None,
-) -> dict[str, Any]:
-    """Read a film with models, and leave what they see in `<out>/<film_id>/`.
-
-    predictions.parquet and .csv hold a row a run and sampled frame, faceless frames kept;
-    summary.csv a row a run and label; course.csv a row a measure, label and time, by the run that
-    is shown; timeline and shares are figures; report.html shows it all in one file. A film that
-    was reported on with the same settings and models is left as it is.
-
-    Parameters
-    ----------
-    film
-        A row of `screening.find_films`.
-    classifiers
-        Run -> model, all of the same labels; several are also averaged.
-    finder, settings, step, bar
-        As in `screening.screen_film`.
-    out
-        Crops are kept in `<out>/.screened`.
-
-    Returns
-    -------
-    dict
-        The film's row with n_sampled and n_faces.
-    """
-    screened = screen_film(
-        film, store=out / ".screened", finder=finder, settings=settings, step=step, bar=bar
-    )
-    told = screened.films.iloc[0].to_dict()
-    told |= {"n_sampled": len(screened.frames), "n_faces": len(screened.faces)}
-    if told["status"] == "unreadable":
-        return told
-    folder = out / film["film_id"]
-    origin = _origin(told, classifiers, settings=settings, step=step, screened=screened)
-    if not page_is_of(folder, origin):
-        rows = predict(screened, classifiers)
-        _write(rows, screened, told, folder=folder, origin=origin)
-    return told
-
-
-def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.DataFrame:
-    """Lay what each model, and the mean of several, says of a film on its sampled frames.
-
-    Returns
-    -------
-    pd.DataFrame
-        As given by `timelines.timeline`, the run that is shown first in front; null in frames
-        without a face.
-    """
-    faces = screened.faces
-    splits = faces[["face_id", "set_name", "group_id"]].assign(split="test")
-    labels = next(iter(classifiers.values())).labels
-    tables = [
-        inference.predict_faces(
-            inference.fuse_for_inference(model), faces, run_id=run, splits=splits
-        )
-        for run, model in classifiers.items()
-    ]
-    if len(tables) > 1:
-        tables.insert(0, inference.mean_of_runs(tables, run_id=ENSEMBLE))
-    if faces.empty:
-        nothing = {"predicted": None, **dict.fromkeys(schema.prob_columns(labels), np.nan)}
-        runs = [ENSEMBLE] * (len(tables) > 1) + list(classifiers)
-        return pd.concat([screened.frames.assign(run_id=run, **nothing) for run in runs])
-    rows = [timeline(screened.frames, table, labels=labels) for table in tables]
-    return pd.concat(rows, ignore_index=True)
-
-
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the shares of a film's faces by run and label, bounded for the faceless frames."""
-    seen = rows.dropna(subset="predicted")
-    item_ids = seen["film_id"] + ":" + seen["frame"].astype(str)
-    predictions = seen.assign(item_id=item_ids)
-    frames = rows.drop_duplicates("frame")[["film_id", "frame", "time_s", "n_faces"]]
-    labels = schema.labels_of(rows)
-    found = films.summarise(frames, predictions, labels=labels)
-    order = list(dict.fromkeys(rows["run_id"]))
-    return found.sort_values("run_id", key=lambda runs: runs.map(order.index), kind="stable")
-
-
-def _origin(
-    film: dict[str, Any],
-    classifiers: Mapping[str, Classifier],
-    *,
-    settings: Crop,
-    step: Step,
-    screened: Screened,
-) -> dict[str, Any]:
-    """Say what a report was made of: it is made anew when this changes."""
-    return {
-        "title": film["title"],
-        "status": film["status"],
-        "error": None if film["status"] == "ok" else film["error"],
-        "models": {
-            run: model.card.get("weights_sha256", "unsaved") for run, model in classifiers.items()
-        },
-        "step": step._asdict(),
-        "crop": settings.model_dump(),
-        "statistics": STATISTICS.model_dump(),
-        "frames": record.digest_of(screened.frames.to_dict("list")),
-        "commit": record.commit(),
-    }
-
-
-def _write(
-    rows: pd.DataFrame,
-    screened: Screened,
-    film: dict[str, Any],
-    *,
-    folder: Path,
-    origin: dict[str, Any],
-) -> None:
-    """Write tables and figures, and the page last."""
-    with replacing(folder / "predictions.parquet") as partial:
-        rows.to_parquet(partial, index=False)
-    _write_csv(rows, folder / "predictions.csv")
-    shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
-    seen = shown.dropna(subset="predicted")
-    summary, drawn = None, {}
-    over_time: dict[str, Any] = {}
-    if len(seen):
-        summary = summarise(rows)
-        _write_csv(summary, folder / "summary.csv")
-        described = pd.DataFrame([film]).assign(genre="")
-        course, over_time = _over_time(shown)
-        _write_csv(course, folder / "course.csv")
-        drawn = {
-            "timeline": timeline_chart(course, faces=seen, counts=films.cumulative(shown)),
-            "shares": shares_chart(summary, films=described),
-        }
-    svgs = {name: _draw(chart, folder / name) for name, chart in drawn.items()}
-    page = render_page(
-        film,
-        shown,
-        screened.faces,
-        summary=summary,
-        svgs=svgs,
-        over_time=over_time,
-        origin=origin,
-    )
-    write_page(page, folder, origin=origin)
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False)
-
-
-def _over_time(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Smooth what a run says of the film, look for changes, and tell how this was done."""
-    smooth_s, level = films.smoothing_s(rows), STATISTICS.level
-    course = films.course(rows, smooth_s=smooth_s, statistics=STATISTICS)
-    times_s, p_value = criteria.change_points(rows, statistics=STATISTICS)
-    told = {"smooth_s": smooth_s, "level": level, "confident": films.CONFIDENT}
-    n_blocks = screening.shot_blocks(rows.dropna(subset="predicted")).nunique()
-    return course, {**told, "n_shots": n_blocks, "times_s": times_s, "p_value": p_value}
-
-
-def _draw(chart: alt.TopLevelMixin, path: Path) -> str:
-    """Write a chart as SVG and PNG; give the SVG."""
-    spec = chart.to_dict()
-    svg: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-    with replacing(path.with_suffix(".svg")) as partial:
-        partial.write_text(svg, encoding="utf-8")
-    solid = {**spec, "background": "white"}
-    png = vl_convert.vegalite_to_png(solid, ppi=PRINT_PPI, vl_version=VEGA_LITE)
-    with replacing(path.with_suffix(".png")) as partial:
-        partial.write_bytes(png)
-    return svg

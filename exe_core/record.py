@@ -131,7 +131,7 @@ def digest(*paths: Path) -> str:
         for member in members:
             if member.is_file():
                 name = member.relative_to(path) if path.is_dir() else member.name
-                total.update(str(name).encode())
+                total.update(os.fsencode(name))
                 with member.open("rb") as stream:
                     total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()

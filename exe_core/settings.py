@@ -376,7 +376,10 @@ def _differ_in_seed(runs: list[Run], train: Train) -> bool:
     return 1 < len(runs) == n_seeds and all(part == rest[0] for part in rest)
 
 
-FILM_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
+FILM_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
+)
 """What the file of a film ends in."""
 
 VALENCE: dict[str, tuple[int | None, ...]] = {

@@ -27,6 +27,8 @@ class Kind:
     start: int = 0
     matrix: tuple[int, int, int, int] | None = None
     container: dict = field(default_factory=dict)
+    aspect: str = "1"
+    """Width of a pixel in its heights."""
     planned: bool = True
     """Whether a plan is expected to hold."""
 
@@ -82,8 +84,8 @@ KINDS = [
     Kind("vp8.webm", "libvpx", {"deadline": "realtime", "cpu-used": "8", "g": "30"}, planned=False),
     Kind("av1.mkv", "libsvtav1", SVT | {"svtav1-params": "lp=1"}),
     Kind("av1 open GOP.mp4", "libsvtav1", SVT | {"svtav1-params": "lp=1:irefresh-type=1"}),
-    Kind("mpeg-4 with B-frames.mp4", "mpeg4", {"g": "25", "bf": "2"}),
-    Kind("mpeg-4.mkv", "mpeg4", {"g": "25"}),
+    Kind("mpeg-4 with B-frames.mp4", "mpeg4", {"g": "25", "bf": "2"}, planned=False),
+    Kind("mpeg-4.mkv", "mpeg4", {"g": "25"}, planned=False),
     Kind("mpeg-4.avi", "mpeg4", {"g": "25"}, planned=False),
     Kind("mpeg-2.mkv", "mpeg2video", {"g": "15", "bf": "2"}, planned=False),
     Kind("prores.mov", "prores_ks", pixels="yuv422p10le"),
@@ -118,6 +120,7 @@ def make_film(path, kind, *, n=200):
         stream.pix_fmt = kind.pixels
         clock = Fraction(1, 1000) if kind.times_ms else Fraction(1, RATE)
         stream.codec_context.time_base = clock
+        stream.codec_context.sample_aspect_ratio = Fraction(kind.aspect)
         if kind.matrix:
             a, b, c, d = (65536 * value for value in kind.matrix)
             stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))

@@ -99,8 +99,8 @@ def test_the_page_of_a_film_shows_the_name_of_its_file(chromium, home):
     text = film_report.render_page(
         film, rows, faces, summary=None, svgs={}, over_time={}, origin=origin
     )
-    film_report.write_page(text, home / "out", origin=origin)
-    with opened(chromium, home / "out" / film_report.PAGE) as (tab, faults):
+    (home / "page.html").write_text(text)
+    with opened(chromium, home / "page.html") as (tab, faults):
         assert is_untouched(tab)
         assert tab.locator("h1").inner_text() == name.removesuffix(".mp4")
         assert not faults
@@ -190,7 +190,7 @@ def test_any_film_has_figures_of_its_own():
     names = [figures.name_of("timeline", name) for name in ("a b", "a_b", "A-B", NASTY, "日本")]
     assert names[1] == names[2] == "fig-timeline-a-b"
     assert len(set(names)) == 4
-    assert all(figures.bundle.NAME.fullmatch(name) for name in names)
+    assert all(figures.NAME.fullmatch(name) for name in names)
 
 
 @pytest.mark.parametrize(

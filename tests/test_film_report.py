@@ -1,13 +1,23 @@
-"""What models see in a film: every sampled frame in the tables, once, and the mean of several."""
+"""`exe film`: every sampled frame in the tables, a page that shows any title as text, resumed."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from browser import opened
 from film_samples import write_film
+from PIL import Image
+from typer.testing import CliRunner
 
-from exe_core import film_report, models
-from exe_core import tables as schema
+from exe_core import film_report, models, tables
+from exe_core.cli import app
 from exe_core.faces import FaceFinder
 from exe_core.screening import Step, find_films
 from exe_core.settings import Crop
@@ -62,7 +72,7 @@ def test_every_sampled_frame_is_a_row_of_each_run(reported):
     out, _, told = reported
     rows = pd.read_parquet(out / "some one" / "predictions.parquet")
     assert list(rows)[:6] == ["run_id", "film_id", "frame", "time_s", "n_faces", "predicted"]
-    assert schema.labels_of(rows) == list(LABELS)
+    assert tables.labels_of(rows) == list(LABELS)
     assert rows["run_id"].unique().tolist() == ["ensemble", "one", "other"]
     mean = rows[rows["run_id"] == "ensemble"]
     assert mean["frame"].tolist() == [0, 5, 10, 15]
@@ -70,6 +80,9 @@ def test_every_sampled_frame_is_a_row_of_each_run(reported):
     assert mean["predicted"].notna().tolist() == [True, True, False, False]
     assert told["some one"]["n_sampled"] == 4
     assert told["some one"]["n_faces"] == 2
+    assert rows[rows["run_id"] == "one"]["shot"].tolist() == [0, 0, 1, 1]
+    names = {path.name for path in (out / "some one").iterdir()}
+    assert {"timeline.svg", "timeline.png", "shares.svg", "shares.png", "report.html"} <= names
     csv = pd.read_csv(out / "some one" / "predictions.csv")
     assert csv["frame"].tolist() == rows["frame"].tolist()
 
@@ -77,7 +90,7 @@ def test_every_sampled_frame_is_a_row_of_each_run(reported):
 def test_the_ensemble_is_the_mean(reported):
     out, _, _ = reported
     rows = pd.read_parquet(out / "some one" / "predictions.parquet").dropna(subset="predicted")
-    probs = rows.set_index(["run_id", "frame"])[schema.prob_columns(LABELS)]
+    probs = rows.set_index(["run_id", "frame"])[tables.prob_columns(LABELS)]
     mean = (probs.loc["one"] + probs.loc["other"]) / 2
     assert np.allclose(probs.loc["ensemble"], mean)
 
@@ -87,6 +100,9 @@ def test_shares_are_bounded_for_the_frames_without_a_face(reported):
     summary = pd.read_csv(out / "some one" / "summary.csv")
     assert summary.groupby("run_id")["share_of_faces"].sum().tolist() == pytest.approx([1, 1, 1])
     assert (summary["coverage"] == 0.5).all()
+    course = pd.read_csv(out / "some one" / "course.csv")
+    assert set(course["measure"]) == {"probability", "share"}
+    assert course["time_s"].nunique() == 4
     assert (summary["share_high"] - summary["share_low"] == 0.5).all()
 
 
@@ -99,27 +115,6 @@ def test_a_film_of_nobody_has_its_tables_and_its_page(reported):
     assert told["nobody"]["status"] == "ok"
 
 
-def test_each_film_has_its_figures_and_its_page(reported):
-    out, _, _ = reported
-    names = {path.name for path in (out / "some one").iterdir()}
-    assert {"timeline.svg", "timeline.png", "shares.svg", "shares.png", "report.html"} <= names
-
-
-def test_the_course_of_the_film_is_a_table_and_its_smoothing_is_said(reported):
-    out, _, _ = reported
-    course = pd.read_csv(out / "some one" / "course.csv")
-    assert set(course["measure"]) == {"probability", "share"}
-    assert course["time_s"].nunique() == 4
-    assert course["value"].notna().any()
-    assert "Gaussian kernel" in (out / "some one" / "report.html").read_text()
-
-
-def test_the_cut_between_two_pictures_is_seen(reported):
-    out, _, _ = reported
-    rows = pd.read_parquet(out / "some one" / "predictions.parquet")
-    assert rows[rows["run_id"] == "one"]["shot"].tolist() == [0, 0, 1, 1]
-
-
 def test_a_film_is_reported_on_once_until_the_models_change(reported, films, classifiers):
     out, place, _ = reported
     page = out / "some one" / "report.html"
@@ -130,3 +125,229 @@ def test_a_film_is_reported_on_once_until_the_models_change(reported, films, cla
     assert page.stat().st_mtime_ns > before
     rows = pd.read_parquet(out / "some one" / "predictions.parquet")
     assert rows["run_id"].unique().tolist() == ["one"]
+
+
+TITLE = '<img src=x onerror=alert(1)> & "Sons"'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="9"/></svg>'
+ORIGIN = {"title": TITLE, "models": {"fer7": "abc"}, "commit": "1"}
+
+
+@pytest.fixture
+def content(tmp_path):
+    """A film of four frames, three with a face."""
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "face.png")
+    film = {"title": TITLE, "duration_s": 90.0, "status": "ok", "error": None}
+    rows = pd.DataFrame(
+        {
+            "run_id": "<b>mine</b>",
+            "film_id": "a",
+            "frame": [0, 100, 200, 300],
+            "time_s": [0.0, 4.0, 8.0, 3725.0],
+            "n_faces": [1, 0, 2, 1],
+            "predicted": ["happy", None, "happy", "sad"],
+            "prob_happy": [0.6, np.nan, 0.9, 0.2],
+            "prob_sad": [0.4, np.nan, 0.1, 0.8],
+        }
+    )
+    faces = pd.DataFrame(
+        {"item_id": ["a:000000", "a:000200", "a:000300"], "path": str(tmp_path / "face.png")}
+    )
+    summary = pd.DataFrame(
+        {
+            "run_id": "<b>mine</b>",
+            "label": ["happy", "sad"],
+            "share_of_faces": [2 / 3, 1 / 3],
+            "share_low": [0.5, 0.25],
+            "share_high": [0.75, 0.5],
+            "mean_prob": [0.567, 0.433],
+        }
+    )
+    over_time = {
+        "smooth_s": 15.0,
+        "level": 0.95,
+        "n_shots": 9,
+        "confident": 0.5,
+        "times_s": (8.0,),
+        "p_value": 0.02,
+    }
+    tables = {"film": film, "rows": rows, "faces": faces, "summary": summary}
+    return {**tables, "svgs": {"timeline": SVG, "shares": SVG}, "over_time": over_time}
+
+
+def made(content, **changes):
+    parts = content | changes
+    place = [parts.pop(name) for name in ("film", "rows", "faces")]
+    text = film_report.render_page(*place, **parts, origin=ORIGIN)
+    return " ".join(text.split())
+
+
+def test_the_page_opens_offline_and_shows_the_title_as_text(chromium, content, tmp_path):
+    script = SVG.replace("<rect", "<script>document.title = 'run'</script><rect")
+    text = made(content, svgs={"timeline": script, "shares": SVG})
+    (tmp_path / "page.html").write_text(text)
+    with opened(chromium, tmp_path / "page.html") as (page, _):
+        assert page.title() == TITLE
+        assert page.locator("h1").inner_text() == TITLE
+        assert page.locator("h1 *").count() == 0
+        assert page.locator(".figure svg").count() == 2
+        pictures = page.locator(".faces img")
+        sizes = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
+        assert sizes == [64, 64]
+        captions = page.locator("figcaption").all_inner_texts()
+        assert captions == ["happy, 0.90, at 0:00:08", "sad, 0.80, at 1:02:05"]
+        assert "3 of them have a face" in page.locator("main").inner_text()
+
+
+def test_the_page_says_what_is_not_whole(content):
+    film = content["film"] | {"status": "partial", "error": "nothing from 3 to <5> s"}
+    assert "The film is not whole: nothing from 3 to &lt;5&gt; s." in made(content, film=film)
+    film = content["film"] | {"error": "no time stamps"}
+    assert '<p class="warning">no time stamps.</p>' in made(content, film=film)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "changes for good at 0:00:08 (the first split"),
+        ({}, "p = 0.020"),
+        ({"times_s": (), "p_value": 0.4}, "No time is found"),
+        ({"p_value": float("nan")}, "too few faces"),
+        ({"times_s": (), "p_value": 1.0, "n_shots": 1}, "too few shots with a face (1)"),
+        ({"times_s": (), "p_value": 1.0, "n_shots": 5}, "too few shots with a face (5)"),
+    ],
+)
+def test_a_change_is_tested_where_shots_suffice(content, changes, text):
+    page = made(content, over_time=content["over_time"] | changes)
+    assert text in page
+    assert ("p = " in page) == ("too few" not in text)
+
+
+def test_the_page_of_a_film_without_faces(content):
+    rows = content["rows"].assign(n_faces=0, predicted=None, prob_happy=np.nan, prob_sad=np.nan)
+    text = made(content, rows=rows, summary=None, svgs={}, over_time={})
+    assert "No face was found" in text
+    assert "<svg" not in text
+
+
+def test_a_folder_that_was_left_half_written_is_written_again(reported, films, classifiers):
+    out, place, _ = reported
+    folder = out / "nobody"
+    for damage in (
+        lambda: (folder / "report.html").unlink(),
+        lambda: (folder / "provenance.json").write_text("{"),
+    ):
+        damage()
+        film_report.report_film(films.loc["nobody"].to_dict(), classifiers=classifiers, **place)
+        assert "No face was found" in (folder / "report.html").read_text()
+        assert '"commit"' in (folder / "provenance.json").read_text()
+
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two films, a file that is none, and models of three and of two classes."""
+    folder = tmp_path_factory.mktemp("exe-film")
+    (folder / "films").mkdir()
+    face = render_face(np.random.default_rng(5), "happy", size=160, style="selfie")
+    for name in ("first.mp4", "second.mkv"):
+        write_film(folder / "films" / name, [face, np.full_like(face, 90)])
+    (folder / "films" / "text.mp4").write_text("no film")
+    for name, labels in (("a", ["happy", "sad"]), ("b", ["happy", "sad"]), ("c", ["fear", "sad"])):
+        card = {"model": "tiny", "labels": labels, "preprocessing": models.Preprocessing(size=32)}
+        network = models.build("tiny", n_classes=2, seed=ord(name))
+        models.save(network, folder / "models" / name, card=card)
+    return folder
+
+
+def call(folder, *arguments):
+    return runner.invoke(
+        app, ["film", *map(str, arguments)], env={"EXE_HOME": str(folder / "home")}
+    )
+
+
+def test_a_folder_of_films_with_an_ensemble(folder):
+    out, own = folder / "out", folder / "models"
+    result = call(
+        folder,
+        folder / "films",
+        "--model",
+        own / "a",
+        "--model",
+        own / "b",
+        "--every",
+        5,
+        "--out",
+        out,
+    )
+    assert result.exit_code == 1
+    assert "1 of 3 films could not be read" in result.output
+    films = pd.read_csv(out / "films.csv").set_index("film_id")
+    assert films["status"].to_dict() == {"first": "ok", "second": "ok", "text": "unreadable"}
+    assert films.loc["first", ["n_sampled", "n_faces"]].tolist() == [4, 2]
+    for name in ("first", "second"):
+        rows = pd.read_parquet(out / name / "predictions.parquet")
+        assert rows["run_id"].unique().tolist() == ["ensemble", "a", "b"]
+        assert (out / name / "report.html").is_file()
+
+
+def test_one_film_by_seconds(folder):
+    result = call(
+        folder,
+        folder / "films" / "first.mp4",
+        "--model",
+        folder / "models" / "a",
+        "--every-seconds",
+        0.4,
+        "--out",
+        folder / "seconds",
+    )
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(folder / "seconds" / "first" / "predictions.csv")
+    assert rows["time_s"].tolist() == pytest.approx([0, 0.4, 0.8, 1.2, 1.6])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["films", "--model", "models/a", "--model", "models/c"], "needs the same labels"),
+        (["films", "--model", "absent"], "no ready model 'absent'"),
+        (["films/none.mp4", "--model", "models/a"], "no film or folder at"),
+        (["models", "--model", "models/a"], "no film in"),
+        (["films", "--model", "models/a", "--every", "5", "--every-seconds", "2"], "one step"),
+        (["films", "--model", "models/a", "--every-seconds", "0"], "over 0"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(folder, monkeypatch, arguments, fault):
+    monkeypatch.chdir(folder)
+    result = call(folder, *arguments, "--out", "wrong")
+    assert result.exit_code == 1
+    assert result.output.startswith("exe: ")
+    assert fault in result.output
+
+
+def test_two_at_once_in_one_folder_are_refused(folder):
+    out = folder / "locked"
+    out.mkdir()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = call(folder, folder / "films", "--model", folder / "models" / "a", "--out", out)
+    assert result.exit_code == 1
+    assert "another exe film is writing" in result.output
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_with_the_film_it_was_at(folder):
+    out = folder / "killed"
+    command = [sys.executable, "-m", "exe_core.cli", "film", str(folder / "films"), "--every", "1"]
+    command += ["--model", str(folder / "models" / "a"), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
+        while not list(out.glob(".screened/first/[!.]*/films.parquet")) and run.poll() is None:
+            time.sleep(0.02)
+        os.kill(run.pid, signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in out.glob(".screened/*/[!.]*/films.parquet")}
+    assert kept
+    subprocess.run(command, check=False, capture_output=True)
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert sorted(path.parent.name for path in out.glob("*/report.html")) == ["first", "second"]

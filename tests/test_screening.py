@@ -1,14 +1,22 @@
-"""Films to frames and faces: each film once, none lost because another is damaged."""
+"""Films to shots, frames and faces: each film once, none lost because another is damaged."""
 
+import json
+import os
 import shutil
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
-from film_samples import write_film
+from film_samples import Kind, make_film, write_film
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from typer.testing import CliRunner
 
-from exe_core import screening
+from exe_core import cli, screening
 from exe_core.faces import FaceFinder
+from exe_core.settings import Crop
 from exe_core.study import ROOT, parse_study
 from exe_world.render import render_face
 
@@ -33,7 +41,7 @@ def study(tmp_path, monkeypatch, pictures):
     (films / "notes.txt").write_text("nothing")
     monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
-    settings = {
+    parsed = {
         "name": "clips",
         "kind": "real",
         "title": "Clips",
@@ -42,7 +50,7 @@ def study(tmp_path, monkeypatch, pictures):
         "sets": {"lab": {"kind": "fer2013", "path": "none.csv"}},
         "runs": {"lab": {"sets": ["lab"]}},
     }
-    return parse_study(settings)
+    return parse_study(parsed)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +76,7 @@ def test_frames_without_a_face_are_kept(study, finder):
     assert good["frame"].tolist() == [0, 10, 20]
     assert good["n_faces"].tolist() == [1, 0, 1]
     assert good["time_s"].tolist() == pytest.approx([0, 1, 2])
+    assert good["shot"].tolist() == [0, 1, 2]
     assert faces[faces["group_id"] == "Good one"]["item_id"].tolist() == [
         "Good one:000000",
         "Good one:000020",
@@ -77,12 +86,6 @@ def test_frames_without_a_face_are_kept(study, finder):
         "other": "ok",
         "text": "unreadable",
     }
-
-
-def test_frames_are_numbered_by_their_shots(study, finder):
-    listed = screening.list_films(study)
-    _, frames, _ = screening.screen(study, listed, finder=finder, progress=False)
-    assert frames[frames["film_id"] == "Good one"]["shot"].tolist() == [0, 1, 2]
 
 
 def test_all_faces_of_a_frame_are_kept_where_that_is_asked_for(study, finder, pictures):
@@ -179,12 +182,6 @@ def test_a_step_in_seconds(study, finder):
     assert found.frames["frame"].tolist() == [0, 5, 10, 15]
 
 
-def test_the_bar_counts_the_seconds_of_all_films(study, finder):
-    listed = screening.list_films(study)
-    with screening.progress_bar(listed, show=False) as bar:
-        assert bar.total == 5
-
-
 def test_films_of_one_name_are_told_apart(tmp_path, pictures):
     for name in ("a.mp4", "a.mkv", "b.mp4", "other/a.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -212,3 +209,132 @@ def test_no_film_at_all_is_an_error(study):
     (study.data_dir / "films").mkdir()
     with pytest.raises(screening.ScreeningError, match=r"give files ending in \.mp4"):
         screening.list_films(study)
+
+
+def test_each_container_of_films_is_found_in_a_folder(tmp_path, pictures):
+    for suffix in ("mp4", "m4v", "MTS", "ts", "mpg", "flv", "3gp"):
+        write_film(tmp_path / f"{suffix}.{suffix}", pictures[:1], hold=2)
+    films = screening.find_films([tmp_path])
+    assert films["film_id"].tolist() == sorted(films["film_id"])
+    assert films["status"].tolist() == ["ok"] * 7
+
+
+def test_a_film_without_time_stamps_is_read_and_this_is_said(tmp_path, finder):
+    path = make_film(tmp_path / "raw.h264", Kind("raw.h264"), n=48)
+    film = screening.find_films([path]).iloc[0].to_dict()
+    place = {"store": tmp_path / "store", "finder": finder, "settings": Crop(size=64)}
+    done = screening.screen_film(film, step=screening.Step(every=24), **place)
+    assert done.frames["time_s"].tolist() == pytest.approx([0, 1])
+    assert done.films["status"].tolist() == ["ok"]
+    assert done.films["duration_s"].tolist() == pytest.approx([2])
+    assert "no time stamps" in done.films["error"][0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are bytes on POSIX only")
+def test_a_name_that_is_not_utf8_loses_no_film(tmp_path, finder, pictures):
+    write_film(tmp_path / "a.mp4", pictures[:1])
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    shutil.copy(tmp_path / "a.mp4", odd)
+    films = screening.find_films([tmp_path])
+    assert sorted(films["title"]) == ["a", "caf\ufffd"]
+    place = {"store": tmp_path / "store", "finder": finder, "settings": Crop(size=64)}
+    for film in films.to_dict("records"):
+        done = screening.screen_film(film, step=screening.Step(every=5), **place)
+        assert done.films["status"].tolist() == ["ok"]
+        assert all((ROOT / path).is_file() for path in done.faces["path"])
+
+
+def call(film, ledger):
+    return CliRunner().invoke(cli.app, ["screen", "clips", str(film), "--ledger", str(ledger)])
+
+
+def test_films_screened_by_a_job_each_are_those_screened_by_one(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "load_study", lambda _: study)
+    ledgers = [tmp_path / f"{place}.json" for place in (1, 2, 3)]
+    for place, ledger in enumerate(ledgers, 1):
+        done = call(place, ledger)
+        assert done.exit_code == 0, done.output
+    contents = [ledger.read_text() for ledger in ledgers]
+    assert [list(json.loads(text)) for text in contents] == [["Good one"], ["other"], ["text"]]
+    one_each = sorted(study.processed.rglob("*.png"))
+    monkeypatch.setattr(screening, "sample_frames", None)  # nothing is decoded again
+    with FaceFinder() as finder:
+        films = screening.list_films(study)
+        screening.screen(study, films, finder=finder, progress=False)
+    assert sorted(study.processed.rglob("*.png")) == one_each
+    assert "Good one: ok, 3 frames, 2 with a face" in call(1, ledgers[0]).output
+    assert ledgers[0].read_text() == contents[0]
+
+
+def test_the_ledger_changes_with_the_film(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "load_study", lambda _: study)
+    call(1, tmp_path / "first.json")
+    write_film(study.data_dir / "films" / "Good one.mp4", [np.full((160, 160, 3), 90, np.uint8)])
+    call(1, tmp_path / "other.json")
+    assert (tmp_path / "other.json").read_text() != (tmp_path / "first.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("film", "message"), [(4, "no film 4: they are counted from 1"), (0, "equal to 1")]
+)
+def test_a_film_that_is_not_there(study, tmp_path, monkeypatch, film, message):
+    monkeypatch.setattr(cli, "load_study", lambda _: study)
+    done = call(film, tmp_path / "ledger.json")
+    assert done.exit_code
+    assert message in done.output
+    assert not (tmp_path / "ledger.json").exists()
+
+
+def painted(seed, *, size=(90, 160)):
+    """Paint a few coloured patches, each of many shades as things are."""
+    rng = np.random.default_rng(seed)
+    patches = rng.integers(0, 256, (3, 4, 3))
+    patchwork = np.kron(patches, np.ones((size[0] // 3, size[1] // 4, 1), int))
+    shades = cv2.resize(rng.normal(0, 60, (15, 20)), size[::-1])[..., None]
+    return np.clip(patchwork + shades, 0, 255).astype(np.uint8)
+
+
+def numbered(pictures):
+    return screening.number_shots(screening.shot_signature(one) for one in pictures)
+
+
+def test_a_cut_begins_a_shot_also_back_to_an_earlier_place():
+    first, second = painted(1), painted(2)
+    assert numbered([first, first, second, first]) == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("change", ["moved", "darker", "noisy"])
+def test_what_changes_within_a_shot_is_no_cut(change):
+    rng, first = np.random.default_rng(0), painted(1).astype(int)
+    later = {
+        "moved": np.roll(first, 8, axis=1),
+        "darker": first * 9 // 10,
+        "noisy": first + rng.integers(-8, 9, first.shape),
+    }[change]
+    assert numbered([first.astype(np.uint8), np.clip(later, 0, 255).astype(np.uint8)]) == [0, 0]
+
+
+def test_the_same_colours_elsewhere_are_another_painted():
+    first = np.zeros((90, 160, 3), np.uint8)
+    first[:, :80] = (200, 30, 30)
+    assert numbered([first, first[:, ::-1]]) == [0, 1]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_distance_is_symmetric_and_within_its_range(first, second):
+    one, other = (screening.shot_signature(painted(seed)) for seed in (first, second))
+    assert 0 <= screening.shot_distance(one, other) <= 1
+    assert screening.shot_distance(one, other) == screening.shot_distance(other, one)
+    assert screening.shot_distance(one, one) == pytest.approx(0, abs=1e-3)
+
+
+def test_no_frames_no_shots():
+    assert numbered([]) == []
+
+
+def test_blocks_are_shots_or_where_these_are_unknown_stretches_of_time():
+    rows = pd.DataFrame({"time_s": [0.0, 10, 29.9, 30, 95]})
+    assert screening.shot_blocks(rows).tolist() == [0, 0, 0, 1, 3]
+    assert screening.shot_blocks(rows.assign(shot=[0, 1, 1, 2, 2])).tolist() == [0, 1, 1, 2, 2]
+    assert screening.shot_blocks(rows.assign(shot=[0, None, 1, 2, 2])).nunique() == 3

@@ -1,14 +1,18 @@
 """Films: the very frames of a plain decode, on real files of several kinds, whole and damaged."""
 
 import av
+import cv2
 import numpy as np
 import pytest
-from film_samples import KINDS, UNEVEN_MS, Kind, make_film, opencv_decode, plain_decode
+from film_samples import KINDS, RATE, UNEVEN_MS, Kind, make_film, opencv_decode, plain_decode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exe_core import video
 
 N = 50
 PLAIN = Kind("plain.mp4")
+KIND = {kind.name: kind for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +20,69 @@ def whole(tmp_path_factory):
     """A film of 10 s whose index stands first, so that it can be read when cut off."""
     path = tmp_path_factory.mktemp("films") / "whole.mp4"
     return make_film(path, Kind("whole.mp4", container={"movflags": "faststart"}), n=240)
+
+
+def test_probe_reads_rate_length_and_number_of_frames(tmp_path):
+    info = video.probe(make_film(tmp_path / "film.mp4", PLAIN, n=N))
+    assert (info.fps, info.n_frames) == (RATE, N)
+    assert info.duration_s == pytest.approx(N / RATE, abs=0.01)
+
+
+def picture(suffix):
+    return cv2.imencode(suffix, np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.mp4", b"", "empty"),
+        ("text.mp4", b"not a film\n" * 100, "no film that FFmpeg can read"),
+        ("text.txt", b"not a film\n" * 100, "no moving picture"),
+        ("noise.mkv", np.random.default_rng(0).bytes(5000), "no film that FFmpeg can read"),
+        ("photo.jpg", picture(".jpg"), "no moving picture"),
+        ("photo.mp4", picture(".png"), "no moving picture"),
+        ("absent.mp4", None, "no film at"),
+    ],
+)
+def test_what_is_no_film_is_refused(tmp_path, name, content, reason):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    for read in (video.probe, lambda path: next(video.sample_frames(path))):
+        with pytest.raises(video.VideoError) as fault:
+            read(tmp_path / name)
+        assert name in str(fault.value)
+        assert reason in str(fault.value)
+
+
+def test_a_film_cut_off_before_its_index_is_refused(tmp_path):
+    path = make_film(tmp_path / "film.mp4", PLAIN, n=N)
+    path.write_bytes(path.read_bytes()[:-1500])
+    with pytest.raises(video.VideoError, match="index"):
+        video.probe(path)
+
+
+def with_sound(path, *, picture_s, sound_s):
+    """Write a film whose sound is of another length than its picture."""
+    with av.open(str(path), "w") as film:
+        if picture_s:
+            picture = film.add_stream("libx264", rate=RATE)
+            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = film.add_stream("aac", rate=44100, layout="mono")
+        for k in range(picture_s * RATE):
+            blank = np.full((48, 64, 3), k % 256, np.uint8)
+            film.mux(picture.encode(av.VideoFrame.from_ndarray(blank, format="rgb24")))
+        for k in range(int(sound_s * 44100 / 1024)):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate, silence.pts = 44100, 1024 * k
+            film.mux(sound.encode(silence))
+        for stream in film.streams:
+            film.mux(stream.encode())
+    return path
+
+
+def test_sound_without_a_picture_is_refused(tmp_path):
+    with pytest.raises(video.VideoError, match=r"no moving picture.*audio"):
+        video.probe(with_sound(tmp_path / "sound.m4a", picture_s=0, sound_s=1))
 
 
 @pytest.mark.parametrize("kind", [kind.mark for kind in KINDS])
@@ -58,15 +125,64 @@ def test_frames_are_those_of_another_reader(tmp_path, kind):
         assert (rgb == expected[frame][1]).all()
 
 
-def test_a_mirrored_picture_is_shown_as_the_file_says(tmp_path):
-    kind = next(kind for kind in KINDS if kind.name == "h264 mirrored.mov")
-    path = make_film(tmp_path / kind.name, kind, n=20)
-    expected = list(plain_decode(path))
-    for frame, _, rgb in video.sample_frames(path, every=6):
-        assert (rgb == expected[frame][1][:, ::-1]).all()
+@pytest.mark.parametrize(
+    ("matrix", "turned"),
+    [
+        (None, lambda rgb: rgb),
+        ((0, 1, -1, 0), lambda rgb: np.rot90(rgb, -1)),
+        ((0, -1, 1, 0), lambda rgb: np.rot90(rgb, 1)),
+        ((-1, 0, 0, -1), lambda rgb: np.rot90(rgb, 2)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda rgb: rgb.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda rgb: np.rot90(rgb, 2).swapaxes(0, 1)),
+    ],
+)
+def test_the_display_matrix_says_which_way_is_up(tmp_path, matrix, turned):
+    """All eight ways to hold a camera or a mirror."""
+    path = make_film(tmp_path / "film.mov", Kind("film.mov", matrix=matrix), n=2)
+    ((_, stored), _) = plain_decode(path)
+    assert (next(video.sample_frames(path, every=1)).rgb == turned(stored)).all()
 
 
-def test_time_is_that_of_the_timestamps_not_of_a_rate(tmp_path):
+@pytest.mark.parametrize("name", ["planned.mp4", "sequential.ts"])
+@pytest.mark.parametrize(
+    ("aspect", "matrix", "shape"),
+    [
+        ("64/45", None, (48, 91)),
+        ("1/2", None, (96, 64)),
+        ("2/1", (0, 1, -1, 0), (128, 48)),
+        ("1000/999", None, (48, 64)),
+        ("1/1000", None, (48, 64)),
+    ],
+)
+def test_frames_are_in_display_proportions(tmp_path, name, aspect, matrix, shape):
+    if matrix and name.endswith(".ts"):
+        pytest.skip("a transport stream turns no picture")
+    path = make_film(tmp_path / name, Kind(name, matrix=matrix, aspect=aspect), n=2)
+    samples = video.sample_frames(path, every=1)
+    assert [sample.rgb.shape[:2] for sample in samples] == [shape, shape]
+    assert (samples.sequential_because is None) == (name == "planned.mp4")
+
+
+def test_of_several_pictures_the_default_or_the_largest_is_read(tmp_path):
+    for default, shape in ((None, (96, 128)), (0, (48, 64))):
+        path = tmp_path / f"{default}.mkv"
+        with av.open(str(path), "w") as film:
+            streams = []
+            for width, height in ((64, 48), (128, 96)):
+                stream = film.add_stream("libx264", rate=RATE)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.disposition = int(len(streams) == default)
+                streams.append(stream)
+            for stream in streams:
+                blank = np.zeros((stream.height, stream.width, 3), np.uint8)
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(blank, format="rgb24")))
+                film.mux(stream.encode())
+        assert next(video.sample_frames(path)).rgb.shape[:2] == shape
+
+
+def test_time_is_that_of_the_time_stamps_not_of_a_rate(tmp_path):
     path = make_film(tmp_path / "film.mkv", Kind("film.mkv", times_ms=UNEVEN_MS), n=N)
     times = [sample.time_s for sample in video.sample_frames(path, every=1)]
     assert times == pytest.approx((np.array(UNEVEN_MS[:N]) - UNEVEN_MS[0]) / 1000, abs=2e-3)
@@ -84,14 +200,41 @@ def test_a_step_in_seconds_gives_the_first_frame_after_each_mark(tmp_path, name)
     assert (samples.sequential_because is None) == (name != "even.ts")
 
 
-def test_seconds_need_timestamps(tmp_path):
-    path = make_film(tmp_path / "film.h264", PLAIN, n=20)
-    assert len(list(video.sample_frames(path, every=1))) == 20
-    with pytest.raises(video.VideoError, match="no timestamps"):
-        list(video.sample_frames(path, every_seconds=0.1))
+def test_without_time_stamps_times_are_counted_by_the_frame_rate(tmp_path):
+    samples = video.sample_frames(make_film(tmp_path / "film.h264", PLAIN, n=30), every_seconds=0.5)
+    frames, times, _ = zip(*samples, strict=True)
+    assert frames == (0, 12, 24)
+    assert times == pytest.approx((0, 0.5, 1))
+    assert samples.coverage.is_complete
+    assert samples.coverage.end_s == pytest.approx(30 / RATE)
+    assert "times are counted at 24 frames a second" in str(samples.coverage)
 
 
-def test_longer_step_than_the_film_gives_its_first_frame(whole):
+def test_times_rise_where_the_clock_of_a_broadcast_restarts(tmp_path):
+    parts = [make_film(tmp_path / f"{k}.ts", Kind("a.ts"), n=72).read_bytes() for k in (0, 1)]
+    (tmp_path / "film.ts").write_bytes(b"".join(parts))
+    times = [time_s for _, time_s, _ in video.sample_frames(tmp_path / "film.ts", every_seconds=1)]
+    assert times == pytest.approx(range(6), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+def test_sound_that_outlasts_the_picture_leaves_a_film_whole(tmp_path, name):
+    path = with_sound(tmp_path / name, picture_s=2, sound_s=6)
+    samples = video.sample_frames(path, every=12)
+    assert len(list(samples)) == 4
+    assert samples.coverage.is_complete
+    assert samples.coverage.duration_s == pytest.approx(2, abs=0.1)
+
+
+def test_a_film_that_starts_late_is_whole(tmp_path):
+    path = make_film(tmp_path / "film.mkv", Kind("film.mkv", start=5 * RATE), n=72)
+    samples = video.sample_frames(path, every=24)
+    assert [time_s for _, time_s, _ in samples] == pytest.approx([0, 1, 2])
+    assert samples.coverage.is_complete
+    assert samples.coverage.duration_s == pytest.approx(3, abs=0.1)
+
+
+def test_a_longer_step_than_the_film_gives_its_first_frame(whole):
     assert [sample.frame for sample in video.sample_frames(whole, every=1000)] == [0]
 
 
@@ -103,7 +246,7 @@ def test_a_film_can_be_left_early(whole):
     assert samples.coverage is None
 
 
-def test_film_cut_off_gives_what_is_there_and_says_what_is_missing(whole, tmp_path, caplog):
+def test_a_film_cut_off_gives_what_is_there_and_says_what_is_missing(whole, tmp_path, caplog):
     content = whole.read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(content[: len(content) * 6 // 10])
@@ -113,7 +256,6 @@ def test_film_cut_off_gives_what_is_there_and_says_what_is_missing(whole, tmp_pa
     assert 3 < len(got) < len(expected)
     assert all((sample.rgb == expected[sample.frame].rgb).all() for sample in got[:-1])
     assert not samples.coverage.is_complete
-    assert samples.coverage.missing_s == pytest.approx(10 - samples.coverage.end_s)
     assert "cut.mp4" in caplog.text
     assert "of 10.0 s decoded" in caplog.text
 
@@ -126,22 +268,7 @@ def test_matroska_cut_off_is_noticed_too(tmp_path):
     assert not samples.coverage.is_complete
 
 
-def test_damage_within_is_passed_over_and_counted(whole, tmp_path, caplog):
-    content = bytearray(whole.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 3000] = bytes(3000)
-    path = tmp_path / "damaged.mp4"
-    path.write_bytes(content)
-    samples = video.sample_frames(path, every=1)
-    times = [sample.time_s for sample in samples]
-    assert samples.coverage.n_damaged > 0
-    assert not samples.coverage.is_complete
-    assert "is damaged" in samples.sequential_because
-    assert times[-1] == pytest.approx(239 / 24, abs=0.01)
-    assert "packets damaged" in caplog.text
-
-
-def test_frames_after_damage_keep_their_numbers(whole, tmp_path):
+def test_frames_after_damage_keep_their_numbers_and_those_lost_are_counted(whole, tmp_path, caplog):
     """A plain decode would count them one less for each picture that is lost."""
     content, step = bytearray(whole.read_bytes()), 10
     with av.open(str(whole)) as film:
@@ -155,14 +282,15 @@ def test_frames_after_damage_keep_their_numbers(whole, tmp_path):
     for sample in video.sample_frames(whole, every=step):
         assert times.get(sample.frame, sample.time_s) == sample.time_s
     assert len(times) >= 240 / step - 1
-    ((start, end),) = samples.coverage.gaps_s
-    assert 0 < end - start < 0.2
-    assert f"nothing from {start:.1f} to" in str(samples.coverage)
+    assert "packet 60 is damaged" in samples.sequential_because
+    assert 0 < samples.coverage.n_lost < 10
+    assert not samples.coverage.is_complete
+    assert "frames lost" in caplog.text
 
 
-def test_a_stop_in_reading_goes_on_as_a_whole_decode_where_the_plan_broke(whole, monkeypatch):
+def test_where_a_plan_breaks_a_whole_decode_goes_on(whole, monkeypatch):
     """Frames come once, whatever happens between them."""
-    real, given = video._fed, []
+    real, given = video._decoded, []
 
     def broken(*arguments):
         for frame in real(*arguments):
@@ -172,7 +300,7 @@ def test_a_stop_in_reading_goes_on_as_a_whole_decode_where_the_plan_broke(whole,
             yield frame
 
     expected = [(sample.frame, sample.time_s) for sample in video.sample_frames(whole, every=10)]
-    monkeypatch.setattr(video, "_fed", broken)
+    monkeypatch.setattr(video, "_decoded", broken)
     samples = video.sample_frames(whole, every=10)
     assert [(sample.frame, sample.time_s) for sample in samples] == expected
     assert samples.sequential_because == "it is a test"
@@ -184,9 +312,103 @@ def test_a_stop_in_reading_goes_on_as_a_whole_decode_where_the_plan_broke(whole,
         ({"every": 0}, "every must be 1 or more, got 0"),
         ({"every_seconds": 0}, "every_seconds must be over 0, got 0"),
         ({"every_seconds": float("nan")}, "over 0, got nan"),
+        ({"every_seconds": float("inf")}, "over 0, got inf"),
         ({"every": 1, "every_seconds": 1}, "give one step"),
     ],
 )
 def test_one_step_is_given_and_is_positive(whole, steps, fault):
     with pytest.raises(ValueError, match=fault):
         video.sample_frames(whole, **steps)
+
+
+def index_of(path):
+    with video.opened(path) as (container, stream):
+        return video.read_index(container, stream)
+
+
+def flags(n):
+    return st.lists(st.booleans(), min_size=n, max_size=n)
+
+
+@st.composite
+def indices(draw):
+    """Packets of groups; in open ones, pictures after the start are shown before it."""
+    pts, starts, spared, shown = [], [], [], []
+    for group in range(draw(st.integers(1, 5))):
+        length = draw(st.integers(1, 8))
+        leading = draw(st.integers(0, length - 1)) if group else 0
+        order = draw(st.permutations(range(length - 1)))
+        times = [leading, *(t + (t >= leading) for t in order)]
+        # pictures that follow the start in decoding and precede it in time come right after it
+        tail = sorted(times[1:], key=lambda t: t > leading)
+        pts += [100 * group + t for t in [leading, *tail]]
+        starts += [True] + [False] * (length - 1)
+        spared += [False, *draw(flags(length - 1))]
+        shown += draw(flags(length))
+    shown[0] = True
+    return video.Index(np.array(pts), np.array(shown), np.array(starts), np.array(spared, bool))
+
+
+@given(indices(), st.data())
+def test_a_plan_feeds_what_the_wanted_frames_need_and_nothing_else(index, data):
+    n = len(index.order)
+    frames = np.array(sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1))))
+    feed, flush = video.plan_decoding(index, frames)
+    targets, needed = index.order[frames], set()
+    for target in targets:
+        earlier = np.flatnonzero(index.starts[: target + 1])
+        start = earlier[index.pts[earlier] <= index.pts[target]][-1]
+        needed |= {k for k in range(start, target) if not index.spared[k]} | {target}
+    fed, flushed = np.flatnonzero(feed), np.flatnonzero(flush)
+    assert set(fed) == needed
+    # the decoder is emptied at the end, and starts anew at starts only
+    assert flushed[-1] == fed[-1]
+    after = [fed[fed > place][0] for place in flushed[:-1]]
+    assert index.starts[after].all()
+    assert index.starts[fed[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "starts", "some_are_spared"),
+    [
+        ("h264 closed GOP.mp4", [0, 24, 48], True),
+        ("h264 open GOP.mp4", [0], True),
+        ("h264 intra refresh.mp4", [0], False),
+        ("vp9.webm", [0, 30], False),
+        ("prores.mov", list(range(60)), True),
+    ],
+)
+def test_starts_are_read_from_the_pictures(tmp_path, name, starts, some_are_spared):
+    index = index_of(make_film(tmp_path / name, KIND[name], n=60))
+    assert np.flatnonzero(index.starts).tolist() == starts
+    assert index.spared.any() == some_are_spared
+    assert index.fault is None
+
+
+@pytest.mark.slow
+def test_only_the_highest_layer_is_spared(tmp_path):
+    """In three temporal layers of one B-frame each, that is every other picture at most."""
+    path = make_film(tmp_path / "film.mkv", KIND["hevc layers.mkv"], n=60)
+    assert 0.2 < index_of(path).spared.mean() <= 0.5
+
+
+def test_pictures_hidden_by_an_edit_list_are_no_frames(tmp_path):
+    index = index_of(make_film(tmp_path / "film.mp4", KIND["h264 edit list.mp4"], n=60))
+    assert len(index.pts) == 60
+    assert len(index.order) == 53
+    assert (np.diff(index.pts[index.order]) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("h264 stream.ts", "container mpegts"),
+        ("mpeg-4.mkv", "mpeg4"),
+        ("mpeg-2.mkv", "mpeg2video"),
+        ("vp8.webm", "vp8"),
+    ],
+)
+def test_no_plan_where_the_headers_do_not_say_what_depends_on_what(tmp_path, name, reason):
+    path = make_film(tmp_path / name, KIND[name], n=30)
+    with pytest.raises(video.NoPlanError, match=reason):
+        index_of(path)
