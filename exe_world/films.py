@@ -1,10 +1,15 @@
-"""Films of the world: their scripts played, encoded as H.264, and the tables that tell of them."""
+"""Films of the world: their scripts, and the scripts played and encoded as H.264.
+
+A script has acts, plot events, cuts, and who does what in each shot. Time runs in ticks: a picture
+is drawn each tick and held until the next one.
+"""
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
@@ -13,14 +18,86 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from exe_core.record import digest_of, replacing
 from exe_core.settings import World
+from exe_core.staleness import code_digest
 from exe_core.study import ROOT, Study
-from exe_core.tables import write
-from exe_world import backgrounds, render
-from exe_world.making import digest, generator, workers, write_truth
-from exe_world.scripts import EVENTS, Script, act, frames_per_tick, framing, truth, write_script
+from exe_core.tables import EMOTIONS, write
+from exe_world.backgrounds import sample_background
+from exe_world.camera import camera, sample_light
+from exe_world.face import Identity, blend, sample_expression, sample_identity, sample_pose
+from exe_world.making import FACE_WIDTH, generator, workers, write_truth
+from exe_world.render import Person, draw_body, draw_head
 
-_log = logging.getLogger(__name__)
+GENRES = {
+    "comedy": (2, 1, 1, 8, 2, 4, 3),
+    "crime": (7, 2, 4, 1, 3, 3, 3),
+    "drama": (3, 1, 2, 3, 8, 2, 3),
+    "horror": (2, 2, 8, 1, 2, 4, 2),
+}
+"""Genre -> the weights of the emotions, in their order; a study shows those it has labels for."""
+
+ARCS = {
+    "comedy": ("happy", "sad", "happy"),
+    "crime": ("surprise", "angry", "sad"),
+    "drama": ("happy", "sad", "sad"),
+    "horror": ("happy", "surprise", "fear"),
+}
+"""Genre -> the emotion that gains weight in each of three acts."""
+
+EVENTS = {
+    "angry": "a betrayal",
+    "disgust": "a foul discovery",
+    "fear": "a threat",
+    "happy": "a reunion",
+    "sad": "a loss",
+    "surprise": "a revelation",
+    "neutral": "a calm",
+}
+"""Emotion -> what happens when it rises."""
+
+EVENT_TIMES = ((0.25, 0.40), (0.60, 0.75))
+EVENT_REACH = 0.15
+"""When in a film its events may come, and how long each is felt, as shares of its length."""
+
+_TITLES = {
+    "comedy": ("A Goose at Table", "Two Left Umbrellas", "The Understudy's Understudy"),
+    "crime": ("Ledger of Salt", "The Quiet Locksmith", "Nine Doors Down"),
+    "drama": ("What the Orchard Kept", "Letters to a Lighthouse", "The Long Thaw"),
+    "horror": ("The Cellar Tide", "Do Not Wind the Clock", "Moth Hour"),
+}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What lies between two cuts: one of the cast, or no one, and one emotion or two in turn."""
+
+    start: int  # tick
+    stop: int  # tick after its last
+    person: int | None  # place in the cast
+    emotions: tuple[str, ...]
+    intensity: float
+
+
+@dataclass(frozen=True)
+class Script:
+    """A film before it is played."""
+
+    film_id: str
+    title: str
+    genre: str
+    cast: tuple[Identity, ...]
+    events: tuple[tuple[int, str], ...]  # tick, emotion that rises
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the person of a shot does at one tick, and what that is."""
+
+    person: Person
+    label: str
+    is_blend: bool
 
 
 def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.DataFrame:
@@ -33,18 +110,17 @@ def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.Data
     -------
     pandas.DataFrame
         The table `films`, as written to ``study.raw / "films.parquet"`` (``study.table("films")``
-        is what was found on screening them); paths are relative to the project.
+        is written when they are screened); paths are relative to the project.
     """
     scripts = [write_script(study, place) for place in range(study.world.n_films)]
     paths = [study.raw / "films" / f"{script.film_id}.mp4" for script in scripts]
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    code = code_digest("exe_world.films.play", "exe_world.films._encode")
     with workers(jobs) as pool:
-        made = pool.map(_make_film, repeat(study), scripts, paths)
-        drawn = sum(tqdm(made, "films", len(scripts), disable=not progress))
-    _log.info("%d films drawn, %d were there already", drawn, len(scripts) - drawn)
+        made = pool.map(_make_film, repeat(study), scripts, paths, repeat(code))
+        list(tqdm(made, "films", len(scripts), disable=not progress))
     write_truth(study, "films", [row for script in scripts for row in truth(study, script)])
     events = [row for script in scripts for row in _events(study, script)]
-    write(pd.DataFrame(events), study.table("events"), name="events")
+    study.write(pd.DataFrame(events), "events")
     films = pd.DataFrame([_film(study, *film) for film in zip(scripts, paths, strict=True)])
     write(films, study.raw / "films.parquet", name="films")
     return films
@@ -71,48 +147,158 @@ def _events(study: Study, script: Script) -> Iterator[dict[str, object]]:
         yield {"film_id": script.film_id, "time_s": time, "event": EVENTS[label], "label": label}
 
 
-def _play(study: Study, script: Script) -> Iterator[np.ndarray]:
+def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
+    """Give what every frame of a film shows, as rows of the table `truth`."""
+    hold = frames_per_tick(study.world)
+    for shot in script.shots:
+        rows: list[dict[str, object]] = [{"n_faces": 0, "is_blend": False}] * (
+            shot.stop - shot.start
+        )
+        if shot.person is not None:
+            rows = [
+                {
+                    "label_true": moment.label,
+                    "intensity": shot.intensity,
+                    "skin_tone": moment.person.identity.skin_tone,
+                    "yaw_deg": math.degrees(moment.person.pose[0]),
+                    "n_faces": 1,
+                    "is_blend": moment.is_blend,
+                }
+                for moment in act(study, script, shot)
+            ]
+        for frame in range(shot.start * hold, shot.stop * hold):
+            yield {"item_id": f"{script.film_id}:{frame:06d}", **rows[frame // hold - shot.start]}
+
+
+def frames_per_tick(world: World) -> int:
+    """Count the frames a drawn picture is held for."""
+    return max(round(world.fps / world.renders_per_second), 1)
+
+
+def write_script(study: Study, place: int) -> Script:
+    """Write the script of the `place`-th film; the genres take turns."""
+    genre = tuple(GENRES)[place % len(GENRES)]
+    turn = place // len(GENRES)
+    film_id, titles = f"{genre}-{turn + 1:02d}", _TITLES[genre]
+    rng = generator(study.seed, film_id)
+    sequel = f" {turn // len(titles) + 1}" if turn >= len(titles) else ""
+    n_ticks = max(round(study.world.film_seconds * study.world.renders_per_second), 1)
+    moved = rng.choice(study.labels, len(EVENT_TIMES), replace=False)
+    events = tuple(
+        (round(n_ticks * rng.uniform(*window)), str(label))
+        for window, label in zip(EVENT_TIMES, moved, strict=True)
+    )
+    cast = tuple(sample_identity(rng) for _ in range(rng.integers(3, 6)))
+    shots = tuple(_shots(rng, study, genre, events=events, n_ticks=n_ticks, n_cast=len(cast)))
+    return Script(film_id, titles[turn % len(titles)] + sequel, genre, cast, events, shots)
+
+
+def _shots(
+    rng: np.random.Generator,
+    study: Study,
+    genre: str,
+    *,
+    events: tuple[tuple[int, str], ...],
+    n_ticks: int,
+    n_cast: int,
+) -> Iterator[Shot]:
+    start = 0
+    while start < n_ticks:
+        length = max(round(rng.uniform(2, 8) * study.world.renders_per_second), 1)
+        # A plot event comes with a cut.
+        stop = min(start + length, n_ticks, *(tick for tick, _ in events if tick > start))
+        shares = _shares(study, genre, events, at=start, n_ticks=n_ticks)
+        n_emotions = 2 if stop - start >= 4 and rng.random() < 0.3 else 1
+        emotions = tuple(rng.choice(study.labels, n_emotions, p=shares).tolist())
+        # The lead is in twice as many shots as each of the others.
+        person = max(int(rng.integers(-1, n_cast)), 0) if rng.random() > 0.15 else None
+        yield Shot(start, stop, person, emotions, intensity=rng.uniform(0.35, 0.75))
+        start = stop
+
+
+def _shares(
+    study: Study, genre: str, events: tuple[tuple[int, str], ...], *, at: int, n_ticks: int
+) -> np.ndarray:
+    """Give the chance of each label in a shot that starts at tick `at`."""
+    known = dict(zip(EMOTIONS, GENRES[genre], strict=True))
+    weights = np.array([known[label] for label in study.labels], float)
+    weights[np.array(study.labels) == ARCS[genre][3 * at // n_ticks]] *= 2
+    for tick, risen in events:
+        # What an event brings is rare until it comes, and four times the rest together after it.
+        is_risen = np.array(study.labels) == risen
+        if tick - EVENT_REACH * n_ticks <= at < tick:
+            weights[is_risen] *= 0.2
+        elif tick <= at < tick + EVENT_REACH * n_ticks:
+            weights[is_risen] = 4 * weights[~is_risen].sum()
+    return weights / weights.sum()
+
+
+def act(study: Study, script: Script, shot: Shot) -> list[Moment]:
+    """Draw what the person of a shot does, tick by tick; where they are does not change."""
+    identity, (centre, scale) = script.cast[shot.person], _framing(study, script, shot)
+    rng = generator(study.seed, script.film_id, shot.start, "acting")
+    shown = [sample_expression(rng, name, intensity=shot.intensity) for name in shot.emotions]
+    home, phases = np.array(sample_pose(rng, scale=1)), rng.uniform(0, 2 * math.pi, 4)
+    moments = []
+    for tick in range(shot.stop - shot.start):
+        waves = np.sin(0.9 * tick / study.world.renders_per_second + phases)
+        # The weight of the second emotion rises over the middle third of the shot.
+        turned = float(np.clip(3 * (tick + 0.5) / (shot.stop - shot.start) - 1, 0, 1))
+        weight = turned if len(shown) > 1 else 0.0
+        person = Person(
+            identity,
+            blend(shown[0], shown[-1], weight),
+            centre=centre,
+            px_per_unit=scale,
+            pose=tuple((home + waves[:3] * (0.16, 0.06, 0.05)).tolist()),
+            gaze=(0.3 * float(waves[3]), 0.0),
+            blink=rng.uniform(0.4, 1) if rng.random() < 0.06 else 0.0,
+        )
+        label = shot.emotions[-1] if weight >= 0.5 else shot.emotions[0]
+        is_blend = 0 < weight < 1 and shot.emotions[0] != shot.emotions[-1]
+        moments.append(Moment(person, label, is_blend))
+    return moments
+
+
+def _framing(study: Study, script: Script, shot: Shot) -> tuple[tuple[float, float], float]:
+    """Draw where the person of a shot is (px, between the eyes) and how near (px per unit)."""
+    rng = generator(study.seed, script.film_id, shot.start, "framing")
+    width, height = study.world.film_size
+    scale = min(width * rng.uniform(0.17, 0.27) / FACE_WIDTH, height / 2.3)
+    y = np.clip(height * rng.uniform(0.40, 0.52), 1.15 * scale, height - 1.12 * scale)
+    return (width * rng.uniform(0.35, 0.65), float(y)), scale
+
+
+def play(study: Study, script: Script) -> Iterator[np.ndarray]:
     """Draw the pictures of a film, one a tick: uint8 RGB (height, width, 3)."""
     width, height = study.world.film_size
     for shot in script.shots:
         rng = generator(study.seed, script.film_id, shot.start, "place")
-        place = backgrounds.sample_background(rng, (height, width))
+        place = sample_background(rng, (height, width))
         if shot.person is None:
             yield from repeat(_photograph(study, script, place), shot.stop - shot.start)
             continue
-        person, (centre, scale) = script.cast[shot.person], framing(study, script, shot)
-        light = render.sample_light(rng, style="film")
-        render.draw_body(place, person, centre=centre, px_per_unit=scale, light=light)
-        for moment in act(study, script, shot):
+        light, moments = sample_light(rng, style="film"), act(study, script, shot)
+        draw_body(place, moments[0].person, light)
+        for moment in moments:
             canvas = place.copy()
-            render.draw_head(
-                canvas,
-                person,
-                moment.expression,
-                centre=centre,
-                px_per_unit=scale,
-                pose=moment.pose,
-                light=light,
-                gaze=moment.gaze,
-                blink=moment.blink,
-            )
+            draw_head(canvas, moment.person, light)
             yield _photograph(study, script, canvas)
 
 
 def _photograph(study: Study, script: Script, canvas: np.ndarray) -> np.ndarray:
     """Take a picture in the grading that all of a film has."""
-    return render.camera(generator(study.seed, script.film_id, "grading"), canvas, style="film")
+    return camera(generator(study.seed, script.film_id, "grading"), canvas, style="film")
 
 
-def _make_film(study: Study, script: Script, path: Path) -> bool:
-    """Play and encode a film unless it lies there already; say whether it was drawn."""
+def _make_film(study: Study, script: Script, path: Path, code: str) -> None:
+    """Play and encode a film unless it lies there already, made by the same settings and code."""
     world = study.world
-    settings = [study.seed, world.film_size, world.fps, world.renders_per_second, script]
-    made_by = digest(settings, makers=("scripts", "films"))
-    if _made_by(path) == made_by:
-        return False
-    _encode(path, _play(study, script), world=world, made_by=made_by)
-    return True
+    made_by = digest_of(
+        [study.seed, world.film_size, world.fps, world.renders_per_second, script, code]
+    )
+    if _made_by(path) != made_by:
+        _encode(path, play(study, script), world=world, made_by=made_by)
 
 
 def _made_by(path: Path) -> str | None:
@@ -126,13 +312,12 @@ def _made_by(path: Path) -> str | None:
 
 def _encode(path: Path, pictures: Iterator[np.ndarray], *, world: World, made_by: str) -> None:
     """Encode a film as H.264 with a closed group of pictures every 5 s, whole or not at all."""
-    partial = path.with_suffix(".part")
     hold, at = frames_per_tick(world), 0
     # The fastest preset, but with the cuts and the B-frames of a usual film. One thread: with
     # more, the bytes would depend on their number.
     speed = {"preset": "ultrafast", "crf": "22", "threads": "1"}
     options = speed | {"g": str(5 * world.fps), "flags": "+cgop", "sc_threshold": "40", "bf": "2"}
-    with av.open(str(partial), "w", format="mp4") as film:
+    with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as film:
         film.metadata["comment"] = made_by
         stream = film.add_stream("libx264", rate=world.fps, options=options)
         stream.width, stream.height = world.film_size
@@ -143,4 +328,3 @@ def _encode(path: Path, pictures: Iterator[np.ndarray], *, world: World, made_by
                 frame.pts, at = at, at + 1
                 film.mux(stream.encode(frame))
         film.mux(stream.encode())
-    partial.replace(path)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from exe_world.face import Identity
-from exe_world.features import Brow, Features, Lids
-from exe_world.geometry import EAR_ANGLE, nose_tip
-from exe_world.hair import STYLES
+from exe_world.face import Brow, Features, Identity, Lids
+from exe_world.head import EAR_ANGLE, STYLES, nose_tip
 from exe_world.textures import CLOUDS, GRAIN, bell, lerp, sample, single, smoothstep
-from exe_world.trace import Surface
-from exe_world.view import bounds
+from exe_world.trace import Surface, bounds
 
 _TEETH = np.array([0.66, 0.62, 0.53])
 _SCLERA = np.array([0.62, 0.58, 0.55])

@@ -17,8 +17,11 @@ import numpy as np
 from exe_core.settings import KEYWORDS, World
 from exe_core.study import Study
 from exe_core.tables import EMOTIONS
-from exe_world import backgrounds, face, render
+from exe_world.backgrounds import sample_background
+from exe_world.camera import camera, sample_light
+from exe_world.face import sample_expression, sample_identity, sample_pose
 from exe_world.making import FACE_WIDTH, generator
+from exe_world.render import Person, draw_person
 
 _FIRST_NAMES = (
     "Ada",
@@ -57,26 +60,13 @@ class Photo:
         return self.photo_id.partition(":")[2]
 
 
-@dataclass(frozen=True)
-class Person:
-    """Someone in a photo: who, where, and what the face does."""
-
-    identity: face.Identity
-    expression: dict[str, float]
-    intensity: float
-    pose: tuple[float, float, float]
-    gaze: tuple[float, float]
-    centre: tuple[float, float]
-    px_per_unit: float
-
-
 def catalogue(study: Study, source: str) -> dict[str, list[Photo]]:
     """List what each query of the study's labels and designs gives at a source, best hit first.
 
     On average `duplicate_share` of a query's photos are given by another query as well: half of
     them are borrowed from the others, half lent to them.
     """
-    world, own, borrowed = study.world, {}, {}
+    world, taken, borrowed = study.world, {}, {}
     asked = [
         (query, emotion, world.photos_per_query[design])
         for design in study.pull.designs
@@ -86,33 +76,27 @@ def catalogue(study: Study, source: str) -> dict[str, list[Photo]]:
     for place, (query, emotion, n_photos) in enumerate(asked, start=1):
         rng = generator(study.seed, source, query)
         borrowed[query] = rng.binomial(n_photos, world.duplicate_share / 2)
-        shown = _shown(rng, world, query, emotion=emotion, n=n_photos - borrowed[query])
-        own[query] = [
+        noise = world.keyword_noise.get(query, {})
+        shares = {name: noise.get(name, 0.0) for name in EMOTIONS}
+        shares[emotion] = 1 - sum(noise.values())
+        shown = rng.choice(list(shares), n_photos - borrowed[query], p=list(shares.values()))
+        taken[query] = [
             Photo(
                 f"{source}:{_name(source, 10_000 * place + rank)}",
                 query,
                 emotion=name,
-                author=_author(rng),
+                author=f"{rng.choice(_FIRST_NAMES)} {rng.choice(_LAST_NAMES)}",
             )
-            for rank, name in enumerate(shown)
+            for rank, name in enumerate(shown.tolist())
         ]
     hits = {}
-    for query, photos in own.items():
+    for query, photos in taken.items():
         rng = generator(study.seed, source, query, "order")
-        others = [photo for other in own if other != query for photo in own[other]]
+        others = [photo for other in taken if other != query for photo in taken[other]]
         lent = rng.choice(len(others), min(borrowed[query], len(others)), replace=False)
-        found = [*photos, *(others[place] for place in lent)]
-        hits[query] = [found[place] for place in rng.permutation(len(found))]
+        given = [*photos, *(others[place] for place in lent)]
+        hits[query] = [given[place] for place in rng.permutation(len(given))]
     return hits
-
-
-def _shown(
-    rng: np.random.Generator, world: World, query: str, *, emotion: str, n: int
-) -> list[str]:
-    noise = world.keyword_noise.get(query, {})
-    shares = {name: noise.get(name, 0.0) for name in EMOTIONS}
-    shares[emotion] = 1 - sum(noise.values())
-    return rng.choice(list(shares), n, p=list(shares.values())).tolist()
 
 
 def _name(source: str, number: int) -> str:
@@ -123,48 +107,35 @@ def _name(source: str, number: int) -> str:
     return str(uuid.UUID(bytes=digest[:16], version=4)) if source == "openverse" else str(number)
 
 
-def _author(rng: np.random.Generator) -> str:
-    return f"{rng.choice(_FIRST_NAMES)} {rng.choice(_LAST_NAMES)}"
-
-
 def draw(study: Study, photo: Photo) -> np.ndarray:
     """Draw a photo: uint8 RGB (height, width, 3) of the world's photo size."""
     rng = generator(study.seed, photo.photo_id)
-    people = _people(rng, photo.emotion, study.world)
+    people = [person for person, _ in _people(rng, photo.emotion, study.world)]
     width, height = study.world.photo_size
-    canvas = backgrounds.sample_background(rng, (height, width))
-    light = render.sample_light(rng, style="stock")
+    canvas = sample_background(rng, (height, width))
+    light = sample_light(rng, style="stock")
     for person in people:
-        render.draw_person(
-            canvas,
-            person.identity,
-            person.expression,
-            centre=person.centre,
-            px_per_unit=person.px_per_unit,
-            pose=person.pose,
-            light=light,
-            gaze=person.gaze,
-        )
-    return render.camera(rng, canvas, style="stock")
+        draw_person(canvas, person, light)
+    return camera(rng, canvas, style="stock")
 
 
 def truth(study: Study, photo: Photo) -> dict[str, object]:
-    """Say what a photo shows, as a row of the table `truth`; of two faces, the larger one."""
+    """Give what a photo shows, as a row of the table `truth`; of two faces, the larger one."""
     people = _people(generator(study.seed, photo.photo_id), photo.emotion, study.world)
     row = {"item_id": photo.photo_id, "n_faces": len(people), "is_blend": False}
     if not people:
         return row
-    primary = people[-1]
+    primary, intensity = people[-1]
     return row | {
         "label_true": photo.emotion,
-        "intensity": primary.intensity,
+        "intensity": intensity,
         "skin_tone": primary.identity.skin_tone,
         "yaw_deg": math.degrees(primary.pose[0]),
     }
 
 
-def _people(rng: np.random.Generator, emotion: str, world: World) -> list[Person]:
-    """Place the people of a photo, the nearest (largest) last."""
+def _people(rng: np.random.Generator, emotion: str, world: World) -> list[tuple[Person, float]]:
+    """Place the people of a photo, the nearest (largest) last, with their intensities."""
     width, height = world.photo_size
     n_faces = rng.choice(3, p=np.array(world.faces_per_photo) / sum(world.faces_per_photo))
     places = {0: [], 1: [(0.28, 0.72)], 2: [(0.22, 0.32), (0.68, 0.78)]}[int(n_faces)]
@@ -176,16 +147,15 @@ def _people(rng: np.random.Generator, emotion: str, world: World) -> list[Person
         middle = np.clip(height * rng.uniform(0.36, 0.56), 1.15 * scale, height - 1.1 * scale)
         intensity = rng.uniform(0.6, 1.1)
         person = Person(
-            identity=face.sample_identity(rng),
-            expression=face.sample_expression(rng, emotion, intensity=intensity),
-            intensity=intensity,
-            pose=face.sample_pose(rng, scale=0.8),
+            identity=sample_identity(rng),
+            expression=sample_expression(rng, emotion, intensity=intensity),
+            pose=sample_pose(rng, scale=0.8),
             gaze=tuple(rng.normal(0, 0.3, 2)),
             centre=(width * rng.uniform(left, right), float(middle)),
             px_per_unit=scale,
         )
-        people.append(person)
-    return sorted(people, key=lambda person: person.px_per_unit)
+        people.append((person, intensity))
+    return sorted(people, key=lambda placed: placed[0].px_per_unit)
 
 
 def sample(study: Study, n: int) -> list[tuple[Photo, np.ndarray]]:

@@ -1,34 +1,260 @@
 """A photo site on this machine: a real HTTP server that answers as four photo sites do.
 
-Who pulls from it can tell it from them by its address only; its photos are drawn as needed.
+A pull can tell it from them by its address only: fields, paging, keys, limits and errors are
+theirs. Its photos are drawn as needed.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
-import cv2
-import numpy as np
-
+from exe_core.record import digest_of
+from exe_core.staleness import code_digest
 from exe_core.study import Study
-from exe_world import answers, photos
-from exe_world.answers import SITES, Answer, Asked
-from exe_world.making import digest, encode, workers, write_truth
-from exe_world.photos import Photo
+from exe_world.making import encode, workers, write_truth
+from exe_world.photos import Photo, catalogue, draw, truth
+
+LICENCE = ("synthetic, CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/")
+"""Of all that is drawn, whichever site is imitated: no photographer's work is among it."""
+CREDIT = "Drawn for this study; {author} is an invented name"
+
+Query = Mapping[str, str]
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    kind: str = "text/html; charset=utf-8"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Source(NamedTuple):
+    """How a photo site is imitated.
+
+    Attributes
+    ----------
+    path
+        Of its search.
+    limit
+        How many requests a key may make, in how many seconds.
+    key
+        Query and header Authorization -> the key that came with a request; "" if none is needed.
+    answer
+        Query, the photos found for it, the server -> what a known key is answered.
+    refuse
+        401: another key; 429: the quota is spent.
+    quota
+        Limit, requests left (below 0: one too many), seconds till more, moment of that -> headers.
+    """
+
+    path: str
+    limit: tuple[int, float]
+    key: Callable[[Query, str], str | None]
+    answer: Callable[[Query, Sequence[Photo], PhotoSite], Answer]
+    refuse: Callable[[int], Answer]
+    quota: Callable[[int, int, float, float], dict[str, str]]
+
+
+def _pexels(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
+    """Answer ``GET /v1/search``: a per_page above 80 is cut."""
+    if not query.get("query"):
+        return _json({"status": 400, "code": "Bad Request"}, 400)
+    page, size = max(_integer(query, "page", 1), 1), _per_page(query, 15, most=80)
+    content = {"page": page, "per_page": size, "total_results": len(hits)}
+    content["photos"] = [
+        {
+            "id": int(photo.name),
+            **site.size,
+            "url": f"{site.address}/photo/{photo.name}/",
+            "photographer": photo.author,
+            "photographer_url": f"{site.address}/@{quote_plus(photo.author)}",
+            "src": dict.fromkeys(("original", "large2x", "large"), site.url(photo)),
+            "alt": f"A drawn photo found for {photo.query}",
+        }
+        for photo in _page(hits, page, size)
+    ]
+    if page * size < len(hits):
+        following = urlencode({"page": page + 1, "per_page": size, "query": query["query"]})
+        content["next_page"] = f"{site.address}/v1/search/?{following}"
+    return _json(content)
+
+
+def _pixabay(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
+    """Answer ``GET /api/``: no more than 500 photos of a query can be reached.
+
+    It refuses what Pexels mends: a per_page outside 3 to 200 and a page past the last.
+    """
+    page, size = _integer(query, "page", 1), _integer(query, "per_page", 20)
+    reachable = hits[:500]
+    if not 3 <= size <= 200:
+        return Answer(400, b'[ERROR 400] "per_page" is out of valid range.')
+    if not 1 <= page <= max(math.ceil(len(reachable) / size), 1):
+        return Answer(400, b'[ERROR 400] "page" is out of valid range.')
+    photos = [
+        {
+            "id": int(photo.name),
+            "pageURL": f"{site.address}/photos/drawn-{photo.name}/",
+            "type": "photo",
+            "tags": ", ".join([*photo.query.split(), "person", "drawn"]),
+            "webformatURL": site.url(photo),
+            "largeImageURL": site.url(photo),
+            "imageWidth": site.size["width"],
+            "imageHeight": site.size["height"],
+            "user": photo.author,
+            "user_id": sum(photo.author.encode()),
+        }
+        for photo in _page(reachable, page, size)
+    ]
+    return _json({"total": len(hits), "totalHits": len(reachable), "hits": photos})
+
+
+def _unsplash(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
+    """Answer ``GET /search/photos``: a per_page above 30 is cut."""
+    page, size = max(_integer(query, "page", 1), 1), _per_page(query, 10, most=30)
+    photos = [
+        {
+            "id": photo.name,
+            **site.size,
+            "alt_description": f"a drawn photo found for {photo.query}",
+            "urls": dict.fromkeys(("raw", "full", "regular"), site.url(photo)),
+            "links": {
+                "html": f"{site.address}/photos/{photo.name}",
+                "download_location": f"{site.address}/photos/{photo.name}/download",
+            },
+            "user": {
+                "name": photo.author,
+                "links": {"html": f"{site.address}/@{quote_plus(photo.author)}"},
+            },
+        }
+        for photo in _page(hits, page, size)
+    ]
+    n_pages = math.ceil(len(hits) / size)
+    return _json({"total": len(hits), "total_pages": n_pages, "results": photos})
+
+
+def _openverse(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
+    """Answer ``GET /v1/images/``: 20 a page and 240 a query for whoever brings no token."""
+    reachable = hits[:240]
+    page, size = _integer(query, "page", 1), _integer(query, "page_size", 20)
+    if size > 20:
+        return _json({"detail": "page_size may not exceed 20 for anonymous requests"}, 401)
+    photos = [
+        {
+            "id": photo.name,
+            "title": f"A drawn photo found for {photo.query}",
+            "url": site.url(photo),
+            **site.size,
+            "creator": photo.author,
+            "creator_url": f"{site.address}/people/{quote_plus(photo.author)}",
+            "license": "by",
+            "license_version": "4.0",
+            "license_url": LICENCE[1],
+            "attribution": CREDIT.replace("{author}", photo.author),
+            "foreign_landing_url": f"{site.address}/works/{photo.name}",
+            "source": "drawn",
+        }
+        for photo in _page(reachable, page, size)
+    ]
+    content = {"result_count": len(reachable), "page_count": math.ceil(len(reachable) / size)}
+    return _json(content | {"page_size": size, "page": page, "results": photos})
+
+
+def _integer(query: Query, name: str, default: int) -> int:
+    """Read a whole number of a query, or fall back as the sites do."""
+    text = query.get(name, "")
+    return int(text) if text.isdecimal() else default
+
+
+def _per_page(query: Query, default: int, *, most: int) -> int:
+    return min(max(_integer(query, "per_page", default), 1), most)
+
+
+def _page(hits: Sequence[Photo], page: int, size: int) -> Sequence[Photo]:
+    return hits[(page - 1) * size : page * size]
+
+
+def _json(content: object, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(content).encode(), "application/json")
+
+
+def _pixabay_refusal(status: int) -> Answer:
+    reason = {401: "Invalid or missing API key", 429: "API rate limit exceeded"}[status]
+    status = 400 if status == 401 else status
+    return Answer(status, f"[ERROR {status}] {reason}".encode())
+
+
+def _unsplash_refusal(status: int) -> Answer:
+    if status == 429:
+        return Answer(403, b"Rate Limit Exceeded", "text/plain")
+    return _json({"errors": ["OAuth error: The access token is invalid"]}, 401)
+
+
+def _limits(limit: int, left: int, **others: float) -> dict[str, str]:
+    rest = {"limit": limit, "remaining": max(left, 0)} | others
+    return {f"X-Ratelimit-{name.title()}": f"{math.ceil(value)}" for name, value in rest.items()}
+
+
+SOURCES = {
+    "pexels": Source(
+        path="/v1/search",
+        limit=(200, 3600.0),
+        key=lambda _, authorization: authorization,
+        answer=_pexels,
+        refuse=lambda status: _json({"status": status, "code": "refused"}, status),
+        quota=lambda limit, left, _, moment: (
+            _limits(limit, left, reset=moment) if left >= 0 else {}
+        ),
+    ),
+    "pixabay": Source(
+        path="/api/",
+        limit=(100, 60.0),
+        key=lambda query, _: query.get("key"),
+        answer=_pixabay,
+        refuse=_pixabay_refusal,
+        quota=lambda limit, left, seconds, _: _limits(limit, left, reset=seconds),
+    ),
+    "unsplash": Source(
+        path="/search/photos",
+        limit=(5000, 3600.0),
+        key=lambda _, authorization: authorization.removeprefix("Client-ID "),
+        answer=_unsplash,
+        refuse=_unsplash_refusal,
+        quota=lambda limit, left, *_: _limits(limit, left),
+    ),
+    "openverse": Source(
+        path="/v1/images/",
+        limit=(100, 60.0),
+        key=lambda *_: "",
+        answer=_openverse,
+        refuse=lambda status: _json({"detail": "Request was throttled."}, status),
+        quota=lambda limit, left, seconds, _: {
+            "X-RateLimit-Limit-anon_burst": f"{limit}/min",
+            "X-RateLimit-Available-anon_burst": f"{max(left, 0)}",
+            **({"Retry-After": f"{math.ceil(seconds)}"} if left < 0 else {}),
+        },
+    ),
+}
+"""Limits are those of a key that was approved; Openverse, which needs none, has a token's."""
 
 
 class Quota:
@@ -59,56 +285,63 @@ class PhotoSite:
     jobs
         Processes that draw, in the order of the queries and ahead of who asks.
     faults
-        For tests: part of a path with its query -> what goes wrong with the requests for it, one
-        after the other: a status such as 429 or 500, "cut" (the line drops half-way through the
-        body), "garbage" (a body that is no JSON and no JPEG) or "stall" (2 s of silence).
+        Part of a path with its query -> statuses, such as 429 or 500, that the requests for it
+        are refused with, one after the other.
     limits
-        Source -> how many requests in how many seconds, in place of those of `SITES`.
+        Source -> how many requests in how many seconds, in place of those of `SOURCES`.
 
     Attributes
     ----------
     base_urls, keys
         Source -> the address of its search, and the key that it wants.
-    terms
-        Of all photos: licence, its address, and how to name their maker.
+    hits
+        Source -> query -> its photos, best first.
     requests
         Path and status of every answer, keys left out.
     reported
         Ids of the photos of Unsplash whose download was reported, in the order of the reports.
+
+    Examples
+    --------
+    >>> with PhotoSite(load_study("smoke")) as site:  # doctest: +SKIP
+    ...     pull(site.study, base_urls=site.base_urls, keys=site.keys, terms=site.terms)
     """
+
+    terms = (*LICENCE, CREDIT)
+    """Of all photos: licence, its address, and how to name their maker."""
 
     def __init__(
         self,
         study: Study,
         *,
         jobs: int = 2,
-        faults: Mapping[str, list[int | str]] | None = None,
+        faults: Mapping[str, list[int]] | None = None,
         limits: Mapping[str, tuple[int, float]] | None = None,
     ) -> None:
         self.study, self.jobs = study, jobs
-        sources = [source for source in study.pull.sources if source in SITES]
+        self.size = dict(zip(("width", "height"), study.world.photo_size, strict=True))
+        names = [name for name in study.pull.sources if name in SOURCES]
         self.keys = {
-            source: "" if source == "openverse" else f"{source}-key-of-the-world"
-            for source in sources
+            name: "" if name == "openverse" else f"{name}-key-of-the-world" for name in names
         }
-        self.hits = {source: photos.catalogue(study, source) for source in sources}
-        self.terms = (*answers.LICENCE, answers.CREDIT)
+        self.hits = {name: catalogue(study, name) for name in names}
         self.requests: list[tuple[str, int]] = []
         self.reported: list[str] = []
-        self._faults = {part: list(sequence) for part, sequence in (faults or {}).items()}
+        self._faults = {part: list(statuses) for part, statuses in (faults or {}).items()}
         self._quotas = {
-            name: Quota(*(limits or {}).get(name, SITES[name].limit)) for name in sources
+            name: Quota(*(limits or {}).get(name, SOURCES[name].limit)) for name in names
         }
         self._lock = threading.Lock()
         self._drawn: dict[str, Future[Path]] = {}
 
     def __enter__(self) -> PhotoSite:
         # Query by query, as the sources are pulled from side by side.
-        side_by_side = zip(*(found.values() for found in self.hits.values()), strict=True)
+        side_by_side = zip(*(hits.values() for hits in self.hits.values()), strict=True)
         by_query = [*chain.from_iterable(side_by_side)]
         self._photos = {photo.photo_id: photo for hits in by_query for photo in hits}
-        truth = [photos.truth(self.study, photo) for photo in self._photos.values()]
-        write_truth(self.study, "photos", truth)
+        write_truth(
+            self.study, "photos", [truth(self.study, photo) for photo in self._photos.values()]
+        )
         self._cache, self._pool = _open_cache(self.study), workers(self.jobs)
         ahead = (hits[: self.study.pull.max_per_query] for hits in by_query)
         for photo in chain.from_iterable(ahead):
@@ -116,7 +349,7 @@ class PhotoSite:
         self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.address = f"http://127.0.0.1:{self._server.server_port}"
-        self.base_urls = {source: self.address + SITES[source].path for source in self.hits}
+        self.base_urls = {name: self.address + SOURCES[name].path for name in self.hits}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,90 +364,62 @@ class PhotoSite:
                 self._drawn[photo.photo_id] = self._pool.submit(_draw, self.study, photo, path)
             return self._drawn[photo.photo_id]
 
+    def url(self, photo: Photo) -> str:
+        """The address of a photo's file."""
+        return f"{self.address}/photos/{photo.source}/{photo.name}.jpg"
+
     def answer(self, target: str, *, authorization: str) -> Answer:
         """Answer a GET request for `target`, a path with its query."""
         parts = urlsplit(target)
-        asked = dict(parse_qsl(parts.query))
+        query = dict(parse_qsl(parts.query))
         fault = self._next_fault(target)
-        if fault == "stall":
-            time.sleep(2)
-        if isinstance(fault, int):
-            answer = Answer(fault, b"out of order", headers={"Retry-After": "1"})
+        if fault is None:
+            answer = self._route(parts.path, query, authorization)
         else:
-            answer = self._route(parts.path, asked, authorization)
-        if fault == "garbage":
-            answer.body = b"<p>We will be back soon</p>"
-        if fault == "cut":
-            answer.headers["Content-Length"] = str(len(answer.body))
-            answer.body = answer.body[: len(answer.body) // 2]
-        shown = urlencode({name: value for name, value in asked.items() if name != "key"})
+            answer = Answer(fault, b"out of order", headers={"Retry-After": "1"})
+        shown = urlencode({name: value for name, value in query.items() if name != "key"})
         self.requests.append((f"{parts.path}?{shown}".rstrip("?"), answer.status))
         return answer
 
-    def _next_fault(self, target: str) -> int | str | None:
+    def _next_fault(self, target: str) -> int | None:
         with self._lock:
-            for part, sequence in self._faults.items():
-                if part in target and sequence:
-                    return sequence.pop(0)
-        return None
+            due = (statuses for part, statuses in self._faults.items() if part in target)
+            return next((statuses.pop(0) for statuses in due if statuses), None)
 
-    def _route(self, path: str, asked: dict[str, str], authorization: str) -> Answer:
-        for source in self.hits:
-            if path.rstrip("/") == SITES[source].path.rstrip("/"):
-                return self._search(source, asked, authorization)
-        if path.endswith("/download"):
-            return self._report(path.split("/")[-2], authorization)
-        name = path.removeprefix("/photos/").removesuffix(".jpg")
-        photo = self._photos.get(name.replace("/", ":"))
-        if photo is None:
-            return Answer(404, b"<h1>404 Not Found</h1>")
-        data = self._file_of(photo).result().read_bytes()
-        full = self.study.world.photo_size[1]
-        height = answers.integer(asked.get("h"), full)
-        return Answer(200, data if height >= full else _reduce(data, height), "image/jpeg")
-
-    def _search(self, source: str, query: dict[str, str], authorization: str) -> Answer:
-        asked = Asked(query, self.hits[source], self.address, self.study.world.photo_size)
-        return self._metered(
-            source, query, authorization, reply=lambda: SITES[source].answer(asked)
-        )
-
-    def _report(self, name: str, authorization: str) -> Answer:
-        if f"unsplash:{name}" not in self._photos:
-            return Answer(404, b"<h1>404 Not Found</h1>")
-        answer = self._metered("unsplash", {}, authorization, reply=lambda: Answer(200, b"{}"))
-        if answer.status == 200:
-            self.reported.append(name)
-        return answer
+    def _route(self, path: str, query: Query, authorization: str) -> Answer:
+        paths = {SOURCES[name].path.rstrip("/"): name for name in self.hits}
+        name = paths.get(path.rstrip("/"))
+        if name is not None:
+            hits = self.hits[name].get(query.get("q") or query.get("query", ""), [])
+            answer = SOURCES[name].answer
+            return self._metered(name, query, authorization, lambda: answer(query, hits, self))
+        wanted = path.removeprefix("/photos/")
+        photo = self._photos.get(wanted.removesuffix(".jpg").replace("/", ":"))
+        if photo is not None:
+            return Answer(200, self._file_of(photo).result().read_bytes(), "image/jpeg")
+        wanted = wanted.removesuffix("/download")
+        if path.endswith("/download") and f"unsplash:{wanted}" in self._photos:
+            answer = self._metered("unsplash", {}, authorization, lambda: Answer(200, b"{}"))
+            self.reported += [wanted] * (answer.status == 200)
+            return answer
+        return Answer(404, b"<h1>404 Not Found</h1>")
 
     def _metered(
-        self, source: str, query: dict[str, str], authorization: str, *, reply: Callable[[], Answer]
+        self, name: str, query: Query, authorization: str, reply: Callable[[], Answer]
     ) -> Answer:
-        """Answer whoever has the key and something left of its quota."""
-        site = SITES[source]
-        if site.given(query, authorization) != self.keys[source]:
-            return site.refuse(401)
-        left, ends = self._quotas[source].take()
-        answer = reply() if left >= 0 else site.refuse(429)
-        seconds = max(ends - time.time(), 0.0)
-        answer.headers = site.quota(self._quotas[source].limit, left, seconds, ends)
+        """Answer a request that has the key and something left of its quota."""
+        source, quota = SOURCES[name], self._quotas[name]
+        if source.key(query, authorization) != self.keys[name]:
+            return source.refuse(401)
+        left, ends = quota.take()
+        answer = reply() if left >= 0 else source.refuse(429)
+        answer.headers = source.quota(quota.limit, left, max(ends - time.time(), 0.0), ends)
         return answer
-
-
-class _Server(ThreadingHTTPServer):
-    def __init__(self, site: PhotoSite) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.site = site
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print what went wrong; that who asked has gone is not that."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 @contextmanager
 def endpoints(study: Study) -> Iterator[dict[str, Any]]:
-    """Say where a study pulls from: an own site for a world, the real ones (nothing) otherwise.
+    """Give where a study pulls from: a site of its own for a world, else the real ones (nothing).
 
     Yields
     ------
@@ -226,6 +431,17 @@ def endpoints(study: Study) -> Iterator[dict[str, Any]]:
         return
     with PhotoSite(study) as site:
         yield {"base_urls": site.base_urls, "keys": site.keys, "terms": site.terms}
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, site: PhotoSite) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.site = site
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what went wrong; that who asked has gone is not that."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -243,7 +459,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)
-        self.close_connection = "Content-Length" in answer.headers  # the body was cut
 
     def log_message(self, *_: object) -> None:
         """Stay silent: the path may hold a key."""
@@ -251,8 +466,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _open_cache(study: Study) -> Path:
     """Give the folder of drawn photos; those of other settings or older code are removed."""
-    settings = [study.seed, study.world.photo_size, study.world.faces_per_photo]
-    folder = study.raw / "site" / digest(settings, makers=("photos",))[:16]
+    made_by = [study.seed, study.world.photo_size, study.world.faces_per_photo]
+    code = code_digest("exe_world.photos.draw")
+    folder = study.raw / "site" / digest_of([made_by, code])[:16]
     if folder.parent.exists() and not folder.exists():
         _log.info("the world's photos are drawn anew: their settings or their code changed")
         shutil.rmtree(folder.parent)
@@ -263,12 +479,6 @@ def _open_cache(study: Study) -> Path:
 def _draw(study: Study, photo: Photo, path: Path) -> Path:
     if not path.exists():
         partial = path.with_suffix(".part")
-        partial.write_bytes(encode(photos.draw(study, photo)))
+        partial.write_bytes(encode(draw(study, photo)))
         partial.replace(path)
     return path
-
-
-def _reduce(data: bytes, height: int) -> bytes:
-    image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
-    width = round(image.shape[1] * height / image.shape[0])
-    return encode(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))

@@ -9,9 +9,10 @@ import numpy as np
 
 from exe_core.tables import EMOTIONS
 from exe_world.backgrounds import sample_background
+from exe_world.camera import camera, sample_light
 from exe_world.face import sample_expression, sample_identity, sample_pose
 from exe_world.making import FACE_WIDTH
-from exe_world.render import camera, draw_person, sample_light
+from exe_world.render import Person, draw_person
 
 DETAIL = ((1, 2.0), (2, 1.0), (4, 1.0), (8, 1.0))
 """Size (px) and strength (of 255) of the noise and texture that an enlarged scene is given."""
@@ -41,8 +42,7 @@ def scene(rng: np.random.Generator, size: tuple[int, int], *, share: float | Non
     if share is not None:
         scale = share * width / FACE_WIDTH
         spare = min(1.4 * scale, width / 2), min(1.2 * scale, height / 2)
-        box = draw_person(
-            canvas,
+        person = Person(
             sample_identity(rng),
             sample_expression(rng, str(rng.choice(EMOTIONS)), intensity=rng.uniform(0.6, 1.1)),
             centre=tuple(
@@ -50,9 +50,9 @@ def scene(rng: np.random.Generator, size: tuple[int, int], *, share: float | Non
             ),
             px_per_unit=scale,
             pose=sample_pose(rng, scale=0.8),
-            light=light,
             gaze=tuple(rng.normal(0, 0.3, 2)),
         )
+        box = draw_person(canvas, person, light)
     return Scene(camera(rng, canvas, style="stock"), box)
 
 

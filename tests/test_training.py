@@ -518,7 +518,7 @@ def test_the_tiny_network_learns_the_worlds_faces(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(800) % 5
     images = [
-        render_face(rng, tables.FIVE[k], size=48, style="lab", intensity=1.2, pose_scale=0)
+        render_face(rng, tables.FIVE[k], size=48, style="lab", intensity=1.2)
         for k in labels
     ]
     splits = np.where(np.arange(800) < 640, "train", "val")

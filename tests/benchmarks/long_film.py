@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from exe_world.backgrounds import KINDS, sample_background
+from exe_world.camera import camera, sample_light
 from exe_world.face import sample_expression, sample_identity, sample_pose
-from exe_world.render import camera, draw_person, sample_light
+from exe_world.render import Person, draw_person
 
 WIDTH, HEIGHT, RATE = 1920, 800, 24
 BORDER = 160
@@ -23,15 +24,14 @@ def shot(rng, *, with_person):
     texture = cv2.resize(rng.normal(0, 1, (270, 480)).astype(np.float32), size[::-1])
     canvas *= np.exp(0.25 * texture)[..., None]
     if with_person:
-        draw_person(
-            canvas,
+        person = Person(
             sample_identity(rng),
             sample_expression(rng, str(rng.choice(["happy", "sad", "surprise"])), intensity=0.9),
             centre=(size[1] / 2 + rng.uniform(-300, 300), size[0] / 2 - 60),
             px_per_unit=rng.uniform(230, 300),
             pose=sample_pose(rng, scale=0.5),
-            light=sample_light(rng, style="film"),
         )
+        draw_person(canvas, person, sample_light(rng, style="film"))
     return camera(rng, canvas.clip(0, 1.2), style="film")
 
 
