@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -36,8 +36,6 @@ _TOLERANCE_S = 1.0
 _ROUNDING_S = 1e-6
 """Times are sums of fractions; a mark is not missed for the last digit."""
 
-_Opened = tuple[av.container.InputContainer, av.VideoStream]
-
 
 class VideoError(ValueError):
     """A file has no frames to give."""
@@ -55,11 +53,34 @@ class VideoInfo(NamedTuple):
     """What a file says of its film."""
 
     fps: float
-    """On average; films may vary it."""
+    """On average; films may vary it. NaN where the file does not say, as below."""
     duration_s: float
-    """NaN where the file does not say."""
     n_frames: int | None
     """As the container counts them; None where it does not."""
+    start_s: float
+    """Time stamp of the start of the film."""
+    pixel_aspect: float
+    """Width of a pixel in its heights."""
+
+
+class Film(NamedTuple):
+    """An open film."""
+
+    container: av.container.InputContainer
+    stream: av.VideoStream
+    info: VideoInfo
+
+    def seconds(self, stamp: Any) -> Any:
+        """Convert time stamps to seconds from the start of the film."""
+        return stamp * float(self.stream.time_base or 0) - self.info.start_s
+
+    def packets(self, damage: list[str]) -> Iterator[av.Packet | None]:
+        """Read the packets, then None to empty the decoder; a read error is the end."""
+        try:
+            yield from self.container.demux(self.stream)
+        except av.error.FFmpegError as fault:
+            damage.append(str(fault.strerror))
+        yield None
 
 
 class Sample(NamedTuple):
@@ -100,16 +121,6 @@ class Coverage(NamedTuple):
         return text
 
 
-class _Clock(NamedTuple):
-    """Times of a film: a time stamp t is at `t * unit_s - start_s` seconds."""
-
-    unit_s: float
-    start_s: float
-    duration_s: float
-    frame_s: float
-    """How long a frame is usually shown."""
-
-
 def probe(path: Path | str) -> VideoInfo:
     """Read what a file says of its film, without decoding it.
 
@@ -118,16 +129,12 @@ def probe(path: Path | str) -> VideoInfo:
     VideoError
         If the file is missing, empty, or no film.
     """
-    with opened(Path(path)) as (container, stream):
-        return VideoInfo(
-            fps=float(stream.average_rate or stream.guessed_rate or math.nan),
-            duration_s=_clock(container, stream).duration_s,
-            n_frames=stream.frames or None,
-        )
+    with opened(Path(path)) as film:
+        return film.info
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[_Opened]:
+def opened(path: Path) -> Iterator[Film]:
     """Open a film and choose its picture: the default stream, or the largest of several.
 
     Raises
@@ -160,25 +167,29 @@ def opened(path: Path) -> Iterator[_Opened]:
             raise VideoError(
                 f"{path.name}: FFmpeg has no decoder for its picture, or its index is cut off"
             )
-        yield (
-            container,
-            max(streams, key=lambda s: (bool(s.disposition & flags.default), s.width * s.height)),
-        )
+        default = flags.default
+        stream = max(streams, key=lambda s: (bool(s.disposition & default), s.width * s.height))
+        yield Film(container, stream, _info(container, stream))
 
 
-def _clock(container: av.container.InputContainer, stream: av.VideoStream) -> _Clock:
-    unit_s, start_s = float(stream.time_base or 0), (container.start_time or 0) / av.time_base
-    rate = stream.average_rate or stream.guessed_rate
+def _info(container: av.container.InputContainer, stream: av.VideoStream) -> VideoInfo:
+    start_s = (container.start_time or 0) / av.time_base
     # Matroska keeps the end of each stream in a tag; that of the container is of all streams
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if stream.duration is not None:
-        end_s = ((stream.start_time or 0) + stream.duration) * unit_s
+        end_s = ((stream.start_time or 0) + stream.duration) * float(stream.time_base or 0)
     elif tag:
         end_s = 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
     else:
         is_end = container.format.name.startswith("matroska")
         end_s = (container.duration or math.nan) / av.time_base + (0 if is_end else start_s)
-    return _Clock(unit_s, start_s, end_s - start_s, float(1 / rate) if rate else 0.0)
+    return VideoInfo(
+        fps=float(stream.average_rate or stream.guessed_rate or math.nan),
+        duration_s=end_s - start_s,
+        n_frames=stream.frames or None,
+        start_s=start_s,
+        pixel_aspect=float(stream.sample_aspect_ratio or 1),
+    )
 
 
 def upright(frame: av.VideoFrame, *, pixel_aspect: float = 1.0) -> np.ndarray:
@@ -241,8 +252,8 @@ class Samples(Iterator[Sample]):
     def _sample(self) -> Generator[Sample, None, None]:
         index, last = None, -1
         try:
-            with opened(self._path) as (container, stream):
-                index = read_index(container, stream)
+            with opened(self._path) as film:
+                index = read_index(film)
             if index.fault:
                 raise _DamageError(index.fault)
             for sample in self._planned(index):
@@ -262,48 +273,46 @@ class Samples(Iterator[Sample]):
     def _planned(self, index: Index) -> Generator[Sample, None, None]:
         """Decode what the wanted frames need; raise as soon as something is not as planned."""
         is_wanted = self._chooser()
-        with opened(self._path) as (container, stream):
-            clock, aspect = _clock(container, stream), float(stream.sample_aspect_ratio or 1)
-            times_s = index.pts[index.order] * clock.unit_s - clock.start_s
-            frames = np.array([k for k, t in enumerate(times_s.tolist()) if is_wanted(k, t)], int)
+        with opened(self._path) as film:
+            times_s = film.seconds(index.pts[index.order]).tolist()
+            frames = np.array([k for k, time_s in enumerate(times_s) if is_wanted(k, time_s)], int)
             stamps = index.pts[index.order[frames]].tolist()
             due, wanted = deque(stamps), dict(zip(stamps, frames.tolist(), strict=True))
-            for frame in _decoded(container, stream, *plan_decoding(index, frames)):
-                if frame.pts not in wanted:
-                    continue
-                number = wanted[frame.pts]
-                if not due or frame.pts != due.popleft():
-                    raise NoPlanError(f"frame {number} did not come in its turn")
-                yield Sample(number, float(times_s[number]), upright(frame, pixel_aspect=aspect))
+            for frame in _decoded(film, *plan_decoding(index, frames)):
+                if frame.pts in wanted:
+                    number = wanted[frame.pts]
+                    if not due or frame.pts != due.popleft():
+                        raise NoPlanError(f"frame {number} did not come in its turn")
+                    rgb = upright(frame, pixel_aspect=film.info.pixel_aspect)
+                    yield Sample(number, times_s[number], rgb)
         if due:
             raise NoPlanError(f"frame {wanted[due[0]]} did not come")
-        end_s = float(times_s[-1]) + clock.frame_s
-        self.coverage = Coverage(len(times_s), 0, end_s, clock.duration_s)
+        end_s = times_s[-1] + _frame_s(film)
+        self.coverage = Coverage(len(times_s), 0, end_s, film.info.duration_s)
 
     def _sequential(self, index: Index | None, *, after: int) -> Generator[Sample, None, None]:
         """Decode everything and give the wanted frames after one; an index numbers them."""
         is_wanted, seen, damage = self._chooser(), array("q"), list[str]()
         numbers = {} if index is None else {int(p): k for k, p in enumerate(index.pts[index.order])}
-        with opened(self._path) as (container, stream):
-            stream.thread_type = "AUTO"
-            clock, aspect = _clock(container, stream), float(stream.sample_aspect_ratio or 1)
+        with opened(self._path) as film:
             # a raw stream says its rate in its first pictures, the average is a guess of FFmpeg
-            fps = float(stream.guessed_rate or stream.average_rate or 25)
+            fps = float(film.stream.guessed_rate or film.stream.average_rate or 25)
             time_s, length_s, shift_s, n_untimed = -math.inf, 0.0, 0.0, 0
-            for count, frame in enumerate(_frames(container, stream, damage)):
+            for count, frame in enumerate(_frames(film, damage)):
                 next_s = max(time_s + length_s, 0.0)
                 if frame.pts is None:
                     time_s, length_s, n_untimed = next_s, 1 / fps, n_untimed + 1
                 else:
-                    stamp_s = frame.pts * clock.unit_s - clock.start_s
+                    stamp_s = film.seconds(frame.pts)
                     if stamp_s + shift_s < time_s - _TOLERANCE_S:  # a broadcast's clock restarts
                         shift_s = next_s - stamp_s
                     time_s = stamp_s + shift_s
                     length_s = float((frame.duration or 0) * (frame.time_base or 0))
-                    length_s = length_s or clock.frame_s
+                    length_s = length_s or _frame_s(film)
                 number = numbers.get(frame.pts or 0, count)
                 if is_wanted(number, time_s) and number > after:
-                    yield Sample(number, time_s, upright(frame, pixel_aspect=aspect))
+                    rgb = upright(frame, pixel_aspect=film.info.pixel_aspect)
+                    yield Sample(number, time_s, rgb)
                 seen.append(number)
         if not seen:
             fault = damage[0] if damage else "no error reported"
@@ -312,7 +321,7 @@ class Samples(Iterator[Sample]):
             n_frames=len(seen),
             n_lost=max(len(damage), len(numbers) - len(set(seen))),
             end_s=time_s + length_s,
-            duration_s=clock.duration_s,
+            duration_s=film.info.duration_s,
             counted_fps=fps if n_untimed == len(seen) else None,
         )
 
@@ -370,24 +379,16 @@ def sample_frames(
     return Samples(Path(path), every, every_seconds)
 
 
-def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream, damage: list[str]
-) -> Iterator[av.Packet | None]:
-    """Give the packets of a stream, and None to empty the decoder; a read error is the end."""
-    try:
-        yield from container.demux(stream)
-    except av.error.FFmpegError as fault:
-        damage.append(str(fault.strerror))
-    yield None
+def _frame_s(film: Film) -> float:
+    return 0.0 if math.isnan(film.info.fps) else 1 / film.info.fps
 
 
-def _frames(
-    container: av.container.InputContainer, stream: av.VideoStream, damage: list[str]
-) -> Iterator[av.VideoFrame]:
-    """Decode a stream, adding to `damage` what can't be."""
-    for packet in _packets(container, stream, damage):
+def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:
+    """Decode everything, adding to `damage` what can't be."""
+    film.stream.thread_type = "AUTO"
+    for packet in film.packets(damage):
         try:
-            yield from stream.codec_context.decode(packet)
+            yield from film.stream.codec_context.decode(packet)
         except av.error.EOFError:  # emptied already, by the last packet
             return
         except av.error.FFmpegError as fault:
@@ -434,7 +435,7 @@ class Index:
         return shown[np.argsort(self.pts[shown])]
 
 
-def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
+def read_index(film: Film) -> Index:
     """Read the packets of a film without decoding them.
 
     Raises
@@ -442,12 +443,12 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream) -
     NoPlanError
         If the packets do not tell which frames there are, or what they depend on.
     """
-    family = container.format.name.split(",")[0]
+    family = film.container.format.name.split(",")[0]
     if family not in _CONTAINERS:
         raise NoPlanError(f"the container {family} does not give each picture its time")
-    role_of = _role_reader(stream.codec_context)
+    role_of = _role_reader(film.stream.codec_context)
     times, headers, fault = array("q"), bytearray(), None  # a film of two hours has 170,000
-    for packet in _packets(container, stream, []):
+    for packet in film.packets([]):
         if packet is None or not packet.size:
             continue
         if packet.has_sidedata("new_extradata"):
@@ -568,16 +569,11 @@ def _starts_of(index: Index, targets: np.ndarray) -> np.ndarray:
     return np.minimum.accumulate(starts[places][::-1])[::-1]
 
 
-def _decoded(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    feed: np.ndarray,
-    flush: np.ndarray,
-) -> Iterator[av.VideoFrame]:
+def _decoded(film: Film, feed: np.ndarray, flush: np.ndarray) -> Iterator[av.VideoFrame]:
     """Decode the packets of a plan, and check that they are what the plan took them for."""
-    stream.thread_type = "AUTO"
-    decoder, end = stream.codec_context, int(np.flatnonzero(flush)[-1])
-    packets = (packet for packet in container.demux(stream) if packet.size)
+    film.stream.thread_type = "AUTO"
+    decoder, end = film.stream.codec_context, int(np.flatnonzero(flush)[-1])
+    packets = (packet for packet in film.container.demux(film.stream) if packet.size)
     first = None
     try:
         for place, packet in enumerate(packets):

@@ -40,11 +40,10 @@ def whole(path):
 
 def reference(path):
     """Give time and picture of every 50th frame, decoding from start to end."""
-    with video.opened(path) as (container, stream):
-        start_s = (container.start_time or 0) / av.time_base
-        for number, frame in enumerate(container.decode(stream)):
+    with video.opened(path) as film:
+        for number, frame in enumerate(film.container.decode(film.stream)):
             if number % EVERY == 0:
-                yield number, frame.time - start_s, video.upright(frame)
+                yield number, film.seconds(frame.pts), video.upright(frame)
 
 
 def row(path, kind):

@@ -322,8 +322,8 @@ def test_one_step_is_given_and_is_positive(whole, steps, fault):
 
 
 def index_of(path):
-    with video.opened(path) as (container, stream):
-        return video.read_index(container, stream)
+    with video.opened(path) as film:
+        return video.read_index(film)
 
 
 def flags(n):
