@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sample_timelines import STEP_S, event_at, predicted_in_spells, rows_of, smooth_noise
+from sample_timelines import STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 
 from exe_core import criteria, films
@@ -57,16 +57,13 @@ def _shares(rng: np.random.Generator, n_each: int, *, apart: bool) -> np.ndarray
     return np.concatenate([rng.dirichlet(alpha, n_each) for alpha in alphas])
 
 
-def _films(shares: np.ndarray, genres: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def separation(rng, statistics, effect):
+    shares = _shares(rng, 8, apart=effect)
     film_ids = [f"film{k:03d}" for k in range(len(shares))]
     about = {"film_id": np.repeat(film_ids, 3), "label": list(LABELS) * len(shares)}
     summary = pd.DataFrame({**about, "run_id": "run", "share_of_faces": shares.ravel()})
-    return summary, pd.DataFrame({"film_id": film_ids, "genre": genres})
-
-
-def separation(rng, statistics, effect):
-    made = _films(_shares(rng, 8, apart=effect), [name for name in "abcd" for _ in range(8)])
-    return _found(criteria.genre_separation(*made, statistics=statistics).iloc[0])
+    listed = pd.DataFrame({"film_id": film_ids, "genre": np.repeat(list("abcd"), 8)})
+    return _found(criteria.genre_separation(summary, listed, statistics=statistics).iloc[0])
 
 
 @cache
@@ -138,7 +135,16 @@ def events_of_films(rng, statistics, effect):
 
 def two_runs(rng, statistics, effect):
     """Two runs whose answers come in spells; with an effect, one has three in ten of the other."""
-    tables = [predicted_in_spells(rng, LABELS, f"film{k}", 0.3 * effect) for k in range(8)]
+    tables = []
+    for film_id in [f"film{k}" for k in range(8)]:
+        spells = rng.integers(0, 3, (12, 2))[np.repeat(np.arange(12), 4)]
+        shifted = np.roll(spells[:, 1], rng.integers(4))
+        copied = (rng.random(len(spells)) < 0.3) & effect
+        second = np.where(copied, spells[:, 0], shifted)
+        items = {"item_id": [f"{film_id}:{k:06d}" for k in range(48)], "group_id": film_id}
+        for run, codes in (("one", spells[:, 0]), ("other", second)):
+            predicted = np.array(LABELS)[codes]
+            tables.append(pd.DataFrame({**items, "run_id": run, "predicted": predicted}))
     table = pd.concat(tables, ignore_index=True)
     return _found(criteria.agreement(table, labels=LABELS, statistics=statistics).iloc[0])
 

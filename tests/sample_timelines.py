@@ -35,16 +35,3 @@ def smooth_noise(rng, n=151):
     """Make a series in which neighbours are alike and the ends meet."""
     noise = np.convolve(np.tile(rng.normal(size=n), 2), np.ones(8) / 8, mode="valid")[:n]
     return stats.norm.cdf(noise)
-
-
-def predicted_in_spells(rng, labels, film_id, copied=0.0):
-    """Predict in spells of four faces by two runs, the second in part as the first."""
-    spells = rng.integers(0, 3, (12, 2))[np.repeat(np.arange(12), 4)]
-    shifted = np.roll(spells[:, 1], rng.integers(4))
-    second = np.where(rng.random(len(spells)) < copied, spells[:, 0], shifted)
-    items = [f"{film_id}:{k:06d}" for k in range(len(spells))]
-    tables = [
-        pd.DataFrame({"item_id": items, "run_id": run, "predicted": np.array(labels)[codes]})
-        for run, codes in (("one", spells[:, 0]), ("other", second))
-    ]
-    return pd.concat(tables).assign(group_id=film_id)

@@ -165,28 +165,6 @@ def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film(minutes, width
     assert films.smoothing_s(rows) == pytest.approx(width)
 
 
-def test_the_band_covers_and_one_of_frames_would_not():
-    """Shots of two frames on average, alike within, around a wave."""
-    rng = np.random.default_rng(1)
-    covered = {"shots": [], "frames": []}
-    for seed in range(40):
-        shot = np.cumsum(rng.random(80) < 0.5)
-        wave = 0.35 + 0.25 * np.sin(2 * np.pi * np.arange(80) / 80)
-        of_shot = rng.beta(4 * wave, 4 * (1 - wave))[np.searchsorted(shot, shot)]
-        happy = 0.8 * of_shot + 0.2 * rng.beta(4 * wave, 4 * (1 - wave))
-        happy[rng.random(80) < 0.15] = np.nan
-        far = (STEP_S * (np.arange(80)[:, None] - np.arange(80))) / 20
-        kernel = np.exp(-0.5 * far**2) * (np.abs(far) <= 3) * np.isfinite(happy)
-        truth = (kernel * wave).sum(axis=1) / kernel.sum(axis=1)
-        for name, block in (("shots", shot), ("frames", np.arange(80))):
-            found = course(film_of(happy, shot=block), smooth_s=20.0, seed=seed)
-            band = found.loc[("probability", "happy")]
-            covered[name].append((band["low"] <= truth) & (truth <= band["high"]))
-    shots, frames = (np.mean(covered[name]) for name in ("shots", "frames"))
-    assert 0.91 <= shots <= 0.98
-    assert frames < shots - 0.03
-
-
 def test_faces_are_counted_as_the_published_timelines_do():
     rows = film_of([0.9, 0.55, np.nan, 0.2, 0.7]).assign(prob_sad=[0.1, 0.45, np.nan, 0.3, 0.3])
     found = films.cumulative(rows).set_index(["label", "time_s"])["n"]

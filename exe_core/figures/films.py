@@ -149,7 +149,7 @@ def bounds_chart(overall: pd.DataFrame) -> alt.FacetChart:
     Parameters
     ----------
     overall
-        run_id, label, value, low, high, share_low, share_high, as of `films.mean_shares`; the pale bar
+        run_id, label, value, low, high, share_low, share_high, of `films.mean_shares`; the pale bar
         reaches from one bound to the other. Each run is a panel.
     """
     data = drawable(overall, ["run_id", "label", *ESTIMATE, "share_low", "share_high"])
