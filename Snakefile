@@ -280,7 +280,7 @@ if HAS_CLAIMS:
         input:
             LEDGERS / "benchmarks.json",
             [LEDGERS / f"{name}.json" for name in ("films", "films-unlabelled")] if HAS_FILMS else [],
-            [study.data_dir / study.published, "data/frozen/published/runs.csv"] if study.published else [],
+            [study.data_dir / study.published, "data/claims.yml", "data/frozen/published/runs.csv"] if study.published else [],
         output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
         params:
             notebook="07-claims",

@@ -1,38 +1,62 @@
-"""The published predictions of 59 films, read and checked.
+"""The published predictions of 59 films, and the claims that were made of them, put to a test.
 
 The files hold a row a frame with a face; the frames between are put back, so that shares have
-their denominator and series their gaps.
+their denominator and series their gaps. What is claimed, and how each claim is read, stands in
+`data/claims.yml`; here each is estimated under its name there.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import yaml
 
-from exe_core import criteria, films
-from exe_core import tables as schema
-from exe_core.claims import Finding, independent_estimate, judge
+from exe_core import criteria, films, tables
+from exe_core.claims import Finding, as_values, independent_estimate, judge
+from exe_core.record import COMMAND, ROOT, provenance, replacing, write_json, write_values
 from exe_core.resampling import Estimate, Statistics
-from exe_core.study import ROOT
+from exe_core.study import load_study
+from exe_core.tables import FIVE
 
-RUNS = ("ExE", "FER", "RAFDB")
-NAMES = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}
-"""How the runs are called in print."""
+RUNS = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}
+"""The published runs -> what they are called in print."""
 
 FILES = (*(f"{run}.parquet" for run in RUNS), "movie_list.json")
 
 EVERY = 100
 """Frames between two that were looked at."""
+
+CATALOGUE = ROOT / "data" / "claims.yml"
+FROZEN = ROOT / "data" / "frozen"
+SEARCHES = FROZEN / "published" / "runs.csv"
+"""The published recalls of the four searches for photos, as for `recall_gain`."""
+METRICS = FROZEN / "real" / "metrics.parquet"
+"""Scores of this project's network, of the study `real`, which answers claim 7."""
+OWN_RUN, BENCHMARK, FILM_STILLS = "fer2013", "fer2013 without duplicates", "film_faces"
+"""That network, and its sets that stand for a benchmark and for film."""
+
+COMEDY, CRIME = "Comedy", "Crime"
+NEGATIVE, COLLAPSED = ("angry", "fear", "sad"), ("surprise", "sad")
+CONFIDENT = 0.5
+"""The published timelines count faces of this confidence or more."""
+
+WINDOW_S = 600.0
+"""Before and after an event: these films have some twenty faces or more in ten minutes."""
+
+HELD_OUT = 0.2
+"""The published split of the searches' photos: every fifth face is tested."""
+
+MEMBERS = 4
+"""The published ensemble is described as the mean of so many models."""
 
 _COLUMNS = ("movie", "frame_idx", "timestamp_sec", "emotion", "confidence")
 
@@ -52,7 +76,7 @@ class Published:
     films: pd.DataFrame
     """Table "films"."""
     files: pd.DataFrame
-    """A row a file: run_id, n_rows, n_doubled (rows that stand twice), n_models (null: unsaid)."""
+    """A row a run: n_rows, n_doubled (rows that stand twice), n_models (null: not given)."""
 
 
 def read_published(folder: Path) -> Published:
@@ -71,38 +95,39 @@ def read_published(folder: Path) -> Published:
     """
     files = {run: _read_file(folder / f"{run}.parquet") for run in RUNS}
     runs = {run: _as_predictions(rows, run) for run, rows in files.items()}
-    places = {run: set(rows["item_id"]) for run, rows in runs.items()}
-    for run in RUNS[1:]:
-        if places[run] != places[RUNS[0]]:
-            raise PublishedError(f"{run} and {RUNS[0]} are not of the same frames")
-    frames = _all_frames(runs[RUNS[0]])
-    films = _read_films(folder / "movie_list.json", frames)
-    predictions = schema.check(pd.concat(runs.values(), ignore_index=True), "predictions")
-    return Published(predictions, frames, films, _describe(files))
-
-
-def _describe(files: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "run_id": run,
-                "n_rows": len(rows),
-                "n_doubled": int(rows.duplicated().sum()),
-                "n_models": rows["n_models"].max() if "n_models" in rows else pd.NA,
-            }
-            for run, rows in files.items()
-        ]
+    items = {run: set(rows["item_id"]) for run, rows in runs.items()}
+    for run in RUNS:
+        if items[run] != items["ExE"]:
+            raise PublishedError(f"{run} and ExE are not of the same frames")
+    frames = _all_frames(runs["ExE"])
+    about = {
+        run: {
+            "n_rows": len(rows),
+            "n_doubled": int(rows.duplicated().sum()),
+            "n_models": rows["n_models"].max() if "n_models" in rows else pd.NA,
+        }
+        for run, rows in files.items()
+    }
+    return Published(
+        tables.check(pd.concat(runs.values(), ignore_index=True), "predictions"),
+        frames,
+        _read_films(folder / "movie_list.json", frames),
+        pd.DataFrame.from_dict(about, orient="index"),
     )
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise PublishedError(f"no {path.name} in {path.parent}: see data/README.md for its source")
+    _check_there(path)
     rows = pd.read_parquet(path)
-    missing = {*_COLUMNS, *schema.prob_columns(schema.FIVE)} - set(rows)
+    missing = {*_COLUMNS, *tables.prob_columns(FIVE)} - set(rows)
     if missing:
         raise PublishedError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
     return rows
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise PublishedError(f"no {path.name} in {path.parent}: see data/README.md for its source")
 
 
 def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
@@ -110,12 +135,12 @@ def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
     unique = rows.drop_duplicates(ignore_index=True)
     if unique.duplicated(["movie", "frame_idx"]).any():
         raise PublishedError(f"{run}.parquet has two different rows of one frame")
-    probs = unique[schema.prob_columns(schema.FIVE)]
+    probs = unique[tables.prob_columns(FIVE)]
     most = probs.columns[probs.to_numpy().argmax(axis=1)].str.removeprefix("prob_")
     if (most != unique["emotion"]).any():
         raise PublishedError(f"{run}.parquet: an emotion given is not the most probable one")
     return probs.assign(
-        item_id=schema.item_ids(unique["movie"], unique["frame_idx"]),
+        item_id=unique["movie"] + ":" + unique["frame_idx"].astype(str).str.zfill(6),
         set_name="published",
         split="test",
         group_id=unique["movie"],
@@ -129,7 +154,7 @@ def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
 
 
 def _all_frames(rows: pd.DataFrame) -> pd.DataFrame:
-    tables = []
+    parts = []
     for film_id, faces in rows.sort_values("frame").groupby("group_id"):
         frame = np.arange(0, faces["frame"].max() + 1, EVERY)
         if not faces["frame"].isin(frame).all():
@@ -137,15 +162,14 @@ def _all_frames(rows: pd.DataFrame) -> pd.DataFrame:
         # before the first face: at the mean rate
         time_s = np.interp(frame, [0, *faces["frame"]], [0, *faces["time_s"]])
         seen = np.isin(frame, faces["frame"]).astype(int)
-        tables.append(
+        parts.append(
             pd.DataFrame({"film_id": film_id, "frame": frame, "time_s": time_s, "n_faces": seen})
         )
-    return schema.check(pd.concat(tables, ignore_index=True), "frames")
+    return tables.check(pd.concat(parts, ignore_index=True), "frames")
 
 
 def _read_films(path: Path, frames: pd.DataFrame) -> pd.DataFrame:
-    if not path.is_file():
-        raise PublishedError(f"no {path.name} in {path.parent}: see data/README.md for its source")
+    _check_there(path)
     listed = pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
     missing = {"file_name", "title", "category"} - set(listed)
     if missing:
@@ -153,35 +177,22 @@ def _read_films(path: Path, frames: pd.DataFrame) -> pd.DataFrame:
     unlisted = set(frames["film_id"]) ^ set(listed["file_name"])
     if unlisted:
         raise PublishedError(f"{path.name} and the predictions differ in {sorted(unlisted)[:5]}")
-    films = listed.rename(columns={"file_name": "film_id", "category": "genre"})
+    table = listed.rename(columns={"file_name": "film_id", "category": "genre"})
     last = frames.groupby("film_id").last()
-    films = films.assign(
-        path=None,
-        duration_s=np.nan,
-        n_frames=None,
-        status="ok",
-        error=None,
-        fps=films["film_id"].map(last["frame"] / last["time_s"]),
-    )
-    return schema.check(films, "films")
-
-
-COMEDY, CRIME = "Comedy", "Crime"
-NEGATIVE = ("angry", "fear", "sad")
-CONFIDENT = 0.5
-"""The published timelines count faces of this confidence or more."""
-
-WINDOW_S = 600.0
-"""Before and after an event: these films have some twenty faces or more in ten minutes."""
+    unknown = {"path": None, "duration_s": np.nan, "n_frames": None, "status": "ok", "error": None}
+    fps = table["film_id"].map(last["frame"] / last["time_s"])
+    return tables.check(table.assign(**unknown, fps=fps), "films")
 
 
 class Event(NamedTuple):
-    """A moment of a film at which the share of some expressions is said to rise."""
+    """A moment of a film at which the share of some expressions is claimed to rise."""
 
     film_id: str
     minute: float
     labels: tuple[str, ...] = ("happy",)
 
+
+REUNION, END = Event("finding_nemo", 84), Event("hitchhikersguidetothegalaxy", 92)
 
 Series = Callable[[pd.DataFrame, tuple[str, ...]], np.ndarray]
 """The timeline of a film by all runs, labels -> a number a sampled frame, NaN where none is."""
@@ -191,26 +202,23 @@ def probability(run: str) -> Series:
     """Take the probability that a run gives to the labels."""
 
     def series(rows: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
-        own = rows.loc[rows["run_id"] == run, schema.prob_columns(labels)]
-        return own.sum(axis=1, skipna=False).to_numpy(dtype=float)
+        of_run = rows.loc[rows["run_id"] == run, tables.prob_columns(labels)]
+        return of_run.sum(axis=1, skipna=False).to_numpy(dtype=float)
 
     return series
 
 
-def counted(run: str, *, of: str = "faces") -> Series:
+def counted(run: str, *, confident_only: bool = False) -> Series:
     """Count as the published timelines do: a face of the labels, of confidence .5 or more.
 
-    Parameters
-    ----------
-    of
-        "faces": all faces of the film; "counted": those of confidence .5 or more.
+    It is counted among all faces of the film, or among those of confidence .5 or more.
     """
 
     def series(rows: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
-        own = rows[rows["run_id"] == run]
-        most = own[schema.prob_columns(schema.FIVE)].max(axis=1).to_numpy()
-        is_it = (own["predicted"].isin(labels) & (most >= CONFIDENT)).to_numpy(dtype=float)
-        return np.where(np.isnan(most) if of == "faces" else ~(most >= CONFIDENT), np.nan, is_it)
+        of_run = rows[rows["run_id"] == run]
+        most = of_run[tables.prob_columns(FIVE)].max(axis=1).to_numpy()
+        is_it = (of_run["predicted"].isin(labels) & (most >= CONFIDENT)).to_numpy(dtype=float)
+        return np.where(~(most >= CONFIDENT) if confident_only else np.isnan(most), np.nan, is_it)
 
     return series
 
@@ -222,15 +230,7 @@ def minus(first: Series, second: Series) -> Series:
 
 @dataclass(frozen=True)
 class Measures:
-    """Estimates and tests on the published predictions, all made in one way.
-
-    Parameters
-    ----------
-    published
-        As given by `published.read_published`.
-    statistics
-        How intervals and p-values are made; no test depends on the others.
-    """
+    """Estimates and tests on the published predictions, all made in one way."""
 
     published: Published
     statistics: Statistics
@@ -238,9 +238,7 @@ class Measures:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Table "film_summary" of all runs."""
-        return films.summarise(
-            self.published.frames, self.published.predictions, labels=schema.FIVE
-        )
+        return films.summarise(self.published.frames, self.published.predictions, labels=FIVE)
 
     @cached_property
     def confident(self) -> Measures:
@@ -250,37 +248,35 @@ class Measures:
         return replace(self, published=replace(self.published, predictions=kept))
 
     def shares(self, run: str, labels: Sequence[str]) -> pd.Series:
-        """Give the share of each film's faces that a run says are of the labels."""
+        """Give the share of each film's faces that a run reads as one of the labels."""
         table = films.share_table(self.summary).loc[run]
         return table[list(labels)].sum(axis=1, skipna=False)
 
     def genre_gap(self, shares: pd.Series) -> Estimate:
-        """Compare comedies with crime films, each film counting alike; p by shuffled genres."""
+        """Compare comedies with crime films, each film counting the same; p by shuffled genres."""
         genre = self.published.films.set_index("film_id")["genre"].loc[shares.index]
         chosen = genre.isin([COMEDY, CRIME]).to_numpy()
-        return self.statistics.group_difference(
-            shares[chosen].to_numpy(),
-            (genre[chosen] == COMEDY).to_numpy(),
-        )
+        is_comedy = (genre[chosen] == COMEDY).to_numpy()
+        return self.statistics.group_difference(shares[chosen].to_numpy(), is_comedy)
 
     def share(self, run: str, labels: Sequence[str], *, claimed: float) -> Estimate:
         """Estimate the share of all faces that are of the labels; p is against `claimed`."""
-        return self._against(self.counts(run, labels), claimed)
+        return self._against(self._counts(run, labels), claimed)
 
     def most_of_frames(self, run: str, labels: Sequence[str], *, claimed: float) -> Estimate:
         """Bound the share of all sampled frames: as if every faceless one were of the labels."""
-        counts = self.counts(run, labels)
+        counts = self._counts(run, labels)
         rows = self.summary[self.summary["run_id"] == run]
-        n_frames = rows.groupby("film_id")["n_frames"].first()
-        faceless = n_frames.to_numpy() - counts[:, 1]
+        faceless = rows.groupby("film_id")["n_frames"].first().to_numpy() - counts[:, 1]
         return self._against(counts + faceless[:, None], claimed)
 
     def more_than(self, run: str, other: str, labels: Sequence[str]) -> Estimate:
         """Compare the shares of two runs on the same faces; p by swapping them in random films."""
-        return self._paired(self.counts(run, labels), self.counts(other, labels))
+        sides = (self._counts(name, labels) for name in (run, other))
+        return self.statistics.difference(*sides, statistic=_ratio)
 
     def films_led_by(
-        self, run: str, label: str, *, claimed: float, by: str = "share_of_faces"
+        self, run: str, label: str, *, claimed: float = 0.5, by: str = "share_of_faces"
     ) -> Estimate:
         """Estimate the share of films in which a label is first; p is against `claimed`."""
         rows = self.summary[self.summary["run_id"] == run].set_index(["film_id", "label"])[by]
@@ -288,476 +284,51 @@ class Measures:
         return self._against(np.column_stack([leads, np.ones(len(leads))]), claimed)
 
     @cached_property
-    def separation(self) -> dict[str, Estimate]:
-        """Epsilon squared of each run: the share of variance between genres, 0 by chance."""
-        found = criteria.genre_separation(
+    def separation(self) -> pd.DataFrame:
+        """Variance of the shares between genres, by run, as of `criteria.genre_separation`."""
+        return criteria.genre_separation(
             self.summary, self.published.films, statistics=self.statistics
-        )
-        return {
-            row["run_id"]: Estimate(
-                row["value"],
-                row["low"],
-                row["high"],
-                row["n_films"],
-                "jackknife over films",
-                row["p_value"],
-            )
-            for row in found.to_dict("records")
-        }
+        ).set_index("run_id")
 
-    def rise(
-        self, events: Sequence[Event], series: Series, *, window_s: float = WINDOW_S
-    ) -> Estimate:
+    def epsilon2(self, run: str) -> Estimate:
+        """Share of the variance between films that lies between genres, 0 by chance."""
+        row = self.separation.loc[run]
+        n = int(row["n_films"])
+        return Estimate(row["value"], row["low"], row["high"], n, p_value=row["p_value"])
+
+    def rise(self, events: Sequence[Event], series: Series, window_s: float = WINDOW_S) -> Estimate:
         """Test whether a series is higher after events than before, on average over the events.
 
         The null shifts each series against the clock, as a circle, which keeps its
         autocorrelation; the interval holds the effects that the test would not reject.
         """
+        frames, faces = self.published.frames, self.published.predictions
         found, statistics = [], []
         for event in events:
-            frames = self.published.frames
-            frames = frames[frames["film_id"] == event.film_id]
-            faces = self.published.predictions
-            rows = films.timeline(
-                frames, faces[faces["group_id"] == event.film_id], labels=schema.FIVE
-            )
+            of_film = frames[frames["film_id"] == event.film_id]
+            rows = films.timeline(of_film, faces[faces["group_id"] == event.film_id], labels=FIVE)
             found.append(series(rows, event.labels))
-            at_s = 60.0 * event.minute
-            statistics.append(criteria.rise(frames["time_s"].to_numpy(), at_s, window_s))
+            times_s = of_film["time_s"].to_numpy()
+            statistics.append(criteria.rise(times_s, 60.0 * event.minute, window_s))
         return self.statistics.shift_test(found, statistics)
 
-    def counts(self, run: str, labels: Sequence[str]) -> np.ndarray:
+    def _counts(self, run: str, labels: Sequence[str]) -> np.ndarray:
         """Count by film: faces of the labels, all faces."""
         rows = self.summary[self.summary["run_id"] == run]
         n_faces = rows.groupby("film_id")["n_faces"].first().to_numpy(dtype=float)
         return np.column_stack([self.shares(run, labels).fillna(0).to_numpy() * n_faces, n_faces])
 
-    def _paired(self, first: np.ndarray, second: np.ndarray) -> Estimate:
-        return self.statistics.difference(first, second, _ratio)
-
     def _against(self, counts: np.ndarray, claimed: float) -> Estimate:
         """Estimate a share and test it against a claimed one, by flipping films about the claim."""
         totals = counts[:, 1]
-        gap = self._paired(counts, np.column_stack([claimed * totals, totals]))
-        return replace(
-            gap, value=gap.value + claimed, low=gap.low + claimed, high=gap.high + claimed
-        )
+        as_claimed = np.column_stack([claimed * totals, totals])
+        gap = self.statistics.difference(counts, as_claimed, _ratio)
+        low, high = gap.low + claimed, gap.high + claimed
+        return replace(gap, value=gap.value + claimed, low=low, high=high)
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
     return sums[:, 0] / sums[:, 1]
-
-
-WINDOWED = f"mean probability, {WINDOW_S / 60:.0f} minutes after minus before"
-OF_FACES = f"share of faces that are happy at confidence {CONFIDENT} or more, after minus before"
-OF_COUNTED = f"share of happy among faces of confidence {CONFIDENT} or more, after minus before"
-MORE = "ExE shows it, RAF-DB does not."
-NEMO, HITCHHIKER = "finding_nemo", "hitchhikersguidetothegalaxy"
-COLLAPSED = ("surprise", "sad")
-ALIKE = 0.05
-"""Shares this near each other are alike."""
-
-ABOUT = 0.1
-"""A share of films this near a half is about a half."""
-
-
-def claim_parts(measures: Measures, *, runs: pd.DataFrame) -> list[Finding]:
-    """Try the parts of all claims.
-
-    Parameters
-    ----------
-    runs
-        As for `published_runs.recall_gain`.
-    """
-    return [
-        *genre_parts(measures),
-        *angry_parts(measures),
-        *leading_parts(measures),
-        *event_parts(measures),
-        *keyword_parts(runs, statistics=measures.statistics),
-        Finding(
-            "c7a",
-            "Domain match matters more than label quality.",
-            "balanced accuracy on film, trained on stock photos minus trained on a benchmark",
-            source="none",
-            reason="needs photos by keyword and a benchmark of like size, and films with true "
-            "labels, all real; the world has them, drawn",
-        ),
-    ]
-
-
-def genre_parts(measures: Measures) -> list[Finding]:
-    """Claim 1: each half of the contrast, and what is said of RAF-DB."""
-    gap, shares = measures.genre_gap, measures.shares
-    by_genre = "comedies minus crime films"
-    return [
-        Finding(
-            "c1a",
-            "ExE finds more happy in comedies than in crime films.",
-            f"ExE, share of happy, {by_genre}",
-            found=gap(shares("ExE", ["happy"])),
-        ),
-        Finding(
-            "c1b",
-            "ExE finds more negative expressions in crime films than in comedies.",
-            f"ExE, share of angry, fear and sad, {by_genre}",
-            claimed="below",
-            found=gap(shares("ExE", NEGATIVE)),
-        ),
-        Finding(
-            "c1c",
-            "RAF-DB calls most faces surprise or sad.",
-            "RAF-DB, share of faces that are surprise or sad",
-            reference=0.5,
-            found=measures.share("RAFDB", COLLAPSED, claimed=0.5),
-        ),
-        Finding(
-            "c1d",
-            "RAF-DB calls more faces surprise or sad than ExE does.",
-            "share of faces that are surprise or sad, RAF-DB minus ExE",
-            found=measures.more_than("RAFDB", "ExE", COLLAPSED),
-        ),
-        Finding(
-            "c1e",
-            "RAF-DB calls as many faces surprise or sad in comedies as in crime films.",
-            f"RAF-DB, share of surprise and sad, {by_genre}",
-            claimed="equal",
-            tolerance=ALIKE,
-            found=gap(shares("RAFDB", COLLAPSED)),
-        ),
-        Finding(
-            "c1f",
-            "RAF-DB calls as many faces happy in comedies as in crime films.",
-            f"RAF-DB, share of happy, {by_genre}",
-            claimed="equal",
-            tolerance=ALIKE,
-            found=gap(shares("RAFDB", ["happy"])),
-        ),
-        Finding(
-            "c1g",
-            "ExE's answers differ between genres.",
-            "ExE, variance of the shares between all genres (epsilon squared)",
-            found=measures.separation["ExE"],
-        ),
-        Finding(
-            "c1h",
-            "RAF-DB's answers are the same whatever the genre.",
-            "RAF-DB, variance of the shares between all genres (epsilon squared)",
-            claimed="equal",
-            tolerance=ALIKE,
-            found=measures.separation["RAFDB"],
-        ),
-    ]
-
-
-def angry_parts(measures: Measures) -> list[Finding]:
-    """Claim 2: the most that all frames could hold, and the faces that the timelines count."""
-    claim = 0.98
-    text = "FER2013 predicts angry for about 98 %"
-    return [
-        Finding(
-            "c2a",
-            f"{text} of all frames, had each frame without a face been angry.",
-            "FER2013, most that the share of angry in all sampled frames can be",
-            "equal",
-            claim,
-            0.02,
-            found=measures.most_of_frames("FER", ["angry"], claimed=claim),
-        ),
-        Finding(
-            "c2b",
-            f"{text} of the faces that the timelines count.",
-            f"FER2013, share of angry among faces of confidence {CONFIDENT} or more",
-            "equal",
-            claim,
-            0.02,
-            found=measures.confident.share("FER", ["angry"], claimed=claim),
-        ),
-    ]
-
-
-def leading_parts(measures: Measures) -> list[Finding]:
-    """Claims 3 and 4: other ways to say which expression dominates, and the sad bias."""
-    findings = []
-    for claim, run, label in (("c3", "RAFDB", "surprise"), ("c4", "ExE", "sad")):
-        ways = (
-            ("a", measures, "mean_prob", "the highest mean probability"),
-            ("b", measures.confident, "share_of_faces", "the most counted faces"),
-        )
-        findings += [
-            Finding(
-                f"{claim}{letter}",
-                f"{NAMES[run]} makes {label} the dominant expression in about half of the films.",
-                f"{NAMES[run]}, share of films in which {label} has {how}",
-                "equal",
-                0.5,
-                ABOUT,
-                found=tried.films_led_by(run, label, claimed=0.5, by=by),
-            )
-            for letter, tried, by, how in ways
-        ]
-    return [
-        *findings,
-        Finding(
-            "c4c",
-            "ExE makes sad the dominant expression in 60 % of the films (another text).",
-            "ExE, share of films in which sad has the most faces",
-            "equal",
-            0.6,
-            ABOUT,
-            found=measures.films_led_by("ExE", "sad", claimed=0.6),
-        ),
-        Finding(
-            "c4d",
-            "ExE has a sad bias: it says sad more often than the benchmark models do.",
-            "share of faces that are sad, ExE minus RAF-DB",
-            found=measures.more_than("ExE", "RAFDB", ["sad"]),
-        ),
-        Finding(
-            "c4e",
-            "ExE has a sad bias: it says sad more often than films show it.",
-            "share of sad predicted minus share of sad true",
-            source="none",
-            reason="no frame of these films has a true label",
-        ),
-    ]
-
-
-def event_parts(measures: Measures) -> list[Finding]:
-    """Claim 5: each event alone, as measured here and as the published timelines count it.
-
-    Minute 75 of Finding Nemo was chosen after seeing the series, so its p-value promises too much.
-    """
-    reunion, end = Event(NEMO, 84), Event(HITCHHIKER, 92)
-    at_reunion = "Finding Nemo: happy rises at the reunion, minute 84."
-    at_end = "Hitchhiker's Guide: happy rises at minute 92."
-    exe, rafdb = probability("ExE"), probability("RAFDB")
-    of_faces, of_counted = counted("ExE"), counted("ExE", of="counted")
-    ways = [
-        (at_reunion, reunion, exe, "ExE, " + WINDOWED, WINDOW_S),
-        (at_reunion, reunion, of_faces, "ExE, " + OF_FACES, math.inf),
-        (at_reunion, reunion, of_counted, "ExE, " + OF_COUNTED, math.inf),
-        (at_reunion.replace("84", "75"), Event(NEMO, 75), of_faces, "ExE, " + OF_FACES, math.inf),
-        (
-            "Finding Nemo: negative expressions rise when Nemo is lost, minute 14.",
-            Event(NEMO, 14, NEGATIVE),
-            exe,
-            "ExE, " + WINDOWED,
-            WINDOW_S,
-        ),
-        (at_end, end, exe, "ExE, " + WINDOWED, WINDOW_S),
-        (at_end, end, of_faces, "ExE, " + OF_FACES, math.inf),
-        (at_end, end, of_counted, "ExE, " + OF_COUNTED, math.inf),
-        (
-            f"{at_reunion} {MORE}",
-            reunion,
-            minus(exe, rafdb),
-            "ExE minus RAF-DB, " + WINDOWED,
-            WINDOW_S,
-        ),
-        (f"{at_end} {MORE}", end, minus(exe, rafdb), "ExE minus RAF-DB, " + WINDOWED, WINDOW_S),
-    ]
-    findings = [
-        Finding(f"c5{letter}", text, how, found=measures.rise([event], series, window_s=window_s))
-        for letter, (text, event, series, how, window_s) in zip(ascii_lowercase, ways, strict=False)
-    ]
-    alike = Finding(
-        f"c5{ascii_lowercase[len(ways)]}",
-        "RAF-DB shows neither event.",
-        "RAF-DB, happy, " + WINDOWED + ", mean of both events",
-        claimed="equal",
-        tolerance=ALIKE,
-        found=measures.rise([reunion, end], rafdb),
-    )
-    return [*findings, alike]
-
-
-def keyword_parts(runs: pd.DataFrame, *, statistics: Statistics) -> list[Finding]:
-    """Claim 6: each source alone."""
-    return [
-        Finding(
-            f"c6{letter}",
-            f"Searching by several keywords beats searching by one, on {source}.",
-            f"mean recall, several keywords minus one, {source}",
-            found=recall_gain(runs, source, statistics=statistics),
-            source=RUNS_SOURCE,
-        )
-        for letter, source in zip(ascii_lowercase, sorted(runs["source"].unique()), strict=False)
-    ]
-
-
-REUNION = Event("finding_nemo", 84)
-END = Event("hitchhikersguidetothegalaxy", 92)
-
-OWN_RUN, BENCHMARK, FILM_STILLS = "fer2013", "fer2013 without duplicates", "film_faces"
-"""The network of the study `real`, and its sets that stand for a benchmark and for film."""
-
-CLAIMS_SOURCE = "published"
-OWN_SOURCE = "own network of the study real, on FER2013 and labelled film stills"
-
-EVENT_STATISTIC = f"{WINDOW_S / 60:.0f} minutes after minus before, mean probability"
-
-
-class Answers(NamedTuple):
-    """Verdicts on the published claims."""
-
-    claims: pd.DataFrame
-    """Table "claims": c1 to c8, in the order of the study that made them."""
-    parts: pd.DataFrame
-    """Table "claims" of what else they say: c1a, c1b, ..."""
-
-
-def published_claims(
-    published: Published,
-    *,
-    runs: pd.DataFrame,
-    metrics: pd.DataFrame | None,
-    statistics: Statistics,
-) -> Answers:
-    """Try the published claims.
-
-    Parameters
-    ----------
-    published
-        As given by `published.read_published`.
-    runs
-        As for `published_runs.recall_gain`.
-    metrics
-        Table "metrics" of the study of real faces, if it was run.
-    statistics
-        How intervals and p-values are made; no test depends on the others.
-    """
-    measures = Measures(published, statistics)
-    findings = [
-        genres(measures),
-        always_angry(measures),
-        led_by(measures, "c3", "RAFDB", "surprise", "roughly half of the films"),
-        led_by(measures, "c4", "ExE", "sad", "about half of the films"),
-        plot_events(measures),
-        keywords(runs, statistics=statistics),
-        benchmark_and_film(metrics, statistics=statistics),
-        Finding(
-            "c8",
-            "The whole pipeline runs in 2-3 hours on one GPU.",
-            "hours of the whole pipeline",
-            source="none",
-            reason="nothing that was published holds a time, and the full design has not been run "
-            "on a GPU here",
-        ),
-    ]
-    parts = claim_parts(measures, runs=runs)
-    return Answers(
-        judge(findings, source=CLAIMS_SOURCE, statistics=statistics),
-        judge(parts, source=CLAIMS_SOURCE, statistics=statistics),
-    )
-
-
-def genres(measures: Measures) -> Finding:
-    """Claim 1: one number says both halves, the share of happy less that of negative faces.
-
-    What it says of RAF-DB is a part: were ExE's genres alike, the contrast would be empty.
-    """
-    films = measures.published.films["genre"].value_counts()
-    balance = measures.shares("ExE", ["happy"]) - measures.shares("ExE", NEGATIVE)
-    return Finding(
-        "c1",
-        "For ExE comedies show more happy and crime films more negative expressions, while RAF-DB "
-        "collapses into surprise and sad regardless of genre.",
-        "ExE, share of happy minus share of angry, fear and sad, comedies minus crime films",
-        found=measures.genre_gap(balance),
-        reason=f"{films[COMEDY]} comedies and {films[CRIME]} crime films; of RAF-DB, see the parts",
-    )
-
-
-def always_angry(measures: Measures) -> Finding:
-    """Claim 2: of frames with a face, since the others were not predicted."""
-    return Finding(
-        "c2",
-        "FER2013 predicts angry for about 98 % of all frames.",
-        "FER2013, share of frames with a face that are angry",
-        claimed="equal",
-        reference=0.98,
-        tolerance=0.02,
-        found=measures.share("FER", ["angry"], claimed=0.98),
-        reason="of the model whose predictions were published; no other can be known",
-    )
-
-
-def led_by(measures: Measures, claim_id: str, run: str, label: str, extent: str) -> Finding:
-    """Claims 3 and 4: the expression of most faces of a film is the one that dominates it."""
-    return Finding(
-        claim_id,
-        f"{NAMES[run]} makes {label} the dominant expression in {extent}.",
-        f"{NAMES[run]}, share of films in which {label} has the most faces",
-        claimed="equal",
-        reference=0.5,
-        tolerance=ABOUT,
-        found=measures.films_led_by(run, label, claimed=0.5),
-    )
-
-
-def plot_events(measures: Measures) -> Finding:
-    """Claim 5: the two rises of happy that it names, together; each alone is a part."""
-    return Finding(
-        "c5",
-        "ExE's timelines show plot events: happy rises at the reunion in Finding Nemo and at "
-        "minute 92 of Hitchhiker's Guide; RAF-DB shows neither.",
-        f"ExE, happy, {EVENT_STATISTIC}, mean of both events",
-        found=measures.rise([REUNION, END], probability("ExE")),
-        reason="two events of two films; of RAF-DB and of other ways to count, see the parts",
-    )
-
-
-def keywords(runs: pd.DataFrame, *, statistics: Statistics) -> Finding:
-    """Claim 6: better on both sources means better on the one that gains least."""
-    return Finding(
-        "c6",
-        "Searching by several keywords beats searching by one, on both sources.",
-        "mean recall, several keywords minus one, of the source that gains least",
-        found=smallest_gain(runs, statistics=statistics),
-        source=RUNS_SOURCE,
-        reason="each network was tested on held-out faces of its own search, so the faces differ, "
-        "too; their numbers are those of a fifth of each search",
-    )
-
-
-def benchmark_and_film(metrics: pd.DataFrame | None, *, statistics: Statistics) -> Finding:
-    """Claim 7, its first half: what a benchmark promises is not what film gives.
-
-    Films without true labels cannot say; a network of this project and labelled stills can. The
-    second half, on what matters more, needs both kinds of training and is a part.
-    """
-    found = Estimate()
-    if metrics is not None:
-        rows = metrics[(metrics["metric"] == "balanced_accuracy") & (metrics["split"] == "test")]
-        scores = rows[rows["run_id"] == OWN_RUN].set_index("set_name")
-        if {BENCHMARK, FILM_STILLS} <= set(scores.index):
-            own, film = (
-                Estimate(*scores.loc[name, ["value", "low", "high", "n_groups"]])
-                for name in (BENCHMARK, FILM_STILLS)
-            )
-            found = independent_estimate(own, film, statistics=statistics)
-    return Finding(
-        "c7",
-        "Benchmark accuracy is not ecological validity; domain match matters more than label "
-        "quality.",
-        "balanced accuracy, FER2013 minus film stills",
-        found=found,
-        source=OWN_SOURCE if found.n else "none",
-        reason=f"of its first half, by one network; the stills show {found.n:.0f} persons, and who "
-        "labelled them is not known well; of the second half, see the parts"
-        if not math.isnan(found.value)
-        else "the published films have no true labels, and no own network was tried on stills",
-    )
-
-
-TABLE = ROOT / "data" / "frozen" / "published" / "runs.csv"
-RUNS_SOURCE = "published, recalls of the four searches"
-
-HELD_OUT = 0.2
-"""The published split: every fifth face."""
-
-COLUMNS = ("source", "design", "label", "n_faces", "recall")
 
 
 def recall_gain(runs: pd.DataFrame, source: str, *, statistics: Statistics) -> Estimate:
@@ -778,44 +349,35 @@ def recall_gain(runs: pd.DataFrame, source: str, *, statistics: Statistics) -> E
     Returns
     -------
     Estimate
-        v2 minus v1; undefined if a design is missing.
+        v2 minus v1; NaN if a design is missing.
     """
-    absent = [name for name in COLUMNS if name not in runs]
+    from scipy.special import ndtr, ndtri
+
+    absent = {"source", "design", "label", "n_faces", "recall"} - set(runs)
     if absent:
-        raise ValueError(f"runs lack the columns {', '.join(absent)}")
-    sides = []
+        raise ValueError(f"runs lack the columns {', '.join(sorted(absent))}")
+    means, variances, n = [], [], 0
     for design in ("v2", "v1"):
         rows = runs[(runs["source"] == source) & (runs["design"] == design)]
         if rows.empty:
             return Estimate()
-        recall = rows["recall"].to_numpy()
+        recall, tested = rows["recall"].to_numpy(), np.floor(HELD_OUT * rows["n_faces"].to_numpy())
         # one face right and one wrong are added, so that 0 and 1 have a variance, too
-        n = np.floor(HELD_OUT * rows["n_faces"].to_numpy())
-        eased = (recall * n + 1) / (n + 2)
-        variance = float((eased * (1 - eased) / (n + 2)).sum()) / len(rows) ** 2
-        sides.append((float(recall.mean()), variance))
-    gain = sides[0][0] - sides[1][0]
-    error = math.sqrt(sides[0][1] + sides[1][1])
-    margin = stats.norm.ppf((1 + statistics.level) / 2) * error
-    p_value = 2 * float(stats.norm.sf(abs(gain) / error))
-    n = int(HELD_OUT * runs.loc[runs["source"] == source, "n_faces"].sum())
+        eased = (recall * tested + 1) / (tested + 2)
+        variances.append(float((eased * (1 - eased) / (tested + 2)).sum()) / len(rows) ** 2)
+        means.append(float(recall.mean()))
+        n += int(tested.sum())
+    gain, error = means[0] - means[1], math.sqrt(sum(variances))
+    margin = ndtri((1 + statistics.level) / 2) * error
+    p_value = 2 * float(ndtr(-abs(gain) / error))
     return Estimate(gain, gain - margin, gain + margin, n, "Agresti & Caffo 2000", p_value)
 
 
 def smallest_gain(runs: pd.DataFrame, *, statistics: Statistics) -> Estimate:
     """Take the source that gains least: several keywords are better on both only if it gains.
 
-    Interval and p-value allow for the choice among the sources (Bonferroni).
-
-    Parameters
-    ----------
-    runs, statistics
-        As for `recall_gain`.
-
-    Returns
-    -------
-    Estimate
-        Undefined if a source lacks a design.
+    Interval and p-value allow for the choice among the sources (Bonferroni); NaN if a source lacks
+    a design.
     """
     sources = list(runs["source"].unique())
     level = 1 - (1 - statistics.level) / len(sources)
@@ -827,77 +389,161 @@ def smallest_gain(runs: pd.DataFrame, *, statistics: Statistics) -> Estimate:
     return replace(least, p_value=min(1.0, len(sources) * least.p_value))
 
 
-MEMBERS = 4
-"""The published ensemble is described as the mean of so many models."""
+def benchmark_and_film(metrics: pd.DataFrame | None, *, statistics: Statistics) -> Estimate:
+    """Compare what a network of this project scores on a benchmark and on film stills.
 
-
-def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFrame:
-    """List what the published files are, beside what one would expect.
+    Films without true labels cannot say what a benchmark promises for film; labelled stills can.
 
     Parameters
     ----------
-    published
-        As given by `published.read_published`.
-    statistics
-        Permutations of genres, which say how much variance chance puts between them.
-
-    Returns
-    -------
-    pd.DataFrame
-        looked_at, expected and found, as text.
+    metrics
+        Table "metrics" of the study of real faces; NaN without it, or without its stills.
     """
-    rows = [
-        *_files(published),
-        *_films(published),
-        *_answers(published),
-        *_genres(published, statistics),
+    if metrics is None:
+        return Estimate()
+    of_run = metrics[(metrics["run_id"] == OWN_RUN) & (metrics["split"] == "test")]
+    scores = of_run[of_run["metric"] == "balanced_accuracy"].set_index("set_name")
+    if not {BENCHMARK, FILM_STILLS} <= set(scores.index):
+        return Estimate()
+    sides = (
+        Estimate(row["value"], row["low"], row["high"], int(row["n_groups"]))
+        for _, row in scores.loc[[BENCHMARK, FILM_STILLS]].iterrows()
+    )
+    return independent_estimate(*sides, statistics=statistics)
+
+
+class Answers(NamedTuple):
+    """Verdicts on the published claims."""
+
+    claims: pd.DataFrame
+    """Table "claims": c1 to c8, in the order of the study that made them."""
+    parts: pd.DataFrame
+    """Table "claims" of what else they say: c1a, c1b, ..."""
+
+
+def published_claims(
+    published: Published,
+    *,
+    runs: pd.DataFrame,
+    metrics: pd.DataFrame | None,
+    statistics: Statistics,
+) -> Answers:
+    """Try the published claims, and their parts, as `data/claims.yml` words them.
+
+    Claims 3 and 4: the expression of most faces of a film is the one that dominates it. Minute 75
+    of Finding Nemo (c5d) was chosen after seeing the series, so its p-value promises too much.
+
+    Parameters
+    ----------
+    runs
+        The published searches, as for `recall_gain`.
+    metrics
+        Table "metrics" of the study of real faces, if it was run.
+    statistics
+        How intervals and p-values are made; no test depends on the others.
+    """
+    m = Measures(published, statistics)
+    happy, negative = m.shares("ExE", ["happy"]), m.shares("ExE", NEGATIVE)
+    exe, rafdb = probability("ExE"), probability("RAFDB")
+    of_faces, of_confident = counted("ExE"), counted("ExE", confident_only=True)
+    found = {
+        "c1": m.genre_gap(happy - negative),
+        "c1a": m.genre_gap(happy),
+        "c1b": m.genre_gap(negative),
+        "c1c": m.share("RAFDB", COLLAPSED, claimed=0.5),
+        "c1d": m.more_than("RAFDB", "ExE", COLLAPSED),
+        "c1e": m.genre_gap(m.shares("RAFDB", COLLAPSED)),
+        "c1f": m.genre_gap(m.shares("RAFDB", ["happy"])),
+        "c1g": m.epsilon2("ExE"),
+        "c1h": m.epsilon2("RAFDB"),
+        "c2": m.share("FER", ["angry"], claimed=0.98),
+        "c2a": m.most_of_frames("FER", ["angry"], claimed=0.98),
+        "c2b": m.confident.share("FER", ["angry"], claimed=0.98),
+        "c3": m.films_led_by("RAFDB", "surprise"),
+        "c3a": m.films_led_by("RAFDB", "surprise", by="mean_prob"),
+        "c3b": m.confident.films_led_by("RAFDB", "surprise"),
+        "c4": m.films_led_by("ExE", "sad"),
+        "c4a": m.films_led_by("ExE", "sad", by="mean_prob"),
+        "c4b": m.confident.films_led_by("ExE", "sad"),
+        "c4c": m.films_led_by("ExE", "sad", claimed=0.6),
+        "c4d": m.more_than("ExE", "RAFDB", ["sad"]),
+        "c5": m.rise([REUNION, END], exe),
+        "c5a": m.rise([REUNION], exe),
+        "c5b": m.rise([REUNION], of_faces, math.inf),
+        "c5c": m.rise([REUNION], of_confident, math.inf),
+        "c5d": m.rise([REUNION._replace(minute=75)], of_faces, math.inf),
+        "c5e": m.rise([REUNION._replace(minute=14, labels=NEGATIVE)], exe),
+        "c5f": m.rise([END], exe),
+        "c5g": m.rise([END], of_faces, math.inf),
+        "c5h": m.rise([END], of_confident, math.inf),
+        "c5i": m.rise([REUNION], minus(exe, rafdb)),
+        "c5j": m.rise([END], minus(exe, rafdb)),
+        "c5k": m.rise([REUNION, END], rafdb),
+        "c6": smallest_gain(runs, statistics=statistics),
+        "c6a": recall_gain(runs, "pexels", statistics=statistics),
+        "c6b": recall_gain(runs, "pixabay", statistics=statistics),
+        "c7": benchmark_and_film(metrics, statistics=statistics),
+    }
+    genres = published.films["genre"].value_counts()
+    counts = {"comedies": genres[COMEDY], "crime_films": genres[CRIME], "persons": found["c7"].n}
+    wordings = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    findings = [
+        _finding(claim_id, wording, found.get(claim_id, Estimate()), counts)
+        for claim_id, wording in wordings.items()
     ]
-    return pd.DataFrame(rows, columns=["looked_at", "expected", "found"])
+    claims = [finding for finding in findings if finding.claim_id[-1].isdigit()]
+    parts = [finding for finding in findings if not finding.claim_id[-1].isdigit()]
+    return Answers(
+        *(judge(family, source="published", statistics=statistics) for family in (claims, parts))
+    )
 
 
-def _files(published: Published) -> list[tuple[str, str, str]]:
-    files = published.files.set_index("run_id")
-    n_faces = int(published.frames["n_faces"].sum())
-    models = files["n_models"].dropna().astype(int)
-    doubled = files["n_doubled"]
-    return [
+def _finding(
+    claim_id: str, wording: dict[str, object], found: Estimate, counts: dict[str, int]
+) -> Finding:
+    untested = wording.pop("untested", {})
+    about = wording | untested if math.isnan(found.value) else wording
+    reason = about.pop("reason", None)
+    return Finding(claim_id, **about, found=found, reason=reason and reason.format(**counts))
+
+
+def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFrame:
+    """List what the published files are, beside what one would expect: looked_at, expected, found.
+
+    `statistics` is of the genres: how much variance lies between them by chance.
+    """
+    files, frames, rows = published.files, published.frames, published.predictions
+    title, genres = published.films.set_index("film_id")["title"], published.films["genre"]
+    n_faces, by_film = frames["n_faces"].sum(), frames.groupby("film_id")
+    last, seen = by_film["time_s"].last() / 60, by_film["n_faces"].agg(["sum", "size"])
+    covered = seen["sum"] / seen["size"]
+    shortest, sparsest = last.idxmin(), covered.idxmin()
+    confident = (rows["confidence"] >= CONFIDENT).groupby(rows["run_id"]).mean()
+    shares = pd.crosstab(rows["run_id"], rows["predicted"], normalize="index")
+    shares = shares.reindex(columns=FIVE, fill_value=0.0)
+    angry = (rows["predicted"] == "angry")[rows["run_id"] == "FER"].groupby(rows["group_id"]).mean()
+    between = Measures(published, statistics).separation
+    in_order = {run: shares.loc[run].sort_values(ascending=False) for run in RUNS}
+    observations = [
         *(
-            (
-                f"models that made a row of {NAMES[run]}, by its column n_models",
-                f"{MEMBERS}",
-                f"{n}",
-            )
-            for run, n in models.items()
+            (f"models that made a row of {RUNS[run]}, by its column n_models", f"{MEMBERS}", f"{n}")
+            for run, n in files["n_models"].dropna().astype(int).items()
         ),
         (
             "rows that stand twice",
             "0",
-            ", ".join(
-                f"{NAMES[run]} {n:,} of {files.loc[run, 'n_rows']:,}" for run, n in doubled.items()
-            ),
+            _listed({r: f"{row.n_doubled:,} of {row.n_rows:,}" for r, row in files.iterrows()}),
         ),
         (
             f"every {EVERY}th frame up to a film's last face",
-            f"a row each: {len(published.frames):,}",
-            f"{n_faces:,} rows ({n_faces / len(published.frames):.0%}): frames without a face "
-            "have none",
+            f"a row each: {len(frames):,}",
+            f"{n_faces:,} rows ({n_faces / len(frames):.0%}): frames without a face have none",
         ),
-    ]
-
-
-def _films(published: Published) -> list[tuple[str, str, str]]:
-    genres = published.films["genre"].value_counts()
-    seen = published.frames.groupby("film_id")["n_faces"].agg(["sum", "size"])
-    last = published.frames.groupby("film_id")["time_s"].last() / 60
-    covered = seen["sum"] / seen["size"]
-    shortest, sparsest = last.idxmin(), covered.idxmin()
-    title = published.films.set_index("film_id")["title"]
-    return [
         ("films", "about 60", f"{len(published.films)}"),
         (
             "films of the two genres that are compared",
             "",
-            f"{genres[COMEDY]} comedies, {genres[CRIME]} crime films",
+            f"{(genres == COMEDY).sum()} comedies, {(genres == CRIME).sum()} crime films",
         ),
         (
             "minute of a film's last face",
@@ -910,31 +556,16 @@ def _films(published: Published) -> list[tuple[str, str, str]]:
             f"{covered.median():.0%} in the middle film; {covered[sparsest]:.0%} in "
             f"{title[sparsest]}, {seen.loc[sparsest, 'sum']} faces",
         ),
-    ]
-
-
-def _answers(published: Published) -> list[tuple[str, str, str]]:
-    rows = published.predictions
-    confident = (rows["confidence"] >= CONFIDENT).groupby(rows["run_id"]).mean()
-    shares = pd.crosstab(rows["run_id"], rows["predicted"], normalize="index")
-    shares = shares.reindex(columns=schema.FIVE, fill_value=0.0)
-    fer = rows[rows["run_id"] == "FER"]
-    angry = (fer["predicted"] == "angry").groupby(fer["group_id"]).mean()
-    title = published.films.set_index("film_id")["title"]
-    return [
         (
             f"faces of confidence {CONFIDENT} or more, which the timelines count",
             "the same faces for each model",
-            ", ".join(f"{NAMES[run]} {confident[run]:.0%}" for run in RUNS),
+            _listed({run: f"{confident[run]:.0%}" for run in RUNS}),
         ),
         *(
             (
-                f"answers of {NAMES[run]}",
+                f"answers of {RUNS[run]}",
                 "",
-                ", ".join(
-                    f"{label} {share:.0%}"
-                    for label, share in shares.loc[run].sort_values(ascending=False).items()
-                ),
+                ", ".join(f"{label} {share:.0%}" for label, share in in_order[run].items()),
             )
             for run in RUNS
         ),
@@ -943,19 +574,70 @@ def _answers(published: Published) -> list[tuple[str, str, str]]:
             "98 %",
             f"{angry.max():.0%}, {title[angry.idxmax()]}",
         ),
-    ]
-
-
-def _genres(published: Published, statistics: Statistics) -> list[tuple[str, str, str]]:
-    summary = films.summarise(published.frames, published.predictions, labels=schema.FIVE)
-    found = criteria.genre_separation(summary, published.films, statistics=statistics)
-    found = found.set_index("run_id")
-    free = (found["n_films"] - published.films["genre"].nunique()) / (found["n_films"] - 1)
-    r2, null = (1 - (1 - found[name]) * free for name in ("value", "null_mean"))
-    return [
         (
             "share of the variance between films that lies between genres (R2)",
-            f"{null.mean():.2f} by chance",
-            ", ".join(f"{NAMES[run]} {r2[run]:.2f}" for run in RUNS),
-        )
+            f"{between['null_mean'].mean():.2f} by chance",
+            _listed({run: f"{between.loc[run, 'r2']:.2f}" for run in RUNS}),
+        ),
     ]
+    return pd.DataFrame(observations, columns=["looked_at", "expected", "found"])
+
+
+def _listed(by_run: dict[str, str]) -> str:
+    return ", ".join(f"{RUNS[run]} {text}" for run, text in by_run.items())
+
+
+def freeze_claims(folder: Path, to: Path = FROZEN) -> Answers:
+    """Try the published claims and keep the answers with the paper: `exe claims`.
+
+    Level, permutations and seed are those of the study `real`, whose network answers claim 7.
+
+    Parameters
+    ----------
+    folder
+        The published files.
+    to
+        Gets claims.csv, and in published/ the tables, the values that the prose cites, the figure,
+        and where they are from.
+    """
+    from exe_core import figures
+    from exe_core.figures.scores import claims_chart
+
+    os.environ[COMMAND] = "exe claims DATA/published"
+    study, target = load_study("real"), to / "published"
+    published = read_published(folder)
+    answers = published_claims(
+        published,
+        runs=pd.read_csv(SEARCHES),
+        metrics=tables.read(METRICS, name="metrics") if METRICS.exists() else None,
+        statistics=study.statistics,
+    )
+    kept = {
+        target / "claims.csv": answers.claims,
+        to / "claims.csv": answers.claims,
+        target / "claims_parts.csv": answers.parts,
+        target / "observations.csv": observe_films(published, statistics=study.statistics),
+    }
+    target.mkdir(parents=True, exist_ok=True)
+    for path, table in kept.items():
+        with replacing(path) as partial:
+            table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    own = [METRICS] if METRICS.exists() else []
+    inputs = [*(folder / name for name in FILES), SEARCHES, CATALOGUE, *own]
+    for path in (target / "provenance.json", to / "claims.provenance.json"):
+        write_json(provenance(study, inputs=inputs), path)
+    of_parts = as_values(answers.parts)
+    parts = {key: value for key, value in of_parts.items() if not key.startswith("n.")}
+    n = {"n.parts": len(answers.parts), "n.films": len(published.films)}
+    write_values(study, "claims", values=as_values(answers.claims) | parts | n, folder=target)
+    figures.save(
+        claims_chart(answers.claims),
+        "fig-claims",
+        study=study,
+        data=answers.claims,
+        alt="The eight published claims by verdict: each estimate with its interval, on the shaded "
+        "range in which it would lie if the claim held.",
+        inputs=inputs,
+        folder=target / "figures",
+    )
+    return answers
