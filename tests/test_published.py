@@ -1,18 +1,47 @@
-"""The published predictions: read whole, every fault named."""
+"""The published predictions: read whole, measured by known answers, their claims judged."""
 
 import json
+import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from published_files import FPS, write_files
+from published_files import FILMS, FPS, LONG, METRICS, RUNS, write_files
+from scipy import stats
+from typer.testing import CliRunner
 
-from exe_core import published, tables
+from exe_core import cli, published, tables
+from exe_core.claims import VERDICTS, Finding, verdict
+from exe_core.published import CONFIDENT, Event, Measures, counted, minus, probability
+from exe_core.resampling import Estimate, Statistics
+from exe_core.study import load_study
+
+STATISTICS = Statistics(n_bootstrap=200, n_permutations=1000, seed=0)
+REUNION = Event(LONG[0], 84)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    """Files in which nothing happens, but that FER is angry in 98 of 100 faces."""
     return write_files(tmp_path_factory.mktemp("null"))
+
+
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory):
+    """Comedies are happier by ExE, which rises at both events."""
+    return write_files(tmp_path_factory.mktemp("eventful"), happy_in_comedies=1.0, rises=True)
+
+
+@pytest.fixture(scope="module")
+def null(folder):
+    return Measures(published.read_published(folder), STATISTICS)
+
+
+@pytest.fixture(scope="module")
+def rising(eventful):
+    return Measures(published.read_published(eventful), STATISTICS)
 
 
 @pytest.fixture
@@ -27,61 +56,364 @@ def spoil(path, change):
     change(pd.read_parquet(path)).to_parquet(path)
 
 
-def test_doubled_rows_are_found_said_and_counted_once(folder):
+class TestReading:
+    def test_doubled_rows_are_noted_and_counted_once(self, null):
+        files, sizes = null.published.files, null.published.predictions["run_id"].value_counts()
+        assert len(set(sizes)) == 1
+        assert files["n_doubled"].to_dict() == {"ExE": 0, "FER": 0, "RAFDB": sizes["RAFDB"]}
+        assert files.loc["RAFDB", "n_rows"] == 2 * sizes["RAFDB"]
+        assert files.loc["ExE", "n_models"] == 8
+        assert files.loc["FER", "n_models"] is pd.NA
+
+    def test_frames_without_a_face_are_put_back(self, null):
+        film = null.published.frames.query("film_id == 'crime_3'")
+        assert (np.diff(film["frame"]) == 100).all()
+        assert 0 < film["n_faces"].mean() < 1
+        assert film["time_s"].to_numpy() == pytest.approx(film["frame"] / FPS)
+        assert null.published.films["fps"].to_numpy() == pytest.approx(FPS)
+
+    @pytest.mark.parametrize(
+        ("change", "fault"),
+        [
+            (lambda rows: rows.drop(columns="confidence"), "lacks the columns confidence"),
+            (lambda rows: rows.iloc[5:], "not of the same frames"),
+            (lambda rows: rows.assign(emotion="sad"), "not the most probable"),
+            (lambda rows: rows.assign(prob_sad=rows["prob_sad"] / 2), "sum to 1|most probable"),
+            (
+                lambda rows: pd.concat([rows, rows.iloc[:1].assign(timestamp_sec=9.0)]),
+                "two different rows of one frame",
+            ),
+        ],
+    )
+    def test_spoilt_predictions_are_refused(self, copy, change, fault):
+        spoil(copy / "FER.parquet", change)
+        with pytest.raises((published.PublishedError, tables.SchemaError), match=fault):
+            published.read_published(copy)
+
+    def test_odd_frame_numbers_are_refused(self, copy):
+        for run in published.RUNS:
+            spoil(copy / f"{run}.parquet", lambda rows: rows.assign(frame_idx=rows.frame_idx + 1))
+        with pytest.raises(published.PublishedError, match="multiple of 100"):
+            published.read_published(copy)
+
+    @pytest.mark.parametrize("name", ["RAFDB.parquet", "movie_list.json"])
+    def test_missing_file_is_named(self, copy, name):
+        (copy / name).unlink()
+        with pytest.raises(published.PublishedError, match=f"no {name}"):
+            published.read_published(copy)
+
+    def test_list_of_other_films_is_refused(self, copy):
+        path = copy / "movie_list.json"
+        path.write_text(json.dumps(json.loads(path.read_text())[1:]))
+        with pytest.raises(published.PublishedError, match="finding_nemo"):
+            published.read_published(copy)
+
+
+def of_run(measures, run="FER"):
+    rows = measures.published.predictions
+    return rows[rows["run_id"] == run]
+
+
+class TestMeasures:
+    def test_share_is_of_faces_and_a_doubled_row_counts_once(self, null):
+        found = null.share("RAFDB", ["happy", "sad"], claimed=0.4)
+        is_it = of_run(null, "RAFDB")["predicted"].isin(["happy", "sad"])
+        assert found.value == pytest.approx(is_it.mean())
+        assert found.low < found.value < found.high
+
+    def test_claimed_share_is_what_p_is_against(self, null):
+        near = null.share("FER", ["angry"], claimed=0.98)
+        far = null.share("FER", ["angry"], claimed=0.9)
+        assert (near.value, near.low) == pytest.approx((far.value, far.low))
+        assert near.p_value > 0.01 > far.p_value
+
+    def test_bound_counts_each_faceless_frame_as_if_it_were_of_the_label(self, null):
+        frames, angry = null.published.frames, (of_run(null)["predicted"] == "angry").sum()
+        found = null.most_of_frames("FER", ["angry"], claimed=0.98)
+        faceless = (frames["n_faces"] == 0).sum()
+        assert found.value == pytest.approx((angry + faceless) / len(frames))
+
+    def test_confident_faces_are_those_that_the_timelines_count(self, null):
+        rows = of_run(null, "ExE")
+        rows = rows[rows["confidence"] >= CONFIDENT]
+        found = null.confident.share("ExE", ["sad"], claimed=0.2)
+        assert found.value == pytest.approx((rows["predicted"] == "sad").mean())
+
+    def test_film_is_led_by_the_label_of_most_of_its_faces(self, null):
+        assert null.films_led_by("FER", "angry", claimed=0.9).value == pytest.approx(1)
+        rows = of_run(null, "ExE")
+        leads = pd.crosstab(rows["group_id"], rows["predicted"]).idxmax(axis=1) == "sad"
+        assert null.films_led_by("ExE", "sad").value == pytest.approx(leads.mean())
+
+    def test_genres_are_apart_only_where_they_are(self, null, rising):
+        found = null.genre_gap(null.shares("ExE", ["happy"]))
+        assert found.low < 0 < found.high
+        assert rising.genre_gap(rising.shares("ExE", ["happy"])).low > 0
+        assert rising.epsilon2("ExE").low > 0 > rising.epsilon2("RAFDB").low
+        assert rising.more_than("ExE", "RAFDB", ["happy"]).low > 0
+
+    def test_event_is_found_where_it_is_and_by_the_run_that_shows_it(self, rising):
+        exe, rafdb = probability("ExE"), probability("RAFDB")
+        at_event, other = rising.rise([REUNION], exe), rising.rise([REUNION], rafdb)
+        assert at_event.low > 0
+        assert rising.rise([REUNION, Event(LONG[1], 92)], exe).low > 0
+        beside = rising.rise([Event(LONG[0], 30)], exe)
+        assert beside.low < 0 < beside.high
+        assert other.low < 0 < other.high
+        difference = rising.rise([REUNION], minus(exe, rafdb))
+        assert difference.value == pytest.approx(at_event.value - other.value)
+
+    def test_counted_faces_are_of_all_faces_or_of_the_confident(self, rising):
+        rows = of_run(rising, "ExE")
+        rows = rows[rows["group_id"] == LONG[0]]
+        after, sure = rows["time_s"] >= 84 * 60, rows["confidence"] >= CONFIDENT
+        happy = (rows["predicted"] == "happy") & sure
+        for kept, series in (
+            (sure | ~sure, counted("ExE")),
+            (sure, counted("ExE", confident_only=True)),
+        ):
+            gap = happy[kept & after].mean() - happy[kept & ~after].mean()
+            assert rising.rise([REUNION], series, math.inf).value == pytest.approx(gap)
+
+
+class TestSearches:
+    """One keyword or several: known gains, an honest null, and both sources or none."""
+
+    def test_gain_is_that_of_the_mean_recall(self):
+        found = published.recall_gain(RUNS, "pixabay", statistics=Statistics())
+        assert found.value == pytest.approx(0.2)
+        assert found.low > 0
+        assert found.p_value < 0.001
+
+    def test_one_source_that_loses_is_what_decides(self):
+        least = published.smallest_gain(RUNS, statistics=Statistics())
+        alone = published.recall_gain(RUNS, "pexels", statistics=Statistics())
+        assert least.value == alone.value < 0
+        assert least.high < 0
+        assert least.p_value == pytest.approx(2 * alone.p_value)
+        assert least.high - least.low > alone.high - alone.low
+
+    def test_recall_that_is_always_or_never_right_still_has_a_variance(self):
+        runs = RUNS.assign(recall=1.0)
+        found = published.recall_gain(runs, "pexels", statistics=Statistics())
+        assert found.low < 0 < found.high
+        assert found.p_value == pytest.approx(1)
+
+    def test_missing_search_is_undefined_and_missing_recalls_are_refused(self):
+        only = RUNS[RUNS["design"] == "v1"]
+        assert np.isnan(published.recall_gain(only, "pexels", statistics=Statistics()).value)
+        assert np.isnan(published.smallest_gain(only, statistics=Statistics()).value)
+        without = RUNS.drop(columns="recall")
+        with pytest.raises(ValueError, match="lack the columns recall"):
+            published.recall_gain(without, "pexels", statistics=Statistics())
+
+    def test_p_is_uniform_where_the_searches_are_equal(self):
+        rng = np.random.default_rng(0)
+        tested = np.resize([97, 101, 103, 107, 109, 113, 89], len(RUNS))  # so that few p are tied
+        p = [
+            published.recall_gain(
+                RUNS.assign(n_faces=5 * tested, recall=rng.binomial(tested, 0.6) / tested),
+                "pexels",
+                statistics=Statistics(),
+            ).p_value
+            for _ in range(500)
+        ]
+        assert stats.kstest(p, "uniform").pvalue > 0.01
+
+    def test_what_is_frozen_is_what_was_published(self):
+        frozen = pd.read_csv(published.SEARCHES)
+        frozen["right"] = frozen["n_faces"] * frozen["recall"]
+        by_run = frozen.groupby("run")[["n_faces", "right"]].sum()
+        assert sorted(by_run["n_faces"]) == [1553, 2132, 2242, 4517]
+        accuracy = by_run["right"] / by_run["n_faces"]
+        assert (accuracy.min(), accuracy.max()) == pytest.approx((0.48, 0.71), abs=0.006)
+
+
+def answers(folder, *, metrics=METRICS):
     found = published.read_published(folder)
-    sizes = found.predictions["run_id"].value_counts()
-    assert len(set(sizes)) == 1
-    files = found.files.set_index("run_id")
-    assert files["n_doubled"].to_dict() == {"ExE": 0, "FER": 0, "RAFDB": sizes["RAFDB"]}
-    assert files.loc["RAFDB", "n_rows"] == 2 * sizes["RAFDB"]
-    assert files.loc["ExE", "n_models"] == 8
-    assert files.loc["FER", "n_models"] is pd.NA
+    return published.published_claims(found, runs=RUNS, metrics=metrics, statistics=STATISTICS)
 
 
-def test_frames_without_a_face_are_put_back(folder):
-    found = published.read_published(folder)
-    film = found.frames[found.frames["film_id"] == "crime_3"]
-    assert (np.diff(film["frame"]) == 100).all()
-    assert 0 < film["n_faces"].mean() < 1
-    assert film["time_s"].to_numpy() == pytest.approx(film["frame"] / FPS)
-    assert found.films["fps"].to_numpy() == pytest.approx(FPS)
+@pytest.fixture(scope="module")
+def judged(folder):
+    return [table.set_index("claim_id") for table in answers(folder)]
 
 
-@pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        (lambda rows: rows.drop(columns="confidence"), "lacks the columns confidence"),
-        (lambda rows: rows.iloc[5:], "not of the same frames"),
-        (lambda rows: rows.assign(emotion="sad"), "not the most probable"),
-        (lambda rows: rows.assign(prob_sad=rows["prob_sad"] / 2), "do not sum to 1|most probable"),
-        (
-            lambda rows: pd.concat([rows, rows.iloc[:1].assign(timestamp_sec=9.0)]),
-            "two different rows of one frame",
-        ),
-    ],
-)
-def test_spoilt_predictions_are_refused(copy, change, fault):
-    spoil(copy / "FER.parquet", change)
-    with pytest.raises((published.PublishedError, tables.SchemaError), match=fault):
-        published.read_published(copy)
+class TestClaims:
+    def test_claims_and_parts_stand_in_order_and_are_a_family_each(self, judged):
+        claims, parts = judged
+        assert list(claims.index) == [f"c{k}" for k in range(1, 9)]
+        assert set(parts["family"]) < set(claims.index)
+        for claim, letters in parts.index.to_series().str[2:].groupby(parts["family"]):
+            assert "".join(letters) == "abcdefghijkl"[: len(letters)], claim
+        for family in judged:
+            p, least = family["p_value"].dropna(), family["p_value"].idxmin()
+            assert family.loc[least, "p_adjusted"] == pytest.approx(min(1, len(p) * p[least]))
+
+    def test_where_nothing_happens_nothing_is_found(self, judged):
+        claims, parts = judged
+        assert claims.loc["c1", "verdict"] == claims.loc["c5", "verdict"] == "not supported"
+        looked_for = parts[parts["family"].isin(["c1", "c5"]) & (parts["claimed"] != "equal")]
+        two_of_five = looked_for.pop("verdict")
+        assert two_of_five.pop("c1c") == "contradicted"
+        assert (two_of_five == "not supported").all()
+
+    def test_fer_that_is_always_angry_is_found_so_and_each_source_judged_alone(self, judged):
+        claims, parts = judged
+        assert claims.loc["c2", "verdict"] == "supported"
+        assert parts.loc[["c6a", "c6b"], "verdict"].tolist() == ["contradicted", "supported"]
+
+    def test_what_cannot_be_tested_gives_its_reason(self, judged):
+        whole = pd.concat(judged)
+        beyond = whole[whole["verdict"] == "not testable"]
+        assert set(beyond.index) == {"c8", "c4e", "c7a"}
+        assert (beyond["reason"].str.len() > 20).all()
+        assert set(beyond["source"]) == {"none"}
+
+    def test_what_is_there_is_found(self, eventful):
+        found = pd.concat(answers(eventful)).set_index("claim_id")["verdict"]
+        for claim_id in ("c1", "c5", "c1a", "c1b", "c1g", "c5a", "c5f", "c5i", "c5j"):
+            assert found[claim_id] == "supported", claim_id
+
+    def test_benchmark_and_film_are_compared_for_the_same_network(self, judged):
+        row = judged[0].loc["c7"]
+        assert row["estimate"] == pytest.approx(0.6 - 0.4)
+        assert 0 < row["low"] < row["high"]
+        assert "5 persons" in row["reason"]
+        assert "study real" in row["source"]
+
+    @pytest.mark.parametrize(
+        "metrics",
+        [
+            None,
+            METRICS[METRICS["set_name"] != "film_faces"],
+            METRICS.assign(run_id="another"),
+            tables.empty("metrics"),
+        ],
+        ids=["no study", "no stills", "another network", "no scores"],
+    )
+    def test_without_stills_the_seventh_claim_is_undefined(self, metrics):
+        found = published.benchmark_and_film(metrics, statistics=STATISTICS)
+        assert math.isnan(found.value)
+
+    def test_the_seventh_claim_without_stills_gives_its_reason(self, folder):
+        row = answers(folder, metrics=None).claims.set_index("claim_id").loc["c7"]
+        assert row["source"] == "none"
+        assert "no true labels" in row["reason"]
 
 
-def test_odd_frame_numbers_are_refused(copy):
-    for run in published.RUNS:
-        spoil(copy / f"{run}.parquet", lambda rows: rows.assign(frame_idx=rows["frame_idx"] + 1))
-    with pytest.raises(published.PublishedError, match="multiple of 100"):
-        published.read_published(copy)
+def test_files_are_described_beside_what_is_expected(null):
+    table = published.observe_films(null.published, statistics=STATISTICS)
+    n = len(null.published.predictions) // 3
+
+    def row(looked_at):
+        rows = table[table["looked_at"].str.contains(looked_at, regex=False)]
+        assert len(rows) == 1
+        return rows.iloc[0]
+
+    assert row("models that made")[["expected", "found"]].tolist() == ["4", "8"]
+    assert f"RAF-DB {n:,} of {2 * n:,}" in row("stand twice")["found"]
+    assert row("every 100th frame")["found"].startswith(f"{n:,} rows (5")
+    assert row("two genres")["found"] == "13 comedies, 12 crime films"
+    assert table.set_index("looked_at").loc["films", "found"] == str(len(FILMS))
+    assert row("answers of FER2013")["found"].startswith("angry 9")
+    assert "by chance" in row("lies between genres")["expected"]
 
 
-@pytest.mark.parametrize("name", ["RAFDB.parquet", "movie_list.json"])
-def test_missing_file_is_named(copy, name):
-    (copy / name).unlink()
-    with pytest.raises(published.PublishedError, match=f"no {name}"):
-        published.read_published(copy)
+def test_command_writes_tables_values_figure_and_provenance(eventful, tmp_path):
+    run = CliRunner().invoke(cli.app, ["claims", str(eventful), "--to", str(tmp_path)])
+    assert run.exit_code == 0, run.output
+    assert "not testable" in run.output
+    target = tmp_path / "published"
+    assert (tmp_path / "claims.csv").read_bytes() == (target / "claims.csv").read_bytes()
+    values = json.loads((target / "values" / "claims.json").read_text())
+    assert values["claims.n.all"]["value"] == 8
+    assert {"value", "low", "high"} == set(values["claims.c1a"])
+    about = json.loads((target / "figures" / "fig-claims.provenance.json").read_text())
+    assert about["command"] == "exe claims DATA/published"
+    assert set(published.FILES) < {Path(name).name for name in about["inputs"]}
+    assert {"data/frozen/published/runs.csv", "data/claims.yml"} <= set(about["inputs"])
+    assert str(eventful) not in (tmp_path / "claims.provenance.json").read_text()
 
 
-def test_list_of_other_films_is_refused(copy):
-    path = copy / "movie_list.json"
-    path.write_text(json.dumps(json.loads(path.read_text())[1:]))
-    with pytest.raises(published.PublishedError, match="finding_nemo"):
-        published.read_published(copy)
+def test_command_names_missing_files_in_one_line(tmp_path):
+    run = CliRunner().invoke(cli.app, ["claims", str(tmp_path), "--to", str(tmp_path)])
+    assert run.exit_code == 1
+    assert run.output.startswith("exe: no ExE.parquet in ")
+
+
+@pytest.mark.slow
+def test_notebook_tries_the_claims_where_a_study_has_the_files(tmp_path, monkeypatch):
+    (tmp_path / "data" / "published").mkdir(parents=True)
+    write_files(tmp_path / "data" / "published")
+    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("EXE_HOME", str(tmp_path))
+    study = load_study("real")
+    study.write(METRICS, "metrics")
+    arguments = ["stage", "07-claims", "--study", "real", "-p", "n_permutations=100"]
+    run = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path / "page.ipynb")])
+    assert run.exit_code == 0, run.output
+    assert not study.table("claims").exists(), "a trial leaves the study as it is"
+    trial = load_study("real", statistics={"n_permutations": 100})
+    assert list(trial.read("claims")["claim_id"]) == [f"c{k}" for k in range(1, 9)]
+    assert (trial.results / "figures" / "fig-claims.svg").exists()
+
+
+class TestFrozen:
+    """The table that the paper shows."""
+
+    table = pd.read_csv(published.FROZEN / "claims.csv")
+
+    def test_is_a_table_of_the_eight_claims_and_the_one_that_the_book_reads(self):
+        assert self.table["claim_id"].tolist() == [f"c{k}" for k in range(1, 9)]
+        tables.check(self.table, "claims")
+        copies = [published.FROZEN / "claims.csv", published.FROZEN / "published" / "claims.csv"]
+        assert len({path.read_bytes() for path in copies}) == 1
+        parts = pd.read_csv(published.FROZEN / "published" / "claims_parts.csv")
+        tables.check(parts, "claims")
+        assert set(parts["family"]) <= set(self.table["claim_id"])
+
+    def test_verdicts_follow_from_interval_and_adjusted_p(self):
+        assert set(self.table["verdict"]) <= set(VERDICTS)
+        for row in self.table.itertuples():
+            finding = Finding(
+                row.claim_id,
+                row.text,
+                row.statistic,
+                row.claimed,
+                row.reference,
+                row.tolerance,
+                Estimate(row.estimate, row.low, row.high),
+            )
+            of_level = Statistics(level=row.level)
+            assert row.verdict == verdict(finding, row.p_adjusted, statistics=of_level)
+
+    def test_what_is_tested_has_an_interval_and_what_is_not_a_reason(self):
+        tested = self.table["verdict"] != "not testable"
+        assert self.table.loc[~tested, "reason"].notna().all()
+        numbers = self.table.loc[tested, ["low", "estimate", "high"]]
+        assert (numbers.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+        p = self.table.loc[tested, ["p_value", "p_adjusted"]]
+        assert (p["p_value"] <= p["p_adjusted"]).all()
+
+    def test_claims_six_and_seven_are_of_what_is_frozen_beside(self):
+        metrics = tables.read(published.METRICS, name="metrics")
+        runs = pd.read_csv(published.SEARCHES)
+        found = {
+            "c6": published.smallest_gain(runs, statistics=Statistics()),
+            "c7": published.benchmark_and_film(metrics, statistics=Statistics()),
+        }
+        rows = self.table.set_index("claim_id")[["estimate", "low", "high", "p_value"]]
+        for claim_id, one in found.items():
+            numbers = [*one.columns().values(), one.p_value]
+            assert rows.loc[claim_id].tolist() == pytest.approx(numbers, rel=1e-4)
+
+    @pytest.mark.skipif("EXE_DATA" not in os.environ, reason="EXE_DATA names no real data")
+    def test_is_what_the_published_files_give(self, tmp_path):
+        found = published.freeze_claims(Path(os.environ["EXE_DATA"]) / "published", tmp_path)
+        assert (tmp_path / "claims.csv").read_bytes() == (
+            published.FROZEN / "claims.csv"
+        ).read_bytes(), "run exe claims again"
+        by_claim = found.claims.set_index("claim_id")["estimate"]
+        assert by_claim["c3"] == pytest.approx(32 / 59)
+        assert by_claim["c4"] == pytest.approx(31 / 59)
