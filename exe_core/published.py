@@ -522,7 +522,10 @@ def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFra
     shares = pd.crosstab(rows["run_id"], rows["predicted"], normalize="index")
     shares = shares.reindex(columns=FIVE, fill_value=0.0)
     angry = (rows["predicted"] == "angry")[rows["run_id"] == "FER"].groupby(rows["group_id"]).mean()
+    # R2, of epsilon squared: 1 - R2 is 1 - epsilon squared by its degrees of freedom
     between = Measures(published, statistics).separation
+    free = (between["n_films"] - genres.nunique()) / (between["n_films"] - 1)
+    r2, by_chance = (1 - (1 - between[name]) * free for name in ("value", "null_mean"))
     in_order = {run: shares.loc[run].sort_values(ascending=False) for run in RUNS}
     observations = [
         *(
@@ -576,8 +579,8 @@ def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFra
         ),
         (
             "share of the variance between films that lies between genres (R2)",
-            f"{between['null_mean'].mean():.2f} by chance",
-            _listed({run: f"{between.loc[run, 'r2']:.2f}" for run in RUNS}),
+            f"{by_chance.mean():.2f} by chance",
+            _listed({run: f"{r2[run]:.2f}" for run in RUNS}),
         ),
     ]
     return pd.DataFrame(observations, columns=["looked_at", "expected", "found"])

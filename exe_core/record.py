@@ -247,7 +247,7 @@ def write_values(
     values
         key -> a number or text, or an estimate as {"value": .., "low": .., "high": ..}.
     table
-        Estimates, a row each, in the columns value, low, high and, if there is one, p_value.
+        Estimates, a row each: value, low, high and, where there are any, n and p_value.
     keys
         The columns of `table` that name its rows, joined by dots; null ones are left out.
     folder
@@ -255,10 +255,10 @@ def write_values(
     """
     named = dict(values or {})
     if table is not None:
-        shown = [column for column in ("value", "low", "high", "p_value") if column in table]
+        shown = [name for name in ("value", "low", "high", "n", "p_value") if name in table]
         for row in table.to_dict("records"):
             parts = [str(row[key]) for key in keys if row[key] is not None and row[key] == row[key]]
-            named[".".join(parts)] = {column: row[column] for column in shown}
+            named[".".join(parts)] = {name: row[name] for name in shown}
     entries = {
         f"{stage}.{key}": value if isinstance(value, Mapping) else {"value": value}
         for key, value in named.items()

@@ -7,7 +7,7 @@ from scipy import stats
 
 from exe_core import calibration, comparisons, metrics
 from exe_core import tables as schema
-from exe_core.comparisons import CELLS, FACTORS, TOGETHER
+from exe_core.comparisons import ALL_UNDONE, CELLS, FACTORS
 from exe_core.resampling import Statistics
 from exe_core.study import parse_study
 
@@ -74,7 +74,7 @@ def test_additive_gains_are_recovered_and_nothing_else_is_found():
     assert found.loc["colour", "low"] > 0
     for pair in ("crop x colour", "crop x calibration", "colour x calibration"):
         assert covers(found.loc[pair], 0)
-    assert covers(found.loc[TOGETHER], 0.8 * 0.3)
+    assert covers(found.loc[ALL_UNDONE], 0.8 * 0.3)
 
 
 def test_what_two_gain_only_together_is_an_interaction_and_half_of_it_a_main_effect():
@@ -113,7 +113,7 @@ def test_cells_are_the_mean_of_their_replicates_and_effects_are_their_difference
             for level in reversed(FACTORS["crop"])
         )
         assert of_metric["crop"] == pytest.approx(after - before)
-        assert of_metric[TOGETHER] == pytest.approx(of_cell[CELLS[-1]] - of_cell[CELLS[0]])
+        assert of_metric[ALL_UNDONE] == pytest.approx(of_cell[CELLS[-1]] - of_cell[CELLS[0]])
 
 
 def test_a_fault_that_changes_no_answer_has_an_effect_of_exactly_0():
@@ -221,7 +221,7 @@ def test_every_run_fills_its_cells_and_rare_labels_are_left_out():
         assert of_colour["prob_sad"].tolist() == expected["prob_sad"].tolist()
     estimated = comparisons.factorial_effects(found, **OPTIONS)
     assert (estimated["n_seeds"] == 2).all()
-    home = comparisons.at_home(study, known, found, **OPTIONS).set_index("metric")
+    home = comparisons.score_at_home(study, known, found, **OPTIONS).set_index("metric")
     plain = known.query("set_name == 'plain' and split == 'test' and label != 'neutral'")
     right = (plain["predicted"] == plain["label"]).mean()
     assert home.loc["accuracy", "value"] == pytest.approx(right)

@@ -143,8 +143,3 @@ class TestChoices:
     def test_are_of_the_labels_of_the_study(self):
         ways = sentiment.choices(Sentiment().valence, labels=["happy", "sad"])
         assert ways == [{"happy": 2, "sad": -1}, {"happy": 2, "sad": -2}]
-
-    def test_are_told_in_words(self):
-        assert sentiment.describe(CHOSEN, chosen=CHOSEN) == "as chosen"
-        other = {**CHOSEN, "surprise": 0, "fear": -2}
-        assert sentiment.describe(other, chosen=CHOSEN) == "fear −2, surprise 0"
