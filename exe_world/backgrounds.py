@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -11,22 +13,15 @@ from exe_world.textures import CLOUDS, WAVES, lerp, sample, single, smoothstep
 def sample_background(
     rng: np.random.Generator, size: tuple[int, int], *, kind: str | None = None
 ) -> np.ndarray:
-    """Draw a background.
+    """Draw a background: (height, width, 3) float32, linear RGB.
 
     Parameters
     ----------
-    rng
-        The source of all that varies.
-    size
-        Height and width, px.
+    rng, size
+        The source of all that varies; height and width, px.
     kind
         One of `KINDS`; drawn where None. "shelf" can look like a face to a detector: it is kept
         as the case of a false find.
-
-    Returns
-    -------
-    numpy.ndarray
-        (height, width, 3) float32, linear RGB.
 
     Raises
     ------
@@ -67,22 +62,16 @@ def _gradient(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     picture = _gradient(rng, height, width) * 0.6 + 0.4 * _colour(rng)
     for _ in range(rng.integers(1, 5)):
-        x, y, w, h = rng.uniform((0, 0, 0.1, 0.1), (1, 1, 0.35, 0.35)) * (
-            width,
-            height,
-            width,
-            height,
-        )
-        colour, border = _colour(rng), max(1, width // 60)
-        _rectangle(picture, x - w / 2, y - h / 2, w, h, colour * 0.4)
-        _rectangle(
-            picture, x - w / 2 + border, y - h / 2 + border, w - 2 * border, h - 2 * border, colour
-        )
+        place = rng.uniform((0, 0, 0.1, 0.1), (1, 1, 0.35, 0.35)) * ((width, height) * 2)
+        (x, y, w, h), colour, border = place, _colour(rng), max(1, width // 60)
+        x, y = x - w / 2, y - h / 2
+        _rectangle(picture, x, y, w, h, colour * 0.4)
+        _rectangle(picture, x + border, y + border, w - 2 * border, h - 2 * border, colour)
     return picture
 
 
 def _rectangle(
-    picture: np.ndarray, x: float, y: float, width: float, height: float, colour: np.ndarray
+    picture: np.ndarray, x: float, y: float, width: float, height: float, colour: Iterable[float]
 ) -> None:
     corner, other = (int(x), int(y)), (int(x + width), int(y + height))
     cv2.rectangle(picture, corner, other, [float(band) for band in colour], cv2.FILLED)
@@ -97,9 +86,7 @@ def _shelf(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
             thick, tall = rng.uniform(0.012, 0.045) * width, rng.uniform(0.55, 0.92) * board
             _rectangle(picture, x, bottom - tall, thick - 1, tall, _colour(rng))
             x += thick
-        _rectangle(
-            picture, 0, bottom - board / 30, width, board / 18, np.array([0.08, 0.045, 0.03])
-        )
+        _rectangle(picture, 0, bottom - board / 30, width, board / 18, (0.08, 0.045, 0.03))
     return picture
 
 
@@ -120,12 +107,9 @@ def _shapes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     for _ in range(rng.integers(6, 20)):
         angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 6)))
         reach = rng.uniform(0.04, 0.25) * width * np.array([rng.uniform(0.4, 1), 1])
-        corners = rng.random(2) * (width, height) + reach * np.stack(
-            [np.cos(angles), np.sin(angles)], 1
-        )
-        cv2.fillPoly(
-            picture, [corners.astype(np.int32)], [float(c) for c in _colour(rng)], cv2.LINE_AA
-        )
+        around = np.stack([np.cos(angles), np.sin(angles)], 1)
+        corners = (rng.random(2) * (width, height) + reach * around).astype(np.int32)
+        cv2.fillPoly(picture, [corners], _colour(rng).tolist(), cv2.LINE_AA)
     return picture
 
 
@@ -135,7 +119,7 @@ def _lights(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     for _ in range(rng.integers(8, 30)):
         lamp, centre = np.zeros_like(picture), (rng.random(2) * (width, height)).astype(int)
         radius = int(rng.uniform(0.01, 0.05) * width) + 1
-        cv2.circle(lamp, centre.tolist(), radius, [float(c) for c in _colour(rng)], cv2.FILLED)
+        cv2.circle(lamp, centre.tolist(), radius, _colour(rng).tolist(), cv2.FILLED)
         picture += lamp * 0.6
     return picture
 

@@ -85,25 +85,13 @@ def _occlusion(surface: Surface) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Style:
-    """How one kind of picture is taken.
+    """How one kind of picture is taken."""
 
-    Attributes
-    ----------
-    intensity, distance
-        Ranges of the expression's intensity, and of px per unit over the picture's width.
-    pose
-        Scale of `sample_pose`.
-    azimuth
-        Deviation of the key light's angle, radians.
-    grading
-        Deviation of colour and contrast from the neutral picture.
-    """
-
-    intensity: tuple[float, float]
-    pose: float
-    distance: tuple[float, float]
-    azimuth: float
-    grading: float
+    intensity: tuple[float, float]  # range of the expression's intensity
+    pose: float  # scale of `sample_pose`
+    distance: tuple[float, float]  # range of px per unit over the picture's width
+    azimuth: float  # deviation of the key light's angle, radians
+    grading: float  # deviation of colour and contrast from the neutral picture
 
 
 STYLES = {
@@ -115,26 +103,14 @@ STYLES = {
 
 
 def style_named(name: str) -> Style:
-    """Look a style up.
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name.
-    """
+    """Look a style up; a ValueError names those that there are."""
     if name not in STYLES:
         raise ValueError(f"unknown style {name!r}; choose one of {', '.join(STYLES)}")
     return STYLES[name]
 
 
 def sample_light(rng: np.random.Generator, *, style: str) -> Light:
-    """Draw the light of a picture in one of `STYLES`.
-
-    Raises
-    ------
-    ValueError
-        If the style is unknown.
-    """
+    """Draw the light of a picture in one of `STYLES`."""
     azimuth = np.clip(rng.standard_normal(), -2, 2) * style_named(style).azimuth
     elevation, warmth = rng.uniform(0.05, 0.9), np.clip(rng.normal(0, 0.05), -0.1, 0.1)
     ambient = rng.uniform(0.40, 0.60) if style in ("lab", "selfie") else rng.uniform(0.32, 0.58)

@@ -33,17 +33,9 @@ _VARIANTS: dict[str, list[tuple[float, dict[str, float]]]] = {
 }
 
 # Linear RGB reflectance, from the lightest skin (0) to the darkest (6).
-SKIN_TONES = np.array(
-    [
-        (0.64, 0.455, 0.36),
-        (0.55, 0.37, 0.275),
-        (0.455, 0.285, 0.195),
-        (0.345, 0.20, 0.128),
-        (0.24, 0.132, 0.082),
-        (0.155, 0.083, 0.052),
-        (0.100, 0.053, 0.034),
-    ]
-)
+_LIGHTER = ((0.64, 0.455, 0.36), (0.55, 0.37, 0.275), (0.455, 0.285, 0.195), (0.345, 0.20, 0.128))
+_DARKER = ((0.24, 0.132, 0.082), (0.155, 0.083, 0.052), (0.100, 0.053, 0.034))
+SKIN_TONES = np.array(_LIGHTER + _DARKER)
 _HAIR_COLOURS = {
     "black": (0.011, 0.009, 0.008),
     "dark brown": (0.032, 0.018, 0.012),
@@ -53,13 +45,8 @@ _HAIR_COLOURS = {
     "red": (0.220, 0.065, 0.022),
     "grey": (0.260, 0.250, 0.240),
 }
-_IRIS_COLOURS = (
-    (0.050, 0.022, 0.010),
-    (0.110, 0.055, 0.020),
-    (0.085, 0.150, 0.075),
-    (0.100, 0.200, 0.330),
-    (0.180, 0.220, 0.250),
-)
+_BROWN_EYES = ((0.050, 0.022, 0.010), (0.110, 0.055, 0.020))
+_EYES = (*_BROWN_EYES, (0.085, 0.150, 0.075), (0.100, 0.200, 0.330), (0.180, 0.220, 0.250))
 HAIR_STYLES = ("short", "swept", "quiff", "buzz", "curly", "bob", "long", "wavy", "bald")
 _STYLE_WEIGHTS = {
     "feminine": (0.08, 0.08, 0.02, 0.03, 0.17, 0.20, 0.24, 0.18, 0.0),
@@ -121,14 +108,7 @@ class Identity:
 
 
 def sample_identity(rng: np.random.Generator, *, skin_tone: float | None = None) -> Identity:
-    """Draw a person.
-
-    Parameters
-    ----------
-    rng
-        The source of all that varies.
-    skin_tone
-        0 (lightest) to 6 (darkest); drawn evenly where not given.
+    """Draw a person; the skin tone, 0 (lightest) to 6 (darkest), evenly where it is not given.
 
     Raises
     ------
@@ -156,7 +136,7 @@ def _sample_features(rng: np.random.Generator, femininity: float, darkness: floa
         return float(mean + deviation * np.clip(rng.standard_normal(), -2.2, 2.2))
 
     shift = femininity - 0.5
-    eyes = (0, 1) if darkness > 0.5 else (0, 1, 2, 3, 4)
+    eyes = _BROWN_EYES if darkness > 0.5 else _EYES
     return {
         "face_width": around(1, 0.045),
         "face_depth": around(1, 0.03),
@@ -167,7 +147,7 @@ def _sample_features(rng: np.random.Generator, femininity: float, darkness: floa
         "eye_width": around(0.158 + 0.008 * shift, 0.008),
         "eye_height": around(1 + 0.15 * shift, 0.10),
         "eye_tilt": around(0.008, 0.011),
-        "iris": _IRIS_COLOURS[rng.choice(eyes)],
+        "iris": eyes[rng.choice(len(eyes))],
         "brow_thickness": around(0.030 - 0.012 * shift, 0.005),
         "brow_shift": around(-0.012 * femininity, 0.012),
         "brow_arch": around(0, 0.012),
@@ -187,11 +167,7 @@ def _sample_features(rng: np.random.Generator, femininity: float, darkness: floa
 def _sample_hair(rng: np.random.Generator, femininity: float, *, age: float, dark: bool) -> dict:
     weights = _STYLE_WEIGHTS["feminine" if femininity > 0.5 else "masculine"]
     style = str(rng.choice(HAIR_STYLES, p=weights))
-    names = (
-        ("black", "dark brown")
-        if dark
-        else ("black", "dark brown", "brown", "fair", "blond", "red")
-    )
+    names = ("black", "dark brown", "brown", "fair", "blond", "red")[: 2 if dark else 6]
     colour = np.array(_HAIR_COLOURS[str(rng.choice(names))])
     greyness = float(np.clip((age - 0.6) * 4, 0, 1)) * (rng.random() < 0.75)
     colour += (np.array(_HAIR_COLOURS["grey"]) * rng.uniform(0.7, 1.3) - colour) * greyness
@@ -220,16 +196,9 @@ def _sample_dress(rng: np.random.Generator) -> dict:
 def sample_expression(
     rng: np.random.Generator, emotion: str, *, intensity: float
 ) -> dict[str, float]:
-    """Draw how one person shows an emotion once.
+    """Draw how one person shows an emotion, a key of `EXPRESSIONS`, once.
 
-    Parameters
-    ----------
-    rng
-        The source of all that varies.
-    emotion
-        A key of `EXPRESSIONS`.
-    intensity
-        Scales the prototype; 0 leaves a neutral face, 1 is the full prototype.
+    Intensity 0 leaves a neutral face, 1 is the full prototype.
 
     Returns
     -------
@@ -348,16 +317,7 @@ class Features:
 
 
 def features(identity: Identity, expression: dict[str, float], *, blink: float) -> Features:
-    """Turn action units into curves.
-
-    Parameters
-    ----------
-    identity
-        Whose face.
-    expression
-        Action unit -> activation; a unit not given is at rest.
-    blink
-        0 open, 1 shut.
+    """Turn action units into curves; a unit not given is at rest; blink: 0 open, 1 shut.
 
     Raises
     ------
@@ -378,23 +338,13 @@ def _mouth(identity: Identity, au: dict[str, float], jaw_drop: float) -> Mouth:
     y = 0.62 + identity.mouth_shift
     smile, parted = au["AU12"], au["AU25"]
     lip_press = 1 - 0.5 * au["AU23"] - 0.2 * smile - 0.15 * au["AU20"]
+    width = 1 + 0.34 * smile + 0.30 * au["AU20"] - 0.18 * au["AU23"]
+    width = width - 0.16 * max(0.0, au["AU26"] - 0.3) - 0.06 * au["AU17"]
+    middle_y = y + 0.022 * smile - 0.028 * au["AU15"] - 0.035 * au["AU17"] - 0.012 * au["AU10"]
     return Mouth(
-        half_width=identity.mouth_width
-        * (
-            1
-            + 0.34 * smile
-            + 0.30 * au["AU20"]
-            - 0.18 * au["AU23"]
-            - 0.16 * max(0.0, au["AU26"] - 0.3)
-            - 0.06 * au["AU17"]
-        ),
+        half_width=identity.mouth_width * width,
         corner_y=y - 0.085 * smile + 0.085 * au["AU15"] + 0.025 * au["AU20"] + 0.42 * jaw_drop,
-        middle_y=y
-        + 0.022 * smile
-        - 0.028 * au["AU15"]
-        - 0.035 * au["AU17"]
-        - 0.012 * au["AU10"]
-        + 0.36 * jaw_drop,
+        middle_y=middle_y + 0.36 * jaw_drop,
         power=1.7 + 0.5 * smile + 0.6 * au["AU15"],
         open_up=parted * (0.012 + 0.018 * smile + 0.022 * au["AU10"]) + 0.36 * jaw_drop,
         open_down=parted * (0.030 + 0.022 * smile + 0.02 * au["AU20"]) + 0.64 * jaw_drop,
@@ -406,38 +356,20 @@ def _mouth(identity: Identity, au: dict[str, float], jaw_drop: float) -> Mouth:
 def _brow(identity: Identity, au: dict[str, float], *, lift: float) -> Brow:
     inner_up, outer_up, knit = au["AU1"] * lift, au["AU2"] * lift, au["AU4"]
     y = identity.brow_shift + 0.02 * au["AU9"]
+    middle_y = y + identity.brow_arch - 0.245 - 0.045 * inner_up - 0.085 * outer_up
+    outer_y = y - 0.175 - 0.09 * outer_up + 0.03 * knit
+    outer_y = outer_y + 0.035 * inner_up * (1 - min(1.0, 1.5 * outer_up))
     return Brow(
         inner=(0.115 - 0.03 * knit, y - 0.185 - 0.125 * inner_up + 0.115 * knit),
-        middle=(
-            0.33,
-            y
-            + identity.brow_arch
-            - 0.245
-            - 0.045 * inner_up
-            - 0.085 * outer_up
-            + 0.075 * knit * (1 - 0.6 * min(1.0, inner_up)),
-        ),
-        outer=(
-            0.50,
-            y
-            - 0.175
-            - 0.09 * outer_up
-            + 0.03 * knit
-            + 0.035 * inner_up * (1 - min(1.0, 1.5 * outer_up))
-            - 0.02 * knit * (1 - min(1.0, inner_up)),
-        ),
+        middle=(0.33, middle_y + 0.075 * knit * (1 - 0.6 * min(1.0, inner_up))),
+        outer=(0.50, outer_y - 0.02 * knit * (1 - min(1.0, inner_up))),
     )
 
 
 def _lids(identity: Identity, au: dict[str, float], blink: float) -> Lids:
     frown = 0.010 * au["AU4"] if au["AU5"] < 0.3 else 0.0
-    upper = (
-        0.060 * identity.eye_height
-        + 0.040 * au["AU5"]
-        - 0.014 * (au["AU7"] + au["AU6"])
-        - 0.012 * au["AU9"]
-        - frown
-    )
+    upper = 0.060 * identity.eye_height + 0.040 * au["AU5"] - 0.014 * (au["AU7"] + au["AU6"])
+    upper = upper - 0.012 * au["AU9"] - frown
     lower = 0.046 * identity.eye_height - 0.016 * au["AU7"] - 0.024 * au["AU6"]
     lower += 0.008 * au["AU5"] - 0.010 * au["AU9"]
     droop = 0.010 * au["AU1"] if au["AU5"] < 0.4 else 0.0

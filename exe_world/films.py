@@ -119,53 +119,46 @@ def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.Data
         made = pool.map(_make_film, repeat(study), scripts, paths, repeat(code))
         list(tqdm(made, "films", len(scripts), disable=not progress))
     write_truth(study, "films", [row for script in scripts for row in truth(study, script)])
-    events = [row for script in scripts for row in _events(study, script)]
-    study.write(pd.DataFrame(events), "events")
-    films = pd.DataFrame([_film(study, *film) for film in zip(scripts, paths, strict=True)])
+    hold, fps = frames_per_tick(study.world), study.world.fps
+    events = [
+        (script.film_id, tick * hold / fps, EVENTS[label], label)
+        for script in scripts
+        for tick, label in script.events
+    ]
+    study.write(pd.DataFrame(events, columns=["film_id", "time_s", "event", "label"]), "events")
+    n_frames = [script.shots[-1].stop * hold for script in scripts]
+    films = pd.DataFrame(
+        {
+            "film_id": [script.film_id for script in scripts],
+            "title": [script.title for script in scripts],
+            "genre": [script.genre for script in scripts],
+            "path": [os.path.relpath(path, ROOT) for path in paths],
+            "duration_s": [n / fps for n in n_frames],
+            "fps": fps,
+            "n_frames": n_frames,
+            "status": "ok",
+            "error": None,
+        }
+    )
     write(films, study.raw / "films.parquet", name="films")
     return films
-
-
-def _film(study: Study, script: Script, path: Path) -> dict[str, object]:
-    n_frames = script.shots[-1].stop * frames_per_tick(study.world)
-    return {
-        "film_id": script.film_id,
-        "title": script.title,
-        "genre": script.genre,
-        "path": os.path.relpath(path, ROOT),
-        "duration_s": n_frames / study.world.fps,
-        "fps": study.world.fps,
-        "n_frames": n_frames,
-        "status": "ok",
-        "error": None,
-    }
-
-
-def _events(study: Study, script: Script) -> Iterator[dict[str, object]]:
-    for tick, label in script.events:
-        time = tick * frames_per_tick(study.world) / study.world.fps
-        yield {"film_id": script.film_id, "time_s": time, "event": EVENTS[label], "label": label}
 
 
 def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
     """Give what every frame of a film shows, as rows of the table `truth`."""
     hold = frames_per_tick(study.world)
     for shot in script.shots:
-        rows: list[dict[str, object]] = [{"n_faces": 0, "is_blend": False}] * (
-            shot.stop - shot.start
-        )
-        if shot.person is not None:
-            rows = [
-                {
-                    "label_true": moment.label,
-                    "intensity": shot.intensity,
-                    "skin_tone": moment.person.identity.skin_tone,
-                    "yaw_deg": math.degrees(moment.person.pose[0]),
-                    "n_faces": 1,
-                    "is_blend": moment.is_blend,
-                }
-                for moment in act(study, script, shot)
-            ]
+        rows: list[dict[str, object]] = [
+            {
+                "label_true": moment.label,
+                "intensity": shot.intensity,
+                "skin_tone": moment.person.identity.skin_tone,
+                "yaw_deg": math.degrees(moment.person.pose[0]),
+                "n_faces": 1,
+                "is_blend": moment.is_blend,
+            }
+            for moment in act(study, script, shot)
+        ] or [{"n_faces": 0, "is_blend": False}] * (shot.stop - shot.start)
         for frame in range(shot.start * hold, shot.stop * hold):
             yield {"item_id": f"{script.film_id}:{frame:06d}", **rows[frame // hold - shot.start]}
 
@@ -234,7 +227,9 @@ def _shares(
 
 
 def act(study: Study, script: Script, shot: Shot) -> list[Moment]:
-    """Draw what the person of a shot does, tick by tick; where they are does not change."""
+    """Draw what the person of a shot does, tick by tick; nothing if it shows no one."""
+    if shot.person is None:
+        return []
     identity, (centre, scale) = script.cast[shot.person], _framing(study, script, shot)
     rng = generator(study.seed, script.film_id, shot.start, "acting")
     shown = [sample_expression(rng, name, intensity=shot.intensity) for name in shot.emotions]
@@ -275,10 +270,11 @@ def play(study: Study, script: Script) -> Iterator[np.ndarray]:
     for shot in script.shots:
         rng = generator(study.seed, script.film_id, shot.start, "place")
         place = sample_background(rng, (height, width))
-        if shot.person is None:
+        moments = act(study, script, shot)
+        if not moments:
             yield from repeat(_photograph(study, script, place), shot.stop - shot.start)
             continue
-        light, moments = sample_light(rng, style="film"), act(study, script, shot)
+        light = sample_light(rng, style="film")
         draw_body(place, moments[0].person, light)
         for moment in moments:
             canvas = place.copy()

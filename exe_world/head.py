@@ -207,36 +207,19 @@ _BACK = (*(p for p in BACK if p[0] <= 0), (0.3, 0.84), (1.0, 0.72), (1.7, 0.70))
 
 @dataclass(frozen=True)
 class HairStyle:
-    """A way to wear hair; lengths in head units.
+    """A way to wear hair; lengths in head units."""
 
-    Attributes
-    ----------
-    line
-        The hair's lower border: (angle from the middle of the face, y).
-    thickness, locks, taper
-        Thickness over the skull, height of the locks, length over which an edge thickens.
-    grain
-        Texels of the locks' pattern per radian around and per unit down.
-    tuft, sweep
-        Rise above the forehead; how much lower the front hangs on one side.
-    thin_sides, recedes, hangs
-        Whether the sides are cut short, the temples recede with age, and the hair covers the ears
-        and falls beside the neck.
-    cover
-        1, or less where the scalp shows through.
-    """
-
-    line: Points
-    thickness: float
-    locks: float
-    taper: float
-    grain: tuple[int, int] = (10, 5)
-    tuft: float = 0.0
-    sweep: float = 0.0
-    thin_sides: bool = False
-    recedes: bool = False
-    hangs: bool = False
-    cover: float = 1.0
+    line: Points  # the hair's lower border: (angle from the middle of the face, y)
+    thickness: float  # over the skull
+    locks: float  # height of the locks
+    taper: float  # length over which an edge thickens
+    grain: tuple[int, int] = (10, 5)  # texels of the locks' pattern per radian and per unit down
+    tuft: float = 0.0  # rise above the forehead
+    sweep: float = 0.0  # how much lower the front hangs on one side
+    thin_sides: bool = False  # cut short
+    recedes: bool = False  # at the temples, with age
+    hangs: bool = False  # covers the ears and falls beside the neck
+    cover: float = 1.0  # less where the scalp shows through
 
 
 _EARS = ((1.12, -0.20), (1.27, 0.08), (1.40, 0.10), (1.48, -0.14), (1.68, -0.20))

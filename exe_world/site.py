@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
@@ -49,30 +50,15 @@ class Answer:
 
 
 class Source(NamedTuple):
-    """How a photo site is imitated.
+    """How a photo site is imitated."""
 
-    Attributes
-    ----------
-    path
-        Of its search.
-    limit
-        How many requests a key may make, in how many seconds.
-    key
-        Query and header Authorization -> the key that came with a request; "" if none is needed.
-    answer
-        Query, the photos found for it, the server -> what a known key is answered.
-    refuse
-        401: another key; 429: the quota is spent.
-    quota
-        Limit, requests left (below 0: one too many), seconds till more, moment of that -> headers.
-    """
-
-    path: str
-    limit: tuple[int, float]
-    key: Callable[[Query, str], str | None]
-    answer: Callable[[Query, Sequence[Photo], PhotoSite], Answer]
-    refuse: Callable[[int], Answer]
+    path: str  # of its search
+    limit: tuple[int, float]  # how many requests a key may make, in how many seconds
+    key: Callable[[Query, str], str | None]  # of a request's query and header Authorization
+    answer: Callable[[Query, Sequence[Photo], PhotoSite], Answer]  # to a known key
+    refuse: Callable[[int], Answer]  # 401: another key; 429: the quota is spent
     quota: Callable[[int, int, float, float], dict[str, str]]
+    # limit, requests left (below 0: one too many), seconds till more, moment of that -> headers
 
 
 def _pexels(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
@@ -80,8 +66,7 @@ def _pexels(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
     if not query.get("query"):
         return _json({"status": 400, "code": "Bad Request"}, 400)
     page, size = max(_integer(query, "page", 1), 1), _per_page(query, 15, most=80)
-    content = {"page": page, "per_page": size, "total_results": len(hits)}
-    content["photos"] = [
+    photos = [
         {
             "id": int(photo.name),
             **site.size,
@@ -93,10 +78,11 @@ def _pexels(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
         }
         for photo in _page(hits, page, size)
     ]
+    content: dict[str, object] = {"page": page, "per_page": size, "total_results": len(hits)}
     if page * size < len(hits):
         following = urlencode({"page": page + 1, "per_page": size, "query": query["query"]})
         content["next_page"] = f"{site.address}/v1/search/?{following}"
-    return _json(content)
+    return _json(content | {"photos": photos})
 
 
 def _pixabay(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
@@ -391,8 +377,8 @@ class PhotoSite:
         name = paths.get(path.rstrip("/"))
         if name is not None:
             hits = self.hits[name].get(query.get("q") or query.get("query", ""), [])
-            answer = SOURCES[name].answer
-            return self._metered(name, query, authorization, lambda: answer(query, hits, self))
+            reply = partial(SOURCES[name].answer, query, hits, self)
+            return self._metered(name, query, authorization, reply)
         wanted = path.removeprefix("/photos/")
         photo = self._photos.get(wanted.removesuffix(".jpg").replace("/", ":"))
         if photo is not None:
@@ -478,7 +464,7 @@ def _open_cache(study: Study) -> Path:
 
 def _draw(study: Study, photo: Photo, path: Path) -> Path:
     if not path.exists():
-        partial = path.with_suffix(".part")
-        partial.write_bytes(encode(draw(study, photo)))
-        partial.replace(path)
+        unfinished = path.with_suffix(".part")
+        unfinished.write_bytes(encode(draw(study, photo)))
+        unfinished.replace(path)
     return path

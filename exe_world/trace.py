@@ -46,8 +46,7 @@ def window(
     centre: tuple[float, float],
     px_per_unit: float,
 ) -> Window | None:
-    """Clip an extent (left, top, right, bottom, in units from the centre) to a picture
-    of `size` (height, width).
+    """Clip an extent (left, top, right, bottom, in units from the centre) to (height, width) px.
 
     Returns None where nothing of it can be seen.
     """
@@ -78,13 +77,7 @@ def bounds(mask: np.ndarray) -> tuple[slice, slice] | None:
 
 
 def check_canvas(canvas: np.ndarray) -> None:
-    """Refuse what cannot be drawn on.
-
-    Raises
-    ------
-    ValueError
-        If the canvas is not float32 (height, width, 3).
-    """
+    """Refuse (ValueError) what cannot be drawn on: a canvas is float32 (height, width, 3)."""
     if canvas.ndim != 3 or canvas.shape[2] != 3 or canvas.dtype != np.float32:
         raise ValueError(
             f"canvas is {canvas.dtype} {canvas.shape}; it must be float32 (height, width, 3)"
