@@ -1,32 +1,32 @@
-"""The record of a pull: hits, photos and requests, kept through a stop at any moment.
+"""Searching photo sites by keyword and downloading what they give, through any interruption.
 
-What becomes known is first added to a journal, a line at a time; the tables are written from time
-to time and at the end. So a pull that was killed is read back as far as it got, and a week's pull
-does not write its tables anew for each page.
+What becomes known is first added to a journal, a line at a time; the tables hits, photos and
+requests are written from time to time and at the end. So a pull that was killed goes on from
+where it got.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -34,36 +34,52 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from exe_core import tables as schema
+from exe_core import tables
 from exe_core.datasets import perceptual_hash
-from exe_core.faces import ImageError, read_image
+from exe_core.faces import ImageError
 from exe_core.fetching import (
     LONGEST_WAIT_S,
-    AddressPolicy,
-    Breaker,
     Fetcher,
     PassingError,
     QuotaError,
-    Redaction,
     SourceError,
     open_client,
-    wait_asked,
+    read_photo,
+    redactor,
+    requested_wait,
 )
 from exe_core.readers import DatasetError, label_of, read_csv, read_folder
-from exe_core.record import explain_disk_errors
+from exe_core.record import explain_disk_errors, locked, replacing
 from exe_core.settings import KEYWORDS
-from exe_core.sources import SOURCES, Asked, Found, Source, Terms, WebSource
+from exe_core.sources import SOURCES, Json, Photo, Search, Source, Terms
 from exe_core.study import ROOT, Study
 
+log = logging.getLogger(__name__)
 Row = dict[str, Any]
+Result = TypeVar("Result")
 
-SAVE_EVERY_S = 60.0
+UNREPORTED = "its download is not reported yet"
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+"""What reading an answer of another form raises."""
+_PHOTO_ID = re.compile(r"[a-z]+:[A-Za-z0-9_-]{1,64}")
 _KEYS = {
     "photos": ("photo_id",),
     "hits": ("photo_id", "design", "query"),
     "requests": ("requested_at", "source", "design", "query", "page"),
 }
 _ORDER = {**_KEYS, "hits": ("source", "design", "query", "page", "rank")}
+
+
+class IncompletePullError(SourceError):
+    """Some queries are unfinished; the next pull goes on with them."""
+
+
+class Query(NamedTuple):
+    """A query of a search design, and the label of the photos that it finds."""
+
+    design: str
+    label: str
+    query: str
 
 
 class Page(NamedTuple):
@@ -73,6 +89,14 @@ class Page(NamedTuple):
     design: str
     query: str
     page: int
+
+
+class Answer(NamedTuple):
+    """The photos of a page, best first; one with a doubt is asked for again by the next pull."""
+
+    photos: list[Photo]
+    is_last: bool
+    doubt: str | None = None
 
 
 class Ledger:
@@ -97,24 +121,15 @@ class Ledger:
         self.photos: dict[str, Row] = {}
         self.pages: dict[Page, list[str]] = defaultdict(list)
         for name in _KEYS:
-            for row in self._read(name):
-                self._enter(name, row)
+            if study.table(name).exists():
+                table = study.read(name).astype(object)
+                for row in table.where(table.notna(), None).to_dict("records"):
+                    self._enter(name, row)
         study.raw.mkdir(parents=True, exist_ok=True)
-        path = study.raw / ".pull.journal"
-        for name, row in _lines(path):
+        journal = study.raw / ".pull.journal"
+        for name, row in _lines(journal):
             self._enter(name, row)
-        self._journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._saved = time.monotonic()
-
-    def _read(self, name: str) -> list[Row]:
-        path = self._study.table(name)
-        if not path.exists():
-            return []
-        table = pd.read_parquet(path)
-        for column in schema.TABLES[name].columns.keys() - set(table):  # written before it was
-            table[column] = False if column == "is_last" else None
-        table = schema.check(table, name).astype(object)
-        return table.where(table.notna(), None).to_dict("records")
+        self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def _enter(self, name: str, row: Row) -> None:
         key = tuple(row[column] for column in _KEYS[name])
@@ -129,7 +144,8 @@ class Ledger:
             self.pages[_page(row)].append(row["photo_id"])
         self._rows[name][key] = row
 
-    def _add(self, name: str, rows: Sequence[Row]) -> None:
+    def add(self, name: str, *rows: Row) -> None:
+        """Enter rows of a table; a photo takes the place of what was known of it."""
         with self._lock:
             for row in rows:
                 self._enter(name, row)
@@ -137,21 +153,11 @@ class Ledger:
             text = "".join(f"\n{json.dumps([name, row], default=str)}" for row in rows).encode()
             if os.write(self._journal, text) < len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ".pull.journal")
-            if time.monotonic() - self._saved > SAVE_EVERY_S:
-                self.save()
-
-    def add_photo(self, row: Row) -> None:
-        """Enter a photo, in place of what was known of it."""
-        self._add("photos", [row])
-
-    def add_request(self, row: Row) -> None:
-        """Enter a request; one that was answered says that all hits of its page are entered."""
-        self._add("requests", [row])
 
     def add_hits(self, hits: Sequence[Row]) -> int:
         """Enter the hits of a page; count those that no other page of their design gave before."""
         with self._lock:
-            self._add("hits", hits)
+            self.add("hits", *hits)
             return sum(self._first[hit["photo_id"], hit["design"]] == _page(hit) for hit in hits)
 
     def has(self, photo_id: str) -> bool:
@@ -159,40 +165,32 @@ class Ledger:
         photo = self.photos.get(photo_id)
         return photo is not None and photo["status"] == "ok" and (ROOT / photo["path"]).exists()
 
-    def answered(self, page: Page, *, asked: str, room: int | None) -> Row | None:
+    def answered(self, page: Page, *, asked: str, room: float) -> Row | None:
         """Find the request that was answered with this page, if nothing of it is missing.
 
         Parameters
         ----------
         asked
-            The question: an answer to another one does not count.
+            The parameters of the request: an answer to others does not count.
         room
-            How many of its photos are wanted; all if None. A page that was cut to fewer is not
-            complete.
+            How many of its photos are wanted. A page that was cut to fewer is not complete.
         """
         row = self._answers.get(page)
         if row is None or row["asked"] != asked:
             return None
-        if row["n_kept"] < row["n_returned"] and (room is None or row["n_kept"] < room):
+        if row["n_kept"] < min(row["n_returned"], room):
             return None
         settled = (self.has(name) and not self.photos[name]["error"] for name in self.pages[page])
         return row if all(settled) else None
 
-    def save(self) -> None:
-        """Write the tables, and begin the journal anew."""
-        with self._lock:
+    def close(self) -> None:
+        """Write the tables, and end the journal that led to them."""
+        try:
             for name, rows in self._rows.items():
                 ordered = sorted(rows.values(), key=itemgetter(*_ORDER[name]))
-                columns = dict.fromkeys([*schema.TABLES[name].columns, *(ordered[:1] or [{}])[0]])
-                table = pd.DataFrame(ordered, columns=list(columns))
-                schema.write(table, self._study.table(name), name=name)
+                columns = dict.fromkeys([*tables.TABLES[name].columns, *(ordered[:1] or [{}])[0]])
+                self._study.write(pd.DataFrame(ordered, columns=list(columns)), name)
             os.ftruncate(self._journal, 0)
-            self._saved = time.monotonic()
-
-    def close(self) -> None:
-        """Write the tables and end."""
-        try:
-            self.save()
         finally:
             os.close(self._journal)
 
@@ -219,278 +217,293 @@ def _lines(journal: Path) -> Iterator[tuple[str, Row]]:
         yield name, {**row, **times}
 
 
-LONGEST_PAUSE_S = 30.0
-"""Between two requests, when little of the quota is left."""
-_PHOTO_ID = re.compile(r"[a-z]+:[A-Za-z0-9_-]{1,64}")
-
-
-class Query(NamedTuple):
-    """What is searched for, and the label of what it finds."""
-
-    design: str
-    label: str
-    query: str
-
-
-class Answer(NamedTuple):
-    """A page of photos, best first; one that is doubted is asked for again by the next pull."""
-
-    photos: list[Found]
-    is_last: bool
-    doubt: str | None = None
-
-
-class Search(Protocol):
-    """What the pull asks of a source; None where the last answer said nothing."""
-
-    @property
-    def http_status(self) -> int | None:
-        """Give the status of the last answer."""
-
-    @property
-    def quota_left(self) -> int | None:
-        """Say how many requests are left."""
-
-    @property
-    def wants_reports(self) -> bool:
-        """Say whether the source is to be told of downloads."""
-
-    def queries(self, study: Study) -> list[Query]:
-        """List what is to be asked for."""
-
-    def asked(self, page: Page) -> str:
-        """Put the question in a line, without the key: another question has another answer."""
-
-    def wait_turn(self) -> None:
-        """Wait until there may be a request."""
-
-    def ask(self, page: Page) -> Answer:
-        """Ask for a page once."""
-
-    def fetch(self, photo: Found, path: Path) -> np.ndarray:
-        """Have a photo at `path`, whole or not at all, and give its pixels."""
-
-    def tell(self, photo: Found) -> None:
-        """Report once that a photo was downloaded."""
-
-    def describe(self, photo: Found) -> Row:
-        """Give what the source says of a photo, as columns of the table photos."""
-
-
-def describe(photo: Found, *, terms: Terms, origin: str = "") -> Row:
-    """Give what a source says of a photo, as columns of the table photos.
-
-    Parameters
-    ----------
-    terms
-        Of photos of which nothing is said.
-    origin
-        Of a stand-in: left out of addresses, as it is another one each time.
-    """
-    own = photo.terms or terms
-    author = photo.author or "an unnamed author"
-    addresses = {"page_url": photo.page_url, "url": photo.url, "author_url": photo.author_url}
-    return {
-        "photo_id": photo.photo_id,
-        "source": photo.photo_id.partition(":")[0],
-        **{name: url and url.removeprefix(origin) for name, url in addresses.items()},
-        "author": photo.author,
-        "licence": own.licence,
-        "licence_url": own.licence_url,
-        "attribution": own.attribution and own.attribution.replace("{author}", author),
-        "width_px": photo.width_px,
-        "height_px": photo.height_px,
-    }
-
-
-class Quota:
-    """How many requests are left, and when there are more: by a clock that nobody sets back."""
-
-    def __init__(self, *, window_s: float, slow_below: int) -> None:
-        self.left: int | None = None
-        self._window_s, self._slow_below = window_s, slow_below
-        self._renewed = 0.0
-
-    def hear(self, headers: httpx.Headers) -> None:
-        """Take note of what an answer says; of several quotas, the one with the least left."""
-        said = [
-            int(text)
-            for name, text in headers.items()
-            if re.match(r"x-ratelimit-(remaining|available)", name) and text.isdecimal()
-        ]
-        self.left = min(said, default=None)
-        now, wait_s = time.monotonic(), wait_asked(headers)
-        if wait_s is not None:
-            self._renewed = now + wait_s
-        elif now >= self._renewed:
-            self._renewed = now + self._window_s
-
-    def wait_s(self) -> float:
-        """Say how long a request that was refused has to wait, if its answer did not say."""
-        # A quota with something left was not the one that was spent.
-        return self._remaining_s() if self.left == 0 else self._window_s
-
-    def pause_s(self) -> float:
-        """Say how long to wait before a request: what is left is spread over the time till more.
-
-        Raises
-        ------
-        QuotaError
-            If nothing is left, for longer than one waits here.
-        """
-        remaining_s = self._remaining_s()
-        if self.left is None or self.left >= self._slow_below or not remaining_s:
-            return 0.0
-        if self.left > 0:
-            return min(remaining_s / (self.left + 1), LONGEST_PAUSE_S)
-        if remaining_s > LONGEST_WAIT_S:
-            raise QuotaError("the quota is spent", remaining_s)
-        return remaining_s
-
-    def _remaining_s(self) -> float:
-        return max(self._renewed - time.monotonic(), 0.0)
-
-
 @dataclass(kw_only=True, repr=False)
-class SiteSearch:
-    """The search of a photo site.
+class Puller:
+    """The loop over the queries of a photo site.
 
     Attributes
     ----------
-    endpoint
-        Where it is asked: the site's own address, or that of a stand-in.
-    terms
-        Of photos whose answer says nothing.
-    filters
-        What the searches are narrowed by, besides what the site's description says.
-    fetcher
-        Gives the fetcher of the calling thread.
+    endpoint, terms
+        Where the site is asked, and the terms of photos whose record has none: the source's, or
+        those of a stand-in.
+    stop
+        Set when another source failed or the pull was interrupted.
     """
 
-    site: WebSource
-    endpoint: str
+    study: Study
+    source: Source
     key: str
+    endpoint: str
     terms: Terms
-    per_page: int
-    filters: dict[str, str]
-    quota: Quota
-    fetcher: Callable[[], Fetcher]
+    fetcher: Fetcher
+    ledger: Ledger
+    bar: tqdm
+    stop: threading.Event
     http_status: int | None = None
+    quota_left: int | None = None
+    _renewed: float = 0.0
+    _begun: set[str] = field(default_factory=set)
 
-    @property
-    def quota_left(self) -> int | None:
-        """Say how many requests are left."""
-        return self.quota.left
+    def run(self) -> list[str]:
+        """Pull all queries; list the unfinished ones with the reason."""
+        left: list[str] = []
+        with ThreadPoolExecutor(self.study.pull.downloads) as pool:
+            for query in self.queries():
+                if self.stop.is_set():
+                    break
+                try:
+                    self._pull_query(query, pool)
+                except QuotaError as reason:
+                    left.append(f"{self.source.name} from {query.query!r} on ({reason})")
+                    break
+                except SourceError as reason:
+                    left.append(f"{self.source.name} {query.query!r} ({reason})")
+                    log.warning("%s", left[-1])
+        return left
 
-    @property
-    def wants_reports(self) -> bool:
-        """Say whether the site is to be told of downloads."""
-        return self.site.report is not None
+    def _pull_query(self, query: Query, pool: ThreadPoolExecutor) -> None:
+        """Search page by page while the photos of the pages before are downloaded."""
+        photos: list[Photo] = []
+        downloads: list[Future[None]] = []
+        try:
+            for returned in self._pages(query):
+                photos += returned
+                downloads += [
+                    pool.submit(self._download, one) for one in returned if self._new(one)
+                ]
+        finally:
+            for download in downloads:
+                download.result()
+        for photo in photos:
+            row = self.ledger.photos.get(photo.photo_id)
+            if row and row["error"] == UNREPORTED and not self.stop.is_set():
+                self._persist(partial(self.report, photo))
+                self.ledger.add("photos", row | {"error": None, "reported_at": datetime.now(UTC)})
 
-    def queries(self, study: Study) -> list[Query]:
-        """List the queries of the study's designs and labels."""
+    def _new(self, photo: Photo) -> bool:
+        """Say whether a photo is neither there nor was tried in this pull."""
+        if photo.photo_id in self._begun or self.ledger.has(photo.photo_id):
+            return False
+        self._begun.add(photo.photo_id)
+        self.bar.total += 1
+        return True
+
+    def _pages(self, query: Query) -> Iterator[list[Photo]]:
+        """Give the photos of each page that is asked for, until the query ends."""
+        settings, n_hits = self.study.pull, 0
+        most = math.inf if settings.max_per_query is None else settings.max_per_query
+        for number in range(1, settings.max_pages[self.source.name] + 1):
+            if self.stop.is_set():
+                return
+            page = Page(self.source.name, query.design, query.query, number)
+            row = self.ledger.answered(page, asked=self.asked(page), room=most - n_hits)
+            if row is None:
+                row, photos = self._pull_page(page, label=query.label, room=most - n_hits)
+                yield photos
+            n_hits += len(self.ledger.pages[page])
+            is_old = (row["share_new"] or 0) < settings.stop_below_new
+            if n_hits >= most or row["is_last"] or is_old:
+                return
+
+    def _pull_page(self, page: Page, *, label: str, room: float) -> tuple[Row, list[Photo]]:
+        """Search for a page, and write down what it gave."""
+        row, returned = self._persist(lambda: self._ask(page))
+        kept = returned[: int(min(room, len(returned)))]
+        photos = {photo.photo_id: photo for photo in kept}
+        hits = [
+            {"photo_id": photo_id, "label": label, **page._asdict(), "rank": rank}
+            for rank, photo_id in enumerate(photos, start=1)
+        ]
+        row |= {"n_kept": len(kept), "n_new": self.ledger.add_hits(hits)}
+        row["share_new"] = row["n_new"] / len(returned) if returned else None
+        if hits and not self.ledger.pages[page]:
+            row["error"] = "nothing but photos of the pages before: asked for again next time"
+        self.ledger.add("requests", row)
+        return row, list(photos.values())
+
+    def _ask(self, page: Page) -> tuple[Row, list[Photo]]:
+        """Ask for a page once; a request that fails is a row at once."""
+        self._wait_for_quota()
+        row: Row = {"requested_at": datetime.now(UTC), **page._asdict(), "asked": self.asked(page)}
+        started, fault, answer = time.monotonic(), None, Answer([], is_last=False)
+        try:
+            answer = self.ask(page)
+        except SourceError as reason:
+            fault = reason
+        row |= {"http_status": self.http_status, "n_returned": len(answer.photos), "n_kept": 0}
+        row |= {"n_new": 0, "share_new": None, "is_last": answer.is_last}
+        row |= {"quota_left": self.quota_left, "seconds": time.monotonic() - started}
+        if fault:
+            self.ledger.add("requests", row | {"error": str(fault)})
+            raise fault
+        return row | {"error": answer.doubt}, answer.photos
+
+    def _persist(self, attempt: Callable[[], Result]) -> Result:
+        """Try until it is done, and through spent quotas as far as the study waits for them."""
+        while True:
+            try:
+                return self.fetcher.persist(attempt)
+            except QuotaError as spent:
+                if spent.wait_s > self.study.pull.wait_for_quota_s:
+                    raise
+                log.info("waiting for %s: %s", self.source.name, spent)
+                self.fetcher.sleep(spent.wait_s)
+
+    def _download(self, photo: Photo) -> None:
+        """Have a photo on disk, or the reason why not in its row."""
+        if self.stop.is_set():
+            return
+        path = self.study.raw / "photos" / f"{photo.photo_id.replace(':', '/')}.jpg"
+        row = {**self._describe(photo), "retrieved_at": datetime.now(UTC)}
+        row |= {"sha256": None, "path": None, "phash": None, "reported_at": None}
+        try:
+            if photo.error:
+                raise SourceError(photo.error)
+            with explain_disk_errors(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                image = self.fetch(photo, path)
+        except (SourceError, ImageError, OSError) as fault:
+            row |= {"status": "failed", "error": self.fetcher.redact(fault)}
+        else:
+            row |= {
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "path": os.path.relpath(path, ROOT),
+                # of the file, which may have been there before its row
+                "retrieved_at": datetime.fromtimestamp(path.stat().st_mtime, UTC),
+                "phash": perceptual_hash(image),
+                "status": "ok",
+                "error": UNREPORTED if self.source.report else None,
+            }
+        self.ledger.add("photos", row)
+        with self.bar.get_lock():
+            self.bar.update()
+
+    def _describe(self, photo: Photo) -> Row:
+        """Give what is known of a photo, as columns of the table photos."""
+        terms = photo.terms or self.terms
+        is_stand_in = self.endpoint != self.source.endpoint  # its port is another one each time
+        origin = _origin(self.endpoint) if is_stand_in else ""
+        addresses = {"page_url": photo.page_url, "url": photo.url, "author_url": photo.author_url}
+        author = photo.author or "an unnamed author"
+        return {
+            "photo_id": photo.photo_id,
+            "source": self.source.name,
+            **{name: url and url.removeprefix(origin) for name, url in addresses.items()},
+            "author": photo.author,
+            "licence": terms.licence,
+            "licence_url": terms.licence_url,
+            "attribution": terms.attribution and terms.attribution.replace("{author}", author),
+            "width_px": photo.width_px,
+            "height_px": photo.height_px,
+        }
+
+    def queries(self) -> list[Query]:
+        """List what to search for."""
         return [
             Query(design, label, query)
-            for design in study.pull.designs
-            for label in study.labels
+            for design in self.study.pull.designs
+            for label in self.study.labels
             for query in KEYWORDS[design][label]
         ]
 
+    def _search(self, page: Page, *, key: str = "") -> Search:
+        settings, name = self.study.pull, self.source.name
+        usual = {filter_: value for filter_, value in self.source.filters.items() if value}
+        filters = usual | settings.filters.get(name, {})
+        return Search(page.query, page.page, settings.per_page[name], filters, key)
+
     def asked(self, page: Page) -> str:
-        """Put the question in a line, without the key."""
-        return urlencode(sorted(self.site.request(self._asked(page))["params"].items()))
-
-    def _asked(self, page: Page, *, key: str = "") -> Asked:
-        usual = {name: value for name, value in self.site.filters.items() if value is not None}
-        return Asked(page.query, page.page, self.per_page, usual | self.filters, key)
-
-    def wait_turn(self) -> None:
-        """Wait until the quota allows a request.
-
-        Raises
-        ------
-        QuotaError
-            If that is longer than one waits here.
-        """
-        if pause_s := self.quota.pause_s():
-            self.fetcher().sleep(pause_s)
+        """Put a request in a line, without the key: another request has another answer."""
+        return urlencode(sorted(self.source.request(self._search(page))["params"].items()))
 
     def ask(self, page: Page) -> Answer:
-        """Ask for a page once.
-
-        Raises
-        ------
-        SourceError
-            If it is refused, or not as the site documents it.
-        """
-        answer = self._get(self.endpoint, **self.site.request(self._asked(page, key=self.key)))
-        past_end = self.site.past_end
+        """Ask for a page once."""
+        search = self._search(page, key=self.key)
+        answer = self._get(self.endpoint, self.source.request(search))
+        past_end = self.source.past_end
         if page.page > 1 and answer.is_client_error and past_end and past_end in answer.text:
             return Answer([], is_last=True)
-        self._accept(answer)
+        self._check_status(answer)
         try:
             content = answer.json()
         except ValueError:
             raise PassingError("the answer is not JSON") from None
         try:
-            photos = self.site.photos(content)
-            for photo in photos:
-                _check(photo)
-            n_found = self.site.n_found(content)
-            if not photos and n_found > (page.page - 1) * self.per_page:
-                return Answer([], is_last=True, doubt=f"an empty page, of {n_found} photos found")
-            return Answer(photos, not photos or self.site.is_last(content, self._asked(page)))
-        except (KeyError, TypeError, ValueError, AttributeError) as fault:
+            photos = [self._photo(record) for record in self.source.records(content)]
+            if photos and all(photo.error for photo in photos):
+                raise ValueError(photos[0].error)
+            n_results = self.source.n_results(content)
+            is_last = not photos or self.source.is_last(content, search)
+        except MALFORMED as fault:
+            text = self.fetcher.redact(f"{type(fault).__name__} {fault}")
             raise SourceError(
-                f"the answer is not as {self.site.name} documents it: "
-                f"{type(fault).__name__} {self.fetcher().clean(fault)}"
+                f"the answer is not as {self.source.name} documents it: {text}"
             ) from None
+        if not photos and n_results > (page.page - 1) * search.per_page:
+            return Answer([], is_last=True, doubt=f"an empty page, of {n_results} photos")
+        return Answer(photos, is_last)
 
-    def _get(self, url: str, **arguments: dict[str, str]) -> httpx.Response:
+    def _photo(self, record: Json) -> Photo:
+        """Read a record; a malformed one is a photo with an error, and spoils no other."""
+        try:
+            photo = self.source.photo(record)
+            if not _PHOTO_ID.fullmatch(photo.photo_id):
+                raise ValueError(f"{photo.photo_id!r:.80} is no id of a photo")
+            if not isinstance(photo.url, str):
+                raise TypeError("it has no address")
+        except MALFORMED as fault:
+            number = record.get("id") if isinstance(record, dict) else None
+            photo_id = f"{self.source.name}:{number}"
+            if number is None or not _PHOTO_ID.fullmatch(photo_id):
+                photo_id = f"{self.source.name}:malformed-{_digest(repr(record))}"
+            error = self.fetcher.redact(f"malformed record: {type(fault).__name__} {fault}")
+            return Photo(photo_id, "", error=error)
+        return photo
+
+    def _wait_for_quota(self) -> None:
+        """Wait for a renewed quota before a request that would be refused."""
+        left_s = self._renewed - time.monotonic() if self.quota_left == 0 else 0.0
+        if left_s > LONGEST_WAIT_S:
+            raise QuotaError("the quota is spent", left_s)
+        if left_s > 0:
+            self.fetcher.sleep(left_s)
+
+    def _get(self, url: str, arguments: Json) -> httpx.Response:
+        """Make a request, and note what is left of the quota."""
         self.http_status = None
-        answer = self.fetcher().get(url, **arguments)
+        answer = self.fetcher.get(url, **arguments)
         self.http_status = answer.status_code
         if answer.is_success:
-            self.quota.hear(answer.headers)
+            quotas = [  # the one with the least left counts
+                int(text)
+                for name, text in answer.headers.items()
+                if re.match(r"x-ratelimit-(remaining|available)", name) and text.isdecimal()
+            ]
+            self.quota_left = min(quotas, default=None)
+            now, wait_s = time.monotonic(), requested_wait(answer.headers)
+            if wait_s is not None or now >= self._renewed:
+                self._renewed = now + (self.source.window_s if wait_s is None else wait_s)
         return answer
 
-    def _accept(self, answer: httpx.Response) -> None:
-        spent = self.site.spent
-        # from here on said as the other sites say it
+    def _check_status(self, answer: httpx.Response) -> None:
+        spent = self.source.spent
         if answer.status_code == httpx.codes.FORBIDDEN and spent and spent in answer.text:
             answer.status_code = httpx.codes.TOO_MANY_REQUESTS
-        self.fetcher().accept(answer, window_s=self.quota.wait_s())
+        # a quota with something left was not the one that was spent
+        left_s = self._renewed - time.monotonic() if self.quota_left == 0 else self.source.window_s
+        self.fetcher.check_status(answer, window_s=max(left_s, 0.0))
 
-    def fetch(self, photo: Found, path: Path) -> np.ndarray:
-        """Download a photo."""
-        return self.fetcher().photo(photo.url, path)
+    def fetch(self, photo: Photo, path: Path) -> np.ndarray:
+        """Have a photo at `path`, whole or not at all, and give its pixels."""
+        return self.fetcher.download(photo.url, path)
 
-    def tell(self, photo: Found) -> None:
-        """Report once that a photo was downloaded.
-
-        Raises
-        ------
-        SourceError
-            If the site does not take the report, or another one is to have the key.
-        """
+    def report(self, photo: Photo) -> None:
+        """Report a download once, to the site that has the key and to no other."""
         url = photo.report_url or ""
-        if self.site.report is None or not url.startswith(_origin(self.endpoint) + "/"):
+        if self.source.report is None or not url.startswith(_origin(self.endpoint) + "/"):
             raise SourceError(f"{photo.photo_id}: its download can't be reported to {url!r:.80}")
-        self._accept(self._get(url, **self.site.report(self.key)))
-
-    def describe(self, photo: Found) -> Row:
-        """Give what the site says of a photo, as columns of the table photos."""
-        stand_in = self.endpoint != self.site.endpoint
-        origin = _origin(self.endpoint) if stand_in else ""
-        return describe(photo, terms=self.terms, origin=origin)
-
-
-def _check(photo: Found) -> None:
-    """Refuse a photo whose id is no name of a file, or that lies nowhere."""
-    if not _PHOTO_ID.fullmatch(photo.photo_id):
-        raise ValueError(f"{photo.photo_id!r:.80} is no id of a photo")
-    if not isinstance(photo.url, str):
-        raise TypeError(f"{photo.photo_id} has no address")
+        self._wait_for_quota()
+        self._check_status(self._get(url, self.source.report(self.key)))
 
 
 def _origin(url: str) -> str:
@@ -498,20 +511,12 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-DESIGN = "given"
-"""The search design of photos whose labels were given, not searched for."""
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class Listed(NamedTuple):
-    """A photo of a list, with the label and the query that it is listed under."""
-
-    label: str
-    query: str
-    photo: Found
-
-
-def read_list(path: Path) -> list[Listed]:
-    """Read a list of photos.
+def read_list(path: Path) -> list[tuple[Query, Photo]]:
+    """Read a list of photos with the label and the query that each is listed under.
 
     Parameters
     ----------
@@ -527,278 +532,70 @@ def read_list(path: Path) -> list[Listed]:
     if path.is_dir():
         table = read_folder(path)
         return [
-            Listed(label, label, Found(f"local:{_digest(name)}", name))
+            (Query("given", label, label), Photo(f"local:{_digest(name)}", name))
             for name, label in zip(table["name"], table["label"], strict=True)
         ]
     table = read_csv(path, needs=["label", "url"])
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     listed = [_listed(row, f"{path.name}, row {place}") for place, row in enumerate(rows, start=1)]
-    labels = {(one.query, one.label) for one in listed}
-    twice = [query for query, n in Counter(query for query, _ in labels).items() if n > 1]
+    counts = Counter(query.query for query in {query for query, _ in listed})
+    twice = [query for query, n in counts.items() if n > 1]
     if twice:
         raise DatasetError(f"{path.name}: query {twice[0]!r} stands with more than one label")
     return listed
 
 
-def _listed(row: dict[str, str | None], where: str) -> Listed:
+def _listed(row: dict[str, str | None], where: str) -> tuple[Query, Photo]:
     url, name = row["url"] or "", row.get("id")
     if not re.match(r"https?://", url):
         raise DatasetError(f"{where}: url {url!r:.80} does not begin with http:// or https://")
     if name and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise DatasetError(f"{where}: id {name!r:.80} is not of letters, digits, - and _")
     label = label_of(row["label"], "names", where)
-    photo = Found(
+    photo = Photo(
         photo_id=f"local:{name or _digest(url)}",
         url=url,
         page_url=row.get("page_url"),
         author=row.get("photographer"),
         terms=Terms(row.get("licence"), row.get("licence_url"), "Photo by {author}"),
     )
-    return Listed(label, row.get("query") or label, photo)
+    return Query("given", label, row.get("query") or label), photo
 
 
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:16]
+class ListPuller(Puller):
+    """The loop over a list of photos: a folder or a table below the data folder of the study."""
 
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._path = self.study.data_dir / str(self.study.pull.local)
+        self._listed = read_list(self._path)
 
-class ListSearch:
-    """A list of photos, given out page by page as a photo site does."""
-
-    http_status: int | None = None
-    quota_left: int | None = None
-    wants_reports = False
-
-    def __init__(self, path: Path, *, per_page: int, fetcher: Callable[[], Fetcher]) -> None:
-        self._path, self._per_page, self._fetcher = path, per_page, fetcher
-        self._listed = read_list(path)
-
-    def queries(self, study: Study) -> list[Query]:
+    def queries(self) -> list[Query]:
         """List the queries that the list has for the study's labels; a label may be one."""
-        named = dict.fromkeys(Query(DESIGN, one.label, one.query) for one in self._listed)
-        return [query for label in study.labels for query in named if query.label == label]
+        named = dict.fromkeys(query for query, _ in self._listed)
+        return [query for label in self.study.labels for query in named if query.label == label]
+
+    def _photos(self, page: Page) -> list[Photo]:
+        return [photo for query, photo in self._listed if query.query == page.query]
 
     def asked(self, page: Page) -> str:
-        """Put the question in a line: what is listed, as a longer list is another one."""
+        """Put what is listed in a line: a longer list has another answer."""
         names = [photo.photo_id for photo in self._photos(page)]
         return f"{page.query}, {len(names)} listed, {_digest(' '.join(names))}"
 
-    def wait_turn(self) -> None:
-        """Wait for nobody."""
-
     def ask(self, page: Page) -> Answer:
         """Give a page of the list."""
-        photos, end = self._photos(page), page.page * self._per_page
-        return Answer(photos[end - self._per_page : end], is_last=end >= len(photos))
+        per_page = self.study.pull.per_page[self.source.name]
+        photos, end = self._photos(page), page.page * per_page
+        return Answer(photos[end - per_page : end], is_last=end >= len(photos))
 
-    def _photos(self, page: Page) -> list[Found]:
-        return [one.photo for one in self._listed if one.query == page.query]
-
-    def fetch(self, photo: Found, path: Path) -> np.ndarray:
+    def fetch(self, photo: Photo, path: Path) -> np.ndarray:
         """Download a photo, or copy it from the folder."""
         if not self._path.is_dir():
-            return self._fetcher().photo(photo.url, path)
-        partial = path.with_suffix(".part")
-        try:
-            shutil.copyfile(self._path / photo.url, partial)
-            image = read_image(partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return image
-
-    def tell(self, photo: Found) -> None:
-        """Report nothing: nobody waits for it."""
-
-    def describe(self, photo: Found) -> Row:
-        """Give what the list says of a photo, as columns of the table photos."""
-        return describe(photo, terms=Terms())
-
-
-log = logging.getLogger(__name__)
-
-PAGES_AHEAD = 1
-"""Pages that are searched for while the photos of one are still on their way."""
-UNREPORTED = "its download is not reported yet"
-
-Result = TypeVar("Result")
-
-
-class _Pending(NamedTuple):
-    """A page whose photos are on their way."""
-
-    query: str
-    photos: list[Found]
-    downloads: list[Future[None]]
-
-
-@dataclass(kw_only=True, repr=False)
-class Puller:
-    """The loop over the queries of one source."""
-
-    study: Study
-    source: str
-    search: Search
-    fetcher: Callable[[], Fetcher]
-    clean: Redaction
-    ledger: Ledger
-    bar: tqdm
-    stop: threading.Event
-    left: list[str] = field(default_factory=list)
-    is_spent: bool = False
-    begun: set[str] = field(default_factory=set)
-    pending: deque[_Pending] = field(default_factory=deque)
-    pool: ThreadPoolExecutor = field(init=False)
-
-    def run(self) -> list[str]:
-        """Pull all queries; list the unfinished ones with the reason."""
-        with ThreadPoolExecutor(self.study.pull.downloads) as self.pool:
-            try:
-                for query in self.search.queries(self.study):
-                    if self.is_spent or self.stop.is_set():
-                        break
-                    with self._faults_noted(query.query):
-                        self._pull_query(query)
-                while self.pending:
-                    with self._faults_noted(self.pending[0].query):
-                        self._finish(self.pending.popleft())
-            finally:
-                self.pool.shutdown(cancel_futures=True)
-        return self.left
-
-    @contextmanager
-    def _faults_noted(self, query: str) -> Iterator[None]:
-        try:
-            yield
-        except QuotaError as reason:
-            self.is_spent = True
-            self.left.append(f"{self.source} from {query!r} on ({reason})")
-        except SourceError as reason:
-            self.left.append(f"{self.source} {query!r} ({reason})")
-            log.warning("%s", self.left[-1])
-
-    def _pull_query(self, query: Query) -> None:
-        settings = self.study.pull
-        n_hits = 0
-        for number in range(1, settings.max_pages[self.source] + 1):
-            if self.stop.is_set():
-                return
-            page = Page(self.source, query.design, query.query, number)
-            room = None if settings.max_per_query is None else settings.max_per_query - n_hits
-            row = self.ledger.answered(page, asked=self.search.asked(page), room=room)
-            row = row or self._pull_page(page, label=query.label, room=room)
-            n_hits += len(self.ledger.pages[page])
-            full = settings.max_per_query is not None and n_hits >= settings.max_per_query
-            if full or row["is_last"] or (row["share_new"] or 0) < settings.stop_below_new:
-                return
-
-    def _pull_page(self, page: Page, *, label: str, room: int | None) -> Row:
-        """Search for a page, write down what it gave, and send for its photos."""
-        row, photos = self._persist(lambda: self._ask(page))
-        found = {photo.photo_id: photo for photo in photos[:room]}
-        hits = [
-            {"photo_id": photo_id, "label": label, **page._asdict(), "rank": rank}
-            for rank, photo_id in enumerate(found, start=1)
-        ]
-        row["n_kept"] = len(photos[:room])
-        row["n_new"] = self.ledger.add_hits(hits)
-        row["share_new"] = row["n_new"] / len(photos) if photos else None
-        if hits and not self.ledger.pages[page]:
-            row["error"] = "nothing but photos of the pages before: asked for again next time"
-        self.ledger.add_request(row)
-        self._send_for(page.query, list(found.values()))
-        return row
-
-    def _ask(self, page: Page) -> tuple[Row, list[Found]]:
-        """Ask for a page once; a request that fails is a row at once."""
-        self.search.wait_turn()
-        row: Row = {"requested_at": datetime.now(UTC), **page._asdict()}
-        row |= {"asked": self.search.asked(page), "is_last": False, "error": None}
-        row |= {"n_returned": 0, "n_kept": 0, "n_new": 0, "share_new": None}
-        started = time.monotonic()
-        try:
-            photos, row["is_last"], row["error"] = self.search.ask(page)
-        except SourceError as fault:
-            self.ledger.add_request(self._heard(row, started) | {"error": str(fault)})
-            raise
-        return self._heard(row, started) | {"n_returned": len(photos)}, photos
-
-    def _heard(self, row: Row, started: float) -> Row:
-        heard = {"http_status": self.search.http_status, "quota_left": self.search.quota_left}
-        return {**row, **heard, "seconds": time.monotonic() - started}
-
-    def _send_for(self, query: str, photos: list[Found]) -> None:
-        """Begin to download photos, those that are there or were tried in this pull excepted."""
-        missing = [
-            photo
-            for photo in photos
-            if photo.photo_id not in self.begun and not self.ledger.has(photo.photo_id)
-        ]
-        self.begun |= {photo.photo_id for photo in missing}
-        with self.bar.get_lock():
-            self.bar.total += len(missing)
-            self.bar.refresh()
-        downloads = [self.pool.submit(self._download, photo) for photo in missing]
-        self.pending.append(_Pending(query, photos, downloads))
-        while len(self.pending) > PAGES_AHEAD:
-            self._finish(self.pending.popleft())
-
-    def _finish(self, page: _Pending) -> None:
-        """Wait for the photos of a page, and report those that were had."""
-        for download in page.downloads:
-            download.result()
-        for photo in page.photos:
-            row = self.ledger.photos.get(photo.photo_id)
-            if row and row["error"] == UNREPORTED and not self.stop.is_set():
-                self._persist(partial(self._tell, photo))
-                self.ledger.add_photo(row | {"error": None, "reported_at": datetime.now(UTC)})
-
-    def _tell(self, photo: Found) -> None:
-        self.search.wait_turn()
-        self.search.tell(photo)
-
-    def _persist(self, attempt: Callable[[], Result]) -> Result:
-        """Try until it is done, and through spent quotas as far as the study waits for them."""
-        while True:
-            try:
-                return self.fetcher().persist(attempt)
-            except QuotaError as spent:
-                if spent.wait_s > self.study.pull.wait_for_quota_s:
-                    raise
-                log.info("%s is waited for: %s", self.source, spent)
-                self.ledger.save()
-                self.fetcher().sleep(spent.wait_s)
-
-    def _download(self, photo: Found) -> None:
-        """Have a photo on disk, or the reason why not."""
-        if self.stop.is_set():
-            return
-        name = photo.photo_id.replace(":", "/")
-        path = self.study.raw / "photos" / f"{name}.jpg"
-        row = {**self.search.describe(photo), "retrieved_at": datetime.now(UTC)}
-        row |= {"sha256": None, "path": None, "phash": None, "reported_at": None}
-        try:
-            with explain_disk_errors(path.parent):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                image = self.search.fetch(photo, path)
-        except (SourceError, ImageError, OSError) as fault:
-            row |= {"status": "failed", "error": self.clean(fault)}
-        else:
-            row |= {
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "path": os.path.relpath(path, ROOT),
-                # of the file, which may have been there before its row
-                "retrieved_at": datetime.fromtimestamp(path.stat().st_mtime, UTC),
-                "phash": perceptual_hash(image),
-                "status": "ok",
-                "error": UNREPORTED if self.search.wants_reports else None,
-            }
-        self.ledger.add_photo(row)
-        with self.bar.get_lock():
-            self.bar.update()
-
-
-class IncompletePullError(SourceError):
-    """Some queries are unfinished; the next pull goes on with them."""
+            return super().fetch(photo, path)
+        with replacing(path) as copy:
+            shutil.copyfile(self._path / photo.url, copy)
+            return read_photo(copy)
 
 
 def pull(
@@ -812,23 +609,23 @@ def pull(
 ) -> None:
     """Search every source of a study for its keywords, and download the photos.
 
-    Sources are pulled from at the same time. Writes the tables hits, photos and requests, and the
-    photos below ``study.raw / "photos"``; `exe_core.settings.Pull` says when a query ends. Pages
-    that are complete are not asked for again; one with a failed photo is, as addresses of images
-    expire.
+    Sources are pulled from at the same time, each by one search request after the other. Writes the
+    tables hits, photos and requests, and the photos below ``study.raw / "photos"``;
+    `exe_core.study.Pull` says when a query ends. Complete pages are not asked for again; one with a
+    failed photo is, as addresses of images expire.
 
     Parameters
     ----------
     study
         Which sources, designs and labels.
     base_urls
-        Source -> the address of its search, in place of the official one: a stand-in.
+        Source -> the address of a stand-in, which may be on this machine; by default the site's.
     keys
         Source -> key; by default from the environment variables that `SOURCES` names.
     terms
-        Of the photos of stand-ins: `exe_core.pull.Terms`. The sources' own are not theirs.
+        Of the photos of stand-ins: licence, its URL, attribution. The sources' are not theirs.
     progress
-        Show a bar: photos had and known of, their rate, the time left.
+        Show a bar of the photos.
     sleep
         Called with the seconds to wait.
 
@@ -841,34 +638,44 @@ def pull(
     StorageError
         If the disk takes no more.
     """
-    sources = [SOURCES[name] for name in study.pull.sources]
+    settings, base_urls = study.pull, base_urls or {}
+    sources = [SOURCES[name] for name in settings.sources]
     secrets = {source.name: _key(source, keys) for source in sources}
-    clean, stop = Redaction(secrets.values()), threading.Event()
+    stop = threading.Event()
 
     def wait_or_stop(seconds: float) -> None:
         if stop.wait(seconds):
             raise SourceError("the pull was stopped")
 
-    with explain_disk_errors(study.raw), _alone(study.raw), clean.in_force(), ExitStack() as stack:
+    with explain_disk_errors(study.raw), ExitStack() as stack:
+        try:
+            stack.enter_context(locked(study.raw / ".pull.lock"))
+        except BlockingIOError:
+            raise SourceError(
+                f"another pull into {study.raw.name} is running: wait for it"
+            ) from None
+        connections = len(sources) * (settings.downloads + 1)
+        client = open_client(
+            trusted=base_urls.values(), timeout_s=settings.timeout_s, connections=connections
+        )
+        fetcher = Fetcher(
+            client=stack.enter_context(client),
+            redact=redactor(secrets.values()),
+            retries=settings.retries,
+            sleep=sleep or wait_or_stop,
+            longest_s=settings.photo_timeout_s,
+        )
         ledger = Ledger(study)
         stack.callback(ledger.close)
         bar = stack.enter_context(tqdm(desc="photos", unit="photo", total=0, disable=not progress))
-        fetchers = _Fetchers(study, base_urls or {}, clean=clean, sleep=sleep or wait_or_stop)
-        stack.callback(fetchers.close)
         pullers = [
-            Puller(
+            (ListPuller if source.name == "local" else Puller)(
                 study=study,
-                source=source.name,
-                search=_search(
-                    study,
-                    source,
-                    stand_in=(base_urls or {}).get(source.name),
-                    terms=Terms(*terms),
-                    key=secrets[source.name],
-                    fetcher=fetchers.for_thread,
-                ),
-                fetcher=fetchers.for_thread,
-                clean=clean,
+                source=source,
+                key=secrets[source.name],
+                endpoint=base_urls.get(source.name, source.endpoint),
+                terms=Terms(*terms) if source.name in base_urls else source.terms,
+                fetcher=fetcher,
                 ledger=ledger,
                 bar=bar,
                 stop=stop,
@@ -897,93 +704,12 @@ def _run_all(pullers: Sequence[Puller], *, stop: threading.Event) -> list[str]:
 
 def _key(source: Source, keys: Mapping[str, str] | None) -> str:
     variable = source.key_variable or ""
-    given = os.environ.get(variable, "") if keys is None else keys.get(source.name, "")
-    if not given.strip() and variable and source.key_needed:
+    key = os.environ.get(variable, "") if keys is None else keys.get(source.name, "")
+    if not key.strip() and variable and source.key_needed:
         raise SourceError(
             f"no key for {source.name}: set the environment variable {variable}; "
-            "data/README.md says where a key is had"
+            "data/README.md says where to get a key"
         )
-    if not (given.strip().isascii() and given.strip().isprintable()):
-        raise SourceError(
-            f"the key of {source.name} holds letters or signs that none has: look at {variable}"
-        )
-    return given.strip()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Refuse a second pull into one folder; the system frees the lock of a killed one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".pull.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SourceError(f"another pull into {folder.name} is running: wait for it") from None
-        yield
-
-
-def _search(
-    study: Study,
-    source: Source,
-    *,
-    stand_in: str | None,
-    terms: Terms,
-    key: str,
-    fetcher: Callable[[], Fetcher],
-) -> Search:
-    settings = study.pull
-    per_page = settings.per_page[source.name]
-    if not isinstance(source, WebSource):
-        path = study.data_dir / str(settings.local)
-        return ListSearch(path, per_page=per_page, fetcher=fetcher)
-    return SiteSearch(
-        site=source,
-        endpoint=stand_in or source.endpoint,
-        key=key,
-        terms=terms if stand_in else source.terms,
-        per_page=per_page,
-        filters=settings.filters.get(source.name, {}),
-        quota=Quota(window_s=source.window_s, slow_below=settings.slow_below_quota),
-        fetcher=fetcher,
-    )
-
-
-class _Fetchers:
-    """A fetcher for each thread.
-
-    Threads can't safely share an HTTP/2 connection (encode/httpx, issue 3072), and its end would be
-    a fault of all that is on its way over it.
-    """
-
-    def __init__(
-        self,
-        study: Study,
-        base_urls: Mapping[str, str],
-        *,
-        clean: Redaction,
-        sleep: Callable[[float], None],
-    ) -> None:
-        private = study.pull.allow_private_addresses
-        self._policy = AddressPolicy.trusting(base_urls.values(), allow_private=private)
-        self._settings, self._clean, self._sleep = study.pull, clean, sleep
-        self._own, self._clients, self._breaker = threading.local(), ExitStack(), Breaker()
-
-    def for_thread(self) -> Fetcher:
-        """Give the fetcher of the calling thread."""
-        if not hasattr(self._own, "fetcher"):
-            timeout_s = self._settings.timeout_s
-            client = open_client(self._policy, timeout_s=timeout_s, connections=2)
-            self._own.fetcher = Fetcher(
-                client=self._clients.enter_context(client),
-                clean=self._clean,
-                retries=self._settings.retries,
-                sleep=self._sleep,
-                policy=self._policy,
-                longest_s=self._settings.photo_timeout_s,
-                breaker=self._breaker,
-            )
-        return self._own.fetcher
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._clients.close()
+    if not (key.strip().isascii() and key.strip().isprintable()):
+        raise SourceError(f"the key of {source.name} is not plain ASCII: check {variable}")
+    return key.strip()

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from exe_core.sources import SOURCES, Source, WebSource
+from exe_core.sources import SOURCES, Source
 from exe_core.tables import EMOTIONS
 
 
@@ -123,9 +123,6 @@ class Pull(SettingsModel):
     stop_below_new: float = Field(
         0.10, ge=0, le=1, description="a query ends after a page of which a smaller share is new"
     )
-    slow_below_quota: int = Field(
-        20, ge=0, description="with fewer requests left, they are spread over the time till more"
-    )
     wait_for_quota_s: float = Field(
         0.0,
         ge=0,
@@ -143,10 +140,7 @@ class Pull(SettingsModel):
     timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")
     retries: int = Field(4, ge=0, le=20, description="of a request that failed and may succeed")
     photo_timeout_s: float = Field(
-        120.0, gt=0, description="for a whole photo, over all its tries; timeout_s is for silence"
-    )
-    allow_private_addresses: bool = Field(
-        False, description="photos may lie on this machine or in its network, e.g. a lab's server"
+        120.0, gt=0, description="for a whole photo; timeout_s is for silence"
     )
 
     @field_validator("sources")
@@ -170,8 +164,7 @@ class Pull(SettingsModel):
     @classmethod
     def _filters_are_known(cls, given: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
         for name, chosen in given.items():
-            source = _known_source(name)
-            known = source.filters if isinstance(source, WebSource) else {}
+            known = _known_source(name).filters
             for unknown in chosen.keys() - known.keys():
                 raise ValueError(f"{name} has no filter {unknown!r}; it has {', '.join(known)}")
         return given

@@ -17,20 +17,9 @@ pytest_plugins = ["browser", "ratios"]
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--write-faults",
-        action="store_true",
-        help="write the table of tests/test_faults.py to data/frozen/faults",
-    )
-    parser.addoption(
         "--write-trials",
         action="store_true",
         help="write the table of tests/test_criterion_trials.py to data/frozen/tests",
-    )
-
-    parser.addoption(
-        "--write-fuzz",
-        action="store_true",
-        help="write the table of tests/test_fuzz.py to data/frozen/fuzz",
     )
 
 

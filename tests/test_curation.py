@@ -1,37 +1,165 @@
-"""What a person writes is read strictly, and the noise that was planted is estimated."""
+"""Which label a photo gets, what is lost on the way, how wrong keywords are, and whom to credit."""
 
-from __future__ import annotations
-
-from pathlib import Path
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_pulls import SETS, make_pull
+from sample_pulls import QUERIES, SETS, make_pull
 
 from exe_core.curation import (
+    CREDITS,
+    MAX_ON_PAGE,
+    MAX_REASONS,
+    RULES,
     TO_LABEL,
     UNCLEAR,
     LabellingError,
+    attrition_table,
     compare_rules,
+    credits_of,
+    credits_page,
+    decide_labels,
+    draw_evenly,
     faces_of_photos,
     keyword_noise,
     label_by_truth,
     read_labelled,
     sample_to_label,
-    spread,
-    with_known,
 )
 from exe_core.resampling import Statistics
-from exe_core.tables import FIVE
 
+STATISTICS = Statistics()
 NOISE = {"angry": 0.3, "mad": 0.5, "happy": 0.0, "smiling": 0.1}
 SIZES = {"angry": 400, "mad": 100, "happy": 300, "smiling": 40}
 
 
-def planted(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+def hits_of(*rows):
+    """Photo, query, page, rank."""
+    table = pd.DataFrame(rows, columns=["photo_id", "query", "page", "rank"])
+    return table.assign(label=table["query"].map(QUERIES), source="pexels", design="v2")
+
+
+def requests_of(*asked):
+    """Query, page, minute."""
+    table = pd.DataFrame(asked, columns=["query", "page", "minute"])
+    at = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(table["minute"], unit="min")
+    return table.assign(requested_at=at, source="pexels", design="v2", error=None)
+
+
+def labels(hits, rule, requests=None):
+    asked = requests_of() if requests is None else requests
+    table = decide_labels(hits, rule, requests=asked)
+    return dict(zip(table["photo_id"], table["label"], strict=True))
+
+
+class TestLabels:
+    def test_each_rule_decides_by_its_definition(self):
+        hits = hits_of(
+            ("a", "mad", 1, 5), ("a", "sad", 1, 1), ("a", "crying", 1, 9), ("b", "mad", 1, 2)
+        )
+        asked = requests_of(("mad", 1, 0), ("sad", 1, 2), ("crying", 1, 1))
+        assert labels(hits, "drop", asked) == {"b": "angry"}
+        assert labels(hits, "first", asked) == {"a": "angry", "b": "angry"}
+        assert labels(hits, "vote", asked) == {"a": "sad", "b": "angry"}
+        table = decide_labels(hits, "vote", requests=asked).set_index("photo_id")
+        assert table.loc["a", ["query", "n_labels"]].tolist() == ["crying", 2]
+        with pytest.raises(ValueError, match="no rule 'best'"):
+            labels(hits, "best")
+
+    def test_the_first_hit_is_of_the_page_that_was_requested_first(self):
+        hits = hits_of(("a", "mad", 1, 1), ("a", "sad", 2, 9))
+        again = requests_of(("mad", 1, 7), ("sad", 2, 3), ("mad", 1, 1))
+        assert labels(hits, "first", again) == {"a": "angry"}
+        assert labels(hits, "first", again.assign(error=[None, None, "timeout"])) == {"a": "sad"}
+
+    def test_of_equally_many_hits_the_higher_ones_win_then_the_order_of_labels(self):
+        hits = hits_of(("x", "sad", 1, 1), ("a", "sad", 1, 2), ("a", "mad", 1, 1))
+        assert labels(hits, "vote")["a"] == "angry"
+        assert labels(hits_of(("a", "sad", 1, 1), ("a", "mad", 1, 1)), "vote") == {"a": "angry"}
+        hits = hits_of(("x", "mad", 1, 1), ("a", "mad", 2, 1), ("a", "sad", 1, 1))
+        assert labels(hits, "vote")["a"] == "sad", "ranks count over the pages of a query"
+
+    @settings(max_examples=40, deadline=None)
+    @given(seed=st.integers(0, 999), n=st.integers(0, 40))
+    def test_rules_agree_on_one_label_and_ignore_the_order_of_rows(self, seed, n):
+        tables = make_pull(seed=seed, n=n)
+        hits, asked = tables["hits"], tables["requests"]
+        found = {rule: labels(hits, rule, asked) for rule in RULES}
+        assert set(found["first"]) == set(found["vote"]) == set(hits["photo_id"])
+        assert found["drop"].items() <= found["first"].items()
+        assert found["drop"].items() <= found["vote"].items()
+        shuffled = hits.sample(frac=1, random_state=seed)
+        assert {rule: labels(shuffled, rule, asked) for rule in RULES} == found
+
+    def test_rules_are_compared_by_how_often_they_are_right(self):
+        tables = {name: make_pull()[name] for name in ("hits", "requests", "truth")}
+        table = compare_rules(SETS, statistics=STATISTICS, **tables)
+        table = table.set_index(["rule", "among"]).sort_index()
+        assert table["n_kept"].groupby("rule").first().to_dict() == {
+            "drop": 9,
+            "first": 10,
+            "vote": 10,
+        }
+        assert table["n_two_labels"].groupby("rule").first().tolist() == [0, 1, 1]
+        assert table.loc[("first", "under two labels"), ["n", "n_right"]].tolist() == [1, 0]
+        assert np.isnan(table.loc[("drop", "under two labels"), "value"])
+        tables.pop("truth")
+        assert compare_rules(SETS, statistics=STATISTICS, **tables)["value"].isna().all()
+
+
+def steps_of(tables, sets=SETS, name="pexels-v2"):
+    tables = {key: value for key, value in tables.items() if key != "truth"}
+    table = attrition_table(sets, **tables)
+    return table[table["set_name"] == name].set_index("step")
+
+
+class TestAttrition:
+    def test_each_photo_is_followed_to_its_end(self):
+        assert steps_of(make_pull())["n"].to_dict() == {
+            "returned": 12,
+            "found again by another query": 2,
+            "different photos": 10,
+            "failed: HTTP 404": 1,
+            "failed: damaged": 1,
+            "downloaded": 8,
+            "under two labels": 1,
+            "looked at for faces": 7,
+            "no face": 1,
+            "unreadable": 1,
+            "faces used": 5,
+            "train": 3,
+            "val": 1,
+            "test": 1,
+            "copies of another": 1,
+        }
+
+    @settings(max_examples=25, deadline=None)
+    @given(seed=st.integers(0, 10**6), n=st.integers(0, 40), rule=st.sampled_from(RULES))
+    def test_what_was_returned_less_what_was_lost_is_used(self, seed, n, rule):
+        sets = {name: one.model_copy(update={"two_labels": rule}) for name, one in SETS.items()}
+        for name in sets:
+            table = steps_of(make_pull(seed=seed, n=n, rule=rule), sets, name)
+            lost, steps = table["n"][table["kind"] == "lost"], table["n"]
+            assert (lost > 0).all()
+            assert steps["returned"] - lost.sum() == steps["faces used"]
+            assert steps["train"] + steps["val"] + steps["test"] == steps["faces used"]
+
+    def test_rare_reasons_are_one_step(self):
+        tables = make_pull()
+        names = [f"pexels:9{k:02d}" for k in range(MAX_REASONS + 3)]
+        hits = pd.DataFrame({"photo_id": names}).assign(source="pexels", design="v2", label="sad")
+        tables["hits"] = pd.concat([tables["hits"], hits.assign(query="sad", page=3, rank=1)])
+        failed = pd.DataFrame({"photo_id": names, "source": "pexels", "status": "failed"})
+        failed["error"] = [f"reason {chr(97 + k)}: {k}" for k in range(len(names))]
+        tables["photos"] = pd.concat([tables["photos"], failed], ignore_index=True)
+        steps = steps_of(tables)["n"]
+        assert steps["failed: other reasons"] == 3 + 2  # two earlier reasons have one photo, too
+
+
+def planted(seed=0):
     """Faces of four queries, and the truth about them: wrong as often as `NOISE` says."""
     rng = np.random.default_rng(seed)
     rows = [
@@ -42,173 +170,159 @@ def planted(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     faces = pd.DataFrame(rows, columns=["face_id", "query", "is_wrong"])
     faces["label"] = np.where(faces["query"].isin(["angry", "mad"]), "angry", "happy")
     faces["n_faces"] = faces["query"].map(SIZES)
-    faces = faces.assign(set_name="one", path="data/a.png")
     truth = pd.DataFrame({"item_id": faces["face_id"].str.split("/").str[1]})
     truth["label_true"] = faces["label"].mask(faces["is_wrong"], "sad")
-    return faces, truth
+    return faces.assign(set_name="one", path="data/a.png"), truth
 
 
-def test_a_sample_has_as_many_of_each_query_as_can_be(tmp_path: Path) -> None:
-    faces, _ = planted()
-    path = tmp_path / "new" / "to_label.csv"
-    sample = sample_to_label(faces, 240, seed=1, path=path)
-    counts = sample["query"].value_counts()
-    assert counts["smiling"] == SIZES["smiling"]
-    assert sorted(counts) == [40, 66, 67, 67]
-    written = pd.read_csv(path)
-    assert list(written.columns) == TO_LABEL
-    assert written["label_true"].isna().all()
-    assert written["face_id"].tolist() == sample["face_id"].tolist()
-    again = sample_to_label(faces.sample(frac=1, random_state=3), 240, seed=1, path=path)
-    assert again["face_id"].tolist() == sample["face_id"].tolist()
-    other = sample_to_label(faces, 240, seed=2, path=path)
-    assert set(other["face_id"]) != set(sample["face_id"])
-    assert len(sample_to_label(faces, 10**4, seed=1, path=path)) == len(faces)
-    with pytest.raises(ValueError, match="ask for 1 or more"):
-        spread(faces, 0, by=["query"], seed=1)
+class TestLabelling:
+    def test_a_sample_has_as_many_of_each_query_as_can_be(self, tmp_path):
+        faces, _ = planted()
+        path = tmp_path / "new" / "to_label.csv"
+        sample = sample_to_label(faces, path, seed=1, n=240)
+        assert sorted(sample["query"].value_counts()) == [40, 66, 67, 67]
+        written = pd.read_csv(path)
+        assert list(written.columns) == TO_LABEL
+        assert written["label_true"].isna().all()
+        shuffled = faces.sample(frac=1, random_state=3)
+        assert sample_to_label(shuffled, path, seed=1, n=240)["face_id"].equals(sample["face_id"])
+        with pytest.raises(ValueError, match="ask for 1 or more"):
+            draw_evenly(faces, 0, by=["query"], seed=1)
+
+    def test_what_a_person_filled_is_read_strictly(self, tmp_path):
+        faces, _ = planted()
+        sample = sample_to_label(faces, tmp_path / "a.csv", seed=1, n=4)
+        sample["label_true"] = ["angry", "", " Happy ", "unclear"]
+        sample.to_csv(tmp_path / "a.csv", index=False)
+        assert read_labelled(tmp_path / "a.csv")["label_true"].tolist() == [
+            "angry",
+            "happy",
+            UNCLEAR,
+        ]
+        for column, value, reason in (
+            ("label_true", "furious", "label_true is 'furious'; it must be angry, disgust"),
+            ("label", "", "label is ''"),
+            ("n_faces", "0", "n_faces is '0'; it must be a number"),
+            ("face_id", sample["face_id"][0], "face_id is 'one/.*'; it must be given once"),
+        ):
+            wrong = sample.astype(str)
+            wrong.loc[1, column] = value
+            wrong.to_csv(tmp_path / "b.csv", index=False)
+            with pytest.raises(LabellingError, match=f"b.csv, line 3: {reason}"):
+                read_labelled(tmp_path / "b.csv")
+        sample.drop(columns="query").to_csv(tmp_path / "b.csv", index=False)
+        with pytest.raises(LabellingError, match=r"b\.csv has no column query"):
+            read_labelled(tmp_path / "b.csv")
+        with pytest.raises(LabellingError, match="no face is labelled yet"):
+            keyword_noise(sample.iloc[:0], statistics=STATISTICS)
+
+    def test_of_all_faces_the_noise_is_what_was_planted(self):
+        faces, truth = planted()
+        table = keyword_noise(label_by_truth(faces, truth), statistics=STATISTICS)
+        for by in ("query", "label"):
+            found = table[table["by"] == by].set_index(by)["value"].to_dict()
+            assert found == pytest.approx(faces["is_wrong"].groupby(faces[by]).mean().to_dict())
+        whole = table[table["by"] == "all"].iloc[0]
+        assert whole["value"] == pytest.approx(faces["is_wrong"].mean())
+        assert whole[["n", "n_wrong"]].tolist() == [len(faces), faces["is_wrong"].sum()]
+        assert whole[["set_name", "label", "query", "known"]].isna().all()
+        unknown = label_by_truth(faces.head(10), truth.assign(label_true=None))
+        whole = keyword_noise(unknown, statistics=STATISTICS).iloc[-1]
+        assert whole[["n", "n_wrong", "n_unclear", "value"]].tolist() == [10, 10, 10, 1]
+
+    def test_intervals_cover_the_truth_as_often_as_their_level(self, tmp_path):
+        """Over 40 samples of unequal shares, weights put the overall estimate right."""
+        (faces, truth), parts = planted(), []
+        known = label_by_truth(faces, truth)
+        for seed in range(40):
+            sample = sample_to_label(faces, tmp_path / "a.csv", seed=seed, n=120)
+            labelled = label_by_truth(sample, truth)
+            parts.append(keyword_noise(labelled, statistics=STATISTICS, known=known))
+        table = pd.concat(parts)
+        held = table["known"].between(table["low"] - 1e-9, table["high"] + 1e-9)
+        assert (held.groupby(table["by"]).mean() >= 0.92).all()
+        values = table.loc[table["by"] == "all", "value"]
+        assert values.mean() == pytest.approx(faces["is_wrong"].mean(), abs=0.015)
+
+    def test_a_face_has_the_query_that_found_it_under_its_label(self):
+        tables = {name: make_pull()[name] for name in ("faces", "hits", "requests")}
+        found = faces_of_photos(SETS, **tables).set_index("item_id")
+        numbers = {"10": "smiling", "2": "mad", "3": "sad", "5": "sad", "7": "crying"}
+        assert found["query"].to_dict() == {f"pexels:{k}": query for k, query in numbers.items()}
+        assert found.loc["pexels:3", "n_faces"] == 2
 
 
-def filled(path: Path, labels: list[str]) -> Path:
-    faces, _ = planted()
-    sample = sample_to_label(faces, len(labels), seed=1, path=path)
-    sample.assign(label_true=labels).to_csv(path, index=False)
-    return path
+NASTY = '<script>alert("x")</script><img src=x onerror="alert(1)">'
 
 
-def test_what_a_person_filled_is_read_and_the_rest_left_out(tmp_path: Path) -> None:
-    path = filled(tmp_path / "a.csv", ["angry", "", " Happy ", "unclear"])
-    table = read_labelled(path)
-    assert table["label_true"].tolist() == ["angry", "happy", UNCLEAR]
-    assert table["n_faces"].tolist() == [400, 300, 40]
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "said"),
-    [
-        ("label_true", "furious", r"line 3: label_true is 'furious'; it must be angry, disgust"),
-        ("label", "", r"line 3: label is ''"),
-        ("n_faces", "0", r"line 3: n_faces is '0'; it must be a number"),
-        ("n_faces", "many", r"line 3: n_faces is 'many'"),
-        ("face_id", None, r"line 3: face_id is 'one/.*'; it must be given once"),
-    ],
-)
-def test_a_bad_value_is_refused_with_its_line(
-    tmp_path: Path, column: str, value: str | None, said: str
-) -> None:
-    path = filled(tmp_path / "a.csv", ["angry"] * 4)
-    table = pd.read_csv(path, dtype=str)
-    table.loc[1, column] = table.loc[0, column] if value is None else value
-    table.to_csv(path, index=False)
-    with pytest.raises(LabellingError, match=rf"a.csv, {said}"):
-        read_labelled(path)
-
-
-def test_a_missing_column_and_an_empty_sample_are_said(tmp_path: Path) -> None:
-    path = filled(tmp_path / "a.csv", ["", ""])
-    with pytest.raises(LabellingError, match="no face is labelled yet"):
-        keyword_noise(read_labelled(path), statistics=Statistics())
-    pd.read_csv(path).drop(columns="query").to_csv(path, index=False)
-    with pytest.raises(LabellingError, match=r"a\.csv has no column query"):
-        read_labelled(path)
-
-
-def test_of_all_faces_the_noise_is_what_was_planted() -> None:
-    faces, truth = planted()
-    table = keyword_noise(label_by_truth(faces, truth), statistics=Statistics())
-    is_wrong = faces["is_wrong"]
-    by_query = table[table["by"] == "query"].set_index("query")["value"]
-    assert by_query.to_dict() == pytest.approx(is_wrong.groupby(faces["query"]).mean().to_dict())
-    by_label = table[table["by"] == "label"].set_index("label")["value"]
-    assert by_label.to_dict() == pytest.approx(is_wrong.groupby(faces["label"]).mean().to_dict())
-    whole = table[table["by"] == "all"].iloc[0]
-    assert whole["value"] == pytest.approx(is_wrong.mean())
-    assert whole["n"] == len(faces)
-    assert whole["n_wrong"] == is_wrong.sum()
-    assert whole[["set_name", "label", "query"]].isna().all()
-
-
-def test_intervals_of_samples_hold_the_truth_as_often_as_they_say(tmp_path: Path) -> None:
-    """Over 40 samples of unequal shares, weights put the overall estimate right."""
-    held: dict[str, list[bool]] = {"query": [], "label": [], "all": []}
-    values = []
-    faces, truth = planted()
-    for seed in range(40):
-        sample = sample_to_label(faces, 120, seed=seed, path=tmp_path / "a.csv")
-        noise = keyword_noise(label_by_truth(sample, truth), statistics=Statistics())
-        table = with_known(noise, faces=faces, truth=truth)
-        values.append(table.loc[table["by"] == "all", "value"].item())
-        for by, found in held.items():
-            rows = table[table["by"] == by]
-            found += rows["known"].between(rows["low"] - 1e-9, rows["high"] + 1e-9).tolist()
-    assert {by: np.mean(found) >= 0.92 for by, found in held.items()} == dict.fromkeys(held, True)
-    assert np.mean(values) == pytest.approx(faces["is_wrong"].mean(), abs=0.015)
-
-
-def test_unclear_faces_are_wrong_and_counted() -> None:
-    faces, truth = planted()
-    sample = label_by_truth(faces.head(10), truth.assign(label_true=None))
-    whole = keyword_noise(sample, statistics=Statistics()).iloc[-1]
-    assert whole[["n", "n_wrong", "n_unclear", "value"]].tolist() == [10, 10, 10, 1]
-
-
-def test_where_nobody_knows_the_truth_it_is_null() -> None:
-    faces, truth = planted()
-    noise = keyword_noise(label_by_truth(faces, truth), statistics=Statistics())
-    assert with_known(noise, faces=faces, truth=None)["known"].isna().all()
-
-
-def test_a_face_has_the_query_that_found_it_under_its_label() -> None:
-    tables = make_pull()
-    parts = {name: tables[name] for name in ("faces", "hits", "requests")}
-    found = faces_of_photos(SETS, **parts).set_index("item_id")
-    assert found["query"].to_dict() == {
-        "pexels:10": "smiling",
-        "pexels:2": "mad",
-        "pexels:3": "sad",
-        "pexels:5": "sad",
-        "pexels:7": "crying",
+def photo(number, **more):
+    return {
+        "photo_id": f"openverse:{number}",
+        "source": "openverse",
+        "author": "Ada Alder",
+        "author_url": "https://example.org/ada",
+        "page_url": f"https://example.org/photo/{number}",
+        "licence": "CC BY 4.0",
+        "licence_url": "https://creativecommons.org/licenses/by/4.0/",
+        "attribution": "Photo by Ada Alder",
+        **more,
     }
-    assert found.loc["pexels:3", "n_faces"] == 2
 
 
-def test_rules_are_compared_by_how_often_they_are_right() -> None:
-    tables = make_pull()
-    parts = {name: tables[name] for name in ("hits", "requests", "truth")}
-    table = (
-        compare_rules(SETS, statistics=Statistics(), **parts)
-        .set_index(["set_name", "rule", "among"])
-        .sort_index()
+class Page(HTMLParser):
+    """What a browser would make of the credits of some photos."""
+
+    def __init__(self, *photos, **more):
+        super().__init__()
+        self.tags, self.links, self.handlers, self.text = [], [], [], ""
+        table = pd.DataFrame(photos)
+        self.feed(credits_page(credits_of(table, table["photo_id"]), **more))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [str(value) for name, value in attrs if name in ("href", "src")]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+class TestCredits:
+    def test_used_photos_are_credited_a_line_a_photographer_and_licence(self):
+        other = photo(3, photo_id="pexels:3", source="pexels", licence="Pexels License")
+        table = credits_of(pd.DataFrame([photo(1), photo(2), other]), ["pexels:3", "openverse:1"])
+        assert table["photo_id"].tolist() == ["openverse:1", "pexels:3"]
+        assert list(table.columns) == CREDITS
+        page = Page(photo(1), photo(2), other)
+        assert page.tags.count("li") == page.tags.count("details") == 2
+        assert "openverse: 2 photos by 1 photographers" in page.text
+        assert "Ada Alder: 1, 2 · CC BY 4.0 · Photo by Ada Alder" in page.text
+        assert page.links[:3] == [
+            *(photo(k)[f] for k, f in ((1, "author_url"), (1, "page_url"))),
+            photo(2)["page_url"],
+        ]
+
+    @pytest.mark.parametrize("column", ["author", "licence", "attribution", "source", "photo_id"])
+    def test_markup_of_others_is_text(self, column):
+        page = Page(photo(1, **{column: f"openverse:{NASTY}"}))
+        assert not {"script", "img"} & set(page.tags)
+        assert not page.handlers
+        assert NASTY in page.text
+
+    @pytest.mark.parametrize(
+        "url",
+        ["javascript:alert(1)", "data:text/html,<script>", "file:///etc/passwd", "//example.org/a"]
+        + ["https://[", 'https://example.org/" onclick="alert(1)'],
     )
-    kept = table.loc["pexels-v2", "n_kept"].groupby("rule").first()
-    assert kept.to_dict() == {"drop": 9, "first": 10, "vote": 10}
-    assert table.loc[("pexels-v2", "drop", "under two labels"), "n"] == 0
-    assert np.isnan(table.loc[("pexels-v2", "drop", "under two labels"), "value"])
-    assert table.loc[("pexels-v2", "first", "under two labels"), ["n", "n_right"]].tolist() == [
-        1,
-        0,
-    ]
-    assert (table["n_two_labels"].groupby("set_name").first() == [1, 1, 0]).all()
-    without = compare_rules(
-        SETS, statistics=Statistics(), hits=parts["hits"], requests=parts["requests"]
-    )
-    assert without["value"].isna().all()
-    assert sorted(without["n_kept"]) == sorted(table["n_kept"])
+    def test_only_web_addresses_become_links(self, url):
+        page = Page(photo(1, author_url=url))
+        assert not page.handlers
+        assert all(link.startswith("https://") for link in page.links)
 
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 60), weight=st.integers(1, 10**6))
-def test_an_estimate_lies_in_its_interval_and_between_its_strata(
-    seed: int, n: int, weight: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    labelled = pd.DataFrame({"query": rng.choice(["a", "b", "c"], n), "set_name": "one"})
-    labelled["label"] = labelled["query"].map(dict(zip("abc", FIVE, strict=False)))
-    labelled["label_true"] = rng.choice(FIVE, n)
-    labelled["n_faces"] = labelled["query"].map({"a": 1, "b": 50, "c": weight})
-    labelled["face_id"] = np.arange(n)
-    table = keyword_noise(labelled, statistics=Statistics())
-    assert (table["low"] <= table["value"] + 1e-9).all()
-    assert (table["value"] <= table["high"] + 1e-9).all()
-    by_query = table.loc[table["by"] == "query", "value"]
-    whole = table.loc[table["by"] == "all", "value"].item()
-    assert by_query.min() - 1e-9 <= whole <= by_query.max() + 1e-9
+    def test_unknown_authors_and_thousands_of_photos_make_a_page(self):
+        page = Page(photo(1, page_url=None) | dict.fromkeys(CREDITS[2:-1]))
+        assert "not named: 1 · licence not known" in page.text
+        page = Page(*(photo(k, author=f"Ada {k}") for k in range(1000)), rest="credits.csv")
+        assert "And 500 more: the whole list is credits.csv" in page.text
+        assert page.tags.count("li") == MAX_ON_PAGE
+        assert credits_page(pd.DataFrame(columns=CREDITS)) == "<p>No photo is used.</p>"

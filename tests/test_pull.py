@@ -1,0 +1,631 @@
+"""A pull keeps what it got through limits, quotas, malformed records, kills and second runs."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import httpx
+import pandas as pd
+import pytest
+from photo_server import KEYS, Clock, Site, page_of_html, photo_bytes, status
+from sample_sets import picture, save
+from sample_worlds import tiny_study
+
+from exe_core import sources, tables
+from exe_core.datasets import items
+from exe_core.fetching import SourceError
+from exe_core.pull import IncompletePullError, Ledger, Page, Puller, pull, read_list
+from exe_core.readers import DatasetError
+from exe_core.sources import SOURCES, Photo, Search, Terms
+from exe_core.study import ROOT, parse_study
+from exe_world.site import PhotoSite
+
+ALL = ("pexels", "pixabay", "unsplash", "openverse")
+HITS = {(f"pexels:{n}", "happy face") for n in (1, 2, 3, 4, 5)} | {
+    (f"pexels:{n}", "sad face") for n in (5, 6, 7)
+}
+DIGESTS = {f"pexels:{n}": hashlib.sha256(photo_bytes(n)).hexdigest() for n in range(1, 8)}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("EXE_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def site():
+    with Site() as site:
+        yield site
+
+
+def make_study(*names, design="v1", kind="world", **settings):
+    names = names or ("pexels",)
+    usual = {"sources": names, "designs": ["v1"], "timeout_s": 5, "retries": 2}
+    return parse_study(
+        {
+            "name": "pulled",
+            "kind": kind,
+            "title": "For the tests of the pull",
+            "labels": ["happy", "sad"],
+            "pull": {**usual, **settings},
+            "sets": {"one": {"kind": "photos", "source": names[0], "design": design}},
+            "runs": {"one": {"sets": ["one"]}},
+        }
+    )
+
+
+def run(study, site, clock=None):
+    pull(study, base_urls=site.base_urls, keys=KEYS, progress=False, sleep=clock or Clock())
+
+
+def read(study, name):
+    return tables.read(study.table(name), name=name)
+
+
+def outcome(study):
+    """What a pull is for: which photo answers which query, and each photo's bytes."""
+    hits, photos = read(study, "hits"), read(study, "photos").set_index("photo_id")
+    assert not hits.duplicated(["photo_id", "design", "query"]).any()
+    for row in photos[photos.status == "ok"].itertuples():
+        assert hashlib.sha256((ROOT / row.path).read_bytes()).hexdigest() == row.sha256
+    return set(zip(hits.photo_id, hits["query"], strict=True)), photos.sha256.to_dict()
+
+
+def pages_asked(site):
+    asked = [httpx.URL(path).params for path in site.asked if "query=" in path]
+    return [f"{params['query']} {params['page']}" for params in asked]
+
+
+def test_photos_hits_and_requests_are_kept_and_a_second_pull_asks_for_nothing(site):
+    study = make_study("pexels", "pixabay", per_page={"pexels": 3, "pixabay": 3})
+    run(study, site)
+    hits, _ = outcome(study)
+    assert hits == HITS | {(name.replace("pexels", "pixabay"), query) for name, query in HITS}
+    photos, requests = read(study, "photos"), read(study, "requests")
+    assert set(photos.status) == {"ok"}
+    assert photos.author[0] == "Author 1"
+    assert photos.page_url[0] == "/photo/1/", "the port of a stand-in is another each time"
+    kept = requests[requests.source == "pexels"][["query", "page", "n_returned", "n_new"]]
+    assert kept.to_numpy().tolist() == [
+        ["happy face", 1, 3, 3],
+        ["happy face", 2, 2, 2],
+        ["sad face", 1, 3, 2],
+    ]
+    assert site.count("/photos/5.jpg") == 2, "once a source, though two labels found it"
+    n_asked, before = len(site.asked), {name: read(study, name) for name in ("hits", "requests")}
+    run(study, site)
+    assert len(site.asked) == n_asked
+    for name, table in before.items():
+        pd.testing.assert_frame_equal(read(study, name), table)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found", "pages"),
+    [
+        ({"max_pages": {"pexels": 2}}, range(1, 20), 2),
+        ({"max_per_query": 5}, range(1, 20), 3),
+        ({}, range(1, 6), 3),
+        ({}, [], 1),
+        ({}, [1, 2, 1, 2, 1, 2, 8, 9], 2),
+        ({"stop_below_new": 0.0}, [1, 2, 1, 2, 1, 2, 8, 9], 4),
+    ],
+    ids=["max_pages", "max_per_query", "last page", "empty", "nothing new", "new or not"],
+)
+def test_a_query_ends(site, settings, found, pages):
+    site.found = {"happy face": list(found)}
+    study = make_study(**{"per_page": {"pexels": 2}, **settings})
+    run(study, site)
+    assert site.count("query=happy") == pages
+    kept = set(list(found)[: settings.get("max_per_query", 2 * pages)])
+    assert set(read(study, "photos").photo_id) == {f"pexels:{number}" for number in kept}
+
+
+def test_a_raised_limit_fetches_the_rest_and_another_filter_asks_anew(site):
+    site.found = {"happy face": list(range(1, 10))}
+    usual = {"per_page": {"pexels": 4}, "stop_below_new": 0.0}
+    for limits, pages in (
+        ({"max_per_query": 2}, ["happy face 1", "sad face 1"]),
+        ({"max_per_query": 2}, []),
+        ({"max_per_query": 6}, ["happy face 1", "happy face 2"]),
+        ({"max_per_query": 8}, ["happy face 2"]),
+        ({"max_pages": {"pexels": 2}}, []),
+        ({}, ["happy face 3"]),
+        ({"max_per_query": 1}, []),
+        ({"filters": {"pexels": {"size": "large"}}}, [f"happy face {k}" for k in (1, 2, 3)]),
+    ):
+        n_before = len(pages_asked(site))
+        run(make_study(**usual, **limits), site)
+        assert [
+            page for page in pages_asked(site)[n_before:] if "happy" in page or not n_before
+        ] == pages
+    assert read(make_study(), "hits")["rank"].tolist() == [1, 2, 3, 4, 1, 2, 3, 4, 1]
+    asked = Counter(path for path in site.asked if "/photos/" in path)
+    assert asked == Counter(f"/photos/{number}.jpg" for number in range(1, 10))
+
+
+def test_what_is_new_is_judged_within_a_design(site):
+    """Else a design would end early for what the other one found before it."""
+    site.found = {"happy face": [1, 2, 3, 4], "happy": [1, 2, 3, 4]}
+    run(study := make_study(designs=["v1", "v2"], per_page={"pexels": 2}), site)
+    requests = read(study, "requests")
+    assert requests.n_new[requests["query"] == "happy"].tolist() == [2, 2]
+
+
+def test_pixabay_ends_where_a_page_is_refused(site):
+    study = make_study("pixabay", per_page={"pixabay": 3})
+    site.found = {"happy face": [1, 2, 3]}
+    site.pixabay = lambda shown, numbers: {**Site.pixabay(site, shown, numbers), "totalHits": 500}
+    run(study, site)
+    requests = read(study, "requests")
+    assert requests.http_status[requests["query"] == "happy face"].tolist() == [200, 400]
+
+
+def test_one_malformed_record_is_a_row_and_spoils_no_other(site):
+    whole = Site.pexels
+
+    def answer(shown, numbers):
+        content = whole(site, shown, numbers)
+        for photo in content["photos"]:
+            if photo["id"] == 2:
+                photo["src"] = {"large2x": None}
+            if photo["id"] == 4:
+                photo["id"] = "../../4"
+        return content
+
+    site.pexels = answer
+    run(study := make_study(), site)
+    photos = read(study, "photos").set_index("photo_id")
+    failed = photos[photos.status == "failed"]
+    assert failed.error.str.startswith("malformed record: ").tolist() == [True, True]
+    assert failed.index[0] == "pexels:2"
+    assert failed.index[1].startswith("pexels:malformed-")
+    assert (photos.status == "ok").sum() == 5
+    site.pexels = lambda *shown: whole(site, *shown)
+    run(study, site)
+    assert read(study, "photos").set_index("photo_id").status["pexels:2"] == "ok"
+    site.pexels = lambda shown, numbers: {"photos": [{"id": 1}]}
+    with pytest.raises(IncompletePullError, match="not as pexels documents it.*KeyError 'src'"):
+        run(make_study(filters={"pexels": {"size": "large"}}), site)
+
+
+def test_photos_without_an_author_are_credited_without_a_name(site):
+    openverse = {
+        "result_count": 2,
+        "page_count": 1,
+        "results": [
+            {
+                "id": f"00000000-{number}",
+                "url": f"{site.address}/photos/{number}.jpg",
+                "foreign_landing_url": "https://example.org/p",
+                "creator": creator,
+                "license": "by",
+                "license_version": "4.0",
+                "license_url": "https://creativecommons.org/licenses/by/4.0/",
+                "attribution": "...",
+                "width": None,
+            }
+            for number, creator in ((1, "A Maker"), (2, None))
+        ],
+    }
+    site.search = lambda *_: (200, json.dumps(openverse).encode())
+    study = make_study("openverse")
+    pull(study, base_urls={"openverse": f"{site.address}/v1"}, keys={}, progress=False)
+    photos, hits = read(study, "photos"), read(study, "hits")
+    assert photos.author.isna().tolist() == [False, True]
+    notebook = json.loads((ROOT / "notebooks" / "01-pull.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"]]
+    line = next(line for cell in cells for line in cell.split("\n") if "captions=" in line)
+    shown = hits.merge(photos, on="photo_id").head(2)
+    captions = eval(line.strip().removeprefix("captions=").rstrip(","), {"shown": shown})
+    assert captions.tolist() == ["happy face · A Maker", "happy face"]
+
+
+@pytest.mark.parametrize("headers", [{"Retry_After": "3600"}, {}], ids=["an hour", "not given"])
+def test_a_long_wait_ends_the_source_with_a_time_and_loses_nothing(site, headers):
+    study = make_study("pexels", "pixabay")
+    site.quota = {"X-RateLimit-Remaining": "15000", "X-RateLimit-Reset": "900000"}  # the month's
+    site.faults["/pexels?query=sad"] = [status(429, **headers)]
+    with pytest.raises(
+        IncompletePullError, match=r"'sad face' on .*come back after .* UTC"
+    ) as ended:
+        run(study, site)
+    back = pd.Timestamp(str(ended.value).split("come back after ")[1][:16], tz="UTC")
+    assert 55 < (back - pd.Timestamp.now(tz="UTC")) / pd.Timedelta(minutes=1) < 65
+    assert Counter(read(study, "hits").source) == {"pexels": 5, "pixabay": 8}
+    run(study, site)
+    assert Counter(read(study, "hits").source) == {"pexels": 8, "pixabay": 8}
+    assert site.count("/pexels?query=happy") == 1
+
+
+def test_a_spent_quota_is_not_asked_again_or_is_waited_for(site):
+    site.quota = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "3600"}
+    with pytest.raises(IncompletePullError, match=r"on \(the quota is spent: come back after"):
+        run(make_study(), site)
+    assert pages_asked(site) == ["happy face 1"]
+    assert len(read(make_study(), "requests")) == 1
+    site.quota = {}
+    site.faults["query=sad"] = [status(429, Retry_After="3000"), status(429, Retry_After="500")]
+    run(study := make_study(wait_for_quota_s=3600), site, clock := Clock())
+    assert clock.waits == [3000, 500]
+    assert outcome(study) == (HITS, DIGESTS)
+    assert read(study, "requests").http_status.tolist() == [200, 429, 429, 200]
+
+
+def test_a_query_that_fails_does_not_end_the_others(site):
+    site.faults["query=happy"] = [page_of_html, status(500), status(500)]
+    with pytest.raises(IncompletePullError, match=r"'happy face' \(HTTP 500 out of order, 3 times"):
+        run(study := make_study(), site)
+    assert set(read(study, "hits")["query"]) == {"sad face"}
+    assert "the answer is not JSON" in read(study, "requests").error.tolist()
+    run(study, site)
+    assert outcome(study) == (HITS, DIGESTS)
+
+
+def test_a_lost_table_of_photos_is_made_again(site):
+    run(study := make_study(), site)
+    before = read(study, "photos")
+    study.table("photos").unlink()
+    run(study, site)
+    pd.testing.assert_frame_equal(read(study, "photos"), before)
+    assert site.count("/photos/") == 7, "photos that were on disk were downloaded again"
+
+
+def start_process(study, site):
+    """Pull in another process."""
+    code = (
+        "import json, signal, sys; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell may have it ignored
+        "from exe_core.study import parse_study; "
+        "from exe_core.pull import pull; given = json.load(sys.stdin); "
+        "pull(parse_study(given['study']), base_urls=given['urls'], keys=given['keys'])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    given = {"study": study.model_dump(mode="json"), "urls": site.base_urls, "keys": KEYS}
+    process.stdin.write(json.dumps(given).encode())
+    process.stdin.close()
+    return process
+
+
+def wait_until_asked(site, n_photos):
+    deadline = time.monotonic() + 60
+    while site.count("/photos/") < n_photos and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_pull_that_is_stopped_goes_on_and_loses_nothing(site, how):
+    site.photo_delay_s = 0.05
+    study = make_study(per_page={"pexels": 2}, downloads=1)
+    process = start_process(study, site)
+    wait_until_asked(site, 5)
+    process.send_signal(how)
+    output = process.stdout.read().decode()
+    assert process.wait() != 0, "the pull ended before it was stopped"
+    assert not any(key in output for key in KEYS.values())
+    run(study, site)
+    assert outcome(study) == (HITS, DIGESTS)
+    assert site.count("query=happy+face&page=1") == 1, "a complete page was asked for again"
+
+
+def test_of_two_pulls_into_one_folder_the_second_is_refused(site):
+    second_ended = threading.Event()
+
+    def held(*answer):
+        second_ended.wait(100)
+        return answer
+
+    site.faults["/photos/1.jpg"] = [held]
+    study = make_study(timeout_s=100)
+    first = start_process(study, site)
+    wait_until_asked(site, 1)
+    with pytest.raises(SourceError, match="another pull into pulled is running: wait for it"):
+        run(study, site)
+    second_ended.set()
+    output = first.stdout.read().decode()
+    assert first.wait() == 0, output
+    assert outcome(study) == (HITS, DIGESTS)
+
+
+def test_keys_come_from_the_environment_and_show_nowhere(home, site, monkeypatch, caplog):
+    monkeypatch.setenv("PEXELS_API_KEY", " ")
+    with pytest.raises(SourceError, match=r"PEXELS_API_KEY; data/README.md"):
+        pull(make_study(), progress=False)
+    for key in ("schlüssel", "two\nlines", "a\x00b"):
+        with pytest.raises(SourceError, match="not plain ASCII: check PEXELS") as refused:
+            pull(make_study(), keys={"pexels": key}, progress=False)
+        assert key not in str(refused.value)
+    monkeypatch.setenv("PEXELS_API_KEY", KEYS["pexels"])
+    site.faults["query=sad"] = [lambda *_: (403, f"bad request: {KEYS}".encode(), {})]
+    with pytest.raises(IncompletePullError, match="HTTP 403 bad request: .*<key>") as caught:
+        pull(make_study(), base_urls=site.base_urls, progress=False)
+    texts = [caplog.text.encode(), repr(caught.getrepr(chain=True)).encode()]
+    texts += [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+    texts.append(read(make_study(), "requests").to_csv().encode())
+    quoted = str(httpx.QueryParams(k=KEYS["pexels"])).removeprefix("k=")
+    assert not [text for text in texts for key in (KEYS["pexels"], quoted) if key.encode() in text]
+
+
+class TestWorld:
+    """All four sites, as the synthetic world plays them."""
+
+    def make(self, *names, **settings):
+        settings = {"sources": names, **settings}
+        photos = {"v1": 3, "v2": 1}
+        return tiny_study(labels=("happy", "sad"), photos_per_query=photos, pull=settings)
+
+    def run(self, study, world):
+        where = {"base_urls": world.base_urls, "keys": world.keys, "terms": world.terms}
+        pull(study, **where, progress=False, sleep=Clock())
+
+    def test_each_source_gives_its_photos_with_author_and_licence(self):
+        with PhotoSite(study := self.make(*ALL), jobs=1) as world:
+            self.run(study, world)
+            n_asked = len(world.requests)
+            self.run(study, world)
+            assert len(world.requests) == n_asked
+            hits, photos = read(study, "hits"), read(study, "photos")
+            expected = {
+                (photo.photo_id, query)
+                for found in world.hits.values()
+                for query, listed in found.items()
+                for photo in listed
+            }
+            reported = sorted(f"unsplash:{name}" for name in world.reported)
+        assert set(zip(hits.photo_id, hits["query"], strict=True)) == expected
+        assert set(photos.status) == {"ok"}
+        assert set(photos.source) == set(ALL)
+        columns = ["author", "page_url", "url", "licence", "licence_url", "attribution"]
+        assert photos[columns].notna().all(axis=None)
+        assert photos.attribution.str.contains("invented name").all(), "nobody took these photos"
+        assert "127.0.0.1" not in photos.to_csv()
+        assert photos.photo_id[photos.reported_at.notna()].tolist() == reported
+
+    @pytest.mark.parametrize("fault", [429, 500])
+    def test_a_download_that_was_not_reported_is_reported_by_the_next_pull(self, fault):
+        study = self.make("unsplash", retries=0)
+        with PhotoSite(study, jobs=1, faults={"/download": [fault]}) as world:
+            with pytest.raises(IncompletePullError):
+                self.run(study, world)
+            assert "its download is not reported yet" in read(study, "photos").error.tolist()
+            self.run(study, world)
+            photos = read(study, "photos")
+            assert photos.reported_at.notna().all()
+            assert sorted(world.reported) == sorted(photos.photo_id.str.removeprefix("unsplash:"))
+
+    def test_unsplash_refuses_with_403_and_is_come_back_to(self):
+        study = self.make("unsplash")
+        with PhotoSite(study, jobs=1, limits={"unsplash": (3, 3600)}) as world:
+            with pytest.raises(IncompletePullError, match="come back after"):
+                self.run(study, world)
+        with PhotoSite(study, jobs=1) as world:
+            self.run(study, world)
+        assert read(study, "photos").reported_at.notna().all()
+
+
+class TestSources:
+    @pytest.mark.parametrize("name", ALL)
+    def test_a_documented_answer_is_read(self, name):
+        documented = json.loads((ROOT / "tests" / "golden" / "photo_sites.json").read_text())
+        answer, expected = documented[name]["answer"], documented[name]["photo"]
+        (record,) = SOURCES[name].records(answer)
+        found = SOURCES[name].photo(record)
+        expected = [Terms(*one) if isinstance(one, list) else one for one in expected]
+        assert list(found)[: len(expected)] == expected
+        for page, is_last in documented[name]["last"]:
+            search = Search("sad", page, SOURCES[name].per_page, {})
+            assert SOURCES[name].is_last(answer, search) is is_last
+
+    def test_each_site_is_asked_as_it_documents(self):
+        search = Search("sad face", 2, 50, {"lang": "de"}, key="the key")
+        requests = {
+            name: httpx.Request("GET", "https://host.invalid/", **SOURCES[name].request(search))
+            for name in ALL
+        }
+        sent = {name: requests[name].headers.get("Authorization") for name in ALL}
+        assert sent == {
+            "pexels": "the key",
+            "pixabay": None,
+            "unsplash": "Client-ID the key",
+            "openverse": "Bearer the key",
+        }
+        paged = {"page": "2", "lang": "de"}
+        params = {name: dict(request.url.params) for name, request in requests.items()}
+        for name in ("pexels", "unsplash"):
+            assert params[name] == {"query": "sad face", "per_page": "50", **paged}
+        assert params["openverse"] == {"q": "sad face", "page_size": "50", **paged}
+        assert params["pixabay"] == {"key": "the key", "q": "sad face", "per_page": "50", **paged}
+
+    def test_the_source_that_the_documentation_adds_is_pulled_from(self, site, monkeypatch):
+        text = (ROOT / "data" / "README.md").read_text().split("```python")[1].split("```")[0]
+        exec(text, names := vars(sources).copy())
+        monkeypatch.setitem(SOURCES, "museum", names["MUSEUM"])
+        monkeypatch.delenv("MUSEUM_TOKEN", raising=False)
+        study = make_study("museum", kind="real", per_page={"museum": 2})
+        assert study.missing() == ["museum: its API key in the variable MUSEUM_TOKEN"]
+
+        def search(path, asked, handler):
+            if handler.headers["X-Token"] != "museum secret" or asked["has"] != "image":
+                return 403, b"no"
+            numbers, start = site.found.get(asked["text"], []), int(asked["from"])
+            things = [
+                {"nr": k, "image": f"{site.address}/photos/{k}.jpg", "page": "p", "maker": f"M {k}"}
+                for k in numbers[start : start + int(asked["size"])]
+            ]
+            return 200, json.dumps({"objects": things, "count": len(numbers)}).encode()
+
+        site.search = search
+        monkeypatch.setenv("MUSEUM_TOKEN", "museum secret")
+        pull(study, base_urls={"museum": f"{site.address}/objects"}, progress=False)
+        photos = read(study, "photos")
+        assert photos.photo_id.tolist() == [f"museum:{number}" for number in range(1, 8)]
+        assert photos.author[0] == "M 1"
+        assert photos.licence.isna().all(), "a stand-in's photos are not under its licence"
+
+    @pytest.mark.parametrize(
+        "url", [None, "https://evil.org/d", "https://api.unsplash.com.evil.org/d", "file:///d"]
+    )
+    def test_no_other_site_gets_the_key(self, url):
+        fields = dict.fromkeys(("study", "fetcher", "ledger", "bar", "stop"))
+        source = SOURCES["unsplash"]
+        puller = Puller(source=source, key="k", endpoint=source.endpoint, terms=Terms(), **fields)
+        with pytest.raises(SourceError, match="can't be reported"):
+            puller.report(Photo("unsplash:a", "https://x.org/1.jpg", report_url=url))
+
+
+class TestLists:
+    def make(self, local, **settings):
+        return make_study("local", design="given", kind="real", local=local, retries=0, **settings)
+
+    def run(self, study, site=None):
+        trusted = {"local": site.address} if site else {}
+        pull(study, base_urls=trusted, keys={}, progress=False, sleep=Clock())
+        return read(study, "photos")
+
+    def test_a_folder_of_images_is_copied_once(self, home):
+        for number in range(6):
+            save(picture(number), home / "own" / ("happy", "sad")[number % 2] / f"{number}.png")
+        (home / "own" / "sad" / "broken.jpg").write_text("no image")
+        study = self.make("own", per_page={"local": 2})
+        photos = self.run(study).set_index("url")
+        assert photos.error.dropna().to_dict() == {"sad/broken.jpg": "not an image"}
+        assert photos.author.isna().all()
+        copied = photos.loc["happy/0.png"]
+        assert (ROOT / copied.path).read_bytes() == (home / "own/happy/0.png").read_bytes()
+        assert Counter(items(study, "one").label) == {"happy": 3, "sad": 3}
+        save(picture(77), home / "own" / "happy" / "7.png")
+        again = self.run(study).set_index("url")
+        assert len(again) == 8
+        assert again.retrieved_at["happy/0.png"] == copied.retrieved_at
+
+    def test_a_table_of_addresses_is_downloaded_with_what_it_holds(self, home, site):
+        (home / "own.csv").write_text(
+            "label,url,id,photographer,licence,query\n"
+            f"Happiness,{site.address}/photos/1.jpg,a-1,Ada Alder,CC0 1.0,joy\n"
+            f"sad,{site.address}/photos/2.jpg,,,,\n"
+            f"sad,{site.address}/photos/1.jpg,a-1,,,\n"
+            f"angry,{site.address}/photos/3.jpg,,,,\n"
+        )
+        site.faults["/photos/2.jpg"] = [status(404)]
+        study = self.make("own.csv")
+        photos = self.run(study, site).set_index("photo_id")
+        assert len(photos) == 2, "angry is no label of the study"
+        assert photos.loc["local:a-1", ["author", "licence", "attribution"]].tolist() == [
+            "Ada Alder",
+            "CC0 1.0",
+            "Photo by Ada Alder",
+        ]
+        assert photos.error.dropna().str.startswith("HTTP 404").tolist() == [True]
+        hits = read(study, "hits")
+        assert hits.groupby("photo_id").label.agg(set)["local:a-1"] == {"happy", "sad"}
+        assert set(hits["query"]) == {"joy", "sad"}
+        assert set(self.run(study, site).status) == {"ok"}
+        assert site.count("/photos/1.jpg") == 1
+
+    def test_addresses_of_this_machine_are_refused_unless_the_site_is_there(self, home, site):
+        (home / "own.csv").write_text(f"label,url\nsad,{site.address}/photos/1.jpg\n")
+        assert self.run(self.make("own.csv")).error.str.contains("refused").tolist() == [True]
+        assert site.asked == []
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("label,url\nsad,file:///etc/passwd", r"own.csv, row 1: url 'file:///etc/passwd' does"),
+            ("label,url\nglum,https://x.org/1", "row 1: label 'glum' is not one of"),
+            ("label,url,id\nsad,https://x.org/1,../../x", r"row 1: id '\.\./\.\./x' is not of"),
+            ("url\nhttps://x.org/1", "no column label; it has url"),
+            ("label,url,query\nsad,https://x.org/1,a\nhappy,https://x.org/2,a", "query 'a' stands"),
+        ],
+    )
+    def test_a_wrong_list_is_refused(self, home, text, fault):
+        (home / "own.csv").write_text(text + "\n")
+        with pytest.raises(DatasetError, match=fault):
+            read_list(home / "own.csv")
+
+
+PAGE = Page("pexels", "v1", "sad face", 1)
+
+
+class TestLedger:
+    def hit(self, number, page=PAGE):
+        return {"photo_id": f"pexels:{number}", "label": "sad", **page._asdict(), "rank": number}
+
+    def photo(self, study, number, **more):
+        (study.raw / f"{number}.jpg").touch()
+        names = dict.fromkeys(tables.TABLES["photos"].columns)
+        row = {"photo_id": f"pexels:{number}", "source": "pexels", "status": "ok", "phash": "ff"}
+        row |= {"path": str(study.raw / f"{number}.jpg"), "retrieved_at": datetime.now(UTC)}
+        return {**names, **row, **more}
+
+    def fill(self, ledger, study):
+        row = {"requested_at": datetime.now(UTC), **PAGE._asdict(), "asked": "q", "error": None}
+        row |= {"http_status": 200, "n_returned": 2, "n_kept": 2, "n_new": 2, "share_new": 1.0}
+        row |= {"is_last": False, "quota_left": None, "seconds": 0.1}
+        ledger.add("photos", self.photo(study, 1), self.photo(study, 2))
+        ledger.add_hits([self.hit(2), self.hit(1)])
+        ledger.add("requests", row)
+
+    def is_full(self, ledger):
+        return (
+            ledger.summary() == "2 hits, 2 photos, 0 of them failed"
+            and ledger.answered(PAGE, asked="q", room=9) is not None
+        )
+
+    def test_it_is_read_back_from_tables_and_from_a_journal_cut_at_any_byte(self):
+        study, path = make_study(), make_study().raw / ".pull.journal"
+        self.fill(ledger := Ledger(study), study)  # never closed, as after a kill
+        whole = path.read_bytes()
+        lines = whole.split(b"\n")[1:]
+        for length in range(0, len(whole), 61):
+            path.write_bytes(whole[:length])
+            cut = Ledger(study)
+            n_rows = len(cut.photos) + sum(map(len, cut.pages.values())) + len(cut._answers)
+            assert n_rows == sum(whole.index(line) + len(line) <= length for line in lines)
+            self.fill(cut, study)
+            assert self.is_full(Ledger(study))
+        path.write_bytes(whole)
+        ledger.close()
+        path.write_bytes(whole)  # killed between the writing of the tables and the journal's end
+        Ledger(study).close()
+        assert path.read_bytes() == b""
+        assert [len(read(study, name)) for name in ("hits", "photos", "requests")] == [2, 2, 1]
+        assert self.is_full(Ledger(study))
+
+    def test_a_page_is_answered_if_all_its_photos_are_there(self):
+        study = make_study()
+        self.fill(ledger := Ledger(study), study)
+        assert ledger.answered(PAGE, asked="another", room=9) is None
+        for error in ("HTTP 404", "its download is not reported yet"):
+            ledger.add("photos", self.photo(study, 2, error=error))
+            assert ledger.answered(PAGE, asked="q", room=9) is None
+        ledger.add("photos", self.photo(study, 2))
+        assert self.is_full(ledger)
+        (study.raw / "2.jpg").unlink()
+        assert ledger.answered(PAGE, asked="q", room=9) is None
+
+    def test_a_photo_is_new_where_it_was_found_first(self):
+        ledger, other = Ledger(make_study()), PAGE._replace(query="happy face")
+        assert ledger.add_hits([self.hit(1)]) == 1
+        assert ledger.add_hits([self.hit(1, other), self.hit(2, other)]) == 1
+        assert ledger.add_hits([self.hit(1)]) == 1, "asked for again, it is as new as before"
+        assert ledger.add_hits([self.hit(1, PAGE._replace(design="v2"))]) == 1
+
+    def test_a_full_disk_is_an_error(self, monkeypatch):
+        ledger = Ledger(make_study())
+        monkeypatch.setattr(os, "write", lambda _, text: len(text) // 2)
+        with pytest.raises(OSError, match="No space left"):
+            ledger.add_hits([self.hit(1)])
