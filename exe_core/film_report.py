@@ -37,57 +37,6 @@ STORED_PX = 224
 STATISTICS = Statistics()
 _FACE_PX = 96
 
-_TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ film.title }}</title>
-<style>
-body { font: 16px/1.5 system-ui, "Liberation Sans", Arial, sans-serif; color: #1F2328;
-  background: #fff; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.figure { overflow-x: auto; } .figure svg { max-width: 100%; height: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid #E3E6EA; }
-th:first-child, td:first-child { text-align: left; }
-.faces { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; }
-figcaption { font-size: .8rem; color: #57606A; } .warning { color: #9C2F2B; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; color: #57606A; }
-</style></head><body><main>
-<h1>{{ film.title }}</h1>
-<p>{{ rows | length }} frames of {{ clock(film.duration_s) }} were looked at;
-{{ (rows.n_faces > 0).sum() }} of them have a face, and the largest was read. Frames without a face
-are in the tables, with no answer. What a face shows is not what a person feels.</p>
-{% if film.status == "partial" %}<p class="warning">The film is not whole: {{ film.error }}.</p>
-{% elif film.error is string %}<p class="warning">{{ film.error }}.</p>{% endif %}
-{% if summary is none %}<p>No face was found, so there is nothing to show.</p>{% else %}
-<h2>Over time</h2>
-<p>Mean probability of each emotion and share of the faces read as it, by {{ run }}, under a
-Gaussian kernel with a standard deviation of {{ "%.0f" % over_time.smooth_s }} s. Bands are
-{{ "%.0f" % (100 * over_time.level) }}% bootstrap intervals at each time, over the
-{{ over_time.n_shots }} shots with a face; points are faces. Below: faces read with a probability
-of {{ "%.1f" % over_time.confident }} or more, counted up to each time.</p>
-<div class="figure">{{ svgs.timeline | safe }}</div>
-<p>{{ changes }}</p>
-<h2>Shares</h2>
-<div class="figure">{{ svgs.shares | safe }}</div>
-<table>
-<tr><th>emotion<th>of faces<th>of all frames, at least<th>at most<th>mean probability
-{% for row in summary %}<tr><td>{{ row.label }}<td>{{ "%.1f" % (100 * row.share_of_faces) }}%
-<td>{{ "%.1f" % (100 * row.share_low) }}%<td>{{ "%.1f" % (100 * row.share_high) }}%
-<td>{{ "%.3f" % row.mean_prob }}
-{% endfor %}</table>
-<h2>The surest faces</h2>
-<div class="faces">{% for face in faces %}<figure>
-<img src="data:image/jpeg;base64,{{ face.picture }}" width="{{ face_px }}"
-  alt="Face read as {{ face.name }}"><figcaption>{{ face.name }}</figcaption></figure>
-{% endfor %}</div>{% endif %}
-<h2>How this was made</h2>
-<pre>{{ origin }}</pre>
-</main></body></html>
-"""
-
 
 class ReportError(ValueError):
     """Films can't be reported on: by these models, or into this folder."""
@@ -267,7 +216,7 @@ def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.Dat
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Compute the shares of a film's faces by run and label, bounded for the faceless frames."""
     seen = rows.dropna(subset="predicted")
-    predictions = seen.assign(item_id=seen["film_id"] + ":" + seen["frame"].astype(str))
+    predictions = seen.assign(item_id=tables.item_ids(seen["film_id"], seen["frame"]))
     frames = rows.drop_duplicates("frame")[["film_id", "frame", "time_s", "n_faces"]]
     shares = films.summarise(frames, predictions, labels=tables.labels_of(rows))
     order = list(dict.fromkeys(rows["run_id"]))
@@ -346,7 +295,9 @@ def render_page(
     """
     run = rows["run_id"].iloc[0]
     shown = summary[summary["run_id"] == run].to_dict("records") if summary is not None else None
-    template = jinja2.Environment(autoescape=True).from_string(_TEMPLATE)
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True
+    ).get_template("film_page.html")
     return template.render(
         film=film,
         rows=rows,
@@ -378,7 +329,7 @@ def _changes(over_time: Mapping[str, Any]) -> str:
 
 def _surest(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
     """For each label, the face of the highest probability among those that are read as it."""
-    numbers = faces["item_id"].str.rpartition(":")[2].astype(int)
+    numbers = tables.film_and_frame(faces["item_id"])["frame"]
     paths = dict(zip(numbers, faces["path"], strict=True))
     surest = []
     for label in tables.labels_of(rows):
