@@ -50,48 +50,36 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, lines: 
 
 
 if TYPE_CHECKING:
-    from exe_core.open_data import Finding, Holding
+    from exe_core.open_data import Finding
 
 data_app = typer.Typer(help="The data sets of the paper: list, get, check.")
 
 
 @data_app.callback(invoke_without_command=True)
-def list_sets(context: typer.Context) -> None:
-    """List the data sets of the paper: what each is for, who has it, and whether it is here."""
+def data(context: typer.Context) -> None:
+    """List the data sets of the paper, if no command is given."""
     if context.invoked_subcommand is None:
-        from exe_core.open_data import (
-            CACHE,
-            HOLDINGS,  # these are slow to import
-        )
-
-        given = os.environ.get("EXE_DATA")
-        folders = [Path(given), CACHE] if given else [CACHE]
-        places = {name: _place(holding, folders) for name, holding in HOLDINGS.items()}
-        rows = [
-            [name, one.purpose, one.size, one.licence, _here(one, places[name])]
-            for name, one in HOLDINGS.items()
-        ]
-        show_table(["set", "for", "size", "licence", "here"], rows, lines=True)
-        for name, holding in HOLDINGS.items():
-            typer.echo("\n".join(_details(holding, places[name])))
+        list_sets()
 
 
-def _place(holding: Holding, folders: list[Path]) -> Path | None:
-    return next((place for folder in folders if (place := holding.place(folder))), None)
+@data_app.command("list")
+def list_sets() -> None:
+    """List the data sets of the paper: what each is for, who has it, and whether it is here."""
+    from exe_core.open_data import CACHE, DATA_SETS  # slow to import
 
-
-def _here(holding: Holding, place: Path | None) -> str:
-    if place:
-        return "yes"
-    return f"no: exe data get {holding.name}" if holding.repository else "no: ask for it"
-
-
-def _details(holding: Holding, place: Path | None) -> list[str]:
-    lines = [f"{holding.name}: {holding.source}"]
-    if holding.repository:
-        lines.append(f"  commit {holding.repository.rpartition('/')[2]}")
-    lines += [f"  {file} {digest}" for file, digest in holding.digests.items()]
-    return lines + [f"  here: {place}"] * (place is not None)
+    given = os.environ.get("EXE_DATA")
+    folders = [Path(given), CACHE] if given else [CACHE]
+    rows, details = [], []
+    for name, one in DATA_SETS.items():
+        place = next((place for folder in folders if (place := one.place(folder))), None)
+        absent = f"no: exe data get {name}" if one.repository else "no: ask for it"
+        rows.append([name, one.purpose, one.size, one.licence, "yes" if place else absent])
+        details.append(f"{name}: {one.source}")
+        details += [f"  commit {one.repository.rpartition('/')[2]}"] if one.repository else []
+        details += [f"  {file} SHA-256 {digest}" for file, digest in one.digests.items()]
+        details += [f"  here: {place}"] if place else []
+    show_table(["set", "for", "size", "licence", "here"], rows, lines=True)
+    typer.echo("\n".join(details))
 
 
 @data_app.command("get")
@@ -108,32 +96,32 @@ def get_set(
         findings = get_open_set(name, folder)
     except (OpenSetError, DatasetError) as fault:
         fail(str(fault))
-    _report(findings)
+    _show_findings(findings)
     typer.echo(f"{name} is in {folder}; studies read it with DATA={folder}")
 
 
 @data_app.command("check")
 def check_set(
-    name: Annotated[str, typer.Argument(help="a set that `exe data` lists")],
+    name: Annotated[str, typer.Argument(help="a set that `exe data list` lists")],
     path: Annotated[Path, typer.Argument(help="the file or folder that you were given")],
 ) -> None:
-    """Say whether a set is whole and as published: counts, digests, altered copies."""
+    """Check whether a set is whole and as published: counts, digests, altered copies."""
     from exe_core.open_data import find
     from exe_core.readers import DatasetError
 
     try:
-        holding = find(name)
+        one = find(name)
         if not path.exists():
-            fail(f"nothing at {path}; {name} is had from {holding.source}")
-        _report(holding.check(path))
-    except DatasetError as fault:
+            fail(f"nothing at {path}; {name} comes from {one.source}")
+        _show_findings(one.check(path))
+    except (DatasetError, NotADirectoryError, IsADirectoryError) as fault:
         fail(str(fault))
 
 
-def _report(findings: list[Finding]) -> None:
-    """Show what was looked at; end with status 1 if something is not as published."""
-    rows = [[*finding[:3], "yes" if finding.good else "NO"] for finding in findings]
-    show_table(["looked at", "published", "found", "the same"], rows, lines=False)
+def _show_findings(findings: list[Finding]) -> None:
+    """Show what was checked; end with status 1 if something is not as published."""
+    rows = [[*finding, "yes" if finding.good else "NO"] for finding in findings]
+    show_table(["checked", "published", "here", "the same"], rows, lines=False)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 

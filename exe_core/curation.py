@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from exe_core.readers import DatasetError, read_texts
+from exe_core.readers import DatasetError, read_csv
 from exe_core.record import replacing
 from exe_core.resampling import Statistics
 from exe_core.settings import Set
@@ -146,6 +146,8 @@ def attrition_table(
         downloaded = found[found["photo_id"].isin(tried.loc[is_ok, "photo_id"])]
         decided = decide_labels(downloaded, chosen.two_labels, requests=requests)
         mine = images[images["set_name"] == name]
+        is_other = mine["status"] == "other label"
+        mine = mine[~is_other]
         unused = mine.loc[mine["status"] != "ok", "status"]
         used = faces[(faces["set_name"] == name) & faces["is_primary"]]
         side = used["face_id"].map(splits.set_index("face_id")["split"])
@@ -158,7 +160,7 @@ def attrition_table(
             ("not tried yet", "lost", n_photos - len(tried)),
             ("downloaded", "left", n_ok),
             ("under two labels", "lost", n_ok - len(decided)),
-            ("of a label that the study has not", "lost", len(decided) - len(mine)),
+            ("of a label that the study has not", "lost", is_other.sum()),
             ("looked at for faces", "left", len(mine)),
             *((status, "lost", n) for status, n in unused.value_counts().items()),
             ("no crop kept", "lost", len(mine) - len(unused) - len(used)),
@@ -298,7 +300,7 @@ def read_labelled(path: Path) -> pd.DataFrame:
         number of faces.
     """
     try:
-        table = read_texts(path, keep_default_na=False)
+        table = read_csv(path).fillna("")
     except DatasetError as fault:
         raise LabellingError(str(fault)) from None
     absent = [name for name in TO_LABEL if name not in table]

@@ -1,4 +1,4 @@
-"""The sets of a study: their images and labels, their pixels, and what a run learns from."""
+"""The image sets of a study: items, groups of copies, splits, faces, and what a run learns from."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from PIL import Image
+from scipy import stats
 from scipy.fft import dct, dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from exe_core import resampling
-from exe_core import tables as schema
+from exe_core import resampling, tables
 from exe_core.curation import decide_labels, found_by
 from exe_core.faces import FaceFinder, ImageError, find_faces, read_image
 from exe_core.readers import (
@@ -30,28 +30,27 @@ from exe_core.readers import (
     read_rafdb,
     read_votes,
     soft_labels,
-    vote_entropy,
 )
 from exe_core.resampling import Statistics
 from exe_core.study import ROOT, Study
 
+log = logging.getLogger(__name__)
+
 NEAR = 0.95
-"""Images whose likeness (a cosine, -1 to 1) is no less are of one picture.
+"""Images of a cosine similarity (-1 to 1) of at least this are of one picture.
 
 Measured on press photos, film stills and photos of the synthetic world: a copy at JPEG quality 30,
-at half the size, in gray, 20 % brighter, mirrored or cropped (`MAX_CROP`) is .95 or more like its
-original in 95 of 100 cases, and no two different press photos are more than .83 alike. The pairs of
+at half the size, in gray, 20 % brighter, mirrored or cropped (`MAX_CROP`) is .95 or more similar to
+its original in 95 of 100 cases, and no two different press photos more than .83. The pairs of
 FER2013 above .92 that were looked at were all of one picture; of the drawn faces of the world, more
-alike than people, 4 of 450,000 pairs are above .95.
+similar than people, 4 of 450,000 pairs are above .95.
 """
-
 MAX_CROP = 0.10
-"""Share of the width, and of the height, that a copy may lack; twice that if cut on both sides
-alike."""
+"""Share of the width, and of the height, that a copy may lack; twice that if cut on both sides."""
 
 _SIDE, _KEPT, _COMPARED, _STEPS = 64, 16, 12, 3
 _TABLES, _KEY_BITS, _LOW = 24, 18, 64
-_MAX_FLIPS = 24  # of the 143 signs: more than a likeness of `NEAR` leaves
+_MAX_FLIPS = 24  # of the 143 signs: more than a similarity of `NEAR` leaves
 _CHUNK = 32  # images compared at once: what fits a processor's cache
 
 
@@ -77,16 +76,16 @@ def perceptual_hash(image: np.ndarray) -> str:
 
 
 def is_hash(text: object) -> bool:
-    """Tell a hash of `perceptual_hash` from nothing, and from that of another program."""
+    """Tell whether something is a hash of `perceptual_hash`."""
     return isinstance(text, str) and len(text) == 2 * _KEPT**2
 
 
 def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
-    """Say which picture each of several images shows.
+    """Group images that show the same picture.
 
-    Each hash is looked up in tables keyed by 18 of its signs (locality-sensitive hashing), as a
-    whole, by window and mirrored; what is found there is then compared. So the time grows with the
-    number of images, not with that of pairs, and a copy in a thousand may be missed.
+    Each image is looked up in tables keyed by 18 signs of its coefficients (locality-sensitive
+    hashing): as a whole, by cropped windows, and mirrored; the candidates are then compared. So the
+    time grows with the number of images, not of pairs, and a copy in a thousand may be missed.
 
     Parameters
     ----------
@@ -97,15 +96,32 @@ def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
     -------
     numpy.ndarray
         int, shape (N,): the index of the first image of the same picture; chains are joined. An
-        image of one colour is like no other.
+        image of one colour is similar to no other.
     """
-    wholes = _decoded(hashes)
-    pairs = [np.empty((0, 2), dtype=np.int64), *_pairs(wholes)]
+    other = next((text for text in hashes if not is_hash(text)), None)
+    if other is not None:
+        raise ValueError(f"no perceptual hash: {str(other)[:40]!r}; perceptual_hash gives such")
+    levels = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.int8)
+    wholes = levels.reshape(-1, _KEPT, _KEPT) / _frequency(_KEPT).astype(np.float32)
+    windows = _windows()
+    vectors = _unit_vectors(wholes, windows[:1])[:, 0]
+    index = _SignIndex(vectors)
+    # to mirror an image is to turn the sign of its odd horizontal frequencies
+    mirror = np.where(np.arange(1, _COMPARED**2) % _COMPARED % 2, -1, 1).astype(np.float32)
+    pairs = [np.empty((0, 2), dtype=np.int64)]
+    for start in range(0, len(wholes), _CHUNK):
+        parts = _unit_vectors(wholes[start : start + _CHUNK], windows)
+        parts = np.concatenate([parts, parts * mirror], axis=1)
+        queries = parts.reshape(-1, parts.shape[-1])
+        image = start + np.arange(len(queries)) // parts.shape[1]
+        for query, candidate in index.look_up(queries, image):
+            is_near = np.einsum("ij,ij->i", queries[query], vectors[candidate]) >= NEAR
+            pairs.append(np.unique(np.stack([image[query], candidate], axis=1)[is_near], axis=0))
     return _first_of_component(np.concatenate(pairs), len(wholes))
 
 
-def joined(keys: Sequence[ArrayLike]) -> np.ndarray:
-    """Say which rows belong together: those that share one of several keys, and chains of them.
+def connected_rows(keys: Sequence[ArrayLike]) -> np.ndarray:
+    """Group rows that share one of several keys, and chains of them.
 
     Parameters
     ----------
@@ -115,11 +131,11 @@ def joined(keys: Sequence[ArrayLike]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        int, shape (N,): the first row of those that belong together.
+        int, shape (N,): the first row of each row's group.
 
     Examples
     --------
-    >>> joined([["ann", "ann", "bob", "eve"], ["p1", "p2", "p2", "p3"]]).tolist()
+    >>> connected_rows([["ann", "ann", "bob", "eve"], ["p1", "p2", "p2", "p3"]]).tolist()
     [0, 0, 0, 3]
     """
     pairs = []
@@ -137,37 +153,22 @@ def _first_of_component(pairs: np.ndarray, n: int) -> np.ndarray:
     return first[inverse]
 
 
-def _decoded(hashes: Sequence[str]) -> np.ndarray:
-    """Give the coefficients of hashes, (N, 16, 16)."""
-    other = next((text for text in hashes if not is_hash(text)), None)
-    if other is not None:
-        raise ValueError(f"no perceptual hash: {str(other)[:40]!r}; perceptual_hash gives such")
-    levels = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.int8)
-    return levels.reshape(-1, _KEPT, _KEPT) / _frequency(_KEPT).astype(np.float32)
-
-
 def _frequency(n: int) -> np.ndarray:
-    """Give the spatial frequency of each coefficient, (n, n); 1 for the mean brightness."""
+    """Spatial frequency of each coefficient, (n, n); 1 for the mean brightness."""
     frequency = np.hypot(*np.mgrid[:n, :n])
     frequency[0, 0] = 1
     return frequency
 
 
 def _windows() -> np.ndarray:
-    """Give, a window along one axis, what takes coefficients of the whole to those of the window.
+    """Matrices that take coefficients of an image along one axis to those of a window of it.
 
-    The window begins and ends at multiples of a third of `MAX_CROP`; the first is the whole. The
-    cosines of the whole are sampled within it, and transformed again.
-
-    Returns
-    -------
-    numpy.ndarray
-        (windows, 12, 16).
+    A window begins and ends at multiples of a third of `MAX_CROP`; the first is the whole. The
+    cosines of the whole are sampled within it and transformed again; shape (windows, 12, 16).
     """
     centres = (np.arange(_SIDE) + 0.5) / _SIDE
     scale = np.where(np.arange(_KEPT) == 0, np.sqrt(1 / _SIDE), np.sqrt(2 / _SIDE))
-    step = MAX_CROP / _STEPS
-    steps = range(_STEPS + 1)
+    step, steps = MAX_CROP / _STEPS, range(_STEPS + 1)
     cuts = [(i * step, j * step) for i in steps for j in steps if i == j or i + j <= _STEPS]
     sampled = [
         scale * np.cos(np.pi * np.arange(_KEPT) * (low + centres[:, None] * (1 - low - high)))
@@ -177,8 +178,8 @@ def _windows() -> np.ndarray:
     return np.stack(taken).astype(np.float32)
 
 
-def _described(wholes: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """Give unit vectors, (N, windows of both axes, 143), of which products are likenesses."""
+def _unit_vectors(wholes: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Unit vectors of the windows of images, (N, windows of both axes, 143)."""
     by_row = windows @ wholes[:, None]
     both = by_row[:, :, None] @ windows.transpose(0, 2, 1)
     both *= _frequency(_COMPARED).astype(np.float32)
@@ -187,25 +188,8 @@ def _described(wholes: np.ndarray, windows: np.ndarray) -> np.ndarray:
     return vectors / np.where(length > 0, length, 1)
 
 
-def _pairs(wholes: np.ndarray) -> Iterator[np.ndarray]:
-    """Find images of one picture: index pairs (n, 2), chunk by chunk."""
-    windows = _windows()
-    described = _described(wholes, windows[:1])[:, 0]
-    tables = _Tables(described)
-    # to mirror an image is to turn the sign of its odd horizontal frequencies
-    mirror = np.where(np.arange(1, _COMPARED**2) % _COMPARED % 2, -1, 1).astype(np.float32)
-    for start in range(0, len(wholes), _CHUNK):
-        parts = _described(wholes[start : start + _CHUNK], windows)
-        parts = np.concatenate([parts, parts * mirror], axis=1)
-        queries = parts.reshape(-1, parts.shape[-1])
-        owner = start + np.arange(len(queries)) // parts.shape[1]
-        for query, found in tables.look_up(queries, owner):
-            alike = np.einsum("ij,ij->i", queries[query], described[found]) >= NEAR
-            yield np.unique(np.stack([owner[query], found], axis=1)[alike], axis=0)
-
-
-class _Tables:
-    """Vectors by the signs of some of their parts: alike ones share a key in one table or more."""
+class _SignIndex:
+    """Tables of vectors keyed by some of their signs: similar ones share a key in one or more."""
 
     def __init__(self, vectors: np.ndarray) -> None:
         rng = np.random.default_rng(0)
@@ -214,42 +198,33 @@ class _Tables:
         for table in range(_TABLES):
             chosen = rng.choice(lowest, _KEY_BITS, replace=False)
             self._bits[chosen, table] = 2.0 ** np.arange(_KEY_BITS)
-        self._signs = _packed(vectors)
-        keys = self._keys(vectors)
+        self._signs, keys = self._encode(vectors)
         self._order = np.argsort(keys, axis=0, kind="stable")
-        self._starts = np.zeros((2**_KEY_BITS + 1, _TABLES), np.int32)
-        for table in range(_TABLES):
-            sizes = np.bincount(keys[:, table], minlength=2**_KEY_BITS)
-            self._starts[1:, table] = np.cumsum(sizes)
+        sizes = [np.bincount(column, minlength=2**_KEY_BITS) for column in keys.T]
+        ends = np.cumsum(np.stack(sizes, axis=1), axis=0, dtype=np.int32)
+        self._starts = np.concatenate([np.zeros((1, _TABLES), np.int32), ends])
 
-    def _keys(self, vectors: np.ndarray) -> np.ndarray:
-        """Read chosen signs as a number, (n, tables)."""
-        return ((vectors > 0).astype(np.float32) @ self._bits).astype(np.int64)
+    def _encode(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All signs, packed into (n, 3) 64-bit words, and keys of chosen ones, (n, tables)."""
+        bits = np.zeros((len(vectors), 192), bool)
+        bits[:, : vectors.shape[1]] = vectors > 0
+        keys = ((vectors > 0).astype(np.float32) @ self._bits).astype(np.int64)
+        return np.packbits(bits, axis=1).view(np.uint64), keys
 
     def look_up(
-        self, queries: np.ndarray, owner: np.ndarray
+        self, queries: np.ndarray, image: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give candidates, a table at a time: places of queries and of vectors but the owner's."""
-        signs, keys = _packed(queries), self._keys(queries)
+        """Yield places of queries and of candidates other than their own image, table by table."""
+        signs, keys = self._encode(queries)
         for table in range(_TABLES):
             low, high = (self._starts[keys[:, table] + end, table] for end in (0, 1))
             counts = high - low
             query = np.repeat(np.arange(len(queries)), counts)
             within = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
-            found = self._order[low[query] + within, table]
-            flips = np.bitwise_count(signs[query] ^ self._signs[found]).sum(axis=1)
-            close = (flips <= _MAX_FLIPS) & (owner[query] != found)
-            yield query[close], found[close]
-
-
-def _packed(vectors: np.ndarray) -> np.ndarray:
-    """Pack the signs of vectors (n, 143) into (n, 3) 64-bit words."""
-    bits = np.zeros((len(vectors), 192), bool)
-    bits[:, : vectors.shape[1]] = vectors > 0
-    return np.packbits(bits, axis=1).view(np.uint64)
-
-
-log = logging.getLogger(__name__)
+            candidate = self._order[low[query] + within, table]
+            flips = np.bitwise_count(signs[query] ^ self._signs[candidate]).sum(axis=1)
+            close = (flips <= _MAX_FLIPS) & (image[query] != candidate)
+            yield query[close], candidate[close]
 
 
 def split(
@@ -301,8 +276,8 @@ def split(
     splits.loc[given == "val", "split"] = "val"
     learnt = set(splits["group_id"][splits["split"] != "test"])
     splits["duplicate_of_train"] = (splits["split"] == "test") & splits["group_id"].isin(learnt)
-    log.info("%d test faces are learnt from, too", splits["duplicate_of_train"].sum())
-    return schema.check(splits.reset_index(drop=True), "splits")
+    log.info("%d test faces have a copy in training", splits["duplicate_of_train"].sum())
+    return tables.check(splits.reset_index(drop=True), "splits")
 
 
 def _strata(faces: pd.DataFrame) -> pd.DataFrame:
@@ -331,12 +306,11 @@ def _drawn(
 ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given", "phash"]
 
 
-def items(study: Study, set_name: str) -> pd.DataFrame:
-    """List the images of a set that have a label of the study.
+def read_set(study: Study, set_name: str) -> pd.DataFrame:
+    """List all images of a set, whatever their labels.
 
     Photos come from the tables of the pull: those of the set's source and design that were
-    downloaded; what becomes of one that was found under two labels is the set's `two_labels`.
-    Images of other labels are left out. What is left out is counted in the log.
+    downloaded; photos that were found under two labels are treated as the set's `two_labels` says.
 
     Returns
     -------
@@ -349,23 +323,14 @@ def items(study: Study, set_name: str) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If the set is unknown, is not there, is not as its form asks, or has no image left.
+        If the set is unknown or missing, or does not have the form that its reader expects.
     """
     if set_name not in study.sets:
         raise DatasetError(f"no set {set_name!r}; study {study.name} has {', '.join(study.sets)}")
-    table = (
-        _photos(study, set_name)
-        if study.sets[set_name].kind == "photos"
-        else _read(study, set_name)
-    )
-    known = table["label"].isin(study.labels)
-    if not known.all():
-        counts = table["label"][~known].value_counts().to_dict()
-        log.info("%s: left out as not of the study's labels: %s", set_name, counts)
-    table = table[known].sort_values("item_id", ignore_index=True)
-    if table.empty:
-        raise DatasetError(f"{set_name}: no image of the labels {', '.join(study.labels)}")
-    if study.sets[set_name].role == "test":
+    chosen = study.sets[set_name]
+    table = _photos(study, set_name) if chosen.kind == "photos" else _files(study, set_name)
+    table = table.sort_values("item_id", ignore_index=True)
+    if chosen.role == "test":
         kept = table["split_given"].isin(["public", "private"])
         table["split_given"] = table["split_given"].where(kept, "test")
     table["set_name"] = set_name
@@ -373,29 +338,34 @@ def items(study: Study, set_name: str) -> pd.DataFrame:
     return table[ITEM_COLUMNS]
 
 
+def items(study: Study, set_name: str) -> pd.DataFrame:
+    """List the images of a set that have a label of the study, as `read_set` gives them.
+
+    Raises
+    ------
+    DatasetError
+        As `read_set`, and if no image is left.
+    """
+    table = read_set(study, set_name)
+    table = table[table["label"].isin(study.labels)].reset_index(drop=True)
+    if table.empty:
+        raise DatasetError(f"{set_name}: no image of the labels {', '.join(study.labels)}")
+    return table
+
+
 def _photos(study: Study, set_name: str) -> pd.DataFrame:
-    chosen = study.sets[set_name]
-    hits, photos, requests = (
-        schema.read(study.table(name), name=name) for name in ("hits", "photos", "requests")
-    )
-    found = found_by(hits, chosen)
-    decided = decide_labels(found, chosen.two_labels, requests=requests)
+    chosen, photos = study.sets[set_name], study.read("photos")
+    found = found_by(study.read("hits"), chosen)
+    decided = decide_labels(found, chosen.two_labels, requests=study.read("requests"))
     ok = photos[photos["status"] == "ok"]
     table = decided[["photo_id", "label"]].merge(ok[["photo_id", "path", "phash"]], on="photo_id")
-    log.info(
-        "%s: %d photos found, %d of them under two labels or more (%s), %d not downloaded",
-        set_name,
-        found["photo_id"].nunique(),
-        found.groupby("photo_id")["label"].nunique().gt(1).sum(),
-        chosen.two_labels,
-        len(decided) - len(table),
-    )
-    table["path"] = [ROOT / path for path in table["path"]]
-    table["group_id"] = table["photo_id"]
-    return table.rename(columns={"photo_id": "item_id"}).assign(split_given=None)
+    log.info("%s: %d photos have a label, %d of them a file", set_name, len(decided), len(table))
+    paths = [ROOT / path for path in table["path"]]
+    table = table.assign(path=paths, group_id=table["photo_id"], split_given=None)
+    return table.rename(columns={"photo_id": "item_id"})
 
 
-def _read(study: Study, set_name: str) -> pd.DataFrame:
+def _files(study: Study, set_name: str) -> pd.DataFrame:
     chosen = study.sets[set_name]
     source = study.data_dir / str(chosen.path)
     if not source.exists():
@@ -413,9 +383,9 @@ def _read(study: Study, set_name: str) -> pd.DataFrame:
         first = next(name for name, other in study.sets.items() if other.origin == chosen.origin)
         table = read_fer2013(source, unpacked=study.raw / "unpacked" / first)
     prefix = set_name if chosen.kind == "folder" else chosen.kind
-    table["item_id"] = prefix + ":" + table["name"]
-    table["group_id"] = prefix + ":" + table["person"].where(table["person"].notna(), table["name"])
-    return table.assign(phash=None)
+    group = table["person"].where(table["person"].notna(), table["name"])
+    ids = {"item_id": f"{prefix}:" + table["name"], "group_id": f"{prefix}:" + group}
+    return table.assign(**ids, phash=None)
 
 
 def all_items(
@@ -438,32 +408,26 @@ def all_items(
         of the same picture or person.
     """
     table = pd.concat([items(study, name) for name in names or study.sets], ignore_index=True)
-    table["phash"] = _hashes(table, progress=progress)
-    files = table.drop_duplicates("path").dropna(subset="phash")  # a file may be in several sets
-    pictures = dict(zip(files["path"], near_duplicates(files["phash"].tolist()), strict=True))
+    hashes = dict(zip(table["path"], table["phash"], strict=True))  # a file may be in several sets
+    for path in tqdm(hashes, desc="compare", disable=not progress):
+        if not is_hash(hashes[path]):
+            try:
+                hashes[path] = perceptual_hash(read_image(ROOT / path))
+            except ImageError as fault:
+                hashes[path] = None
+                log.warning("%s can't be compared with the others: %s", path, fault)
+    table["phash"] = table["path"].map(hashes)
+    known = {path: text for path, text in hashes.items() if text is not None}
+    pictures = dict(zip(known, near_duplicates(list(known.values())), strict=True))
     picture = [str(pictures.get(path, path)) for path in table["path"]]
-    together = joined([table["group_id"], picture])
-    return table.assign(group_id=table["group_id"].to_numpy()[together])
-
-
-def _hashes(items: pd.DataFrame, *, progress: bool) -> list[str | None]:
-    """Give the hash of each image, computed where the pull left none; None if it can't be read."""
-    known = dict(zip(items["path"], items["phash"], strict=True))
-    for path in tqdm(known, desc="compare", disable=not progress):
-        if is_hash(known[path]):
-            continue
-        try:
-            known[path] = perceptual_hash(read_image(ROOT / path))
-        except ImageError as fault:
-            known[path] = None
-            log.warning("%s can't be compared with the others: %s", path, fault)
-    return [known[path] for path in items["path"]]
+    first = connected_rows([table["group_id"], picture])
+    return table.assign(group_id=table["group_id"].to_numpy()[first])
 
 
 def faces_as_shipped(
     items: pd.DataFrame, *, progress: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take images that are faces already: the box is the whole image, the crop its own file.
+    """Take images that are faces already: the box is the whole image, the crop its file.
 
     Returns
     -------
@@ -478,19 +442,18 @@ def faces_as_shipped(
         except ImageError as fault:
             rows.append({"status": "unreadable", "error": str(fault)})
     columns = ["width_px", "height_px", "n_faces", "status", "error"]
-    sizes = pd.DataFrame(rows, columns=columns, index=items.index)
-    images = pd.concat([items[["item_id", "set_name", "path"]], sizes], axis=1)
-    whole = pd.concat([items, sizes[["width_px", "height_px"]]], axis=1)[sizes["status"] == "ok"]
-    faces = whole.assign(
-        face_id=whole["set_name"] + "/" + whole["item_id"] + "/0",
+    images = items.join(pd.DataFrame(rows, columns=columns, index=items.index))
+    faces = images[images["status"] == "ok"].assign(
+        face_id=lambda shown: shown["set_name"] + "/" + shown["item_id"] + "/0",
         score=np.nan,
         x_px=0,
         y_px=0,
         area_share=1.0,
         is_primary=True,
     )
-    return schema.check(images, "images"), schema.check(
-        faces[list(schema.TABLES["faces"].columns)], "faces"
+    return (
+        tables.check(images[["item_id", "set_name", "path", *columns]], "images"),
+        tables.check(faces[list(tables.TABLES["faces"].columns)], "faces"),
     )
 
 
@@ -500,26 +463,28 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
     Returns
     -------
     images, faces
-        As `exe_core.faces.find_faces` gives them, the sets one below the other.
+        As `exe_core.faces.find_faces` gives them, the sets one below the other; after those of a
+        set, its images of labels that the study does not have, as rows of images with a reason.
     """
-    tables = []
+    parts = []
     crop, listed = study.crop, all_items(study, progress=progress)
     with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
         for name, settings in study.sets.items():
             of_set = listed[listed["set_name"] == name].reset_index(drop=True)
-            tables.append(
-                faces_as_shipped(of_set, progress=progress)
-                if settings.crop == "as shipped"
-                else find_faces(
-                    of_set,
-                    finder=finder,
-                    crops=study.processed / "crops",
-                    settings=crop,
-                    progress=progress,
+            if settings.crop == "as shipped":
+                images, faces = faces_as_shipped(of_set, progress=progress)
+            else:
+                folder = study.processed / "crops"
+                images, faces = find_faces(
+                    of_set, finder=finder, crops=folder, settings=crop, progress=progress
                 )
-            )
-    images, faces = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
-    return schema.check(images, "images"), schema.check(faces, "faces")
+            others = read_set(study, name)[["item_id", "set_name", "path", "label"]]
+            others = others[~others["label"].isin(study.labels)]
+            reason = others.pop("label") + " is no label of the study"
+            others = others.assign(status="other label", error=reason)
+            parts.append((pd.concat([images, others], ignore_index=True), faces))
+    images, faces = (pd.concat(one, ignore_index=True) for one in zip(*parts, strict=True))
+    return tables.check(images, "images"), tables.check(faces, "faces")
 
 
 class TrainingSet(NamedTuple):
@@ -550,10 +515,10 @@ def training_set(
     """Load what a run learns from: the train and val faces of its sets.
 
     An image that is in several of the sets counts once, and is left out if they label it
-    differently. With `split: modulo` of the recipe, every so-manieth face is val, whatever
-    faces share its group: the published fault, to be measured. With `labels: majority` or `votes`
-    of the run, faces are labelled by the annotators of the sets' `votes`; those without a
-    majority, or without a vote for a label of the study, are left out.
+    differently. With `split: modulo` of the recipe, every n-th face is val, whatever faces share
+    its group: the published fault, to be measured. With `labels: majority` or `votes` of the run,
+    faces are labelled by the annotators of the sets' `votes`; those without a majority, or without
+    a vote for a label of the study, are left out.
 
     Raises
     ------
@@ -562,8 +527,12 @@ def training_set(
     """
     learnt = faces[faces["set_name"].isin(study.runs[run].sets) & faces["is_primary"]]
     learnt = learnt.merge(splits[["face_id", "split"]], on="face_id", validate="1:1")
-    learnt = _once(learnt[learnt["split"] != "test"].sort_values("face_id", ignore_index=True))
-    learnt, labels = _labelled(study, run, learnt)
+    learnt = learnt[learnt["split"] != "test"].sort_values("face_id", ignore_index=True)
+    n_labels = learnt.groupby("item_id")["label"].transform("nunique")
+    once = learnt[n_labels <= 1].drop_duplicates("item_id")
+    if len(once) < len(learnt):
+        log.info("%d faces are in several sets or have several labels", len(learnt) - len(once))
+    learnt, labels = _labelled(study, run, once)
     shown = labels if labels.ndim == 1 else labels.argmax(axis=1)
     present = set(shown[(learnt["split"] == "train").to_numpy()])
     absent = [label for code, label in enumerate(study.labels) if code not in present]
@@ -578,7 +547,7 @@ def training_set(
 
 
 def _labelled(study: Study, run: str, faces: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Give the faces that have a label of the run's kind, and these labels."""
+    """Select the faces that have a label of the run's kind, with these labels."""
     kind = study.runs[run].labels
     if kind == "given":
         codes = pd.Categorical(faces["label"], categories=list(study.labels)).codes
@@ -595,15 +564,6 @@ def _labelled(study: Study, run: str, faces: pd.DataFrame) -> tuple[pd.DataFrame
     usable = labels >= 0 if kind == "majority" else ~np.isnan(shares[:, 0])
     log.info("run %s: %d of %d faces have a label by votes", run, usable.sum(), len(faces))
     return faces[usable].reset_index(drop=True), labels[usable]
-
-
-def _once(faces: pd.DataFrame) -> pd.DataFrame:
-    """Keep one face an item; none of an item that has several labels."""
-    n_labels = faces.groupby("item_id")["label"].transform("nunique")
-    kept = faces[n_labels <= 1].drop_duplicates("item_id")
-    if len(kept) < len(faces):
-        log.info("%d faces are in several sets or have several labels", len(faces) - len(kept))
-    return kept
 
 
 def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndarray:
@@ -640,16 +600,14 @@ def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndar
     return loaded
 
 
-SIDE = 48
-"""Images are compared in gray at this size, px: that of FER2013."""
-NEAR_BITS = 10
-"""Hashes (of 64 bits) that differ in no more are looked at closer."""
+THUMBNAIL = 48  # px, that of FER2013: images are compared in gray at this size
+NEAR_BITS = 10  # of 64; images whose hashes differ in more are not compared
 NEAR_CORRELATION = 0.92
 """Least correlation of the pixels of two images of one picture.
 
 Measured on 30,360 different images of FER2013: of all 1,344 pairs that correlate so, 97.7 % differ
 in `NEAR_BITS` bits at most; of 26 pairs between .92 and .94 that were looked at all were of one
-picture, of 13 between .90 and .91 two were not. Mirrored copies are not looked for: there are about
+picture, of 13 between .90 and .91 two were not. Mirrored copies are not searched: there are about
 ten pairs above .93.
 """
 
@@ -657,19 +615,15 @@ _PART = ["set_name", "split"]
 _OTHER_PART = ["other_set_name", "other_split"]
 
 
-def audit_copies(
-    items: pd.DataFrame, *, near_correlation: float = NEAR_CORRELATION, progress: bool = True
-) -> pd.DataFrame:
+def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
     """Find the pairs of images that are pixel-identical or nearly so.
 
     Parameters
     ----------
     items
         item_id, set_name, path (relative to the project's root, or absolute), label and
-        split_given, as `exe_core.datasets.items` gives them; of one set or of several. Images that
-        can't be read are left out, and counted in the log.
-    near_correlation
-        From 0 to 1; pairs whose pixels correlate less are not near.
+        split_given, of one set or of several. Images that can't be read are left out, and counted
+        in the log.
 
     Returns
     -------
@@ -677,59 +631,54 @@ def audit_copies(
         Table "leakage", a row a pair: the other one stands earlier in `items`; correlation is 1
         for identical ones.
     """
-    readable, digests, thumbs = _read_thumbnails(items, progress=progress)
-    same = _same(digests)
-    near = near_pairs(_side_hashes(thumbs), bits=NEAR_BITS)
-    codes = pd.factorize(np.array(digests, dtype=object))[0]
-    near = near[codes[near[:, 0]] != codes[near[:, 1]]]
-    alike = _correlations(thumbs, near)
-    near, alike = near[alike >= near_correlation], alike[alike >= near_correlation]
-    described = readable.rename(columns={"split_given": "split"})[["item_id", *_PART, "label"]]
-    found = [
-        _copy_pairs(described, same, kind="identical", correlation=np.ones(len(same))),
-        _copy_pairs(described, near, kind="near", correlation=alike),
-    ]
-    return schema.check(pd.concat(found, ignore_index=True), "leakage")
-
-
-def _read_thumbnails(
-    items: pd.DataFrame, *, progress: bool
-) -> tuple[pd.DataFrame, list[str], np.ndarray]:
-    """Read images once: those that can be read, digests of their pixels, (N, S, S) thumbnails."""
-    places, digests, thumbs = [], [], []
+    places, digests, thumbnails = [], [], []
     for place, path in enumerate(tqdm(items["path"], desc="audit", disable=not progress)):
         try:
             image = read_image(ROOT / path)
         except ImageError:
             continue
-        small = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        size = (THUMBNAIL, THUMBNAIL)
+        small = Image.fromarray(image).convert("L").resize(size, Image.Resampling.BOX)
         places.append(place)
         digests.append(hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest())
-        thumbs.append(np.asarray(small))
+        thumbnails.append(np.asarray(small))
     if len(places) < len(items):
         log.warning("%d of %d images can't be read", len(items) - len(places), len(items))
-    stacked = np.array(thumbs, np.uint8).reshape(-1, SIDE, SIDE)
-    return items.iloc[places].reset_index(drop=True), digests, stacked
+    order = np.arange(len(places))
+    same = pd.DataFrame({"digest": pd.Series(digests, dtype=str), "place": order})
+    same = same.merge(same, on="digest", suffixes=("", "_later"), sort=True).query(
+        "place < place_later"
+    )
+    near = near_pairs(_sign_hashes(thumbnails), bits=NEAR_BITS)
+    codes = pd.factorize(np.array(digests, dtype=object))[0]
+    near = near[codes[near[:, 0]] != codes[near[:, 1]]]
+    correlation = _correlations(thumbnails, near)
+    is_near = correlation >= NEAR_CORRELATION
+    described = items.iloc[places].rename(columns={"split_given": "split"})
+    described = described[["item_id", *_PART, "label"]]
+    found = []
+    for kind, pairs, values in (
+        ("identical", same[["place", "place_later"]].to_numpy(), 1.0),
+        ("near", near[is_near], correlation[is_near]),
+    ):
+        earlier, later = (described.iloc[one].reset_index(drop=True) for one in pairs.T)
+        both = pd.concat([later, earlier.add_prefix("other_")], axis=1)
+        found.append(both.assign(kind=kind, correlation=values))
+    return tables.check(pd.concat(found, ignore_index=True), "leakage")
 
 
-def _side_hashes(thumbs: np.ndarray) -> np.ndarray:
+def _sign_hashes(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
     """Hash images by the signs of their 8 x 8 lowest frequencies about the median: uint64, (N,)."""
-    low = [dctn(thumb.astype(np.float32))[:8, :8].ravel() for thumb in thumbs]
-    signs = np.array(low).reshape(-1, 64)
-    signs = signs > np.median(signs, axis=1, keepdims=True)
+    low = np.array([dctn(one.astype(np.float32))[:8, :8].ravel() for one in thumbnails])
+    low = low.reshape(-1, 64)
+    signs = low > np.median(low, axis=1, keepdims=True)
     return np.packbits(signs, axis=1).view(np.uint64).ravel()
 
 
 def near_pairs(hashes: np.ndarray, *, bits: int) -> np.ndarray:
-    """List the pairs of hashes that differ in `bits` bits at most.
+    """List the pairs of 64-bit hashes, (N,), that differ in `bits` bits at most.
 
-    All pairs are compared, a row at a time: for 30,000 hashes that takes a second, and looking
-    them up in bands of equal bits three.
-
-    Parameters
-    ----------
-    hashes
-        uint64, shape (N,).
+    All pairs are compared, a row at a time: a second for 30,000 hashes.
 
     Returns
     -------
@@ -745,53 +694,21 @@ def near_pairs(hashes: np.ndarray, *, bits: int) -> np.ndarray:
     return np.column_stack([first, second])
 
 
-def _same(digests: Sequence[str]) -> np.ndarray:
-    """List the pairs of equal digests, the earlier one first: int, shape (M, 2)."""
-    places = pd.Series(range(len(digests))).groupby(digests).agg(list) if digests else []
-    pairs = [
-        np.array(group)[np.column_stack(np.triu_indices(len(group), 1))]
-        for group in places
-        if len(group) > 1
-    ]
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), int)
-
-
-def _correlations(thumbs: np.ndarray, pairs: np.ndarray, *, chunk: int = 4096) -> np.ndarray:
-    """Correlate the pixels of pairs of images; a flat image correlates with nothing: 0."""
-    found = [np.empty(0)]
-    for start in range(0, len(pairs), chunk):
-        one, other = (_standard(thumbs[side]) for side in pairs[start : start + chunk].T)
+def _correlations(images: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
+    """Correlate the pixels of pairs of images; an image of one gray level gives 0."""
+    stacked, found = np.array(images), [np.empty(0)]
+    for start in range(0, len(pairs), 4096):
+        one, other = (_standardised(stacked[side]) for side in pairs[start : start + 4096].T)
         found.append((one * other).sum(axis=1).clip(max=1))
     return np.concatenate(found)
 
 
-def _standard(thumbs: np.ndarray) -> np.ndarray:
+def _standardised(images: np.ndarray) -> np.ndarray:
     """Bring each image to mean 0 and length 1: (N, H, W) to (N, H * W)."""
-    flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
+    flat = images.reshape(len(images), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
-
-
-def _copy_pairs(
-    described: pd.DataFrame, pairs: np.ndarray, *, kind: str, correlation: np.ndarray
-) -> pd.DataFrame:
-    earlier, later = (described.iloc[side].reset_index(drop=True) for side in pairs.T)
-    return pd.concat([later, earlier.add_prefix("other_")], axis=1).assign(
-        kind=kind, correlation=correlation.astype(float)
-    )
-
-
-def twins(pairs: pd.DataFrame, *, of: str, among: str, near: bool = True) -> set[str]:
-    """Name the items of one split that have an identical, or also a near, image in another split.
-
-    Test items among these are left out where a score without leakage is asked for.
-    """
-    kinds = ["identical", "near"] if near else ["identical"]
-    told = pairs[pairs["kind"].isin(kinds)]
-    later = told["item_id"][(told["split"] == of) & (told["other_split"] == among)]
-    earlier = told["other_item_id"][(told["other_split"] == of) & (told["split"] == among)]
-    return {*later, *earlier}
 
 
 def count_copies(pairs: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
@@ -799,19 +716,14 @@ def count_copies(pairs: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    pairs
-        As `audit` gives them.
-    items
-        What was audited.
+    pairs, items
+        As `audit_copies` gives them, and what was audited.
 
     Returns
     -------
     pandas.DataFrame
-        A row for two parts that share a picture, in both directions: set_name, split,
-        other_set_name, other_split; n (images of the part), n_identical and share_identical (those
-        that have an identical image in the other part; in the part itself, an earlier one),
-        n_other_label (those of them that have it only under other labels), and n_near (those that
-        have a near but no identical one).
+        Table "leakage_counts": a row for two parts that share a picture, in both directions. Within
+        one part, an image counts if an earlier one is its copy.
     """
     own, other = (pairs[part].fillna("").to_numpy() for part in (_PART, _OTHER_PART))
     swap = {name: f"other_{name}" for name in ("item_id", *_PART, "label")}
@@ -840,17 +752,14 @@ VOTERS = "majority of votes"
 def votes_as_predictions(
     items: pd.DataFrame, votes: pd.DataFrame, *, labels: Sequence[str]
 ) -> pd.DataFrame:
-    """Let the annotators answer: the shares of their votes are the probabilities.
+    """Treat the annotators as a classifier whose probabilities are the shares of their votes.
 
     Parameters
     ----------
     items
-        item_id, set_name, group_id, label and split_given of the images of one set, as
-        `exe_core.datasets.all_items` gives them.
+        item_id, set_name, group_id, label and split_given of the images of one set.
     votes
-        As `exe_core.readers.read_votes` gives them.
-    labels
-        Those of the study; votes for others do not count.
+        As `exe_core.readers.read_votes` gives them; votes for other labels do not count.
 
     Returns
     -------
@@ -860,7 +769,7 @@ def votes_as_predictions(
 
     Raises
     ------
-    exe_core.sets.readers.DatasetError
+    DatasetError
         If votes and images do not fit.
     """
     joined = join_votes(items, votes).set_index("item_id")
@@ -869,67 +778,57 @@ def votes_as_predictions(
     known = items.set_index("item_id").loc[joined.index[clear]].reset_index()
     table = known[["item_id", "set_name", "group_id", "label"]]
     table = table.assign(split=known["split_given"], run_id=VOTERS)
-    return schema.with_probabilities(table, shares[clear], labels=labels)
+    return tables.with_probabilities(table, shares[clear], labels=labels)
 
 
-def relabelled(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """Judge predictions by the annotators' majority in place of the set's own labels.
+def relabel_by_votes(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    """Judge predictions by the annotators' majority in place of the set's labels.
 
-    Parameters
-    ----------
-    predictions
-        Table "predictions".
-    answers
-        As `as_predictions` gives them; what they do not answer is left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Table "predictions", sets named "<set> by votes".
+    Items that `answers`, as `votes_as_predictions` gives them, do not have are left out; the sets
+    are named "<set> by votes".
     """
-    told = answers[["item_id", "set_name", "predicted"]].rename(columns={"predicted": "voted"})
-    judged = predictions.merge(told, on=["item_id", "set_name"], validate="m:1")
-    return judged.assign(label=judged["voted"], set_name=judged["set_name"] + " by votes").drop(
-        columns="voted"
-    )
+    voted = answers[["item_id", "set_name", "predicted"]].rename(columns={"predicted": "voted"})
+    judged = predictions.merge(voted, on=["item_id", "set_name"], validate="m:1")
+    judged = judged.assign(label=judged["voted"], set_name=judged["set_name"] + " by votes")
+    return judged.drop(columns="voted")
 
 
 def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
-    """Estimate how divided the annotators are on images of each label.
+    """Estimate the mean entropy (bits) of the votes on images of each label.
 
     Parameters
     ----------
     answers
-        As `as_predictions` gives them.
+        As `votes_as_predictions` gives them.
     statistics
-        Of the bootstrap over groups of images that are the same picture.
+        Of the bootstrap over groups of images that show the same picture.
 
     Returns
     -------
     pandas.DataFrame
-        Table "metrics", a row a label: the mean entropy of an image's votes, bits.
+        Table "metrics", a row a label.
     """
-    labels = schema.labels_of(answers)
-    entropy = vote_entropy(answers[schema.prob_columns(labels)].to_numpy())
-    own = (answers["label"].to_numpy()[:, None] == np.array(labels)).astype(float)
-    sums = resampling.sum_by_group(np.hstack([own, own * entropy[:, None]]), answers["group_id"])
-    found = statistics.interval(
-        sums,
-        lambda totals: _ratio(totals[:, len(labels) :], totals[:, : len(labels)]),
+    labels = tables.labels_of(answers)
+    entropy = stats.entropy(answers[tables.prob_columns(labels)].to_numpy(), base=2, axis=1)
+    is_label = (answers["label"].to_numpy()[:, None] == np.array(labels)).astype(float)
+    both = np.hstack([is_label, is_label * entropy[:, None]])
+    estimate = statistics.interval(
+        resampling.sum_by_group(both, answers["group_id"]),
+        lambda sums: _ratio(sums[:, len(labels) :], sums[:, : len(labels)]),
     )
-    table = pd.DataFrame(found.columns()).assign(
+    table = pd.DataFrame(estimate.columns()).assign(
         run_id=VOTERS,
         set_name=answers["set_name"].iloc[0],
         split="all",
         metric="vote_entropy",
         label=labels,
-        n=own.sum(axis=0).astype(int),
-        n_groups=[answers["group_id"][kind].nunique() for kind in own.T.astype(bool)],
+        n=is_label.sum(axis=0).astype(int),
+        n_groups=[answers["group_id"][kind].nunique() for kind in is_label.T.astype(bool)],
         level=statistics.level,
         method=resampling.METHOD,
         seed=statistics.seed,
     )
-    return schema.check(table, "metrics")
+    return tables.check(table, "metrics")
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

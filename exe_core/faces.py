@@ -240,8 +240,7 @@ def save_crops(
     for k, face in enumerate(faces):
         path = stem.with_name(f"{stem.name}_{k}.png")
         seen = face if reduction == 1 else face.scaled(1 / reduction)
-        how = {"size": settings.size, "margin": settings.margin, "align": settings.align}
-        cut = crop(image, seen, **how)
+        cut = crop(image, seen, size=settings.size, margin=settings.margin, align=settings.align)
         Image.fromarray(cut).save(path, compress_level=1)
         rows.append(
             {

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from exe_core.decoder import probe, sample_frames
 from exe_core.faces import EYES, FaceFinder, save_crops
-from exe_core.readers import leading_out
+from exe_core.readers import paths_outside
 from exe_core.record import digest, digest_of
 from exe_core.settings import FILM_SUFFIXES, Crop
 from exe_core.study import ROOT, Study
@@ -143,7 +143,7 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
         if not place.exists():
             raise ScreeningError(f"no film or folder at {place}")
         inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
-        if outside := leading_out(inside, place):
+        if outside := paths_outside(inside, place):
             raise ScreeningError(
                 f"{place} holds links that lead out of it, such as {outside[0]}: give what they "
                 "lead to"

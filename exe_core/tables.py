@@ -234,12 +234,15 @@ _DEFINED = (
     ),
     _table(
         "images",
-        "An image that was searched for faces; those without a face or unreadable are kept.",
+        "An image of a set; those without a face, unreadable or of another label are kept.",
         key="set_name item_id",
         common="item_id set_name width_px height_px error",
         path=text("where the file lies"),
         n_faces=integer("faces detected", nullable=True),
-        status=text("ok, or why not", checks=pa.Check.isin(["ok", "no face", "unreadable"])),
+        status=text(
+            "ok, or why not",
+            checks=pa.Check.isin(["ok", "no face", "unreadable", "other label"]),
+        ),
     ),
     _table(
         "faces",
@@ -494,6 +497,7 @@ _OF_FILMS = {
     "film_faces": ("faces", "A face in a sampled frame of a film."),
     "film_predictions": ("predictions", "What a run says of a film face."),
     "film_metrics": ("metrics", "An estimate of one run on the film faces."),
+    "label_quality": ("metrics", "Agreement of annotators' votes with the labels of a set."),
 }
 """Tables of films -> the table whose columns they have, and what a row is."""
 

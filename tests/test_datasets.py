@@ -1,15 +1,18 @@
-"""Every form of a set gives the same table; what is one picture or person stays on one side."""
+"""Every form of a set gives the same table; copies and persons stay on one side of a split."""
 
 from __future__ import annotations
 
-import logging
+import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from sample_sets import (
     fer_study,
     folder_study,
@@ -21,23 +24,44 @@ from sample_sets import (
     write_listed,
 )
 
-from exe_core import datasets, tables
+from exe_core import datasets, metrics, tables
 from exe_core.datasets import (
+    MAX_CROP,
     DatasetError,
     all_items,
+    audit_copies,
+    connected_rows,
+    count_copies,
     faces_as_shipped,
+    is_hash,
     items,
     load_faces,
+    near_duplicates,
+    near_pairs,
     perceptual_hash,
     split,
 )
 from exe_core.faces import read_image
-from exe_core.study import ConfigError, Study, parse_study
+from exe_core.readers import VOTES
+from exe_core.resampling import Statistics
+from exe_core.study import ROOT, ConfigError, Study, parse_study
 from exe_core.tables import EMOTIONS, FIVE
 from exe_world.render import render_face
 
-Write = Callable[[Path], None]
 pytestmark = pytest.mark.usefixtures("folders")
+
+
+def test_images_of_other_labels_are_rows_with_their_reason(folders: Path) -> None:
+    rows = [("a.png", "Happiness", ""), ("b.png", "neutral", ""), ("c.png", "Neutral", "")]
+    write_listed(folders / "set", rows)
+    study = make_study(FIVE, one={"kind": "folder", "path": "set", "crop": "as shipped"})
+    assert items(study, "one")["label"].tolist() == ["happy"]
+    images, faces = datasets.faces_of(study, progress=False)
+    assert images["status"].tolist() == ["ok", "other label", "other label"]
+    assert images["error"].tolist()[1:] == ["neutral is no label of the study"] * 2
+    assert faces["label"].tolist() == ["happy"]
+    with pytest.raises(DatasetError, match="no set 'two'; study sets has one"):
+        items(study, "two")
 
 
 def test_the_person_is_the_group_and_the_same_picture_is_where_there_is_none(
@@ -76,13 +100,6 @@ def test_a_picture_shares_its_group_across_sets_and_joins_persons(folders: Path)
     assert fer[names[0]] == fer[names[8]] == "one:p1", "picture 0 is in FER2013 twice"
     assert fer[names[5]] == "two:x.png"
     assert len(set(fer.values())) == 9
-
-
-def test_some_sets_can_be_listed_alone(folders: Path) -> None:
-    for name in ("one", "two"):
-        write_listed(folders / name, [("a.png", "happy")], "file,emotion")
-    study = make_study(one={"kind": "folder", "path": "one"}, two={"kind": "folder", "path": "two"})
-    assert set(all_items(study, names=["two"], progress=False)["set_name"]) == {"two"}
 
 
 def test_a_hash_that_the_pull_left_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,25 +154,9 @@ def test_a_damaged_file_stays_in_the_table(folders: Path) -> None:
     assert faces["item_id"].tolist() == ["one:b.png"]
 
 
-def test_other_labels_are_left_out_and_counted(
-    folders: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    rows = [("a.png", "Happiness", ""), ("b.png", "neutral", ""), ("c.png", "Neutral", "")]
-    write_listed(folders / "set", rows)
-    table = items(make_study(FIVE, one={"kind": "folder", "path": "set"}), "one")
-    assert table["label"].tolist() == ["happy"]
-    assert "{'neutral': 2}" in caplog.text
-
-
 def test_a_test_set_is_wholly_test(folders: Path) -> None:
     write_listed(folders / "set", [("a.png", "happy", ""), ("b.png", "sad", "")])
     assert set(items(folder_study(role="test"), "one")["split_given"]) == {"test"}
-
-
-def test_an_unknown_set_names_the_known_ones() -> None:
-    with pytest.raises(DatasetError, match="no set 'two'; study sets has one"):
-        items(folder_study(), "two")
 
 
 def write_pull(study: Study, hits: list[tuple[str, ...]], hashes: dict[str, str | None]) -> None:
@@ -177,10 +178,9 @@ def write_pull(study: Study, hits: list[tuple[str, ...]], hashes: dict[str, str 
         ("vote", {"pexels:1": "happy", "pexels:2": "sad", "pexels:3": "sad"}),
     ],
 )
-def test_what_becomes_of_a_photo_under_two_labels_is_a_setting(
-    rule: str, kept: dict[str, str], caplog: pytest.LogCaptureFixture
+def test_photos_under_two_labels_are_dropped_or_voted_on(
+    rule: str, kept: dict[str, str]
 ) -> None:
-    caplog.set_level(logging.INFO)
     chosen = {"kind": "photos", "source": "pexels", "design": "v2", "two_labels": rule}
     study = make_study(photos=chosen)
     write_pull(
@@ -200,7 +200,6 @@ def test_what_becomes_of_a_photo_under_two_labels_is_a_setting(
     )
     table = items(study, "photos")
     assert dict(zip(table["item_id"], table["label"], strict=True)) == kept
-    assert f"4 photos found, 1 of them under two labels or more ({rule}), 1 not" in caplog.text
 
 
 def face_table(paths: list[Path]) -> pd.DataFrame:
@@ -226,12 +225,6 @@ def test_faces_are_loaded_in_order_at_one_size(tmp_path: Path) -> None:
 def test_a_crop_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="crop of face gone can't be read: no such file"):
         load_faces(face_table([tmp_path / "gone.png"]), size=24)
-
-
-def test_items_of_a_real_study_need_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("EXE_DATA")
-    with pytest.raises(ValueError, match="DATA=<folder>"):
-        datasets.items(folder_study(), "one")
 
 
 def test_the_sets_of_a_study_are_cropped_as_each_says(folders: Path) -> None:
@@ -378,3 +371,411 @@ def test_a_run_learns_from_the_labels_that_it_asks_for(folders: Path) -> None:
 def test_labels_that_can_not_be_had_are_refused(folders: Path, changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         voted_study(folders, **changes)
+
+
+N_SCENES = 24
+
+
+def scene(seed: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
+    """A picture of a dozen coloured shapes, another for each seed."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", size, tuple(rng.integers(0, 256, 3).tolist()))
+    pen = ImageDraw.Draw(image)
+    for _ in range(12):
+        left, top = rng.uniform(-0.1, 0.8, 2) * size
+        width, height = rng.uniform(0.1, 0.5, 2) * size
+        draw = pen.ellipse if rng.uniform() < 0.5 else pen.rectangle
+        draw((left, top, left + width, top + height), fill=tuple(rng.integers(0, 256, 3).tolist()))
+    return image
+
+
+def hash_of(image: Image.Image) -> str:
+    return perceptual_hash(np.asarray(image.convert("RGB")))
+
+
+SCENES = [scene(seed) for seed in range(N_SCENES)]
+HASHES = [hash_of(image) for image in SCENES]
+
+
+def recompressed(image: Image.Image, quality: int) -> Image.Image:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return Image.open(stream)
+
+
+def trimmed(
+    image: Image.Image, left: float, top: float, right: float, bottom: float
+) -> Image.Image:
+    """Cut shares of the width and of the height off."""
+    width, height = image.size
+    box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
+    return image.crop(tuple(map(round, box)))
+
+
+EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "JPEG 90": lambda image: recompressed(image, 90),
+    "JPEG 30": lambda image: recompressed(image, 30),
+    "half": lambda image: image.resize((120, 90)),
+    "twice": lambda image: image.resize((480, 360)),
+    "squeezed": lambda image: image.resize((200, 180)),
+    "gray": lambda image: ImageOps.grayscale(image),
+    "brighter": lambda image: image.point(lambda level: min(255, level * 1.1)),
+    "mirrored": ImageOps.mirror,
+    "left 10 %": lambda image: trimmed(image, 0.1, 0, 0, 0),
+    "bottom 10 %": lambda image: trimmed(image, 0, 0, 0, 0.1),
+    "two sides": lambda image: trimmed(image, 0.02, 0.07, 0.06, 0.01),
+    "all sides 10 %": lambda image: trimmed(image, 0.1, 0.1, 0.1, 0.1),
+    "much of it": lambda image: recompressed(
+        trimmed(image.resize((160, 120)), 0, 0.05, 0.1, 0), 60
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_edited_copies_share_the_group_of_their_original_and_of_no_other(edit) -> None:
+    copies = [hash_of(edit(image)) for image in SCENES]
+    groups = near_duplicates(HASHES + copies).tolist()
+    assert groups[:N_SCENES] == list(range(N_SCENES))
+    missed = [k for k in range(N_SCENES) if groups[N_SCENES + k] != k]
+    assert len(missed) <= 1
+    assert all(groups[N_SCENES + k] == N_SCENES + k for k in missed), "none is merged with another"
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, N_SCENES - 1),
+    sides=st.tuples(*[st.floats(0, MAX_CROP / 2)] * 4),
+    quality=st.integers(40, 95),
+    mirrored=st.booleans(),
+)
+def test_a_copy_is_found_however_it_was_cut(
+    seed: int, sides: tuple[float, float, float, float], quality: int, mirrored: bool
+) -> None:
+    copy = recompressed(trimmed(SCENES[seed], *sides), quality)
+    copy = ImageOps.mirror(copy) if mirrored else copy
+    assert near_duplicates([*HASHES, hash_of(copy)])[-1] == seed
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.permutations(range(N_SCENES)))
+def test_groups_do_not_depend_on_the_order(order: list[int]) -> None:
+    hashes = HASHES[:12] + [hash_of(EDITS["two sides"](image)) for image in SCENES[:12]]
+    shuffled = near_duplicates([hashes[k] for k in order])
+    groups = {frozenset(np.array(order)[shuffled == first].tolist()) for first in shuffled}
+    assert groups == {frozenset({k, k + 12}) for k in range(12)}
+
+
+def test_chains_of_copies_are_one_group() -> None:
+    once = EDITS["left 10 %"](SCENES[0])
+    chain = [hash_of(image) for image in (SCENES[0], once, EDITS["left 10 %"](once))]
+    assert near_duplicates([chain[0], chain[2]]).tolist() == [0, 1]
+    assert near_duplicates([chain[0], chain[2], chain[1]]).tolist() == [0, 0, 0]
+
+
+def test_images_of_one_colour_are_like_no_other() -> None:
+    plain = [hash_of(Image.new("RGB", (50, 40), colour)) for colour in ("black", "white", "black")]
+    assert near_duplicates(plain).tolist() == [0, 1, 2]
+
+
+def test_few_images_and_none() -> None:
+    assert near_duplicates([]).tolist() == []
+    assert near_duplicates(HASHES[:1]).tolist() == [0]
+    tiny = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    assert is_hash(perceptual_hash(tiny))
+
+
+def test_what_is_no_hash_is_refused() -> None:
+    assert not is_hash(None)
+    assert not is_hash("ccb693708f64708f")
+    with pytest.raises(ValueError, match="no perceptual hash: 'ccb693708f64708f'"):
+        near_duplicates([HASHES[0], "ccb693708f64708f"])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=30),
+)
+def test_rows_belong_together_if_a_chain_of_shared_keys_joins_them(rows: list) -> None:
+    first = connected_rows([[row[0] for row in rows], [row[1] for row in rows]]).tolist()
+    expected = list(range(len(rows)))
+    for _ in rows:  # the plain way: pass the smallest place on until nothing changes
+        for i, one in enumerate(rows):
+            for j, other in enumerate(rows):
+                if one[0] == other[0] or one[1] == other[1]:
+                    expected[i] = expected[j] = min(expected[i], expected[j])
+    assert first == expected
+
+
+def split_faces(groups: list[int], labels: list[str], **more: object) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "face_id": [f"one/one:{k}/0" for k in range(len(groups))],
+            "set_name": "one",
+            "group_id": [f"g{group}" for group in groups],
+            "label": labels,
+            "split_given": None,
+        }
+    )
+    return table.assign(**more)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    members=st.lists(
+        st.tuples(st.integers(0, 40), st.sampled_from(FIVE)), min_size=1, max_size=120
+    ),
+    seed=st.integers(0, 2**31),
+    shares=st.tuples(st.floats(0.05, 0.5), st.floats(0.05, 0.5)),
+)
+def test_no_group_is_on_two_sides_and_the_order_of_rows_does_not_matter(
+    members: list, seed: int, shares: tuple[float, float]
+) -> None:
+    faces = split_faces([group for group, _ in members], [label for _, label in members])
+    val_share, test_share = shares
+    splits = split(faces, val_share=val_share, test_share=test_share, seed=seed)
+    assert splits["face_id"].tolist() == faces["face_id"].tolist()
+    assert splits.groupby("group_id")["split"].nunique().eq(1).all()
+    assert not splits["duplicate_of_train"].any()
+    shuffled = faces.sample(frac=1, random_state=seed % 1000)
+    again = split(shuffled, val_share=val_share, test_share=test_share, seed=seed)
+    sides = splits.set_index("face_id")["split"]
+    assert again.set_index("face_id")["split"].reindex(sides.index).equals(sides)
+    n_groups = splits["group_id"].nunique()
+    n_test = splits["group_id"][splits["split"] == "test"].nunique()
+    assert abs(n_test - test_share * n_groups) <= 1
+
+
+def test_every_label_is_divided_alike() -> None:
+    labels = np.repeat(FIVE, [100, 10, 40, 5, 20]).tolist()
+    splits = split(split_faces(list(range(175)), labels), val_share=0.25, test_share=0.2, seed=1)
+    counts = pd.crosstab(np.array(labels), splits["split"])
+    for label, n in zip(FIVE, [100, 10, 40, 5, 20], strict=True):
+        assert abs(counts.loc[label, "test"] - 0.2 * n) <= 1
+        assert abs(counts.loc[label, "val"] - 0.2 * n) <= 1
+
+
+def test_a_group_is_on_one_side_in_all_sets() -> None:
+    """Else a model of two sets would be validated on photos that it was trained on."""
+    one = split_faces(list(range(60)), ["happy"] * 60)
+    two = split_faces(list(range(30, 90)), ["happy"] * 60, set_name="two")
+    two["face_id"] = "two/" + two["face_id"]
+    splits = split(pd.concat([one, two]), val_share=0.2, seed=5)
+    assert splits.groupby("group_id")["split"].nunique().eq(1).all()
+    assert set(splits["split"][splits["set_name"] == "two"]) == {"train", "val", "test"}
+
+
+def test_another_seed_gives_another_split() -> None:
+    faces = split_faces(list(range(100)), ["happy"] * 100)
+    one, other = (split(faces, val_share=0.2, seed=seed)["split"] for seed in (1, 2))
+    assert not one.equals(other)
+
+
+def test_a_given_split_is_kept_and_its_duplicates_are_marked() -> None:
+    parts = ["train"] * 40 + ["public"] * 5 + ["private"] * 5 + ["test"] * 2 + ["val"]
+    groups = [*range(40), 0, 41, 42, 43, 44, 1, 46, 47, 48, 49, 50, 51, 52]
+    faces = split_faces(groups, ["happy"] * 53, split_given=parts)
+    splits = split(faces, val_share=0.25, seed=3)
+    assert set(splits["split"][:40]) == {"train", "val"}
+    assert abs((splits["split"][:40] == "val").sum() - 10) <= 1
+    assert splits["split"][40:].tolist() == ["test"] * 12 + ["val"]
+    assert splits["duplicate_of_train"].to_numpy().nonzero()[0].tolist() == [40, 45]
+
+
+def test_what_a_test_set_holds_is_not_learnt_from_elsewhere() -> None:
+    free = split_faces(list(range(20)), ["sad"] * 20)
+    held = split_faces([3, 4], ["sad"] * 2, set_name="held", split_given="test")
+    held["face_id"] = "held/" + held["face_id"]
+    splits = split(pd.concat([free, held]), val_share=0.2, seed=3)
+    assert set(splits["split"][splits["group_id"].isin(["g3", "g4"])]) == {"test"}
+
+
+def listed(folder: Path, rows: list[tuple[str, str | None, str, Image.Image]]) -> pd.DataFrame:
+    """Save images as items: set, split, label, image."""
+    paths = [save(image, folder / f"{k}.png") for k, (*_, image) in enumerate(rows)]
+    return pd.DataFrame(
+        {
+            "item_id": [f"{set_name}:{k}" for k, (set_name, *_) in enumerate(rows)],
+            "set_name": [row[0] for row in rows],
+            "path": [os.path.relpath(path, ROOT) for path in paths],
+            "label": [row[2] for row in rows],
+            "split_given": [row[1] for row in rows],
+        }
+    )
+
+
+def test_every_copy_is_a_pair_with_each_earlier_one(tmp_path: Path) -> None:
+    rows = [
+        ("fer", "train", "happy", picture(1)),
+        ("fer", "train", "sad", picture(1)),
+        ("fer", "public", "happy", picture(2)),
+        ("fer", "public", "happy", picture(1)),
+        ("lab", None, "happy", picture(3)),
+    ]
+    pairs = audit_copies(listed(tmp_path, rows), progress=False)
+    found = pairs[["item_id", "other_item_id", "kind", "correlation"]].to_numpy().tolist()
+    assert sorted(found) == [
+        ["fer:1", "fer:0", "identical", 1.0],
+        ["fer:3", "fer:0", "identical", 1.0],
+        ["fer:3", "fer:1", "identical", 1.0],
+    ]
+
+
+def test_counts_say_how_many_images_the_other_part_has_too(tmp_path: Path) -> None:
+    rows = [
+        ("fer", "train", "happy", picture(1)),
+        ("fer", "train", "happy", picture(1)),
+        ("fer", "train", "sad", picture(2)),
+        ("fer", "public", "happy", picture(1)),
+        ("fer", "public", "fear", picture(2)),
+        ("fer", "public", "fear", picture(3)),
+        ("lab", None, "fear", picture(3)),
+    ]
+    items = listed(tmp_path, rows)
+    counts = count_copies(audit_copies(items, progress=False), items)
+    table = {
+        (row.split, row.other_set_name, row.other_split): (
+            row.n,
+            row.n_identical,
+            row.n_other_label,
+        )
+        for row in counts.fillna({"split": "", "other_split": ""}).itertuples()
+    }
+    assert table == {
+        ("train", "fer", "train"): (3, 1, 0),  # one of the two is the earlier one
+        ("train", "fer", "public"): (3, 3, 1),
+        ("public", "fer", "train"): (3, 2, 1),
+        ("public", "lab", ""): (3, 1, 0),
+        ("", "fer", "public"): (1, 1, 0),
+    }
+    assert counts["share_identical"].tolist() == (counts["n_identical"] / counts["n"]).tolist()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: ImageEnhance.Brightness(image).enhance(0.8),
+        lambda image: ImageEnhance.Contrast(image).enhance(1.1),
+        lambda image: image.resize((96, 96), Image.Resampling.BICUBIC),
+        lambda image: image.convert("RGB"),
+    ],
+    ids=["darker", "contrast", "larger", "in three channels"],
+)
+def test_a_changed_copy_is_near_or_the_same_and_others_are_neither(tmp_path: Path, change) -> None:
+    rows = [("fer", "train", "happy", picture(seed)) for seed in range(30)]
+    rows.append(("fer", "public", "happy", change(picture(7))))
+    pairs = audit_copies(listed(tmp_path, rows), progress=False)
+    assert pairs[["item_id", "other_item_id"]].to_numpy().tolist() == [["fer:30", "fer:7"]]
+    assert pairs["correlation"][0] > 0.98
+
+
+def test_an_identical_copy_is_not_counted_as_near_too(tmp_path: Path) -> None:
+    darker = ImageEnhance.Brightness(picture(1)).enhance(0.9)
+    rows = [
+        ("fer", side, "sad", image) for side, image in (("train", picture(1)), ("train", darker))
+    ]
+    items = listed(tmp_path, [*rows, ("fer", "public", "sad", picture(1))])
+    counts = count_copies(audit_copies(items, progress=False), items).set_index(
+        ["split", "other_split"]
+    )
+    assert counts.loc[("public", "train"), ["n_identical", "n_near"]].tolist() == [1, 0]
+    assert counts.loc[("train", "public"), ["n_identical", "n_near"]].tolist() == [1, 1]
+
+
+def test_flat_and_unreadable_images_and_empty_sets_are_borne(tmp_path: Path, caplog) -> None:
+    black, white = (Image.new("L", (48, 48), level) for level in (0, 255))
+    items = listed(tmp_path, [("a", None, "sad", black), ("a", None, "sad", white)])
+    (ROOT / items["path"][0]).with_name("2.png").write_bytes(b"words")
+    broken = items.iloc[:1].assign(item_id="a:2", path=os.path.relpath(tmp_path / "2.png", ROOT))
+    assert audit_copies(pd.concat([items, broken]), progress=False).empty
+    assert "1 of 3 images can't be read" in caplog.text
+    nothing = audit_copies(items.iloc[:0], progress=False)
+    assert nothing.empty
+    assert count_copies(nothing, items.iloc[:0]).empty
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=20), st.integers(0, 64))
+@settings(deadline=None)
+def test_near_pairs_are_all_pairs_within_the_distance(hashes: list[int], bits: int) -> None:
+    found = near_pairs(np.array(hashes, np.uint64), bits=bits).tolist()
+    assert found == [
+        [i, j]
+        for i in range(len(hashes))
+        for j in range(i + 1, len(hashes))
+        if (hashes[i] ^ hashes[j]).bit_count() <= bits
+    ]
+
+
+QUICK = Statistics(n_bootstrap=100, seed=1)
+
+
+def images(labels: list[str]) -> pd.DataFrame:
+    n = len(labels)
+    return pd.DataFrame(
+        {
+            "item_id": [f"fer2013:{k:06d}" for k in range(n)],
+            "set_name": "fer",
+            "group_id": [f"g{k}" for k in range(n)],
+            "label": labels,
+            "split_given": ["train"] * (n - 4) + ["public"] * 4,
+        }
+    )
+
+
+def counted(rows: list[dict[str, int]], sides: pd.Series) -> pd.DataFrame:
+    """Votes by emotion, line by line."""
+    table = pd.DataFrame([{f"votes_{name}": n for name, n in row.items()} for row in rows])
+    table = table.reindex(columns=VOTES).fillna(0).astype(int)
+    return table.assign(line=pd.array(range(len(rows)), "Int64"), image=pd.NA, split_given=sides)
+
+
+@pytest.fixture
+def voted_items() -> pd.DataFrame:
+    return images(["happy"] * 6 + ["sad"] * 6)
+
+
+@pytest.fixture
+def answers(voted_items: pd.DataFrame) -> pd.DataFrame:
+    """Of six happy images five are happy to all; of six sad ones three to all, one is tied."""
+    rows = [{"happy": 10}] * 5 + [{"happy": 2, "neutral": 8}]
+    rows += [{"sad": 10}] * 3 + [{"sad": 5, "neutral": 5}, {"sad": 6, "neutral": 2, "fear": 2}]
+    rows += [{"happy": 10}]
+    return datasets.votes_as_predictions(
+        voted_items, counted(rows, voted_items["split_given"]), labels=EMOTIONS
+    )
+
+
+def test_the_shares_of_votes_are_probabilities_and_ties_are_left_out(answers, voted_items) -> None:
+    assert len(answers) == len(voted_items) - 1
+    mixed = answers.set_index("item_id").loc["fer2013:000005"]
+    assert (mixed["prob_neutral"], mixed["prob_happy"], mixed["predicted"]) == (0.8, 0.2, "neutral")
+    found = metrics.score(answers, labels=EMOTIONS, statistics=QUICK)
+    accuracy = found[found["metric"] == "accuracy"].set_index("split")["value"]
+    assert accuracy["train"] == pytest.approx(7 / 8)
+    assert accuracy["public"] == pytest.approx(2 / 3)
+
+
+def test_entropy_is_that_of_the_votes(answers) -> None:
+    found = datasets.entropy_by_label(answers, statistics=QUICK).set_index("label")
+    of = {share: -share * np.log2(share) for share in (0.2, 0.8, 0.6)}
+    assert found.loc["happy", "value"] == pytest.approx((of[0.2] + of[0.8]) / 6)
+    assert found.loc["sad", "value"] == pytest.approx((of[0.6] + 2 * of[0.2]) / 5)
+    assert found.loc["sad", "low"] <= found.loc["sad", "value"] <= found.loc["sad", "high"]
+    assert np.isnan(found.loc["fear", "value"]), "no image is labelled so"
+    assert found["n"].to_dict()["happy"] == 6
+
+
+def test_predictions_are_judged_by_the_majority(answers, voted_items) -> None:
+    said = voted_items.assign(split="test", run_id="a", predicted="happy")
+    for label in EMOTIONS:
+        said[f"prob_{label}"] = float(label == "happy")
+    elsewhere = said.assign(set_name="press")
+    found = datasets.relabel_by_votes(pd.concat([said, elsewhere], ignore_index=True), answers)
+    assert set(found["set_name"]) == {"fer by votes"}
+    assert len(found) == len(answers)
+    assert (found["label"] == "happy").sum() == 6, "five of the happy ones, and one of the sad"
+    assert set(found) == set(tables.check(found, "predictions"))
+
+
+def test_votes_of_another_set_are_refused(voted_items) -> None:
+    wrong = counted([{"fear": 10}] * 12, voted_items["split_given"])
+    with pytest.raises(DatasetError, match=r"agrees with 0\.00 of the labels"):
+        datasets.votes_as_predictions(voted_items, wrong, labels=EMOTIONS)
