@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -279,13 +279,6 @@ class Counts:
     hangs: int = 0
     slowest_s: float = 0.0
     grown_mib: float = 0.0
-
-    def row(self) -> dict[str, object]:
-        """Give a row of the table."""
-        return asdict(self) | {
-            "slowest_s": round(self.slowest_s, 2),
-            "grown_mib": round(self.grown_mib),
-        }
 
 
 def count(name: str, *, tries: int) -> tuple[Counts, list[str]]:
