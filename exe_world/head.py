@@ -84,9 +84,8 @@ def head_map(
     relaxed = _relaxed_height(y, face.jaw_drop)
     heights = relaxed - identity.chin_shift * smoothstep(0.6, 1.0, relaxed)
     jaw = 1 + (identity.jaw_width - 1) * smoothstep(0.4, 0.7, heights)
-    angle = np.linspace(
-        0, np.pi, HEAD_SHAPE[1] // 2, dtype=np.float32
-    )  # the right half; the left mirrors it
+    # The right half; the left mirrors it.
+    angle = np.linspace(0, np.pi, HEAD_SHAPE[1] // 2, dtype=np.float32)
     radius = sections(
         angle,
         profile(WIDTH, heights) * jaw * identity.face_width,
@@ -110,9 +109,8 @@ def head_map(
 
 
 def _ears(angle: np.ndarray, y: np.ndarray) -> np.ndarray:
-    concha = 1 - 0.35 * np.exp(-(((angle - 1.62) / 0.05) ** 2)) * np.exp(
-        -(((y - 0.08) / 0.10) ** 2)
-    )
+    concha = np.exp(-(((angle - 1.62) / 0.05) ** 2))
+    concha = 1 - 0.35 * concha * np.exp(-(((y - 0.08) / 0.10) ** 2))
     outline = np.exp(-(((angle - EAR_ANGLE) / 0.09) ** 4)) * np.exp(-(((y - 0.10) / 0.20) ** 4))
     return 0.13 * concha * outline
 
@@ -154,15 +152,11 @@ def _flesh(identity: Identity, face: Features, x: np.ndarray, y: np.ndarray) -> 
     upper, upper_inner, lower_inner, lower = mouth.lines(x)
     within = 1 - smoothstep(mouth.half_width * 0.9, mouth.half_width * 1.08, x)
     thick = np.maximum(upper_inner - upper, 0.012)
-    lips = (
-        0.038
-        * np.minimum(1, thick / 0.045)
-        * bell((y - (upper + upper_inner) / 2, 0, thick * 0.75))
-    )
+    middle = y - (upper + upper_inner) / 2
+    lips = 0.038 * np.minimum(1, thick / 0.045) * bell((middle, 0, thick * 0.75))
     thick = np.maximum(lower - lower_inner, 0.012)
-    lips += (
-        0.050 * np.minimum(1, thick / 0.06) * bell((y - (lower + lower_inner) / 2, 0, thick * 0.7))
-    )
+    middle = y - (lower + lower_inner) / 2
+    lips += 0.050 * np.minimum(1, thick / 0.06) * bell((middle, 0, thick * 0.7))
     inside = smoothstep(-0.012, 0.012, np.minimum(y - upper_inner, lower_inner - y))
     lips -= 0.07 * inside * smoothstep(0, 0.02, lower_inner - upper_inner)
     relief += within * lips
@@ -180,9 +174,8 @@ def _wrinkles(identity: Identity, face: Features, x: np.ndarray, y: np.ndarray) 
     from_fold = x - 0.165 * identity.nose_width - (0.15 + 0.05 * au["AU12"]) * down**0.8
     fade = smoothstep(0.30, 0.40, y)
     fade *= 1 - smoothstep(0.60 + 0.3 * face.jaw_drop, 0.78 + 0.3 * face.jaw_drop, y)
-    relief = (
-        fold * fade * (0.022 * bell((from_fold, 0.055, 0.05)) - 0.017 * bell((from_fold, 0, 0.027)))
-    )
+    crease = 0.022 * bell((from_fold, 0.055, 0.05)) - 0.017 * bell((from_fold, 0, 0.027))
+    relief = fold * fade * crease
     forehead = 0.25 * age + (0.3 + 0.3 * age) * (au["AU1"] + 0.8 * au["AU2"])
     for line_y in (-0.34, -0.42, -0.50):
         wave = line_y + 0.02 * np.cos(6 * x) - 0.04 * au["AU2"]

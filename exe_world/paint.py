@@ -61,9 +61,8 @@ def paint_head(
 def _skin(paint: Paint, face: Features) -> None:
     surface, identity = paint.surface, paint.identity
     x, y, tone = np.abs(surface.x), surface.y, identity.skin_tone
-    flush = 0.35 * bell((x, 0.40, 0.18), (y, 0.28, 0.14)) + 0.30 * bell(
-        (x, 0, 0.12), (y, 0.36, 0.10)
-    )
+    flush = 0.35 * bell((x, 0.40, 0.18), (y, 0.28, 0.14))
+    flush += 0.30 * bell((x, 0, 0.12), (y, 0.36, 0.10))
     flush += 0.20 * bell((np.abs(surface.angle), EAR_ANGLE, 0.15))
     shade = 1 - (flush * (1 - tone / 8))[..., None] * single([0, 0.30, 0.34])
     mottle = 0.035 * sample(CLOUDS, surface.x * 90, y * 90, seed=identity.seed)
@@ -110,13 +109,8 @@ def _beard(paint: Paint, face: Features) -> None:
 def _mouth(paint: Paint, face: Features) -> None:
     surface, identity, mouth = paint.surface, paint.identity, face.mouth
     x, y = np.abs(surface.x), surface.y
-    region = bounds(
-        (x < mouth.half_width * 1.25)
-        & (y > 0.4)
-        & (y < 1.15)
-        & (surface.z > 0)
-        & (surface.neck < 0.5)
-    )
+    before = (surface.z > 0) & (surface.neck < 0.5)
+    region = bounds((x < mouth.half_width * 1.25) & (y > 0.4) & (y < 1.15) & before)
     if region is None:
         return
     x, y, soft = x[region], y[region], max(0.6 * surface.pixel, 0.004)
@@ -130,11 +124,8 @@ def _mouth(paint: Paint, face: Features) -> None:
     stick = np.array([0.30, 0.025, 0.03]) * (0.4 + identity.skin.mean())
     colour = natural + (stick - natural) * 0.6 * identity.lipstick
     paint.coat(region, colour, lips * 0.85)
-    seam = (
-        bell((y, (upper_inner + lower_inner) / 2, 0.011))
-        * within
-        * (1 - smoothstep(0.004, 0.014, gap))
-    )
+    shut = 1 - smoothstep(0.004, 0.014, gap)
+    seam = bell((y, (upper_inner + lower_inner) / 2, 0.011)) * within * shut
     paint.coat(region, colour * 0.15, 0.9 * seam)
     corner = bell((x, mouth.half_width, 0.022), (y, mouth.corner_y, 0.018))
     paint.coat(region, identity.skin * 0.15, 0.6 * corner)
@@ -152,29 +143,20 @@ def _mouth_inside(
     """Colour the cavity, tongue and teeth between the lips' inner edges."""
     mouth, au = face.mouth, face.au
     colour = np.broadcast_to(single([0.028, 0.006, 0.006]), (*x.shape, 3))
-    tongue = smoothstep(0, 0.05, y - lower + 0.10 + 0.2 * face.jaw_drop) * np.exp(
-        -((x / 0.15) ** 4)
-    )
-    colour = lerp(
-        colour, np.array([0.20, 0.045, 0.045]), 0.7 * tongue * smoothstep(0.05, 0.12, lower - upper)
-    )
+    tongue = smoothstep(0, 0.05, y - lower + 0.10 + 0.2 * face.jaw_drop)
+    tongue = 0.7 * (tongue * np.exp(-((x / 0.15) ** 4))) * smoothstep(0.05, 0.12, lower - upper)
+    colour = lerp(colour, np.array([0.20, 0.045, 0.045]), tongue)
     between = np.abs(np.mod(x, 0.058) - 0.029)
-    enamel = (1 - 0.4 * smoothstep(0.022, 0.029, between)) * (
-        1 - 0.55 * (x / mouth.half_width) ** 2
-    )
+    outward = x / mouth.half_width
+    enamel = (1 - 0.4 * smoothstep(0.022, 0.029, between)) * (1 - 0.55 * outward**2)
     enamel *= 0.55 + 0.45 * smoothstep(0, 0.03, y - upper)
-    upper_edge = (
-        mouth.middle_y - mouth.open_up + 0.064 + 0.015 * au["AU12"] + 0.012 * (x / 0.2) ** 2
-    )
-    shown = smoothstep(-0.006, 0.006, upper_edge - y) * (
-        1 - smoothstep(0.85, 0.95, x / mouth.half_width)
-    )
+    upper_edge = mouth.middle_y - mouth.open_up + 0.064 + 0.015 * au["AU12"]
+    upper_edge = upper_edge + 0.012 * (x / 0.2) ** 2
+    shown = smoothstep(-0.006, 0.006, upper_edge - y) * (1 - smoothstep(0.85, 0.95, outward))
     colour = lerp(colour, _TEETH * enamel[..., None], shown)
     lower_edge = mouth.middle_y + mouth.open_down - 0.032
     bared = np.clip(au["AU20"] + 0.5 * au["AU10"] * au["AU25"], 0, 1)
-    shown = smoothstep(-0.006, 0.006, y - lower_edge) * (
-        1 - smoothstep(0.7, 0.85, x / mouth.half_width)
-    )
+    shown = smoothstep(-0.006, 0.006, y - lower_edge) * (1 - smoothstep(0.7, 0.85, outward))
     return lerp(colour, 0.8 * _TEETH * enamel[..., None], shown * bared)
 
 
@@ -188,15 +170,13 @@ def _brow(paint: Paint, brow: Brow, side: int) -> None:
     t, centre = brow.along(x)
     half = identity.brow_thickness * (1.05 - 0.15 * t - 0.65 * t**4)
     inner, outer = brow.inner[0], brow.outer[0]
-    reach = smoothstep(inner - 0.04, inner + 0.05, x) * (
-        1 - smoothstep(outer - 0.06, outer + 0.03, x)
-    )
+    reach = smoothstep(inner - 0.04, inner + 0.05, x)
+    reach = reach * (1 - smoothstep(outer - 0.06, outer + 0.03, x))
     half = np.maximum(half * reach, 1e-3)
     hairs = sample(GRAIN, (x - (y - centre)) * 170, (y - centre) * 60 + x * 40, seed=identity.seed)
     cover = 1 - smoothstep(0.55, 1.25 + 0.3 * surface.pixel / half, np.abs(y - centre) / half)
-    paint.coat(
-        region, _hair_dark(identity), np.clip(cover * reach * (0.80 + 0.22 * hairs), 0, 0.94)
-    )
+    cover = np.clip(cover * reach * (0.80 + 0.22 * hairs), 0, 0.94)
+    paint.coat(region, _hair_dark(identity), cover)
 
 
 def _eye(paint: Paint, lids: Lids, side: int, gaze: tuple[float, float]) -> None:
@@ -216,9 +196,8 @@ def _eye(paint: Paint, lids: Lids, side: int, gaze: tuple[float, float]) -> None
     caruncle = 0.7 * bell((x, -0.95 * lids.half_width, 0.03))
     colour = lerp(white, np.array([0.36, 0.14, 0.11]), caruncle)
     radius = np.hypot(x - iris_x, y - iris_y)
-    limbus = (1.2 + 0.35 * smoothstep(0.02, 0.06, radius)) * (
-        1 - 0.7 * smoothstep(0.050, 0.0635, radius)
-    )
+    limbus = 1.2 + 0.35 * smoothstep(0.02, 0.06, radius)
+    limbus = limbus * (1 - 0.7 * smoothstep(0.050, 0.0635, radius))
     iris = np.array(identity.iris) * limbus[..., None]
     colour = lerp(colour, iris, 1 - smoothstep(0.0635 - soft, 0.0635 + soft, radius))
     colour = lerp(colour, 0.004, 1 - smoothstep(0.026 - soft, 0.026 + soft, radius))
@@ -263,9 +242,8 @@ def _glasses(paint: Paint) -> None:
     ring = (across + (np.abs(y) / 0.155) ** power) ** (1 / power)
     frame = (1 - smoothstep(0.6 * thick, thick, np.abs(ring - 1))) * before
     bridge = (np.abs(y + 0.055 - 3 * x**2) < 0.016) & (x < 0.095)
-    temple = (
-        (np.abs(y + 0.06) < 0.017) & (x > identity.eye_x + 0.225) & (np.cos(surface.angle) > -0.05)
-    )
+    temple = (np.abs(y + 0.06) < 0.017) & (x > identity.eye_x + 0.225)
+    temple &= np.cos(surface.angle) > -0.05
     frame = np.maximum(frame, bridge * before + temple)
     frame = cv2.GaussianBlur(single(np.clip(frame, 0, 1)), (0, 0), 0.5) * (1 - surface.hair)
     paint.albedo *= (1 - 0.2 * cv2.GaussianBlur(frame, (0, 0), 0.03 / surface.pixel))[..., None]
