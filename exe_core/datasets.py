@@ -55,16 +55,11 @@ _CHUNK = 32  # images compared at once: what fits a processor's cache
 
 
 def perceptual_hash(image: np.ndarray) -> str:
-    """Compute the perceptual hash of an image, 512 hexadecimal digits.
+    """Compute the perceptual hash of an image (uint8 RGB), 512 hexadecimal digits.
 
     The 16 x 16 lowest coefficients of the cosine transform of its luminance, at 64 x 64 px; each
     is multiplied by its frequency, as natural images have less of the higher ones, and kept as a
     signed byte.
-
-    Parameters
-    ----------
-    image
-        uint8 RGB, shape (height, width, 3).
     """
     gray = Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
     kept = dctn(np.asarray(gray, dtype=float), norm="ortho")[:_KEPT, :_KEPT] * _frequency(_KEPT)
@@ -230,28 +225,26 @@ class _SignIndex:
 def split(
     faces: pd.DataFrame, *, val_share: float, test_share: float = 0.2, seed: int
 ) -> pd.DataFrame:
-    """Put each face on a side of the split: all faces of a group on the same one.
+    """Split faces into train, val and test; all faces of a group go to one side.
 
     A split that a set comes with is kept: its train part is divided into train and val, all other
     parts are test. Elsewhere a share of the groups is test, and a share of the others val. Groups
-    are drawn at even steps from a list ordered by label, sets and size, so each of these is
-    divided alike, as far as groups allow. The order of the rows does not matter.
+    are drawn at even steps from a list ordered by label, sets and size (systematic sampling), so
+    that each of these is divided evenly. The order of the rows does not matter.
 
     Parameters
     ----------
     faces
-        face_id, set_name, group_id, label and split_given; of all the sets that are ever trained
-        on together, as a group is put on one side in all of them.
-    val_share
-        Share (0..1) of the groups that are not test.
-    test_share
-        Share (0..1) of the groups, where no split is given.
+        face_id, set_name, group_id, label and split_given, of all sets that are ever trained on
+        together.
+    val_share, test_share
+        Shares (0..1) of the groups that are not test, and of those without a given split.
 
     Returns
     -------
     pandas.DataFrame
-        face_id, set_name, group_id, split, and duplicate_of_train: a test face whose group is also
-        on another side, as the given split of FER2013 has them.
+        Table "splits"; duplicate_of_train marks test faces whose group is also on another side, as
+        in the given split of FER2013.
     """
     given = faces["split_given"]
     by_group = pd.DataFrame(
@@ -281,7 +274,7 @@ def split(
 
 
 def _strata(faces: pd.DataFrame) -> pd.DataFrame:
-    """Describe each group, by group_id: its most frequent label, its sets, its size."""
+    """Most frequent label, sets and size of each group, by group_id."""
     labelled = faces.assign(label=faces["label"].fillna(""))
     counts = labelled.groupby(["group_id", "label"]).size().reset_index(name="n")
     first = counts.sort_values(["group_id", "n", "label"], ascending=[True, False, True])
@@ -567,12 +560,10 @@ def _labelled(study: Study, run: str, faces: pd.DataFrame) -> tuple[pd.DataFrame
 
 
 def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndarray:
-    """Load the crops of faces.
+    """Load the crops of a table of faces (face_id, path), in its order.
 
     Parameters
     ----------
-    faces
-        A table with face_id and path (relative to the project's root, or absolute).
     size
         Side of the result, px.
     gray
@@ -581,7 +572,7 @@ def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndar
     Returns
     -------
     numpy.ndarray
-        uint8 RGB, shape (N, size, size, 3), in the order of the rows.
+        uint8 RGB, shape (N, size, size, 3).
 
     Raises
     ------
