@@ -13,7 +13,6 @@ from browser import PHONE, opened
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from published_files import FILMS, write_files
 from test_book_ext import build, lay_out, page, text_of
 
 from exe_core import films as film_measures
@@ -26,9 +25,8 @@ from exe_core.films import (
     smoothing_s,
     timeline,
 )
-from exe_core.published import read_published
 from exe_core.study import ROOT, load_study
-from exe_core.tables import FIVE, empty, prob_columns
+from exe_core.tables import FIVE, prob_columns
 
 RUNS = ("exe", "fer2013", "rafdb")
 N_FRAMES, EVERY = 30, 100
@@ -122,13 +120,13 @@ def site(bundle, tmp_path_factory):
 def lay_out_page(folder, bundle):
     """Lay the page out as the book does, without the book."""
     own = ROOT / "book" / "_ext" / "paperbook"
-    shutil.copytree(own / "static" / "explorer", folder / "explorer")
+    shutil.copytree(own / "static", folder)
     shutil.copytree(bundle, folder / "bundle")
-    names = ("bundle", "course", "view", "marks", "shares", "film", "page")
-    scripts = "".join(f'<script defer src="explorer/{name}.js"></script>' for name in names)
+    names = ("explorer-data", "explorer-charts", "explorer")
+    scripts = "".join(f'<script defer src="{name}.js"></script>' for name in names)
     (folder / "page.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width"><link rel="stylesheet" href="explorer/explorer.css">'
+        'content="width=device-width"><link rel="stylesheet" href="explorer.css">'
         + scripts
         + (own / "explorer.html").read_text().replace("{bundle}", "bundle")
     )
@@ -163,7 +161,7 @@ def part(tab, name):
 
 def shown_shares(tab):
     """Read the table of shares: label -> the cells of A, B and A - B."""
-    rows = part(tab, "share-table").locator("tbody tr").all()
+    rows = part(tab, "share-table").locator("tr").all()
     cells = [row.locator("th, td").all_inner_texts() for row in rows]
     return {label: rest for label, *rest in cells}
 
@@ -191,20 +189,15 @@ def test_packing_moves_no_face_over_a_threshold(probabilities, twentieths):
     assert ((kept >= threshold) == (np.array(probabilities) >= threshold)).all()
 
 
-def test_the_bundle_says_what_it_is_made_of(bundle):
-    about = json.loads((bundle / "provenance.json").read_text())
-    there = {path.name for path in bundle.iterdir()} - {"provenance.json"}
-    assert set(about["files"]) == there
-    assert {"index.js", "film-00.js", "film-00.webp"} <= there
-    assert about["study"] == "demo"
-
-
-def test_a_bundle_is_written_anew_and_holds_no_file_of_before(study, tables, bundle):
-    fewer = tables | {"films": tables["films"].head(2)}
+def test_the_files_are_whole_and_none_is_left_of_before(study, tables, bundle):
     (bundle / "film-99.js").write_text("of before")
-    written = saved(study, fewer)
+    written = saved(study, tables | {"films": tables["films"].head(2)})
     assert {path.stem for path in written.glob("*.js")} == {"index", "film-00", "film-01"}
     saved(study, tables)
+    about = json.loads((bundle / "provenance.json").read_text())
+    there = {path.name for path in bundle.iterdir()} - {"provenance.json"}
+    assert set(about["files"]) == there > {"index.js", "film-00.js", "film-00.webp"}
+    assert about["study"] == "demo"
 
 
 def test_faces_of_real_films_are_not_shown(home, tables, monkeypatch):
@@ -229,8 +222,8 @@ def test_a_picture_of_faces_is_small_and_in_the_order_of_the_frames(bundle, tabl
 
 
 def test_shares_and_differences_are_those_of_the_tables(tab, tables):
-    tab.select_option("[name=a-run] >> nth=0", "rafdb")
-    tab.select_option("[name=b-run] >> nth=0", "exe")
+    tab.select_option("[name=a] >> nth=0", "rafdb")
+    tab.select_option("[name=b] >> nth=0", "exe")
     for genre in (None, "crime"):
         for side in "ab":
             tab.select_option(f"[name={side}-genre]", genre or "")
@@ -258,7 +251,7 @@ def test_shares_and_differences_are_those_of_the_tables(tab, tables):
 
 def test_genres_of_one_model_are_compared_with_an_interval(tab, tables):
     for side, genre in (("a", "comedy"), ("b", "crime")):
-        tab.select_option(f"[name={side}-run] >> nth=0", "exe")
+        tab.select_option(f"[name={side}] >> nth=0", "exe")
         tab.select_option(f"[name={side}-genre]", genre)
     gap = rows_by_label(
         tables["differences"], run_id="exe", genre="comedy", other_run_id="exe", other_genre="crime"
@@ -267,23 +260,12 @@ def test_genres_of_one_model_are_compared_with_an_interval(tab, tables):
     for label in FIVE:
         assert same(shown[label][2], gap[label], of="difference")
         assert "[" in shown[label][2]
+    tab.select_option("[name=b] >> nth=0", "rafdb")
+    assert "no interval of this difference" in part(tab, "share-note").inner_text()
+    assert "[" not in shown_shares(tab)["happy"][2]
     listed = part(tab, "share-films").locator("th").all_inner_texts()
     both = tables["films"]["genre"].isin(["comedy", "crime"])
     assert listed == tables["films"].loc[both, "title"].tolist()
-
-
-def test_films_that_were_picked_are_averaged_and_have_no_interval(tab, tables):
-    tab.locator("details >> nth=0").locator("summary").click()
-    for film in ("film02", "film03", "film06"):
-        tab.uncheck(f"[name=a-film][value={film}]")
-    own = tables["summary"].query("run_id == 'exe'").set_index("film_id")
-    own = own.drop(index=["film02", "film03", "film06"])
-    mean = own.groupby("label")["share_of_faces"].mean()
-    for label, cells in shown_shares(tab).items():
-        assert cells[0] == f"{100 * mean[label]:.1f}%"
-        assert "[" not in cells[2]
-    assert "no interval of this difference" in part(tab, "share-note").inner_text()
-    assert "over 4 films" in part(tab, "share-note").inner_text()
 
 
 def asked(tab, film, run, **options):
@@ -294,9 +276,9 @@ def asked(tab, film, run, **options):
             const content = await explorer.load(folder, film);
             const read = explorer.unpack(content, run);
             return {
-                course: explorer.course.course(content, read, options),
-                times: explorer.course.times(content, options.width),
-                ...explorer.course.shares(read, options.threshold),
+                course: explorer.course(content, read, options),
+                times: explorer.times(content, options.width),
+                ...explorer.shares(read, options.threshold),
             };
         }""",
         [film, run, options],
@@ -355,23 +337,6 @@ def set_slider(tab, name, value):
     )
 
 
-def test_the_threshold_leaves_out_faces_that_are_read_less_surely(tab, tables):
-    set_slider(tab, "threshold", 0.7)
-    rows = tables["rows"].query("film_id == 'film00'")
-    for side, run in (("a", "exe"), ("b", "fer2013")):
-        sure = rows[rows["run_id"] == run][prob_columns(FIVE)].max(axis=1) >= 0.7
-        expected = f"{side.upper()}: {run}, {sure.sum()} faces counted"
-        part(tab, f"title-{side}").get_by_text(expected, exact=True).wait_for()
-
-
-def test_counts_end_on_whole_numbers(tab):
-    tab.select_option("[name=measure]", "count")
-    tab.locator("[name=width]:disabled").wait_for()
-    axis = part(tab, "film-a").locator("svg text").all_text_contents()[:3]
-    low, middle, high = map(int, axis)
-    assert (low, 2 * middle) == (0, high)
-
-
 def frame_shown(tab):
     return [part(tab, "frame-words").inner_text(), part(tab, "frame-face").inner_html()]
 
@@ -397,15 +362,6 @@ def test_pointing_at_a_time_shows_its_face_and_leaving_the_chart_the_first(tab, 
     tab.wait_for_function(f"location.hash.includes('frame={row['frame']}')")
 
 
-def test_a_frame_without_a_face_says_so(tab, tables):
-    tab.select_option("[name=film]", NO_FACES)
-    tab.wait_for_function(
-        "document.querySelector('[data-part=frame-face]').innerText.includes('no face')"
-    )
-    assert "A no face, B no face" in part(tab, "frame-words").inner_text()
-    assert "n/a" in part(tab, "film-shares").inner_text()
-
-
 def test_the_keyboard_alone_can_go_through_a_film(tab, tables):
     tab.locator("[name=frame]").focus()
     for _ in range(3):
@@ -424,24 +380,14 @@ def test_the_keyboard_alone_can_go_through_a_film(tab, tables):
     assert tab.evaluate("document.activeElement.name") == "film"
 
 
-def test_every_control_has_a_name_and_can_be_reached(tab):
-    unnamed = """() => [...document.querySelectorAll("select, input, button")]
-        .filter((control) => !(control.labels?.[0] ?? control).textContent.trim())
-        .map((control) => control.outerHTML)"""
-    assert tab.evaluate(unnamed) == []
-    assert tab.locator("[tabindex='-1']").count() == 0
-
-
 def test_a_view_is_linked_by_its_address(tab, site, chromium):
-    tab.select_option("[name=a-run] >> nth=0", "rafdb")
+    tab.select_option("[name=a] >> nth=0", "rafdb")
     tab.select_option("[name=b-genre]", "drama")
     tab.select_option("[name=film]", CRIME)
     tab.select_option("[name=measure]", "share")
     tab.uncheck("[name=label][value=happy]")
     set_slider(tab, "threshold", 0.5)
     set_slider(tab, "width", 40)
-    tab.locator("summary >> nth=0").click()
-    tab.uncheck("[name=a-film][value=film02]")
     tab.wait_for_function(
         "document.querySelector('[data-part=title-a]').innerText.includes('rafdb')"
     )
@@ -460,100 +406,51 @@ def test_a_view_is_linked_by_its_address(tab, site, chromium):
         assert faults == []
 
 
-def test_going_back_to_a_link_shows_it_and_unknown_names_are_told(tab):
-    tab.evaluate("location.hash = 'a=nobody&b=rafdb&film=film03&threshold=7'")
-    part(tab, "status").get_by_text("This study has no nobody, 7").wait_for()
-    assert tab.locator("[name=a-run] >> nth=0").input_value() == "exe"
-    assert tab.locator("[name=b-run] >> nth=0").input_value() == "rafdb"
-    assert tab.locator("[name=film]").input_value() == "film03"
-
-
-def test_an_event_is_one_click_away(tab):
-    part(tab, "events").locator("button", has_text="1:20 a reunion (happy)").click()
-    assert part(tab, "frame-words").inner_text().startswith("1:20, ")
-
-
-def test_a_title_is_text(tab):
-    assert SCRIPTED in part(tab, "share-films").inner_text()
-    assert tab.locator("img").count() == 0
-
-
-def test_a_phone_needs_no_sideways_scrolling(site, chromium):
+def test_a_phone_shows_titles_as_text_and_needs_no_sideways_scrolling(site, chromium):
     with opened(chromium, site, size=PHONE) as (tab, faults):
         ready(tab)
         assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
-        widths = "[...document.querySelectorAll('svg')].map((chart) => chart.clientWidth)"
-        assert max(tab.evaluate(widths)) <= PHONE[0]
+        assert SCRIPTED in part(tab, "share-films").inner_text()
+        assert tab.locator("img").count() == 0
+        set_slider(tab, "threshold", 0.7)
+        part(tab, "events").locator("button", has_text="1:20 a reunion (happy)").click()
+        assert part(tab, "frame-words").inner_text().startswith("1:20, ")
+        tab.select_option("[name=film]", NO_FACES)
+        part(tab, "frame-face").get_by_text("no face").wait_for()
+        assert "A no face, B no face" in part(tab, "frame-words").inner_text()
+        assert "n/a" in part(tab, "film-shares").inner_text()
         assert faults == []
 
 
-def test_the_page_is_light(bundle):
-    own = ROOT / "book" / "_ext" / "paperbook"
-    code = [own / "explorer.html", *(own / "static" / "explorer").iterdir()]
-    opening = [bundle / "index.js", bundle / "film-00.js", bundle / "film-00.webp"]
-    assert sum(path.stat().st_size for path in [*code, *opening]) < 150_000
+def test_going_back_to_a_link_shows_it_and_unknown_names_are_told(tab):
+    tab.evaluate("location.hash = 'a=nobody&b=rafdb&film=film03&threshold=7'")
+    part(tab, "status").get_by_text("This study has no nobody, 7").wait_for()
+    assert tab.locator("[name=a] >> nth=0").input_value() == "exe"
+    assert tab.locator("[name=b] >> nth=0").input_value() == "rafdb"
+    assert tab.locator("[name=film]").input_value() == "film03"
 
 
-@pytest.fixture
-def published(study, tmp_path):
-    """What published predictions give: no truth, no events, no faces to show."""
-    found = read_published(write_files(tmp_path))
-    listed = found.films.assign(genre=found.films["genre"].str.lower())
-    rows = timeline(found.frames, found.predictions, labels=FIVE)
-    summary = film_measures.summarise(found.frames, found.predictions, labels=FIVE)
-    statistics = study.statistics
-    return {
-        "films": listed,
-        "rows": rows,
-        "faces": empty("faces"),
-        "summary": summary,
-        "shares": selection_shares(summary, listed, statistics=statistics),
-        "differences": selection_differences(summary, listed, statistics=statistics),
-        "truth": empty("truth"),
-        "events": empty("events"),
-        "smoothing_s": {name: smoothing_s(own) for name, own in rows.groupby("film_id")},
-        "name": "explorer-published",
+@pytest.mark.slow
+def test_books_have_the_explorer_and_without_films_say_so(home, bundle, tmp_path, chromium):
+    both = {
+        "explorer": "# A\n:::{explorer}\n:::\n",
+        "claims": "# B\n:::{explorer} published\n:::\n",
     }
-
-
-def test_published_predictions_have_an_explorer_of_their_own(study, published, bundle, chromium):
-    found = saved(study, published)
-    assert found.name == "explorer-published"
-    assert (bundle / "index.js").is_file()
-    folder = found.parent / "site"
-    with opened(chromium, lay_out_page(folder, found)) as (tab, faults):
-        ready(tab)
-        assert part(tab, "share-films").locator("tr").count() >= len(FILMS)
-        assert tab.locator("[name=a-run] >> nth=0").input_value() == "ExE"
-        assert faults == []
-
-
-@pytest.mark.slow
-def test_a_real_study_shows_the_published_films(home, bundle, tmp_path, chromium):
-    lay_out(tmp_path, {"index": "# Book\n", "claims": "# Claims\n:::{explorer} published\n:::\n"})
-    shutil.copytree(bundle, tmp_path / "data" / "results" / "real" / "explorer-published")
-    done = build(tmp_path, "real")
-    assert done.returncode == 0, done.stderr[-3000:]
-    with opened(chromium, page(tmp_path, "claims")) as (tab, faults):
-        ready(tab)
-        assert faults == []
-    assert build(tmp_path, "sentiment").returncode == 0
-    assert "This study has no films" in text_of(tmp_path, "claims")
-
-
-@pytest.mark.slow
-def test_the_book_has_the_explorer_and_without_films_says_so(home, bundle, tmp_path, chromium):
-    lay_out(tmp_path, {"index": "# Book\n", "explorer": "# Explorer\n:::{explorer}\n:::\n"})
+    lay_out(tmp_path, {"index": "# Book\n", **both})
     shutil.copytree(home, tmp_path / "data")
-    done = build(tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
+    shutil.copytree(bundle, tmp_path / "data" / "results" / "real" / "explorer-published")
+    assert build(tmp_path).returncode == 0
     assert "a program drew them" in text_of(tmp_path, "explorer")
     for theme in ("light", "dark"):
         with opened(chromium, page(tmp_path, "explorer"), theme=theme) as (tab, faults):
             ready(tab)
             assert tab.locator("svg path.course").count() == 2 * len(FIVE)
             assert faults == []
-    assert "explorer/page.js" not in page(tmp_path, "index").read_text()
+    assert "explorer.js" not in page(tmp_path, "index").read_text()
+    assert build(tmp_path, "real").returncode == 0
+    with opened(chromium, page(tmp_path, "claims")) as (tab, faults):
+        ready(tab)
+        assert faults == []
     shutil.rmtree(tmp_path / "data")
     assert "demo has no files of the explorer" in build(tmp_path).stderr
     assert build(tmp_path, "sentiment").returncode == 0
