@@ -637,7 +637,6 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> Answers:
         claims_chart(answers.claims),
         "fig-claims",
         study=study,
-        data=answers.claims,
         alt="The eight published claims by verdict: each estimate with its interval, on the shaded "
         "range in which it would lie if the claim held.",
         inputs=inputs,

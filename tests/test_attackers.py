@@ -62,7 +62,7 @@ def shares(name="fig-shares"):
     """Save a figure whose data, and whose words for those who can't see it, are hostile."""
     films = nasty_films()
     chart = shares_chart(sample_tables.film_summary(4), films=films)
-    return figures.save(chart, name, study=load_study("demo"), data=films, alt=NASTY)
+    return figures.save(chart, name, study=load_study("demo"), alt=NASTY)
 
 
 def test_the_check_of_a_page_finds_what_ran(chromium, tmp_path):

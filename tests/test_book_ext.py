@@ -155,7 +155,7 @@ def book(tmp_path_factory):
         recall = recall_chart(sample_tables.metrics())
         timeline = timeline_chart(sample_tables.film_course(), events=sample_tables.events())
         saved = [
-            figures.save(chart, name, study=study, data=sample_tables.metrics(), alt=ALT[name])
+            figures.save(chart, name, study=study, alt=ALT[name])
             for name, chart in zip(ALT, (recall, timeline, recall), strict=True)
         ]
         noise = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -33,10 +34,6 @@ SAMPLED = tables.estimates(run_id=("truth", "exe"), label=FIVE, every=(100, 50))
 SAMPLED = SAMPLED[(SAMPLED["run_id"] == "truth") | (SAMPLED["every"] == 50)]  # a grid with gaps
 BOUNDS = tables.estimates(run_id=("exe",), label=FIVE)
 CRITERIA = tables.estimates(run_id=tables.RUNS, criterion=("diversity", "genre", "events"))
-CHOICES = tables.estimates(
-    run_id=("ddamfn",), scale=("5 levels", "3 levels"), rule=("sum", "top"),
-    choice=("as chosen", "surprise 0"), metric=("accuracy",),
-).drop(columns=["low", "high"])  # fmt: skip
 STEPS = pd.DataFrame(
     [("v1", "returned", "kept", 9), ("v1", "no face", "lost", 4), ("v1", "faces used", "kept", 5)],
     columns=["set_name", "step", "kind", "n"],
@@ -75,9 +72,6 @@ CHARTS = {
     ),
     "history": lambda: scores.history_chart(tables.history()),
     "strata": lambda: scores.strata_chart(tables.strata()),
-    "choices": lambda: scores.choices_chart(
-        CHOICES.assign(surprise=CHOICES["choice"].map({"as chosen": "+1", "surprise 0": "0"}))
-    ),
     "randomised": lambda: scores.randomisation_chart(
         tables.estimates(run_id=("a",), layer=("other faces", "fc")).assign(step=[0, 1])
     ),
@@ -293,7 +287,9 @@ def test_pictures_are_what_their_names_say(saved):
     with Image.open(saved.path("png")) as picture:
         assert picture.format == "PNG"
         assert picture.width == pytest.approx(float(drawn.get("width")) * 300 / 96, abs=2)
-    assert saved.path("pdf").read_bytes().startswith(b"%PDF-")
+    pdf = saved.path("pdf").read_bytes()
+    box = re.search(rb"/MediaBox\s*\[\s*[\d.]+\s+[\d.]+\s+([\d.]+)", pdf)
+    assert float(box[1]) == pytest.approx(float(drawn.get("width")) * 0.75, abs=1)
 
 
 def test_data_and_inputs_are_those_of_the_chart_and_the_study_if_not_given(saved, study):
@@ -316,7 +312,7 @@ def test_provenance_says_where_a_figure_comes_from_and_it_shows_itself(
     table = tmp_path / "table.parquet"
     tables.claims().to_parquet(table)
     saved = figures.save(
-        CHARTS["claims"](), "fig-claims", study=study, data=tables.claims(), alt='The "claims".',
+        CHARTS["claims"](), "fig-claims", study=study, alt='The "claims".',
         inputs=[table],
     )  # fmt: skip
     about = json.loads(saved.path("provenance.json").read_text())
@@ -335,18 +331,18 @@ def test_provenance_says_where_a_figure_comes_from_and_it_shows_itself(
 @pytest.mark.parametrize("name", ["recall", "fig-", "fig-Recall", "fig-a/b", "fig-a b"])
 def test_other_names_are_refused(name, study):
     with pytest.raises(figures.FigureError, match="no name of a figure"):
-        figures.save(alt.Chart().mark_point(), name, study=study, data=pd.DataFrame(), alt="A.")
+        figures.save(alt.Chart().mark_point(), name, study=study, alt="A.")
 
 
 def test_a_figure_without_alt_text_is_refused(study):
     with pytest.raises(figures.FigureError, match="no alt text"):
-        figures.save(alt.Chart().mark_point(), "fig-a", study=study, data=pd.DataFrame(), alt=" ")
+        figures.save(alt.Chart().mark_point(), "fig-a", study=study, alt=" ")
 
 
 def test_a_chart_that_cannot_be_drawn_leaves_no_files(study):
     broken = alt.Chart(pd.DataFrame({"x": [1]})).mark_point().encode(x="nowhere:Q", y="x:nothing")
     with pytest.raises(Exception, match="nothing"):
-        figures.save(broken, "fig-a", study=study, data=pd.DataFrame(), alt="A.")
+        figures.save(broken, "fig-a", study=study, alt="A.")
     assert not (study.results / "figures").exists()
 
 

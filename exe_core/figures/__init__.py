@@ -39,6 +39,7 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300
 PT_PER_PX = 72 / 96
 PAGE_PX = 640
+SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 LONGEST_NAME = 80
 
@@ -102,7 +103,6 @@ def save(
     *,
     study: Study,
     alt: str,
-    data: pd.DataFrame | None = None,
     inputs: Iterable[Path] | None = None,
     folder: Path | None = None,
 ) -> Figure:
@@ -118,8 +118,6 @@ def save(
         Whose results these are.
     alt
         What the chart shows, in words.
-    data
-        The table that is written as CSV; the one that the chart draws if None.
     inputs
         The files that it was drawn from, whose digests are kept; `study.inputs` if None.
     folder
@@ -134,7 +132,7 @@ def save(
     spec = {**chart.to_dict(), "description": alt}
     contents = {
         **{suffix: drawn(spec, suffix) for suffix in ("svg", "png", "pdf")},
-        "csv": _csv(plotted(chart) if data is None else data),
+        "csv": _csv(plotted(chart)),
         "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
     }
     return _write(name, contents, study=study, alt=alt, inputs=inputs, folder=folder)
@@ -171,7 +169,12 @@ def drawn(spec: dict[str, Any], suffix: str) -> bytes:
             solid, ppi=PRINT_PPI, scale=PT_PER_PX, vl_version=VEGA_LITE
         )
     svg = vl_convert.vegalite_to_svg(solid, vl_version=VEGA_LITE)
-    return vl_convert.svg_to_pdf(svg, scale=PT_PER_PX)
+
+    def in_pt(size: re.Match[str]) -> str:
+        width, height = (float(number) * PT_PER_PX for number in size.groups())
+        return f'width="{width:g}" height="{height:g}"'
+
+    return vl_convert.svg_to_pdf(SIZE.sub(in_pt, svg, count=1))  # of a PDF, the unit is pt
 
 
 def sheet(

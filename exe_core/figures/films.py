@@ -163,8 +163,6 @@ def bounds_chart(overall: pd.DataFrame) -> alt.FacetChart:
 def timeline_chart(
     course: pd.DataFrame,
     *,
-    faces: pd.DataFrame | None = None,
-    counts: pd.DataFrame | None = None,
     truth: pd.DataFrame | None = None,
     events: pd.DataFrame | None = None,
 ) -> alt.FacetChart:

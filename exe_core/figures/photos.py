@@ -7,7 +7,6 @@ import pandas as pd
 
 from exe_core.figures.style import (
     ACCENT,
-    INK,
     MUTED,
     PERCENT,
     UNIT,
@@ -98,75 +97,3 @@ def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:
     band = base.mark_area(opacity=0.18).encode(y=share, y2="recall_high:Q")
     line = base.mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=45)).encode(y="recall:Q")
     return styled((band + line).properties(width=WIDTH - 60, height=240))
-
-
-def query_yield_chart(yields: pd.DataFrame) -> alt.FacetChart:
-    """Draw in what share of each query's photos a face was found, with intervals."""
-    data = drawable(yields, ["source", "label", "query", "value", "low", "high", "n_looked_at"])
-    return estimates(
-        data,
-        y="query",
-        title="share with a face",
-        column="source",
-        colour=emotion_colour(in_order(data["label"])),
-    )
-
-
-def novelty_chart(novelty: pd.DataFrame, *, stop_below: float) -> alt.FacetChart:
-    """Draw how much of the pages of each label was new, with intervals and the line to stop at.
-
-    Parameters
-    ----------
-    novelty
-        source, design, label, page, value, low and high.
-    stop_below
-        A query ends after a page of which less than this share was new.
-    """
-    columns = ["source", "design", "label", "page", "value", "low", "high"]
-    data = drawable(novelty, columns)
-    data["search"] = data["source"] + " " + data["design"]
-    base = alt.Chart().encode(
-        x=alt.X("page:O", title="page", axis=alt.Axis(labelAngle=0)),
-        xOffset=alt.XOffset("label:N", sort=in_order(data["label"])),
-        color=emotion_colour(in_order(data["label"]), legend=alt.Legend(symbolOpacity=1)),
-        tooltip=["label", "page", "value", "low", "high"],
-    )
-    share = alt.Y("value:Q", title="share of the page that is new", axis=PERCENT, scale=UNIT)
-    low = share.copy()
-    low.shorthand = "low:Q"
-    stop = alt.Chart().mark_rule(color=INK, strokeDash=[4, 3]).encode(y=alt.datum(stop_below))
-    layers = alt.layer(
-        base.mark_rule(opacity=0.45).encode(y=low, y2="high:Q"),
-        base.mark_line(point=alt.OverlayMarkDef(size=24)).encode(y=share),
-        stop,
-        data=data,
-    ).properties(width=(WIDTH - 130) // 2, height=150)
-    return styled(layers.facet("search:N", columns=2))
-
-
-def yield_chart(counts: pd.DataFrame) -> alt.Chart:
-    """Stack how many images of each set have no face, one, two or more.
-
-    Parameters
-    ----------
-    counts
-        set_name, n_faces (null where the image could not be read) and n, the number of images.
-    """
-    data = drawable(counts, ["set_name", "n_faces", "n"])
-    kinds = ["no face", "1 face", "2 faces", "3 or more", "unreadable"]
-    place = data["n_faces"].astype("Float64").clip(upper=3).fillna(4).astype(int)
-    data["faces"] = [kinds[k] for k in place]
-    data["rank"] = place
-    colours = ["#D0D7DE", "#7FA6D9", "#2B6CB0", "#1B3A6B", "#C2410C"]
-    chart = alt.Chart(data).mark_bar()
-    return styled(
-        chart.encode(
-            x=alt.X("n:Q", stack="normalize", title="share of images", axis=PERCENT),
-            y=alt.Y("set_name:N", title=None, sort=in_order(data["set_name"])),
-            color=alt.Color(
-                "faces:N", title=None, sort=kinds, scale=alt.Scale(domain=kinds, range=colours)
-            ),
-            order="rank:Q",
-            tooltip=["set_name", "faces", "n"],
-        ).properties(width=WIDTH - 110, height=alt.Step(22))
-    )

@@ -15,8 +15,6 @@ from exe_core.figures.style import (
     ESTIMATE,
     INK,
     MUTED,
-    PERCENT,
-    UNIT,
     VERDICTS,
     WIDTH,
     drawable,
@@ -194,25 +192,6 @@ def factorial_chart(
     return estimates(data, y="term", title=title, column="set_name", wrap=wrap, **_gains())
 
 
-def choices_chart(choices: pd.DataFrame) -> alt.FacetChart:
-    """Draw the scores of each run under every way to give emotions a level, a dot a choice.
-
-    Parameters
-    ----------
-    choices
-        run_id, scale, rule, choice, surprise ("+1", "0" or "dropped"), metric and value; a tick
-        marks the study's choice.
-    """
-    columns = ["run_id", "scale", "rule", "choice", "surprise", "metric", "value"]
-    data = drawable(choices, columns)
-    data["metric"] = data["metric"].str.replace("_", " ")
-    as_chosen = (data["choice"] == "as chosen") & (data["rule"] == "sum")
-    data["as chosen"] = data["value"].where(as_chosen)
-    scale = alt.Scale(domain=["+1", "0", "dropped"], range=[ACCENT, "#8A8A8A", "#C2410C"])
-    look = {"colour": alt.Color("surprise:N", scale=scale), "tick": "as chosen"}
-    return estimates(data, y="run_id", title="score", row="scale", column="metric", **look)
-
-
 def randomisation_chart(check: pd.DataFrame) -> alt.FacetChart:
     """Draw how far maps stay the same while layers are replaced by random ones, a row a run.
 
@@ -372,29 +351,3 @@ def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     coloured = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     return (0.5 * gray + 0.5 * coloured).round().astype(np.uint8)
-
-
-def reliability_chart(reliability: pd.DataFrame) -> alt.FacetChart:
-    """Draw accuracy against confidence; on the diagonal a run is calibrated.
-
-    Parameters
-    ----------
-    reliability
-        Table "reliability"; each run is a panel or, where there is one run only, each set.
-    """
-    columns = ["run_id", "set_name", "confidence", "accuracy", "n"]
-    data = drawable(reliability.dropna(subset=["confidence", "accuracy"]), columns)
-    base = alt.Chart().encode(
-        x=alt.X("confidence:Q", scale=UNIT, axis=PERCENT),
-        y=alt.Y("accuracy:Q", scale=UNIT, axis=PERCENT),
-    )
-    diagonal = alt.Chart().mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=0.8)
-    corner = {name: alt.datum(0) for name in ("x", "y")} | {
-        name: alt.datum(1) for name in ("x2", "y2")
-    }
-    bins = base.mark_point(filled=True, opacity=1, color=ACCENT).encode(
-        size=alt.Size("n:Q", title="faces", scale=alt.Scale(range=[8, 160])), tooltip=columns
-    )
-    layers = alt.layer(diagonal.encode(**corner), base.mark_line(color=ACCENT), bins, data=data)
-    grid = layers.properties(width=125, height=125).facet("set_name:N", columns=4)
-    return styled(grid.resolve_axis(x="independent"))
