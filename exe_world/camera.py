@@ -17,9 +17,9 @@ _WRAP = single([0.32, 0.18, 0.12])
 
 @dataclass(frozen=True)
 class Light:
-    """A key light from `direction` (x right, y down, z to the viewer), ambient light, and a rim."""
+    """A key light, ambient light, and a rim."""
 
-    direction: tuple[float, float, float]
+    direction: tuple[float, float, float]  # to the key light: x right, y down, z to the viewer
     key: tuple[float, ...]  # linear RGB
     ambient: tuple[float, ...]
     rim: float

@@ -46,13 +46,8 @@ ARCS = {
 """Genre -> the emotion that gains weight in each of three acts."""
 
 EVENTS = {
-    "angry": "a betrayal",
-    "disgust": "a foul discovery",
-    "fear": "a threat",
-    "happy": "a reunion",
-    "sad": "a loss",
-    "surprise": "a revelation",
-    "neutral": "a calm",
+    **{"angry": "a betrayal", "disgust": "a foul discovery", "fear": "a threat"},
+    **{"happy": "a reunion", "sad": "a loss", "surprise": "a revelation", "neutral": "a calm"},
 }
 """Emotion -> what happens when it rises."""
 
@@ -127,18 +122,14 @@ def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.Data
     ]
     study.write(pd.DataFrame(events, columns=["film_id", "time_s", "event", "label"]), "events")
     n_frames = [script.shots[-1].stop * hold for script in scripts]
-    films = pd.DataFrame(
-        {
-            "film_id": [script.film_id for script in scripts],
-            "title": [script.title for script in scripts],
-            "genre": [script.genre for script in scripts],
-            "path": [os.path.relpath(path, ROOT) for path in paths],
-            "duration_s": [n / fps for n in n_frames],
-            "fps": fps,
-            "n_frames": n_frames,
-            "status": "ok",
-            "error": None,
-        }
+    named = [(script.film_id, script.title, script.genre) for script in scripts]
+    films = pd.DataFrame(named, columns=["film_id", "title", "genre"]).assign(
+        path=[os.path.relpath(path, ROOT) for path in paths],
+        duration_s=[n / fps for n in n_frames],
+        fps=fps,
+        n_frames=n_frames,
+        status="ok",
+        error=None,
     )
     write(films, study.raw / "films.parquet", name="films")
     return films

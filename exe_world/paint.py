@@ -150,8 +150,8 @@ def _mouth_inside(
     outward = x / mouth.half_width
     enamel = (1 - 0.4 * smoothstep(0.022, 0.029, between)) * (1 - 0.55 * outward**2)
     enamel *= 0.55 + 0.45 * smoothstep(0, 0.03, y - upper)
-    upper_edge = mouth.middle_y - mouth.open_up + 0.064 + 0.015 * au["AU12"]
-    upper_edge = upper_edge + 0.012 * (x / 0.2) ** 2
+    edge_y = mouth.middle_y - mouth.open_up + 0.064 + 0.015 * au["AU12"]
+    upper_edge = edge_y + 0.012 * (x / 0.2) ** 2
     shown = smoothstep(-0.006, 0.006, upper_edge - y) * (1 - smoothstep(0.85, 0.95, outward))
     colour = lerp(colour, _TEETH * enamel[..., None], shown)
     lower_edge = mouth.middle_y + mouth.open_down - 0.032

@@ -169,14 +169,12 @@ def render_face(
 
     Parameters
     ----------
-    emotion
-        A key of `exe_world.face.EXPRESSIONS`.
+    emotion, style
+        Of `exe_world.face.EXPRESSIONS` and `exe_world.camera.STYLES`.
     size
         Side of the picture, px, 16 or more.
-    style
-        One of `exe_world.camera.STYLES`, whose ranges hold for what is not given.
     identity, intensity
-        Who, and how strongly; drawn where None.
+        Who, and how strongly; drawn, within the style's range, where None.
 
     Returns
     -------

@@ -65,7 +65,10 @@ def _pexels(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
     """Answer ``GET /v1/search``: a per_page above 80 is cut."""
     if not query.get("query"):
         return _json({"status": 400, "code": "Bad Request"}, 400)
-    page, size = max(_integer(query, "page", 1), 1), _per_page(query, 15, most=80)
+    page, size = (
+        max(_integer(query, "page", 1), 1),
+        min(max(_integer(query, "per_page", 15), 1), 80),
+    )
     photos = [
         {
             "id": int(photo.name),
@@ -116,7 +119,10 @@ def _pixabay(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
 
 def _unsplash(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
     """Answer ``GET /search/photos``: a per_page above 30 is cut."""
-    page, size = max(_integer(query, "page", 1), 1), _per_page(query, 10, most=30)
+    page, size = (
+        max(_integer(query, "page", 1), 1),
+        min(max(_integer(query, "per_page", 10), 1), 30),
+    )
     photos = [
         {
             "id": photo.name,
@@ -169,10 +175,6 @@ def _integer(query: Query, name: str, default: int) -> int:
     """Read a whole number of a query, or fall back as the sites do."""
     text = query.get(name, "")
     return int(text) if text.isdecimal() else default
-
-
-def _per_page(query: Query, default: int, *, most: int) -> int:
-    return min(max(_integer(query, "per_page", default), 1), most)
 
 
 def _page(hits: Sequence[Photo], page: int, size: int) -> Sequence[Photo]:

@@ -28,12 +28,8 @@ class Window:
         """Index the picture by it."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give the head units u (right) and v (down) of every pixel's centre."""
-        return np.meshgrid(*(axis.ravel() for axis in self.axes()))
-
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give u of every column, (1, columns), and v of every row, (rows, 1)."""
+        """Give u (right) of every column, (1, columns), and v (down) of every row, (rows, 1)."""
         u = (np.arange(self.left, self.right) + 0.5 - self.centre[0]) / self.px_per_unit
         v = (np.arange(self.top, self.bottom) + 0.5 - self.centre[1]) / self.px_per_unit
         return single(u)[None], single(v)[:, None]
@@ -183,7 +179,7 @@ def trace(
     view = window(size, solid.extent(), centre=centre, px_per_unit=px_per_unit)
     if view is None:
         return None
-    u, v = view.grid()
+    u, v = np.meshgrid(*view.axes())
     near, far, clearance = _bracket(solid, u, v, stride=int(np.clip(view.px_per_unit / 30, 2, 4)))
     depth = _refine(solid, u, v, near, far)
     pixel = 1 / view.px_per_unit
