@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from exe_core import tables as schema
+from exe_core.labels import labels_of, prob_columns
 from exe_core.tables import with_probabilities
 
 
@@ -68,14 +68,14 @@ def apply_calibration(predictions: pd.DataFrame, calibration: Calibration) -> pd
     CalibrationError
         If the temperature is not over 0, or there is not one bias a label.
     """
-    labels = schema.labels_of(predictions)
+    labels = labels_of(predictions)
     if not calibration.temperature > 0:
         raise CalibrationError(f"temperature {calibration.temperature} must be over 0")
     if len(calibration.bias) != len(labels):
         raise CalibrationError(
             f"{len(calibration.bias)} biases for the {len(labels)} labels {labels}"
         )
-    logits = _log(predictions[schema.prob_columns(labels)].to_numpy())
+    logits = _log(predictions[prob_columns(labels)].to_numpy())
     moved = logits / calibration.temperature + np.array(calibration.bias)
     return with_probabilities(predictions, softmax(moved, axis=1), labels=labels)
 
@@ -107,8 +107,8 @@ def adapt_to_shift(
         apply_calibration(predictions, fitted),
         apply_calibration(validation, fitted),
     )
-    labels = schema.labels_of(predictions)
-    source = dict(zip(labels, at_home[schema.prob_columns(labels)].mean(), strict=True))
+    labels = labels_of(predictions)
+    source = dict(zip(labels, at_home[prob_columns(labels)].mean(), strict=True))
     target = estimate_shares(calibrated, source_shares=source, method=method, validation=at_home)
     return correct_label_shift(calibrated, source_shares=source, target_shares=target)
 
@@ -147,12 +147,12 @@ def estimate_shares(
     CalibrationError
         If shares do not fit the labels, there is no row, or the confusion can't be inverted.
     """
-    labels = schema.labels_of(predictions)
+    labels = labels_of(predictions)
     source = _shares(source_shares, labels)
     if predictions.empty:
         raise CalibrationError("no predictions to estimate class shares from")
     if method == "em":
-        probabilities = predictions[schema.prob_columns(labels)].to_numpy()
+        probabilities = predictions[prob_columns(labels)].to_numpy()
         found = _expectation_maximisation(probabilities, source)
     elif method == "bbse":
         found = _black_box(predictions, validation, labels) * source
@@ -181,9 +181,9 @@ def correct_label_shift(
     pd.DataFrame
         Table "predictions": p(label | face) x target / source, summing to 1 again.
     """
-    labels = schema.labels_of(predictions)
+    labels = labels_of(predictions)
     ratio = _shares(target_shares, labels, zero=True) / _shares(source_shares, labels)
-    moved = predictions[schema.prob_columns(labels)].to_numpy() * ratio
+    moved = predictions[prob_columns(labels)].to_numpy() * ratio
     return with_probabilities(predictions, moved / moved.sum(axis=1, keepdims=True), labels=labels)
 
 
@@ -204,8 +204,8 @@ def _black_box(
     """Solve C w = mu for the ratio of target to source shares; none can be under 0."""
     if validation is None:
         raise CalibrationError("method 'bbse' needs `validation`: predictions of labelled faces")
-    if schema.labels_of(validation) != list(labels):
-        raise CalibrationError(f"validation answers {schema.labels_of(validation)}, not {labels}")
+    if labels_of(validation) != list(labels):
+        raise CalibrationError(f"validation answers {labels_of(validation)}, not {labels}")
     known = validation[validation["label"].isin(labels)]
     joint = pd.crosstab(known["predicted"], known["label"], normalize="all")
     joint = joint.reindex(index=labels, columns=labels, fill_value=0.0).to_numpy()
@@ -229,12 +229,12 @@ def _shares(
 
 def _known(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Give log-probabilities (N, C) and the true class (N,) of the rows that have one."""
-    labels = schema.labels_of(predictions)
+    labels = labels_of(predictions)
     known = predictions[predictions["label"].isin(labels)]
     if known.empty:
         raise CalibrationError(f"no row is labelled as one of {', '.join(labels)}")
     truth = known["label"].map({label: k for k, label in enumerate(labels)}).to_numpy(dtype=int)
-    return _log(known[schema.prob_columns(labels)].to_numpy()), truth
+    return _log(known[prob_columns(labels)].to_numpy()), truth
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:

@@ -241,8 +241,8 @@ def claims(
     to: Annotated[Path, typer.Option(help="where the answers go")] = ROOT / "data" / "frozen",
 ) -> None:
     """Put the eight published claims to the test, and keep the answers with the paper."""
+    from exe_core.labels import SchemaError
     from exe_core.published import PublishedError, freeze_claims
-    from exe_core.tables import SchemaError
 
     try:
         answers = freeze_claims(folder, to)

@@ -20,6 +20,7 @@ from scipy import stats
 from exe_core import resampling, screening, tables
 from exe_core.claims import Finding
 from exe_core.films import share_table
+from exe_core.labels import labels_of, prob_columns
 from exe_core.resampling import Estimate, Statistics
 
 DIVERSITY = "diversity (normalised entropy)"
@@ -223,7 +224,7 @@ def _in_time(
 
 
 def _lag_one(film: pd.DataFrame, n: int, rng: np.random.Generator) -> Estimate:
-    probs = film[tables.prob_columns(tables.labels_of(film))].to_numpy(float)
+    probs = film[prob_columns(labels_of(film))].to_numpy(float)
     seen = ~np.isnan(probs).any(axis=1)
     faces = probs[seen] - probs[seen].mean(axis=0) if seen.any() else probs[seen]
     first = (np.cumsum(seen) - 1)[:-1][seen[:-1] & seen[1:]]
@@ -244,7 +245,7 @@ def _lag_one(film: pd.DataFrame, n: int, rng: np.random.Generator) -> Estimate:
 
 def _best_split(film: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[Estimate, int]:
     """Share of the variance that the best split explains, and the first face after it."""
-    columns = tables.prob_columns(tables.labels_of(film))
+    columns = prob_columns(labels_of(film))
     seen = film.dropna(subset=columns)
     probs, n_faces = seen[columns].to_numpy(float), len(seen)
     centred = probs - probs.mean(axis=0) if n_faces else probs
@@ -286,7 +287,7 @@ def change_points(rows: pd.DataFrame, *, statistics: Statistics) -> tuple[list[f
         Time of the first face after each change (s), and the p-value of the first split; none and
         NaN in films of fewer than twice `MIN_FACES` faces, or of one constant answer.
     """
-    seen = rows.dropna(subset=tables.prob_columns(tables.labels_of(rows)))
+    seen = rows.dropna(subset=prob_columns(labels_of(rows)))
     todo, times_s, p_values = [seen], [], []
     while todo:
         part = todo.pop()
@@ -333,7 +334,7 @@ def event_rise(
     The null shifts the series of a film, all by the same steps, against the clock. Left out are
     events of labels that the runs do not know, and those with no face in a window.
     """
-    known = events[events["label"].isin(tables.labels_of(rows))]
+    known = events[events["label"].isin(labels_of(rows))]
     found = []
     for run_id, of_run in rows.groupby("run_id"):
         tried = []

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
+from exe_core.labels import EMOTIONS
 from exe_core.readers import DatasetError, read_csv
 from exe_core.record import replacing
 from exe_core.resampling import Statistics
 from exe_core.settings import Set
-from exe_core.tables import EMOTIONS
 
 N_TO_LABEL = 400
 """Faces in the sample for a person to label, who may label fewer."""

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from exe_core import resampling, tables
 from exe_core.curation import decide_labels, found_by
 from exe_core.faces import FaceFinder, ImageError, find_faces, read_image
+from exe_core.labels import labels_of, prob_columns
 from exe_core.readers import (
     DatasetError,
     join_votes,
@@ -799,8 +800,8 @@ def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics) -> pd.Dat
     pandas.DataFrame
         Table "metrics", a row a label.
     """
-    labels = tables.labels_of(answers)
-    entropy = stats.entropy(answers[tables.prob_columns(labels)].to_numpy(), base=2, axis=1)
+    labels = labels_of(answers)
+    entropy = stats.entropy(answers[prob_columns(labels)].to_numpy(), base=2, axis=1)
     is_label = (answers["label"].to_numpy()[:, None] == np.array(labels)).astype(float)
     both = np.hstack([is_label, is_label * entropy[:, None]])
     estimate = statistics.interval(

@@ -18,9 +18,9 @@ from tqdm import TqdmWarning
 
 from exe_core import models
 from exe_core.ddamfn import DDAMFN
+from exe_core.labels import EMOTIONS
 from exe_core.models import Classifier
 from exe_core.resampling import Statistics
-from exe_core.tables import EMOTIONS
 
 MIN_SIDE = 7
 """Cells a side that a map needs to tell an eye from a mouth; as many as ResNet has at 224 px."""

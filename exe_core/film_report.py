@@ -23,6 +23,7 @@ from PIL import Image
 from exe_core import criteria, figures, films, inference, models, record, screening, tables
 from exe_core.faces import FaceFinder
 from exe_core.figures.films import shares_chart, timeline_chart
+from exe_core.labels import labels_of, prob_columns
 from exe_core.models import Classifier
 from exe_core.resampling import Statistics
 from exe_core.screening import Screened, Step
@@ -199,7 +200,7 @@ def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.Dat
     labels = next(iter(classifiers.values())).labels
     runs = [ENSEMBLE] * (len(classifiers) > 1) + list(classifiers)
     if faces.empty:
-        nothing = {"predicted": None, **dict.fromkeys(tables.prob_columns(labels), np.nan)}
+        nothing = {"predicted": None, **dict.fromkeys(prob_columns(labels), np.nan)}
         return pd.concat([screened.frames.assign(run_id=run, **nothing) for run in runs])
     found = [
         inference.predict_faces(
@@ -218,7 +219,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     seen = rows.dropna(subset="predicted")
     predictions = seen.assign(item_id=tables.item_ids(seen["film_id"], seen["frame"]))
     frames = rows.drop_duplicates("frame")[["film_id", "frame", "time_s", "n_faces"]]
-    shares = films.summarise(frames, predictions, labels=tables.labels_of(rows))
+    shares = films.summarise(frames, predictions, labels=labels_of(rows))
     order = list(dict.fromkeys(rows["run_id"]))
     return shares.sort_values("run_id", key=lambda runs: runs.map(order.index), kind="stable")
 
@@ -332,7 +333,7 @@ def _surest(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
     numbers = tables.film_and_frame(faces["item_id"])["frame"]
     paths = dict(zip(numbers, faces["path"], strict=True))
     surest = []
-    for label in tables.labels_of(rows):
+    for label in labels_of(rows):
         of_label = rows[rows["predicted"] == label]
         if len(of_label):
             best = of_label.loc[of_label[f"prob_{label}"].idxmax()]

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import screening, tables
+from exe_core.labels import labels_of, prob_columns
 from exe_core.resampling import Estimate, Statistics
 
 _KEYS = ["run_id", "film_id", "frame"]
@@ -55,7 +56,7 @@ def timeline(
 def _faces(frames: pd.DataFrame, predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Predictions with their film and frame, each of a sampled frame and once a run."""
     place = tables.film_and_frame(predictions["item_id"])
-    columns = ["run_id", "predicted", *tables.prob_columns(labels)]
+    columns = ["run_id", "predicted", *prob_columns(labels)]
     faces = predictions[columns].assign(
         film_id=place["film_id"].astype(frames["film_id"].dtype), frame=place["frame"]
     )
@@ -101,7 +102,7 @@ def summarise(
     counts = faces.groupby(keys)["predicted"].value_counts().unstack(fill_value=0)  # noqa: PD010
     counts = counts.reindex(index=grid, columns=list(labels), fill_value=0)
     n_faces = counts.sum(axis=1).rename("n_faces")
-    probs = faces.groupby(keys)[tables.prob_columns(labels)].mean().reindex(grid)
+    probs = faces.groupby(keys)[prob_columns(labels)].mean().reindex(grid)
     about = n_faces.reset_index().merge(n_frames, on="film_id")
     parts = [
         about.assign(
@@ -377,13 +378,13 @@ def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd
     """
     if rows[["run_id", "film_id"]].drop_duplicates().shape[0] > 1:
         raise ValueError("a course is of one run and one film: choose the rows of one")
-    labels = tables.labels_of(rows)
-    seen = rows.dropna(subset=tables.prob_columns(labels))
+    labels = labels_of(rows)
+    seen = rows.dropna(subset=prob_columns(labels))
     times_s = _times(rows)
     far = np.abs(times_s[:, None] - seen["time_s"].to_numpy()[None, :]) / smooth_s
     kernel = np.where(far <= _REACH, np.exp(-0.5 * far**2), 0.0)
     is_label = seen["predicted"].to_numpy()[:, None] == np.array(labels, dtype=object)
-    probs = seen[tables.prob_columns(labels)].to_numpy(float)
+    probs = seen[prob_columns(labels)].to_numpy(float)
     values = np.hstack([probs, is_label, np.ones((len(seen), 1))])
     shot = screening.shot_blocks(seen).to_numpy()
     sums = np.zeros((len(np.unique(shot)), len(times_s), values.shape[1]))
@@ -425,8 +426,8 @@ def cumulative(rows: pd.DataFrame, *, confident: float = CONFIDENT) -> pd.DataFr
     pd.DataFrame
         label, time_s, n (faces so far).
     """
-    labels = tables.labels_of(rows)
-    sure = rows[rows[tables.prob_columns(labels)].max(axis=1) >= confident]
+    labels = labels_of(rows)
+    sure = rows[rows[prob_columns(labels)].max(axis=1) >= confident]
     times_s = _times(rows)
     parts = []
     for label in labels:

@@ -20,6 +20,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from exe_core import models, tables
+from exe_core.labels import labels_of, prob_columns
 from exe_core.models import Classifier
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def predict_images(
     (2, 8)
     """
     found = predict(classifier, images, batch_size=batch_size)
-    table = pd.DataFrame(found, columns=tables.prob_columns(classifier.labels))
+    table = pd.DataFrame(found, columns=prob_columns(classifier.labels))
     table.insert(0, "predicted", np.array(classifier.labels, dtype=object)[found.argmax(axis=1)])
     return table
 
@@ -298,7 +299,7 @@ def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Data
     [['both', 'happy', 0.625]]
     """
     members, first = _members(predictions)
-    labels = tables.labels_of(first)
+    labels = labels_of(first)
     return tables.with_probabilities(
         first.assign(run_id=run_id), members.mean(axis=0), labels=labels
     )
@@ -307,10 +308,10 @@ def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Data
 def _aligned(table: pd.DataFrame, first: pd.DataFrame) -> np.ndarray:
     """Give the probabilities of `table` in the order of `first`."""
     pair = f"{_name(table)} and {_name(first)}"
-    columns = tables.prob_columns(tables.labels_of(first))
-    if tables.labels_of(table) != tables.labels_of(first):
+    columns = prob_columns(labels_of(first))
+    if labels_of(table) != labels_of(first):
         raise EnsembleError(
-            f"{pair} answer different labels: {tables.labels_of(table)}, {tables.labels_of(first)}"
+            f"{pair} answer different labels: {labels_of(table)}, {labels_of(first)}"
         )
     ours, theirs = first.set_index(_KEY), table.set_index(_KEY)
     unshared = ours.index.symmetric_difference(theirs.index)
@@ -356,9 +357,7 @@ def weighted_mean(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Dat
 
     weights = softmax(minimize(loss, np.zeros(len(members)), method="L-BFGS-B").x)
     averaged = np.tensordot(weights, members, axes=1)
-    return tables.with_probabilities(
-        first.assign(run_id=run_id), averaged, labels=tables.labels_of(first)
-    )
+    return tables.with_probabilities(first.assign(run_id=run_id), averaged, labels=labels_of(first))
 
 
 def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
@@ -399,7 +398,7 @@ def fit_stack(validation: Sequence[pd.DataFrame]) -> LogisticRegression:
         raise EnsembleError(
             f"stacking is fitted on rows of split 'val' only, not of {', '.join(sorted(others))}"
         )
-    labels = tables.labels_of(first)
+    labels = labels_of(first)
     rows, truth = _learnt_from(first)
     absent = [label for k, label in enumerate(labels) if k not in truth]
     if absent:
@@ -413,7 +412,7 @@ def apply_stack(
 ) -> pd.DataFrame:
     """Answer by a fitted stack; `predictions` are of the runs it was fitted on, in their order."""
     members, first = _members(predictions)
-    labels = tables.labels_of(first)
+    labels = labels_of(first)
     found = fitted.predict_proba(_side_by_side(members))
     return tables.with_probabilities(first.assign(run_id=run_id), found, labels=labels)
 
@@ -437,7 +436,7 @@ def _side_by_side(members: np.ndarray) -> np.ndarray:
 
 def _learnt_from(first: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Give the places of the labelled val rows, and the class of each."""
-    labels = tables.labels_of(first)
+    labels = labels_of(first)
     codes = pd.Index(labels).get_indexer(first["label"].where(first["split"] == "val"))
     rows = np.flatnonzero(codes >= 0)
     if not len(rows):

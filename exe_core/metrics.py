@@ -15,6 +15,7 @@ from scipy import stats
 
 from exe_core import resampling
 from exe_core import tables as schema
+from exe_core.labels import prob_columns
 from exe_core.resampling import Statistics
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
@@ -244,7 +245,7 @@ def item_terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
         (n, C x C + 2 + 3 `N_BINS`); sums of its rows are what `scores_of` takes.
     """
     n, n_labels = len(rows), len(labels)
-    probs = rows[schema.prob_columns(labels)].to_numpy(dtype=float)
+    probs = rows[prob_columns(labels)].to_numpy(dtype=float)
     label, predicted = (_codes(rows[column], labels) for column in ("label", "predicted"))
     item = np.arange(n)
     cells = np.zeros((n, n_labels**2))

@@ -22,10 +22,10 @@ import yaml
 
 from exe_core import criteria, films, tables
 from exe_core.claims import Finding, as_values, independent_estimate, judge
+from exe_core.labels import FIVE, prob_columns
 from exe_core.record import COMMAND, ROOT, provenance, replacing, write_json, write_values
 from exe_core.resampling import Estimate, Statistics
 from exe_core.study import load_study
-from exe_core.tables import FIVE
 
 RUNS = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}
 """The published runs -> what they are called in print."""
@@ -119,7 +119,7 @@ def read_published(folder: Path) -> Published:
 def _read_file(path: Path) -> pd.DataFrame:
     _check_there(path)
     rows = pd.read_parquet(path)
-    missing = {*_COLUMNS, *tables.prob_columns(FIVE)} - set(rows)
+    missing = {*_COLUMNS, *prob_columns(FIVE)} - set(rows)
     if missing:
         raise PublishedError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
     return rows
@@ -135,7 +135,7 @@ def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
     unique = rows.drop_duplicates(ignore_index=True)
     if unique.duplicated(["movie", "frame_idx"]).any():
         raise PublishedError(f"{run}.parquet has two different rows of one frame")
-    probs = unique[tables.prob_columns(FIVE)]
+    probs = unique[prob_columns(FIVE)]
     most = probs.columns[probs.to_numpy().argmax(axis=1)].str.removeprefix("prob_")
     if (most != unique["emotion"]).any():
         raise PublishedError(f"{run}.parquet: an emotion given is not the most probable one")
@@ -202,7 +202,7 @@ def probability(run: str) -> Series:
     """Take the probability that a run gives to the labels."""
 
     def series(rows: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
-        of_run = rows.loc[rows["run_id"] == run, tables.prob_columns(labels)]
+        of_run = rows.loc[rows["run_id"] == run, prob_columns(labels)]
         return of_run.sum(axis=1, skipna=False).to_numpy(dtype=float)
 
     return series
@@ -216,7 +216,7 @@ def counted(run: str, *, confident_only: bool = False) -> Series:
 
     def series(rows: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
         of_run = rows[rows["run_id"] == run]
-        most = of_run[tables.prob_columns(FIVE)].max(axis=1).to_numpy()
+        most = of_run[prob_columns(FIVE)].max(axis=1).to_numpy()
         is_it = (of_run["predicted"].isin(labels) & (most >= CONFIDENT)).to_numpy(dtype=float)
         return np.where(~(most >= CONFIDENT) if confident_only else np.isnan(most), np.nan, is_it)
 

@@ -20,8 +20,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from exe_core.faces import ImageError, read_image
+from exe_core.labels import EMOTIONS, SchemaError, canonical
 from exe_core.record import digest
-from exe_core.tables import EMOTIONS, SchemaError, canonical
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def label_of(label: object, family: str, where: str) -> str:
-    """Translate a label of a family of data sets (`exe_core.tables.canonical`).
+    """Translate a label of a family of data sets (`exe_core.labels.canonical`).
 
     `where` it stands begins the message of the error.
     """
@@ -139,7 +139,7 @@ FER2013_COUNTS = {
     "public": (467, 56, 496, 895, 653, 415, 607),
     "private": (491, 55, 528, 879, 594, 416, 626),
 }
-"""Images of each part, by the labels of `exe_core.tables.EMOTIONS`: 28,709, 3,589 and 3,589."""
+"""Images of each part, by the labels of `exe_core.labels.EMOTIONS`: 28,709, 3,589 and 3,589."""
 FER_FILES = ("fer2013.csv", "icml_face_data.csv")
 FER_FOLDERS = {"train": "train", "test": "test", "validation": "val", "val": "val"}
 """Folders of a copy of FER2013 -> split_given of images whose names do not give the part."""
@@ -460,7 +460,7 @@ RAFDB_COUNTS = {
     "train": (705, 717, 281, 4772, 1982, 1290, 2524),
     "test": (162, 160, 74, 1185, 478, 329, 680),
 }
-"""Images of RAF-DB basic, by the labels of `exe_core.tables.EMOTIONS`: 12,271 and 3,068."""
+"""Images of RAF-DB basic, by the labels of `exe_core.labels.EMOTIONS`: 12,271 and 3,068."""
 RAFDB_LISTS = ("list_patition_label.txt", "list_partition_label.txt")
 """The first is spelled so by its authors; some copies correct it."""
 

@@ -17,6 +17,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score
 
 from exe_core import metrics, tables
+from exe_core.labels import labels_of, prob_columns
 from exe_core.resampling import Statistics, sum_by_group
 
 LEVELS = {
@@ -100,7 +101,7 @@ def at_levels(
     """
     if n_levels not in LEVELS:
         raise SentimentError(f"{n_levels} levels: allowed are 5 and 3")
-    names, labels, half = LEVELS[n_levels], tables.labels_of(predictions), n_levels // 2
+    names, labels, half = LEVELS[n_levels], labels_of(predictions), n_levels // 2
     if absent := [label for label in labels if label not in levels]:
         raise SentimentError(
             f"no level for {', '.join(absent)}: give one from -2 to 2, or None to drop it"
@@ -111,18 +112,18 @@ def at_levels(
     step = np.array(list(given.values())) if half == 2 else np.sign(list(given.values()))
     kept = predictions[predictions["label"].isin(given) | predictions["label"].isna()]
     # probabilities that are all 0 without the dropped emotions say nothing: all are as probable
-    probs = kept[tables.prob_columns(list(given))].to_numpy()
+    probs = kept[prob_columns(list(given))].to_numpy()
     totals = probs.sum(axis=1, keepdims=True)
     probs = np.where(totals > 0, probs, 1) / np.where(totals > 0, totals, probs.shape[1])
     by_level = probs @ np.eye(n_levels)[step + half]
     predicted = by_level.argmax(axis=1) if rule == "sum" else step[probs.argmax(axis=1)] + half
     true = kept["label"].map(dict(zip(given, step.tolist(), strict=True))).astype(float)
-    return kept.drop(columns=tables.prob_columns(labels)).assign(
+    return kept.drop(columns=prob_columns(labels)).assign(
         label=true.map({k - half: name for k, name in enumerate(names)}),
         predicted=np.array(names, dtype=object)[predicted],
         valence=probs @ step,
         valence_true=true,
-        **dict(zip(tables.prob_columns(names), by_level.T, strict=True)),
+        **dict(zip(prob_columns(names), by_level.T, strict=True)),
     )
 
 
@@ -130,7 +131,7 @@ def _scales(
     predictions: pd.DataFrame, levels: Levels
 ) -> Iterator[tuple[str, Sequence[str], pd.DataFrame]]:
     """Give each scale, its names and the predictions on it; sets are named with their scale."""
-    labels = tables.labels_of(predictions)
+    labels = labels_of(predictions)
     scales: dict[str, tuple[Sequence[str], pd.DataFrame]] = {
         f"{len(labels)} classes": (labels, predictions)
     }

@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from exe_core.labels import EMOTIONS
 from exe_core.sources import SOURCES, Source
-from exe_core.tables import EMOTIONS
 
 
 class SettingsModel(BaseModel):

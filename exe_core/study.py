@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from exe_core import tables
+from exe_core.labels import EMOTIONS, FIVE
 from exe_core.record import ROOT, digest_of, write_json
 from exe_core.resampling import Statistics
 from exe_core.settings import (
@@ -44,7 +45,6 @@ from exe_core.settings import (
     seeds_of_one,
 )
 from exe_core.sources import SOURCES
-from exe_core.tables import EMOTIONS, FIVE
 
 RAW = ("hits", "photos", "requests", "truth", "events")
 PROCESSED = ("images", "faces", "splits", "films", "frames", "film_faces")

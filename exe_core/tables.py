@@ -14,85 +14,8 @@ import pandera.pandas as pa
 import pyarrow
 from pyarrow import compute, parquet
 
+from exe_core.labels import EMOTIONS, SchemaError, labels_of, prob_columns
 from exe_core.record import replacing
-
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-"""The seven classes, in FER2013's order; any subset keeps this order."""
-
-FIVE = ("angry", "fear", "happy", "sad", "surprise")
-"""The classes of the published ensemble: disgust and neutral had too few clear photos."""
-
-ALIASES: dict[str, dict] = {
-    "fer2013": dict(enumerate(EMOTIONS)),
-    "rafdb": {
-        1: "surprise",
-        2: "fear",
-        3: "disgust",
-        4: "happy",
-        5: "sad",
-        6: "angry",
-        7: "neutral",
-    },
-    "names": {
-        **{name: name for name in EMOTIONS},
-        "anger": "angry",
-        "disgusted": "disgust",
-        "afraid": "fear",
-        "fearful": "fear",
-        "happiness": "happy",
-        "sadness": "sad",
-        "surprised": "surprise",
-    },
-}
-"""How each family of data sets writes a label -> the name used here."""
-
-
-class SchemaError(ValueError):
-    """A table or a label is not as the schema says."""
-
-
-def canonical(label: object, *, family: str = "names") -> str:
-    """Translate a data set's own label.
-
-    Parameters
-    ----------
-    label
-        As the data set writes it: an integer code, or a name in any case.
-    family
-        A key of `ALIASES`.
-
-    Raises
-    ------
-    SchemaError
-        If the label is unknown to the family.
-
-    Examples
-    --------
-    >>> canonical(4, family="rafdb"), canonical("Anger")
-    ('happy', 'angry')
-    """
-    names = ALIASES[family]
-    key = label.strip().lower() if isinstance(label, str) else label
-    if isinstance(key, str) and key.isdigit() and family != "names":
-        key = int(key)
-    if key not in names:
-        raise SchemaError(f"label {label!r} is not one of {family}'s: {', '.join(map(str, names))}")
-    return names[key]
-
-
-def prob_columns(labels: Sequence[str]) -> list[str]:
-    """Name the probability columns of `labels`, in their order.
-
-    >>> prob_columns(["happy", "sad"])
-    ['prob_happy', 'prob_sad']
-    """
-    return [f"prob_{label}" for label in labels]
-
-
-def labels_of(predictions: pd.DataFrame) -> list[str]:
-    """List the labels that predictions have probabilities for, in the order of `EMOTIONS`."""
-    present = {name.removeprefix("prob_") for name in predictions if name.startswith("prob_")}
-    return [label for label in EMOTIONS if label in present]
 
 
 def item_ids(film_id: pd.Series, frame: pd.Series) -> pd.Series:
@@ -124,6 +47,11 @@ def number(
     checks = [] if low is None else [pa.Check.ge(low)]
     checks += [] if high is None else [pa.Check.le(high)]
     return pa.Column(float, checks=checks, coerce=True, description=description, **kwargs)
+
+
+def choice(description: str, *values: str) -> pa.Column:
+    """Define a text column that holds one of `values`."""
+    return text(description, checks=pa.Check.isin(values))
 
 
 def emotion(description: str, **kwargs: Any) -> pa.Column:
@@ -213,7 +141,7 @@ _DEFINED = (
         licence_url=text("where the licence stands", nullable=True),
         attribution=text("line that gives credit where the photo is shown", nullable=True),
         sha256=text("digest of the file", nullable=True),
-        status=text("ok, or why not", checks=pa.Check.isin(["ok", "failed"])),
+        status=choice("ok, or why not", "ok", "failed"),
         retrieved_at=time("when the file was fetched"),
         reported_at=time("when the download was reported, as Unsplash asks"),
     ),
@@ -239,10 +167,7 @@ _DEFINED = (
         common="item_id set_name width_px height_px error",
         path=text("where the file lies"),
         n_faces=integer("faces detected", nullable=True),
-        status=text(
-            "ok, or why not",
-            checks=pa.Check.isin(["ok", "no face", "unreadable", "other label"]),
-        ),
+        status=choice("ok, or why not", "ok", "no face", "unreadable", "other label"),
     ),
     _table(
         "faces",
@@ -262,12 +187,10 @@ _DEFINED = (
     ),
     _table(
         "splits",
-        "The side of the split that a face is on; all faces of a group are on one side.",
+        "The side of the split that a face is on; a group is on one side only.",
         key="face_id",
         common="face_id set_name group_id",
-        split=text(
-            "part of the set: train, val or test", checks=pa.Check.isin(["train", "val", "test"])
-        ),
+        split=choice("part of the set: train, val or test", "train", "val", "test"),
     ),
     _table(
         "truth",
@@ -289,9 +212,7 @@ _DEFINED = (
         label=emotion("emotion: as labelled, or the one that the row is about", nullable=True),
         other_item_id=text("the other image"),
         other_label=emotion("label of the other image", nullable=True),
-        kind=text(
-            "pixel-identical, or nearly the same", checks=pa.Check.isin(["identical", "near"])
-        ),
+        kind=choice("pixel-identical, or nearly the same", "identical", "near"),
         correlation=number("of the two images' pixels, made small", 0, 1),
     ),
     _table(
@@ -313,7 +234,7 @@ _DEFINED = (
         duration_s=number("length, s", 0, nullable=True),
         fps=number("frames a second", 0, nullable=True),
         n_frames=integer("frames of the film", nullable=True),
-        status=text("ok, or why not", checks=pa.Check.isin(["ok", "partial", "unreadable"])),
+        status=choice("ok, or why not", "ok", "partial", "unreadable"),
         error=text("why it could not be read, whole or in part", nullable=True),
     ),
     _table(
@@ -341,12 +262,8 @@ _DEFINED = (
         common="film_id run_id label",
         n_frames=integer("frames that were looked at"),
         n_faces=integer("frames with a face that was classified"),
-        share_of_faces=number(
-            "share of the film's faces predicted as the label", 0, 1, nullable=True
-        ),
-        mean_prob=number(
-            "mean probability of the label over the film's faces", 0, 1, nullable=True
-        ),
+        share_of_faces=number("share of the faces predicted as the label", 0, 1, nullable=True),
+        mean_prob=number("mean probability of the label", 0, 1, nullable=True),
         coverage=number("share of the film's frames with a face", 0, 1),
         share_low=number("share of all frames if no faceless one showed the label", 0, 1),
         share_high=number("share of all frames if every faceless one showed it", 0),
@@ -368,7 +285,7 @@ _DEFINED = (
     ),
     _table(
         "film_criteria",
-        "What is said to make a model's output plausible, of one run over all films, tested.",
+        "A criterion of plausible output, for one run over all films, with its test.",
         key="run_id criterion",
         common="run_id value low high level null_mean p_value n_films",
         criterion=text("criterion that needs no labels"),
@@ -389,10 +306,8 @@ _DEFINED = (
         common="run_id label difference low high level n_films",
         every=integer("only every n-th frame is looked at"),
         than_every=integer("compared with every n-th frame"),
-        typical=number("root mean square of the difference in one film", 0, 1, nullable=True),
-        same_top=number(
-            "share of films whose most frequent label stays the same", 0, 1, nullable=True
-        ),
+        typical=number("root mean square difference in one film", 0, 1, nullable=True),
+        same_top=number("share of films whose top label stays the same", 0, 1, nullable=True),
     ),
     _table(
         "claims",
@@ -404,9 +319,8 @@ _DEFINED = (
         source=text("data that the claim was tested on"),
         statistic=text("what the estimate is of"),
         estimate=number("what was measured", nullable=True),
-        verdict=text(
-            "verdict on the claim",
-            checks=pa.Check.isin(["supported", "not supported", "contradicted", "not testable"]),
+        verdict=choice(
+            "verdict on the claim", "supported", "not supported", "contradicted", "not testable"
         ),
         reason=text("why there is no verdict, or a caveat", nullable=True),
     ),
@@ -416,12 +330,10 @@ _DEFINED = (
         key="run_id epoch split",
         common="run_id seconds",
         epoch=integer("counted from 1"),
-        split=text("part of the set: train, val or test", checks=pa.Check.isin(["train", "val"])),
+        split=choice("part of the set: train, val or test", "train", "val"),
         loss=number("mean over the epoch's faces", 0),
         accuracy=number("share of correct predictions", 0, 1),
-        macro_f1=number(
-            "mean over labels of the harmonic mean of precision and recall", 0, 1, nullable=True
-        ),
+        macro_f1=number("macro-averaged F1", 0, 1, nullable=True),
         learning_rate=number("of the epoch", 0),
     ),
     _table(
@@ -448,29 +360,21 @@ _DEFINED = (
         key="run_id other_run_id set_name metric",
         common="run_id other_run_id set_name metric low high level p_value p_adjusted n n_groups",
         difference=number("first minus second", nullable=True),
-        mcnemar_p=number(
-            "of McNemar's test on the same faces, as if these were independent", 0, 1, nullable=True
-        ),
+        mcnemar_p=number("McNemar's p-value, as if faces were independent", 0, 1, nullable=True),
     ),
     _table(
         "factorial",
         "A cell of the factorial of faults, an effect of undoing some, or the score at home.",
         key="set_name kind term metric over",
         common="set_name metric value low high level n n_groups",
-        kind=text(
-            "a cell, an effect, or the score on the set's test faces",
-            checks=pa.Check.isin(["cell", "effect", "home"]),
+        kind=choice(
+            "a cell, an effect, or the score on the set's test faces", "cell", "effect", "home"
         ),
         term=text("the cell, or the faults that are undone"),
-        crop=text("level of the factor crop: as shipped, or by the detector", nullable=True),
-        colour=text("level of the factor colour: in colour, or gray as in training", nullable=True),
-        calibration=text(
-            "level of the factor calibration: uncorrected or corrected", nullable=True
-        ),
-        over=text(
-            "what the interval resamples: groups or faces",
-            checks=pa.Check.isin(["groups", "faces"]),
-        ),
+        crop=text("factor crop: as shipped or by the detector", nullable=True),
+        colour=text("factor colour: in colour, or gray as in training", nullable=True),
+        calibration=text("factor calibration: uncorrected or corrected", nullable=True),
+        over=choice("what the interval resamples: groups or faces", "groups", "faces"),
         spread=number("standard deviation over seeds", nullable=True),
         n_seeds=integer("seeds averaged over"),
     ),

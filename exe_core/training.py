@@ -33,6 +33,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from exe_core import augmentation, inference, models, record, tables
+from exe_core.labels import SchemaError
 from exe_core.models import Preprocessing
 from exe_core.settings import Train
 from exe_core.staleness import code_digest
@@ -282,7 +283,7 @@ def _finished(folder: Path, digest: str) -> pd.DataFrame | None:
     try:
         if models.load(folder).card.get("digest") == digest:
             return tables.read(folder / HISTORY_FILE, name="history")
-    except (models.ModelError, FileNotFoundError, tables.SchemaError) as fault:
+    except (models.ModelError, FileNotFoundError, SchemaError) as fault:
         log.debug("nothing finished in %s: %s", folder.name, fault)
     return None
 

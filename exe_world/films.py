@@ -18,11 +18,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from exe_core.labels import EMOTIONS
 from exe_core.record import digest_of, replacing
 from exe_core.settings import World
 from exe_core.staleness import code_digest
 from exe_core.study import ROOT, Study
-from exe_core.tables import EMOTIONS, write
+from exe_core.tables import write
 from exe_world.backgrounds import sample_background
 from exe_world.camera import camera, sample_light
 from exe_world.face import Identity, blend, sample_expression, sample_identity, sample_pose

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exe_core.labels import EMOTIONS
 from exe_core.settings import KEYWORDS, World
 from exe_core.study import Study
-from exe_core.tables import EMOTIONS
 from exe_world.backgrounds import sample_background
 from exe_world.camera import camera, sample_light
 from exe_world.face import sample_expression, sample_identity, sample_pose

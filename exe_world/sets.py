@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from exe_core.labels import ALIASES
 from exe_core.record import replacing
 from exe_core.study import Study
-from exe_core.tables import ALIASES
 from exe_world.camera import STYLES
 from exe_world.face import Identity, sample_identity
 from exe_world.making import encode, generator, workers, write_truth

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import tables
+from exe_core.labels import FIVE, prob_columns
 
 FPS = 24
 LONG = ("finding_nemo", "hitchhikersguidetothegalaxy")
@@ -21,7 +22,7 @@ RUNS = pd.DataFrame(
         (source, design, label, 200, recall)
         for source, gain in (("pexels", -0.2), ("pixabay", 0.2))
         for design, recall in (("v1", 0.5), ("v2", 0.5 + gain))
-        for label in tables.FIVE
+        for label in FIVE
     ],
     columns=["source", "design", "label", "n_faces", "recall"],
 )
@@ -54,7 +55,7 @@ def film_rows(rng, film, *, happy_in_comedies=0.0, rises=False, angry=0.0):
     n_frames = 1440 if film in LONG else 120
     frame = np.flatnonzero(rng.uniform(size=n_frames) < 0.5) * 100
     logits = rng.normal(size=(len(frame), 5))
-    happy = tables.FIVE.index("happy")
+    happy = FIVE.index("happy")
     logits[:, happy] += happy_in_comedies * (FILMS[film] == "Comedy")
     minute = frame / FPS / 60
     event = {LONG[0]: 84, LONG[1]: 92}.get(film)
@@ -62,11 +63,11 @@ def film_rows(rng, film, *, happy_in_comedies=0.0, rises=False, angry=0.0):
         logits[(minute >= event) & (minute < event + 10), happy] += 4
     logits[rng.uniform(size=len(frame)) < angry, 0] += 50
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return pd.DataFrame(probs, columns=tables.prob_columns(tables.FIVE)).assign(
+    return pd.DataFrame(probs, columns=prob_columns(FIVE)).assign(
         movie=film,
         frame_idx=frame,
         timestamp_sec=frame / FPS,
-        emotion=np.array(tables.FIVE)[probs.argmax(axis=1)],
+        emotion=np.array(FIVE)[probs.argmax(axis=1)],
         confidence=probs.max(axis=1),
     )
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from exe_core import criteria, films, record
 from exe_core import tables as schema
+from exe_core.labels import FIVE
 from exe_core.published import FILES, Published, read_published
 from exe_core.resampling import Statistics
 from exe_core.study import ROOT, Study, load_study
@@ -48,7 +49,7 @@ def computed(published: Published, study: Study) -> dict[str, pd.DataFrame]:
 
 def main(folder: Path) -> None:
     usual = load_study("real")
-    study = usual.model_copy(update={"labels": schema.FIVE, "statistics": STATISTICS})
+    study = usual.model_copy(update={"labels": FIVE, "statistics": STATISTICS})
     TARGET.mkdir(parents=True, exist_ok=True)
     for name, table in computed(read_published(folder), study).items():
         path = TARGET / f"{name}.csv"

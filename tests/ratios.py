@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from exe_core import models, record
-from exe_core.tables import FIVE
+from exe_core.labels import FIVE
 
 FOUND = pytest.StashKey[list]()
 COMMAND = "pytest tests/benchmarks --benchmark-enable --write-ratios data/frozen/speed/ratios.csv"

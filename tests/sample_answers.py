@@ -5,9 +5,10 @@ import pandas as pd
 from scipy.special import softmax
 
 from exe_core import tables
+from exe_core.labels import prob_columns
 
 LABELS = ["angry", "happy", "sad"]
-COLUMNS = tables.prob_columns(LABELS)
+COLUMNS = prob_columns(LABELS)
 
 
 def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None):

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from exe_core.labels import EMOTIONS
 from exe_core.study import Study, parse_study
-from exe_core.tables import EMOTIONS
 
 
 def make_study(labels: tuple[str, ...] = EMOTIONS, **sets: dict[str, object]) -> Study:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import tables
-from exe_core.tables import FIVE
+from exe_core.labels import EMOTIONS, FIVE
 
 RUNS = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2", "exe", "fer2013", "rafdb")
 GENRES = ("comedy", "crime", "drama", "family")
@@ -160,7 +160,7 @@ def query_truth() -> pd.DataFrame:
     rows = []
     for label, words in queries.items():
         for query in words:
-            for true in tables.EMOTIONS:
+            for true in EMOTIONS:
                 n = 30 if true == label else int(rng.integers(0, 5))
                 rows.append((query, label, true, n))
     return pd.DataFrame(rows, columns=["query", "label", "label_true", "n"])

@@ -21,6 +21,7 @@ from exe_core import tables as schema
 from exe_core.figures.films import timeline_chart
 from exe_core.figures.scores import recall_chart
 from exe_core.figures.style import COLOURS, THEMES
+from exe_core.labels import FIVE
 from exe_core.study import ROOT, load_study
 
 PAGES = {
@@ -369,7 +370,7 @@ def test_a_live_chart_follows_the_theme_and_is_light_on_paper(book, chromium):
         chart.wait_for(timeout=20_000)
         paper, ink, emotions = looks(chart)
         assert (paper, ink) == ("rgb(0, 0, 0)", rgb(THEMES["ink"][1]))
-        assert emotions == sorted(rgb(COLOURS[label]) for label in schema.FIVE)
+        assert emotions == sorted(rgb(COLOURS[label]) for label in FIVE)
         by_day = ["rgba(0, 0, 0, 0)", rgb(THEMES["ink"][0]), emotions]
         tab.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert looks(chart) == by_day
@@ -392,7 +393,7 @@ def test_a_picture_has_a_variant_for_the_night_with_the_colours_of_emotions(book
     swapped = {colours for colours in THEMES.values() if colours[0] in day}
     assert {"#1F2328", "#57606A"} < {by_day for by_day, _ in swapped}
     assert night == day - {c[0] for c in swapped} | {c[1] for c in swapped}
-    assert {COLOURS[label] for label in schema.FIVE} < night
+    assert {COLOURS[label] for label in FIVE} < night
 
 
 def test_a_chart_not_yet_live_shows_the_picture_of_its_theme(book, chromium):

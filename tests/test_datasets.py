@@ -42,10 +42,10 @@ from exe_core.datasets import (
     split,
 )
 from exe_core.faces import read_image
+from exe_core.labels import EMOTIONS, FIVE
 from exe_core.readers import VOTES
 from exe_core.resampling import Statistics
 from exe_core.study import ROOT, ConfigError, Study, parse_study
-from exe_core.tables import EMOTIONS, FIVE
 from exe_world.render import render_face
 
 pytestmark = pytest.mark.usefixtures("folders")
@@ -178,9 +178,7 @@ def write_pull(study: Study, hits: list[tuple[str, ...]], hashes: dict[str, str 
         ("vote", {"pexels:1": "happy", "pexels:2": "sad", "pexels:3": "sad"}),
     ],
 )
-def test_photos_under_two_labels_are_dropped_or_voted_on(
-    rule: str, kept: dict[str, str]
-) -> None:
+def test_photos_under_two_labels_are_dropped_or_voted_on(rule: str, kept: dict[str, str]) -> None:
     chosen = {"kind": "photos", "source": "pexels", "design": "v2", "two_labels": rule}
     study = make_study(photos=chosen)
     write_pull(

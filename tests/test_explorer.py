@@ -25,8 +25,8 @@ from exe_core.films import (
     smoothing_s,
     timeline,
 )
+from exe_core.labels import FIVE, prob_columns
 from exe_core.study import ROOT, load_study
-from exe_core.tables import FIVE, prob_columns
 
 RUNS = ("exe", "fer2013", "rafdb")
 N_FRAMES, EVERY = 30, 100

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from exe_core import calibration, comparisons, metrics
-from exe_core import tables as schema
 from exe_core.comparisons import ALL_UNDONE, CELLS, FACTORS
+from exe_core.labels import prob_columns
 from exe_core.resampling import Statistics
 from exe_core.study import parse_study
 
@@ -22,7 +22,7 @@ def said(label, right, group, *, sure=0.8):
     place = np.array([LABELS.index(name) for name in label])
     answered = np.where(right, place, (place + 1) % 3)
     probs = np.where(np.eye(3)[answered] > 0, sure, (1 - sure) / 2)
-    table = pd.DataFrame(probs, columns=schema.prob_columns(LABELS))
+    table = pd.DataFrame(probs, columns=prob_columns(LABELS))
     return table.assign(
         item_id=[f"face:{k:04d}" for k in range(len(label))],
         set_name="film_faces",

@@ -21,8 +21,8 @@ from exe_core import figures
 from exe_core.cli import app
 from exe_core.figures import VEGA_LITE, films, photos, scores
 from exe_core.figures.style import COLOURS, STYLE, THEMES, VERDICTS, ChartError, drawable
+from exe_core.labels import EMOTIONS, FIVE
 from exe_core.study import load_study
-from exe_core.tables import EMOTIONS, FIVE
 
 PAIRS = tables.estimates(run_id=("a",), other_run_id=("b", None), measure=("kappa",))
 MATRIX = tables.estimates(run_id=("a", "b"), set_name=("a", "c"), metric=("balanced_accuracy",))

@@ -16,9 +16,10 @@ from film_samples import write_film
 from PIL import Image
 from typer.testing import CliRunner
 
-from exe_core import film_report, models, tables
+from exe_core import film_report, models
 from exe_core.cli import app
 from exe_core.faces import FaceFinder
+from exe_core.labels import labels_of, prob_columns
 from exe_core.screening import Step, find_films
 from exe_core.settings import Crop
 from exe_world.render import render_face
@@ -72,7 +73,7 @@ def test_every_sampled_frame_is_a_row_of_each_run(reported):
     out, _, told = reported
     rows = pd.read_parquet(out / "some one" / "predictions.parquet")
     assert list(rows)[:6] == ["run_id", "film_id", "frame", "time_s", "n_faces", "predicted"]
-    assert tables.labels_of(rows) == list(LABELS)
+    assert labels_of(rows) == list(LABELS)
     assert rows["run_id"].unique().tolist() == ["ensemble", "one", "other"]
     mean = rows[rows["run_id"] == "ensemble"]
     assert mean["frame"].tolist() == [0, 5, 10, 15]
@@ -90,7 +91,7 @@ def test_every_sampled_frame_is_a_row_of_each_run(reported):
 def test_the_ensemble_is_the_mean(reported):
     out, _, _ = reported
     rows = pd.read_parquet(out / "some one" / "predictions.parquet").dropna(subset="predicted")
-    probs = rows.set_index(["run_id", "frame"])[tables.prob_columns(LABELS)]
+    probs = rows.set_index(["run_id", "frame"])[prob_columns(LABELS)]
     mean = (probs.loc["one"] + probs.loc["other"]) / 2
     assert np.allclose(probs.loc["ensemble"], mean)
 

@@ -6,7 +6,8 @@ import pytest
 import sample_tables
 from sample_timelines import STEP_S, rows_of
 
-from exe_core import films, tables
+from exe_core import films
+from exe_core.labels import prob_columns
 from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
@@ -27,7 +28,7 @@ def frames_of(film_id, n_frames, with_face):
 def faces_of(film_id, answers, *, run_id="run"):
     """Predict `answers`, {position of the frame: label}, with probability .8 each."""
     guess = np.array([[label == answer for label in LABELS] for answer in answers.values()])
-    table = pd.DataFrame(0.1 + 0.7 * guess.reshape(-1, 3), columns=tables.prob_columns(LABELS))
+    table = pd.DataFrame(0.1 + 0.7 * guess.reshape(-1, 3), columns=prob_columns(LABELS))
     return table.assign(
         item_id=[f"{film_id}:{position * 100:06d}" for position in answers],
         group_id=film_id,

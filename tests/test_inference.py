@@ -17,6 +17,7 @@ from exe_core.inference import (
     predict_images,
     restrict_to_labels,
 )
+from exe_core.labels import labels_of, prob_columns
 
 LABELS = ("angry", "happy", "sad")
 
@@ -181,14 +182,14 @@ class TestPredictFaces:
         assert set(found["split"]) == {"test"}
         assert found["label"].tolist()[:3] == list(LABELS)
         assert pd.isna(found["label"].iloc[3])
-        assert tables.labels_of(found) == list(LABELS)
+        assert labels_of(found) == list(LABELS)
 
     def test_probabilities_are_those_of_the_loaded_primary_faces(self, stored):
         faces, splits = stored
         found = predict_faces(classifier(), faces, run_id="r", splits=splits)
         loaded = datasets.load_faces(faces[faces["is_primary"]], size=32)
         expected = predict(classifier(), loaded)
-        columns = tables.prob_columns(LABELS)
+        columns = prob_columns(LABELS)
         assert np.array_equal(found[columns].to_numpy(), expected)
         assert found["predicted"].tolist() == [LABELS[k] for k in expected.argmax(axis=1)]
 
@@ -215,7 +216,7 @@ class TestPredictImages:
         faces = [images(1, size=80)[0], images(1, size=20)[0][:15], images(1)[0]]
         table = predict_images(model, faces)
         assert list(table) == ["predicted", "prob_angry", "prob_happy", "prob_sad"]
-        probs = table[tables.prob_columns(LABELS)].to_numpy()
+        probs = table[prob_columns(LABELS)].to_numpy()
         assert np.array_equal(probs, predict(model, faces))
         assert list(table["predicted"]) == [LABELS[k] for k in probs.argmax(axis=1)]
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from exe_core import metrics, tables
+from exe_core import metrics
+from exe_core.labels import prob_columns
 from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
@@ -21,7 +22,7 @@ def make(n=120, *, run_id="a", skill=1.0, seed=0, labels=LABELS, groups=30):
     label = np.random.default_rng(99).integers(len(labels), size=n)
     logits = rng.normal(size=(n, len(labels))) + skill * np.eye(len(labels))[label]
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    table = pd.DataFrame(probs, columns=tables.prob_columns(labels))
+    table = pd.DataFrame(probs, columns=prob_columns(labels))
     names = np.array(labels)
     return table.assign(
         item_id=[f"item:{i:04d}" for i in range(n)],
@@ -54,7 +55,7 @@ def test_scores_are_those_of_scikit_learn(seed):
     rows = make(seed=seed)
     table = score(rows)
     truth, guess = rows["label"], rows["predicted"]
-    probs = rows[tables.prob_columns(LABELS)].to_numpy()
+    probs = rows[prob_columns(LABELS)].to_numpy()
     expected = {
         "accuracy": sklearn_metrics.accuracy_score(truth, guess),
         "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(truth, guess),

@@ -10,9 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from exe_core import inference, models
+from exe_core.labels import EMOTIONS, prob_columns
 from exe_core.models import ModelError, Preprocessing
 from exe_core.study import ROOT
-from exe_core.tables import EMOTIONS, prob_columns
 
 LABELS = ["angry", "happy", "sad"]
 

@@ -18,10 +18,10 @@ from sample_sets import picture, save, write_fer_csv, write_fer_tree, write_ferp
 from typer.testing import CliRunner
 
 from exe_core import cli, open_data, readers
+from exe_core.labels import EMOTIONS
 from exe_core.open_data import DATA_SETS, OpenSetError, get_open_set, open_sets_at, read_legend
 from exe_core.readers import DatasetError, read_folder
 from exe_core.study import ROOT
-from exe_core.tables import EMOTIONS
 
 RUNS = {name: f"the predictions of {name}".encode() * 500 for name in ("ExE", "FER", "RAFDB")}
 FILMS = b"[]"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from exe_core import cli, published, tables
 from exe_core.claims import VERDICTS, Finding, verdict
+from exe_core.labels import SchemaError
 from exe_core.published import CONFIDENT, Event, Measures, counted, minus, probability
 from exe_core.resampling import Estimate, Statistics
 from exe_core.study import load_study
@@ -87,7 +88,7 @@ class TestReading:
     )
     def test_spoilt_predictions_are_refused(self, copy, change, fault):
         spoil(copy / "FER.parquet", change)
-        with pytest.raises((published.PublishedError, tables.SchemaError), match=fault):
+        with pytest.raises((published.PublishedError, SchemaError), match=fault):
             published.read_published(copy)
 
     def test_odd_frame_numbers_are_refused(self, copy):

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from exe_core import criteria, films, metrics, questions, study, tables
+from exe_core.labels import FIVE, prob_columns
 
-LABELS = tables.FIVE
+LABELS = FIVE
 N_FILMS, N_FRAMES = 10, 40
 
 STUDY = study.parse_study(
@@ -69,7 +70,7 @@ def predict(truth, run_id, skill, *, seed=0, bias=0.0):
     logits = rng.normal(size=(len(truth), 5)) + skill * np.eye(5)[shown]
     logits[:, LABELS.index("sad")] += bias
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return pd.DataFrame(probs, columns=tables.prob_columns(LABELS)).assign(
+    return pd.DataFrame(probs, columns=prob_columns(LABELS)).assign(
         item_id=truth["item_id"].to_numpy(),
         set_name="films",
         split="test",

@@ -29,6 +29,7 @@ from sample_sets import (
 
 from exe_core import readers
 from exe_core.datasets import all_items, faces_as_shipped, items, load_faces
+from exe_core.labels import EMOTIONS, FIVE
 from exe_core.readers import (
     VOTES,
     DatasetError,
@@ -42,7 +43,6 @@ from exe_core.readers import (
     voter_agreement,
 )
 from exe_core.study import ROOT
-from exe_core.tables import EMOTIONS, FIVE
 
 Write = Callable[[Path], None]
 pytestmark = pytest.mark.usefixtures("folders")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exe_core import sentiment, tables
+from exe_core.labels import EMOTIONS, prob_columns
 from exe_core.sentiment import SentimentError
 from exe_core.settings import Sentiment
-from exe_core.tables import EMOTIONS, prob_columns
 
 CHOSEN = {
     "angry": -2,

@@ -7,9 +7,10 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
 from exe_core import sentiment, tables
+from exe_core.labels import EMOTIONS
 from exe_core.resampling import Statistics
 from exe_core.settings import Sentiment
-from exe_core.tables import EMOTIONS, TABLES
+from exe_core.tables import TABLES
 
 WAYS = sentiment.choices(Sentiment().valence, labels=EMOTIONS)
 SCALES = ["7 classes", "5 levels", "3 levels"]

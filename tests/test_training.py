@@ -16,6 +16,7 @@ import torch
 from safetensors.numpy import load_file
 
 from exe_core import inference, models, tables, training
+from exe_core.labels import FIVE
 from exe_core.settings import Train
 from exe_core.training import TrainingError, freeze, train
 from exe_world.render import render_face
@@ -517,11 +518,8 @@ class TestTracking:
 def test_the_tiny_network_learns_the_worlds_faces(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(800) % 5
-    images = [
-        render_face(rng, tables.FIVE[k], size=48, style="lab", intensity=1.2)
-        for k in labels
-    ]
+    images = [render_face(rng, FIVE[k], size=48, style="lab", intensity=1.2) for k in labels]
     splits = np.where(np.arange(800) < 640, "train", "val")
     settings = recipe(size=48, epochs=30, learning_rate=5e-3, scheduler="cosine")
-    go(tmp_path, data=(np.stack(images), labels, splits), recipe=settings, classes=tables.FIVE)
+    go(tmp_path, data=(np.stack(images), labels, splits), recipe=settings, classes=FIVE)
     assert models.load(tmp_path).card["val"]["accuracy"] > 0.9

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exe_core.tables import EMOTIONS
+from exe_core.labels import EMOTIONS
 from exe_world.backgrounds import KINDS, sample_background
 from exe_world.camera import STYLES, camera, sample_light
 from exe_world.face import (

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sample_worlds import tiny_study
 
-from exe_core.tables import ALIASES
+from exe_core.labels import ALIASES
 from exe_world.sets import list_faces, make_benchmarks
 
 

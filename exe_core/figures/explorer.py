@@ -22,9 +22,10 @@ from PIL import Image
 
 from exe_core import record
 from exe_core.figures.style import COLOURS, in_order
+from exe_core.labels import labels_of, prob_columns
 from exe_core.record import replacing
 from exe_core.study import ROOT, Study
-from exe_core.tables import film_and_frame, item_ids, labels_of, prob_columns
+from exe_core.tables import film_and_frame, item_ids
 
 GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import altair as alt
 import pandas as pd
 
-from exe_core.tables import EMOTIONS
+from exe_core.labels import EMOTIONS
 
 WIDTH = 640
 MAX_ROWS = 5000

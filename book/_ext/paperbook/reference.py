@@ -23,6 +23,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from exe_core import cli, study, tables
+from exe_core.labels import EMOTIONS
 from exe_core.study import ROOT
 
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -117,7 +118,7 @@ def _kind(column: pa.Column) -> str:
     for check in column.checks:
         about = check.statistics
         values = about.get("allowed_values", ())
-        kinds += ["an emotion"] if values == tables.EMOTIONS else [f"`{value}`" for value in values]
+        kinds += ["an emotion"] if values == EMOTIONS else [f"`{value}`" for value in values]
         kinds += [f"≥ {about['min_value']:g}"] if "min_value" in about else []
         kinds += [f"≤ {about['max_value']:g}"] if "max_value" in about else []
     return ", ".join(kinds + ["null"] * bool(column.nullable))
