@@ -208,7 +208,7 @@ rule benchmarks:
     params:
         notebook="05-benchmarks",
         stale=stale("05-benchmarks"),
-        writes=writes(*map(study.table, ("metrics", "variants", "comparisons", "reliability", "confusion"))),
+        writes=writes(*map(study.table, ("metrics", "variants", "comparisons", "confusion"))),
     threads: 1
     shell: STAGE
 

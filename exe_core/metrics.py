@@ -182,28 +182,6 @@ def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFra
     return schema.check(whole, "confusion")
 
 
-def reliability(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFrame:
-    """Set the confidence of each run against its accuracy, by bin of confidence.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "reliability", `N_BINS` rows a run and set; an empty bin has NaN.
-    """
-    edges = np.linspace(0, 1, N_BINS + 1)
-    tables = []
-    for keys, rows in predictions.groupby(["run_id", "set_name"]):
-        bins = item_terms(labelled(rows, labels), labels)[:, -3 * N_BINS :].sum(axis=0)
-        n, confidence, right = bins.reshape(3, N_BINS)
-        seen = np.where(n > 0, n, np.nan)
-        table = pd.DataFrame({"bin_low": edges[:-1], "bin_high": edges[1:], "n": n})
-        table = table.assign(confidence=confidence / seen, accuracy=right / seen)
-        table[["run_id", "set_name"]] = keys
-        tables.append(table)
-    whole = pd.concat(tables, ignore_index=True) if tables else schema.empty("reliability")
-    return schema.check(whole, "reliability")
-
-
 def labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Keep the rows whose label is one of `labels`."""
     return predictions[predictions["label"].isin(labels)]

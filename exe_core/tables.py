@@ -379,16 +379,6 @@ _DEFINED = (
         n_seeds=integer("seeds averaged over"),
     ),
     _table(
-        "reliability",
-        "A confidence bin of one run on one set.",
-        key="run_id set_name bin_low",
-        common="run_id set_name n",
-        bin_low=number("least confidence of the bin", 0, 1),
-        bin_high=number("greatest confidence of the bin", 0, 1),
-        confidence=number("mean confidence in the bin", 0, 1, nullable=True),
-        accuracy=number("share of answers in the bin that are right", 0, 1, nullable=True),
-    ),
-    _table(
         "confusion",
         "How often one run answers `predicted` where the label is `label`.",
         key="run_id set_name label predicted",
@@ -397,20 +387,25 @@ _DEFINED = (
     ),
 )
 
-_OF_FILMS = {
+_LIKE = {
     "film_faces": ("faces", "A face in a sampled frame of a film."),
     "film_predictions": ("predictions", "What a run says of a film face."),
     "film_metrics": ("metrics", "An estimate of one run on the film faces."),
     "label_quality": ("metrics", "Agreement of annotators' votes with the labels of a set."),
+    "variants": ("metrics", "An estimate of a recipe, the mean over its seeds."),
+    "variant_comparisons": ("comparisons", "A recipe against the reference, over seeds."),
+    "sentiment_metrics": ("metrics", "An estimate of one run on one scale of sentiment."),
+    "sentiment_comparisons": ("comparisons", "Two runs on one scale of sentiment."),
+    "sentiment_choices": ("metrics", "A score under one way to give emotions their levels."),
 }
-"""Tables of films -> the table whose columns they have, and what a row is."""
+"""Table -> the one whose columns it has, and what a row is."""
 
 TABLES = {schema.name: schema for schema in _DEFINED}
 TABLES |= {
     name: pa.DataFrameSchema(
         TABLES[like].columns, unique=TABLES[like].unique, name=name, description=row
     )
-    for name, (like, row) in _OF_FILMS.items()
+    for name, (like, row) in _LIKE.items()
 }
 """Table name -> its schema; the description says what a row is. Further columns are allowed."""
 

@@ -137,7 +137,6 @@ def test_label_that_does_not_occur_has_no_recall():
 def test_no_predictions_give_an_empty_table():
     assert metrics.score(make(0), **OPTIONS).empty
     assert metrics.confusion(make(0), labels=LABELS).empty
-    assert metrics.reliability(make(0), labels=LABELS).empty
 
 
 def test_answer_outside_the_labels_is_refused():
@@ -161,15 +160,6 @@ def test_confusion_has_every_pair_and_the_counts_of_scikit_learn():
     expected = sklearn_metrics.confusion_matrix(rows["label"], rows["predicted"], labels=LABELS)
     assert table["n"].tolist() == expected.ravel().tolist()
     assert table.groupby("label")["share_of_label"].sum().tolist() == pytest.approx([1, 1, 1])
-
-
-def test_reliability_bins_add_up_and_empty_ones_are_undefined():
-    rows = make()
-    table = metrics.reliability(rows, labels=LABELS)
-    assert table["n"].sum() == len(rows)
-    assert table.loc[table["n"] == 0, "accuracy"].isna().all()
-    gaps = (table["confidence"] - table["accuracy"]).abs() * table["n"] / len(rows)
-    assert gaps.sum() == pytest.approx(value(score(rows), "ece")["value"])
 
 
 def test_better_run_is_found_better():
