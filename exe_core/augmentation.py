@@ -1,4 +1,4 @@
-"""Random changes of training faces: each face of a batch its own, the whole batch at once."""
+"""Random augmentation of training faces, drawn for each face, computed for a whole batch."""
 
 from __future__ import annotations
 
@@ -13,39 +13,17 @@ from torchvision.transforms.v2 import CutMix, MixUp
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a face may be changed; each change is drawn uniformly up to its limit.
+    """How far a face may be changed; each change is drawn uniformly up to its limit."""
 
-    Attributes
-    ----------
-    flip
-        Probability of a mirror image.
-    rotation_deg
-        To either side, degrees.
-    shift
-        To either side, as a share of the image.
-    zoom
-        Larger or smaller, as a share.
-    jitter
-        Of brightness, contrast and saturation, as a share.
-    erase
-        Probability that a rectangle becomes mid-gray (Zhong et al. 2020).
-    largest
-        Of these rectangles, as a share of the image; the smallest take a fiftieth.
-    moved
-        Probability that a face is turned, shifted and zoomed at all.
-    border
-        What comes into sight behind the image's edge: its reflection, or black.
-    """
-
-    flip: float = 0.0
-    rotation_deg: float = 0.0
-    shift: float = 0.0
-    zoom: float = 0.0
-    jitter: float = 0.0
-    erase: float = 0.0
-    largest: float = 0.2
-    moved: float = 1.0
-    border: Literal["reflection", "black"] = "reflection"
+    flip: float = 0.0  # probability of a mirror image
+    rotation_deg: float = 0.0  # to either side
+    shift: float = 0.0  # to either side, as a share of the image
+    zoom: float = 0.0  # larger or smaller, as a share
+    moved: float = 1.0  # probability that a face is turned, shifted and zoomed at all
+    border: Literal["reflection", "zeros"] = "reflection"  # what appears behind the image's edge
+    jitter: float = 0.0  # of brightness, contrast and saturation, as a share
+    erase: float = 0.0  # probability that a rectangle becomes mid-gray (Zhong et al. 2020)
+    largest: float = 0.2  # of these rectangles, as a share of the image; the smallest take 1/50
 
 
 PRESETS = {
@@ -61,7 +39,7 @@ PRESETS = {
         erase=0.5,
         largest=0.25,
         moved=0.5,
-        border="black",
+        border="zeros",
     ),
 }
 """Name in a recipe -> augmentation; "light" and "ddamfn" are those of the published systems."""
@@ -74,19 +52,8 @@ def augment(
 ) -> torch.Tensor:
     """Change each image of a batch at random.
 
-    Parameters
-    ----------
-    images
-        (N, 3, H, W) in [0, 1], on any device; left as they are.
-    settings
-        One of `PRESETS`, or another.
-    generator
-        On the CPU, so that the draws are the same on every device.
-
-    Returns
-    -------
-    torch.Tensor
-        (N, 3, H, W) in [0, 1].
+    Images are (N, 3, H, W) in [0, 1] on any device, and left as they are; the generator is on the
+    CPU, so that the draws are the same on every device.
     """
     if settings == PRESETS["none"]:
         return images
@@ -98,9 +65,7 @@ def augment(
 def mix(
     images: torch.Tensor, targets: torch.Tensor, *, mixup: float = 0.0, cutmix: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix each face of a batch with another, and their labels alike.
-
-    The draws are from torch's global generator.
+    """Mix each face of a batch, and its label, with another, by draws of torch's global generator.
 
     Parameters
     ----------
@@ -143,8 +108,7 @@ def _move(images: torch.Tensor, settings: Augmentation, generator: torch.Generat
     grid = affine_grid(
         torch.stack(rows, dim=1).view(-1, 2, 3), list(images.shape), align_corners=False
     )
-    beyond = "zeros" if settings.border == "black" else settings.border
-    return grid_sample(images, grid, padding_mode=beyond, align_corners=False)
+    return grid_sample(images, grid, padding_mode=settings.border, align_corners=False)
 
 
 def _recolour(images: torch.Tensor, limit: float, generator: torch.Generator) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Probabilities set right: calibrated on validation faces, moved to the label shares at hand."""
+"""Calibration on validation faces, and correction of label shift: other shares of the classes."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from exe_core.tables import with_probabilities
 
 
 class CalibrationError(ValueError):
-    """Predictions lack what is to be learnt from them, or shares do not fit their labels."""
+    """Predictions lack what is needed, or shares do not fit their labels."""
 
 
 class Calibration(NamedTuple):
-    """What makes calibrated probabilities of a run's: softmax(log p / temperature + bias)."""
+    """Calibrated probabilities are softmax(log p / temperature + bias)."""
 
-    temperature: float
-    """Over 1 for a run too sure of itself."""
-    bias: tuple[float, ...]
-    """One a label, in their order; over 0 for a label that the run gives too little."""
+    temperature: float  # above 1 for a run that is too sure of itself
+    bias: tuple[float, ...]  # one a label; above 0 for a label that the run predicts too rarely
 
 
-def fit_calibration(validation: pd.DataFrame, *, bias: bool = False) -> Calibration:
-    """Fit the temperature that calibrates a run, and a bias of each label if asked.
+def fit_calibration(validation: pd.DataFrame) -> Calibration:
+    """Fit the temperature of a run and a bias for each label, by maximum likelihood.
 
-    The least negative log-likelihood of the labels (Guo et al. 2017, arXiv 1706.04599, for the
-    temperature; Alexandari, Kundaje and Shrikumar 2020, arXiv 1901.06852, for the biases, without
-    which shares that are estimated from probabilities are wrong class by class). The biases have a
-    standard normal prior, so that one of a label without a validation face is finite.
+    Temperature: Guo et al. 2017, arXiv 1706.04599. Biases, without which shares that are estimated
+    from probabilities are wrong class by class: Alexandari, Kundaje and Shrikumar 2020, arXiv
+    1901.06852. They have a standard normal prior, so that the bias of a label without a validation
+    face is finite.
 
     Parameters
     ----------
     validation
-        Table "predictions" of faces that the run did not learn from; rows whose label is null or
-        not among the answers are left out.
-    bias
-        Whether biases are fitted, too; otherwise they are 0, and no answer changes.
+        Table "predictions" of faces that the run did not learn from; rows without a label, or
+        with one that the run does not predict, are left out.
 
     Raises
     ------
     CalibrationError
         If no row is left.
     """
-    logits, truth = _known(validation)
-    n, n_labels = logits.shape
+    labels = labels_of(validation)
+    known = validation[validation["label"].isin(labels)]
+    if known.empty:
+        raise CalibrationError(f"no row is labelled as one of {', '.join(labels)}")
+    logits, truth = _log_probabilities(known), pd.Index(labels).get_indexer(known["label"])
+    n = len(known)
 
     def loss(weights: np.ndarray) -> float:
         scaled = log_softmax(logits / np.exp(weights[0]) + weights[1:], axis=1)
         return -scaled[np.arange(n), truth].mean() + (weights[1:] ** 2).sum() / (2 * n)
 
-    bounds = [(-4.0, 4.0), *[(None, None) if bias else (0.0, 0.0)] * n_labels]
-    found = minimize(loss, np.zeros(1 + n_labels), method="L-BFGS-B", bounds=bounds).x
-    return Calibration(float(np.exp(found[0])), tuple(map(float, found[1:])))
+    bounds = [(-4.0, 4.0), *[(None, None)] * len(labels)]
+    best = minimize(loss, np.zeros(1 + len(labels)), method="L-BFGS-B", bounds=bounds).x
+    return Calibration(float(np.exp(best[0])), tuple(map(float, best[1:])))
 
 
 def apply_calibration(predictions: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
-    """Calibrate predictions of the run that `calibration` was fitted for.
+    """Calibrate the table "predictions" of the run that `calibration` was fitted for.
 
     Raises
     ------
     CalibrationError
-        If the temperature is not over 0, or there is not one bias a label.
+        If the temperature is not above 0, or there is not one bias a label.
     """
     labels = labels_of(predictions)
     if not calibration.temperature > 0:
@@ -75,18 +75,17 @@ def apply_calibration(predictions: pd.DataFrame, calibration: Calibration) -> pd
         raise CalibrationError(
             f"{len(calibration.bias)} biases for the {len(labels)} labels {labels}"
         )
-    logits = _log(predictions[prob_columns(labels)].to_numpy())
-    moved = logits / calibration.temperature + np.array(calibration.bias)
-    return with_probabilities(predictions, softmax(moved, axis=1), labels=labels)
+    scaled = _log_probabilities(predictions) / calibration.temperature + np.array(calibration.bias)
+    return with_probabilities(predictions, softmax(scaled, axis=1), labels=labels)
 
 
 def adapt_to_shift(
     predictions: pd.DataFrame, validation: pd.DataFrame, *, method: Literal["em", "bbse"] = "em"
 ) -> pd.DataFrame:
-    """Calibrate a run class by class, and move it to the label shares of the faces at hand.
+    """Calibrate a run and correct its predictions for the label shares of the faces at hand.
 
-    These shares are estimated from the answers; no label of `predictions` is looked at. Those that
-    the run learned from are what it gives on average to validation faces, once calibrated.
+    These shares are estimated from the predictions; no label of `predictions` is used. The shares
+    in training are estimated by the run's mean calibrated probabilities of validation faces.
 
     Parameters
     ----------
@@ -100,13 +99,11 @@ def adapt_to_shift(
     Raises
     ------
     CalibrationError
-        As for `fit` and `estimate_shares`.
+        As for `fit_calibration` and `estimate_shares`.
     """
-    fitted = fit_calibration(validation, bias=True)
-    calibrated, at_home = (
-        apply_calibration(predictions, fitted),
-        apply_calibration(validation, fitted),
-    )
+    fitted = fit_calibration(validation)
+    calibrated = apply_calibration(predictions, fitted)
+    at_home = apply_calibration(validation, fitted)
     labels = labels_of(predictions)
     source = dict(zip(labels, at_home[prob_columns(labels)].mean(), strict=True))
     target = estimate_shares(calibrated, source_shares=source, method=method, validation=at_home)
@@ -128,12 +125,12 @@ def estimate_shares(
     Parameters
     ----------
     predictions
-        Table "predictions" of one run, best calibrated; its labels are not looked at.
+        Table "predictions" of one run, best calibrated; its labels are not used.
     source_shares
-        label -> share in training, all over 0.
+        label -> share in training, all above 0.
     method
         "em": maximum likelihood (Saerens, Latinne and Decaestecker 2002). "bbse": from the
-        confusion of answers on `validation` (Lipton, Wang and Smola 2018, arXiv 1802.03916).
+        confusion matrix on `validation` (Lipton, Wang and Smola 2018, arXiv 1802.03916).
     validation
         For "bbse": predictions of labelled faces like those in training.
 
@@ -152,13 +149,12 @@ def estimate_shares(
     if predictions.empty:
         raise CalibrationError("no predictions to estimate class shares from")
     if method == "em":
-        probabilities = predictions[prob_columns(labels)].to_numpy()
-        found = _expectation_maximisation(probabilities, source)
+        shares = _expectation_maximisation(predictions[prob_columns(labels)].to_numpy(), source)
     elif method == "bbse":
-        found = _black_box(predictions, validation, labels) * source
+        shares = _black_box(predictions, validation, labels) * source
     else:
         raise CalibrationError(f"method {method!r}: allowed are 'em' and 'bbse'")
-    return pd.Series(found / found.sum(), index=labels)
+    return pd.Series(shares / shares.sum(), index=labels)
 
 
 def correct_label_shift(
@@ -167,31 +163,23 @@ def correct_label_shift(
     source_shares: Mapping[str, float],
     target_shares: Mapping[str, float],
 ) -> pd.DataFrame:
-    """Move probabilities from the class shares of training to those of the faces at hand.
+    """Scale probabilities from label shares in training to those of the faces at hand.
 
-    Parameters
-    ----------
-    predictions
-        Table "predictions".
-    source_shares, target_shares
-        label -> share, in training and here; the latter from `estimate_shares`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "predictions": p(label | face) x target / source, summing to 1 again.
+    Returns the table "predictions" with p(label | face) x target / source, summing to 1 again;
+    shares are given as label -> share.
     """
     labels = labels_of(predictions)
     ratio = _shares(target_shares, labels, zero=True) / _shares(source_shares, labels)
-    moved = predictions[prob_columns(labels)].to_numpy() * ratio
-    return with_probabilities(predictions, moved / moved.sum(axis=1, keepdims=True), labels=labels)
+    scaled = predictions[prob_columns(labels)].to_numpy() * ratio
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return with_probabilities(predictions, scaled, labels=labels)
 
 
 def _expectation_maximisation(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
     shares = source
     for _ in range(10_000):
-        moved = probabilities * (shares / source)
-        updated = (moved / moved.sum(axis=1, keepdims=True)).mean(axis=0)
+        scaled = probabilities * (shares / source)
+        updated = (scaled / scaled.sum(axis=1, keepdims=True)).mean(axis=0)
         if np.abs(updated - shares).max() < 1e-9:
             break
         shares = updated
@@ -201,11 +189,9 @@ def _expectation_maximisation(probabilities: np.ndarray, source: np.ndarray) -> 
 def _black_box(
     predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
 ) -> np.ndarray:
-    """Solve C w = mu for the ratio of target to source shares; none can be under 0."""
+    """Solve C w = mu for the ratio w of target to source shares, clipped at 0."""
     if validation is None:
         raise CalibrationError("method 'bbse' needs `validation`: predictions of labelled faces")
-    if labels_of(validation) != list(labels):
-        raise CalibrationError(f"validation answers {labels_of(validation)}, not {labels}")
     known = validation[validation["label"].isin(labels)]
     joint = pd.crosstab(known["predicted"], known["label"], normalize="all")
     joint = joint.reindex(index=labels, columns=labels, fill_value=0.0).to_numpy()
@@ -227,15 +213,6 @@ def _shares(
     return values / values.sum()
 
 
-def _known(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Give log-probabilities (N, C) and the true class (N,) of the rows that have one."""
-    labels = labels_of(predictions)
-    known = predictions[predictions["label"].isin(labels)]
-    if known.empty:
-        raise CalibrationError(f"no row is labelled as one of {', '.join(labels)}")
-    truth = known["label"].map({label: k for k, label in enumerate(labels)}).to_numpy(dtype=int)
-    return _log(known[prob_columns(labels)].to_numpy()), truth
-
-
-def _log(probabilities: np.ndarray) -> np.ndarray:
+def _log_probabilities(predictions: pd.DataFrame) -> np.ndarray:
+    probabilities = predictions[prob_columns(labels_of(predictions))].to_numpy()
     return np.log(np.maximum(probabilities, np.finfo(float).tiny))

@@ -385,7 +385,7 @@ def convert_backbone(
 
     try:
         written = models.convert_backbone(source, models.backbone_path())
-    except (models.CheckpointError, OSError) as fault:
+    except (models.WeightsError, OSError) as fault:
         fail(str(fault))
     typer.echo(f"the weights of {source.name} are in {written}")
 

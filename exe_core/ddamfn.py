@@ -2,15 +2,13 @@
 
 Written anew from the published design (Zhang et al. 2023, Electronics 12(17), 3595); its parts are
 named as in the authors' state dict, so that their released checkpoints load. The backbone,
-MixedFeatureNet, is MobileFaceNet with depthwise kernels of several sizes. Each attention head
-weighs the features along both directions of the image, and the loss keeps the heads apart.
+MixedFeatureNet, is MobileFaceNet with depthwise kernels of several sizes. Each of two attention
+heads weights the features along both directions of the image; a loss keeps the heads different.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 import torch
@@ -31,49 +29,37 @@ _STAGES = (
 
 
 class Answer(NamedTuple):
-    """What DDAMFN makes of faces: logits (N, C); features and attention (N, 512, 7, 7).
+    """What DDAMFN computes of faces."""
 
-    There is one attention map a head, with weights between 0 and 1.
-    """
-
-    logits: torch.Tensor
-    features: torch.Tensor
-    attention: tuple[torch.Tensor, ...]
+    logits: torch.Tensor  # (N, C)
+    features: torch.Tensor  # (N, 512, 7, 7)
+    attention: tuple[torch.Tensor, torch.Tensor]  # one map (N, 512, 7, 7) in [0, 1] a head
 
 
 class DDAMFN(nn.Module):
-    """The whole network.
+    """The whole network; `attention` holds the maps of the last training pass."""
 
-    Parameters
-    ----------
-    n_classes
-        Outputs of the classifier.
-    n_heads
-        Attention heads; two in the released checkpoints.
-    """
+    attention: tuple[torch.Tensor, ...] = ()
 
-    def __init__(self, n_classes: int, *, n_heads: int = 2) -> None:
+    def __init__(self, n_classes: int) -> None:
         super().__init__()
         self.features = mixed_feature_net()
-        self.heads = [f"cat_head{k}" for k in range(n_heads)]
-        for name in self.heads:
-            self.add_module(name, nn.Sequential(OrderedDict(CoordAtt=_AttentionHead())))
+        self.cat_head0 = nn.Sequential(OrderedDict(CoordAtt=_AttentionHead()))
+        self.cat_head1 = nn.Sequential(OrderedDict(CoordAtt=_AttentionHead()))
         self.Linear = _convolution(FEATURES, FEATURES, SIDE, groups=FEATURES)
         self.fc = nn.Linear(FEATURES, n_classes)
         # Nothing passes through it, as in the published network; checkpoints hold its weights.
         self.bn = nn.BatchNorm1d(n_classes)
-        self.attention: tuple[torch.Tensor, ...] = ()
-        """The maps of the last training pass, for `attention_loss`."""
 
     def forward(self, faces: torch.Tensor) -> torch.Tensor:
-        """Give the logits (N, C) of normalised faces (N, 3, 112, 112)."""
-        found = self.answer(faces)
+        """Compute the logits (N, C) of normalised faces (N, 3, 112, 112)."""
+        answer = self.answer(faces)
         if self.training:
-            self.attention = found.attention
-        return found.logits
+            self.attention = answer.attention
+        return answer.logits
 
     def answer(self, faces: torch.Tensor) -> Answer:
-        """Give logits, features and attention maps of normalised faces (N, 3, 112, 112).
+        """Compute logits, features and attention maps of normalised faces (N, 3, 112, 112).
 
         Raises
         ------
@@ -83,49 +69,37 @@ class DDAMFN(nn.Module):
         if faces.shape[1:] != (3, 16 * SIDE, 16 * SIDE):
             raise ValueError(f"DDAMFN takes faces (N, 3, 112, 112), not {tuple(faces.shape)}")
         features = self.features(faces)
-        attention = tuple(self.get_submodule(name)(features) for name in self.heads)
+        attention = (self.cat_head0(features), self.cat_head1(features))
         attended = features * torch.stack(attention).amax(dim=0)
         logits = self.fc(self.Linear(attended).flatten(1))
         return Answer(logits, features, attention)
 
 
-def diversity_loss(attention: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Compute the loss of heads that look at the same: 1 / mean squared difference.
-
-    Parameters
-    ----------
-    attention
-        Two or more maps (N, 512, 7, 7); over several pairs the differences are averaged.
-    """
-    pairs = [mse_loss(first, second) for first, second in combinations(attention, 2)]
-    return 1 / torch.stack(pairs).mean()
-
-
 def attention_loss(network: nn.Module) -> torch.Tensor:
-    """Compute the diversity loss of a `DDAMFN` after a training pass.
+    """Compute 1 / mean squared difference of the two attention maps of the last training pass.
 
     Raises
     ------
     ValueError
-        If the network is another, or has not passed anything in training.
+        If the network is no `DDAMFN`, or has not passed anything in training.
     """
     maps = getattr(network, "attention", ())
-    if len(maps) < 2:
-        raise ValueError("the attention loss needs a DDAMFN of two heads after a training pass")
-    return diversity_loss(maps)
+    if len(maps) != 2:
+        raise ValueError("the attention loss needs a DDAMFN after a training pass")
+    return 1 / mse_loss(*maps)
 
 
 def mixed_feature_net() -> nn.Sequential:
-    """Build the backbone: faces (N, 3, 112, 112) -> features (N, 512, 7, 7)."""
+    """Build the backbone, faces (N, 3, 112, 112) -> features (N, 512, 7, 7)."""
     first = _STAGES[0][0]
     layers: list[nn.Module] = [
         _convolution(3, first, 3, stride=2, padding=1, prelu=True),
         _convolution(first, first, 3, padding=1, groups=first, prelu=True),
     ]
-    for inputs, outputs, begins, goes_on, n in _STAGES:
-        others = [_MixedBlock(outputs, outputs, goes_on, stride=1) for _ in range(n)]
+    for inputs, outputs, first_split, other_split, n in _STAGES:
+        others = [_MixedBlock(outputs, outputs, other_split, stride=1) for _ in range(n)]
         layers += [
-            _MixedBlock(inputs, outputs, begins, stride=2),
+            _MixedBlock(inputs, outputs, first_split, stride=2),
             nn.Sequential(OrderedDict(model=nn.Sequential(*others))),
         ]
     layers.append(_convolution(_STAGES[-1][1], FEATURES, 1, prelu=True))
@@ -153,7 +127,7 @@ def _convolution(
 
 
 class _MixedBlock(nn.Module):
-    """Widen, convolve each channel, weigh by place, narrow; with stride 1 add to the input."""
+    """Widen, convolve depthwise, weight by place, narrow; with stride 1 add to the input."""
 
     def __init__(self, inputs: int, outputs: int, split: tuple[int, ...], *, stride: int) -> None:
         super().__init__()
@@ -173,7 +147,7 @@ class _MixedBlock(nn.Module):
 
 
 class _MixedDepthwise(nn.Module):
-    """Convolve each channel alone, a part of the channels with each size of kernel."""
+    """Depthwise convolution, a part of the channels with each size of kernel."""
 
     def __init__(self, split: tuple[int, ...], *, stride: int) -> None:
         super().__init__()
@@ -192,7 +166,7 @@ class _MixedDepthwise(nn.Module):
 
 
 class _CoordinateAttention(nn.Module):
-    """Weigh a map by a factor a row and one a column (Hou et al. 2021, arXiv 2103.02907).
+    """Weight a map by a factor a row and one a column (Hou et al. 2021, arXiv 2103.02907).
 
     Operations and their order are the published ones to the bit: with weights that are not
     trained, 34 such blocks in a row make a difference of rounding as large as the answer.
@@ -217,10 +191,8 @@ class _CoordinateAttention(nn.Module):
     def factors(
         self, rows: torch.Tensor, columns: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn summaries of rows (N, C, H, 1) and columns (N, C, 1, W) into factors in [0, 1].
-
-        Both go through the same first layer, one after the other along one axis.
-        """
+        """Turn summaries of rows (N, C, H, 1) and columns (N, C, 1, W) into factors in [0, 1]."""
+        # Both go through the same first layer, one after the other along one axis.
         mixed = self.bn1(self.conv1(torch.cat([rows, columns.mT], dim=2)))
         mixed = mixed * (relu6(mixed + 3) / 6)  # hard swish
         by_row, by_column = mixed.split([rows.shape[2], columns.shape[3]], dim=2)

@@ -6,15 +6,14 @@ was learnt (Adebayo et al. 2018, arXiv 1810.03292).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import rankdata
-from tqdm import TqdmWarning
 
 from exe_core import models
 from exe_core.ddamfn import DDAMFN
@@ -25,9 +24,6 @@ from exe_core.resampling import Statistics
 MIN_SIDE = 7
 """Cells a side that a map needs to tell an eye from a mouth; as many as ResNet has at 224 px."""
 
-OTHER_FACES = "other faces"
-"""Stands in the place of a layer where maps of different faces are compared."""
-
 _STAGES = (
     "features",
     *(f"layer{k}" for k in (4, 3, 2, 1)),
@@ -37,13 +33,13 @@ _STAGES = (
 
 
 class ExplainError(ValueError):
-    """A network can't be explained on what was given."""
+    """A network can't be explained on the given images."""
 
 
 def grad_cam(
     classifier: Classifier, images: np.ndarray, *, labels: Sequence[str], layer: str | None = None
 ) -> np.ndarray:
-    """Compute how much each place speaks for a label (Selvaraju et al. 2017).
+    """Compute how much each place speaks for a label (Selvaraju et al. 2017, arXiv 1610.02391).
 
     Parameters
     ----------
@@ -54,30 +50,36 @@ def grad_cam(
     labels
         (N,) the label to explain of each image.
     layer
-        Whose map is weighed; by default that of `map_layer`.
+        Whose map is weighted; by default that of `map_layer`.
 
     Returns
     -------
     np.ndarray
-        (N, h, w) in the layer's own resolution; below 0 where a place speaks against the label.
+        (N, h, w) in the layer's resolution; below 0 where a place speaks against the label.
 
     Raises
     ------
     ExplainError
         If images and labels do not fit each other or the classifier.
     """
-    with warnings.catch_warnings():
-        # it asks for a progress bar of notebooks that nothing here needs
-        warnings.simplefilter("ignore", TqdmWarning)
-        from captum.attr import LayerGradCam
+    from captum.attr import LayerGradCam  # here: importing it takes seconds
 
-    _check(classifier, images, labels)
+    size = classifier.preprocessing.size
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
+        raise ExplainError(
+            f"images are {images.dtype} {images.shape}; needed is uint8 (N, {size}, {size}, 3)"
+        )
+    if len(images) != len(labels):
+        raise ExplainError(f"{len(images)} images and {len(labels)} labels: one of each")
+    if unknown := set(labels) - set(classifier.labels):
+        raise ExplainError(
+            f"{', '.join(sorted(unknown))}: the network answers {', '.join(classifier.labels)}"
+        )
     network = classifier.network.eval()
     chosen = network.get_submodule(layer or map_layer(classifier))
-    targets = torch.tensor([classifier.labels.index(label) for label in labels])
-    maps = LayerGradCam(network, chosen).attribute(
-        _shown(classifier, images), target=targets.to(_device(classifier))
-    )
+    faces = _prepared(classifier, images)
+    targets = torch.tensor([classifier.labels.index(label) for label in labels]).to(faces.device)
+    maps = LayerGradCam(network, chosen).attribute(faces, target=targets)
     return maps.detach().squeeze(1).float().cpu().numpy()
 
 
@@ -87,34 +89,21 @@ def map_layer(classifier: Classifier) -> str:
     Raises
     ------
     ExplainError
-        If the network has no stage of a name that is known here, or none with such a map.
+        If the network has no stage of a known name, or none with such a map.
     """
-    names = dict(classifier.network.named_modules())
-    sides: dict[str, int] = {}
-    hooks = [
-        names[name].register_forward_hook(
-            lambda _, __, output, name=name: sides.update({name: min(output.shape[2:])})
-        )
-        for name in _STAGES
-        if name in names
-    ]
-    _pass_blank(classifier, hooks)
-    for name in _STAGES:
-        if sides.get(name, 0) >= MIN_SIDE:
+    shapes = _output_shapes(classifier)
+    sides = {name: min(shapes[name][2:]) for name in _STAGES if name in shapes}
+    for name, side in sides.items():
+        if side >= MIN_SIDE:
             return name
     raise ExplainError(
         f"no stage of {classifier.card['model']} has a map of {MIN_SIDE} cells a side "
-        f"(found: {sides or 'no stage'}): show it larger faces, or name the layer"
+        f"(there are: {sides or 'no stage'}): give larger faces, or name the layer"
     )
 
 
 def attention_maps(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Average the attention of each head of DDAMFN over its channels.
-
-    Returns
-    -------
-    np.ndarray
-        (N, heads, 7, 7) between 0 and 1.
+    """Average the attention of DDAMFN's heads over channels: (N, heads, 7, 7) between 0 and 1.
 
     Raises
     ------
@@ -125,7 +114,7 @@ def attention_maps(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     if not isinstance(network, DDAMFN):
         raise ExplainError(f"{classifier.card['model']} has no attention heads; ddamfn has")
     with torch.inference_mode():
-        heads = network.answer(_shown(classifier, images)).attention
+        heads = network.answer(_prepared(classifier, images)).attention
     return torch.stack(heads, dim=1).mean(dim=2).cpu().numpy()
 
 
@@ -145,9 +134,9 @@ def randomisation_check(
     -------
     pd.DataFrame
         step, layer, image, rank_correlation: Spearman's, of the map of an image before and after
-        the layers up to `layer` were replaced; NaN where a map is the same everywhere. At step 0
-        nothing is replaced, and the map of the image is compared with that of the next: what maps
-        have in common because faces are alike.
+        the layers up to `layer` were replaced; NaN where a map is constant. At step 0, "other
+        faces", nothing is replaced, and the map of the image is compared with that of the next:
+        what maps share because faces resemble each other.
 
     Raises
     ------
@@ -161,17 +150,17 @@ def randomisation_check(
         )
     layer = map_layer(classifier)
     trained = grad_cam(classifier, images, labels=labels, layer=layer)
-    found = [(0, OTHER_FACES, rank_correlation(trained, np.roll(trained, 1, axis=0)))]
-    network = deepcopy(classifier.network)
+    steps = [("other faces", rank_correlation(trained, np.roll(trained, 1, axis=0)))]
+    changed = replace(classifier, network=deepcopy(classifier.network))
     fresh = models.build(classifier.card["model"], n_classes=len(classifier.labels), seed=seed)
-    changed = Classifier(network, classifier.labels, classifier.preprocessing, classifier.card)
-    for step, name in enumerate(reversed(_layers(classifier)), start=1):
-        network.get_submodule(name).load_state_dict(fresh.get_submodule(name).state_dict())
+    for name in reversed(_layers(classifier)):
+        weights = fresh.get_submodule(name).state_dict()
+        changed.network.get_submodule(name).load_state_dict(weights)
         maps = grad_cam(changed, images, labels=labels, layer=layer)
-        found.append((step, name, rank_correlation(trained, maps)))
+        steps.append((name, rank_correlation(trained, maps)))
     rows = [
         {"step": step, "layer": name, "image": image, "rank_correlation": value}
-        for step, name, values in found
+        for step, (name, values) in enumerate(steps)
         for image, value in enumerate(values)
     ]
     return pd.DataFrame(rows)
@@ -188,11 +177,8 @@ def average_over_images(check: pd.DataFrame, *, statistics: Statistics) -> pd.Da
     rows = []
     for (step, layer), table in check.groupby(["step", "layer"]):
         known = table["rank_correlation"].dropna()
-        found = statistics.interval(
-            np.column_stack([known, np.ones(len(known))]),
-            _mean,
-        )
-        rows.append({"step": step, "layer": layer, **found.columns(), "n": len(known)})
+        mean = statistics.interval(np.column_stack([known, np.ones(len(known))]), _mean)
+        rows.append({"step": step, "layer": layer, **mean.columns(), "n": len(known)})
     return pd.DataFrame(rows)
 
 
@@ -210,7 +196,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def examples(predictions: pd.DataFrame, *, n: int) -> pd.DataFrame:
-    """Choose faces to explain: of each label some that all runs read rightly, some that not all do.
+    """Choose faces to explain: of each label some that all runs get right, some that not all do.
 
     Parameters
     ----------
@@ -222,7 +208,7 @@ def examples(predictions: pd.DataFrame, *, n: int) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        item_id, label, is_right, and a column a run: what it answered.
+        item_id, label, is_right, and a column a run: what it predicts.
     """
     by_run = predictions.set_index(["item_id", "label", "run_id"])["predicted"]
     in_order = list(dict.fromkeys(predictions["run_id"]))
@@ -237,54 +223,41 @@ def examples(predictions: pd.DataFrame, *, n: int) -> pd.DataFrame:
 
 def _layers(classifier: Classifier) -> list[str]:
     """Name the layers with weights in the order of their use, stages one by one."""
-    network = classifier.network
-    parts = {
-        f"{name}.{inner}" if name in ("features", "stages") else name: module
-        for name, child in network.named_children()
-        for inner, module in (
-            child.named_children() if name in ("features", "stages") else [("", child)]
-        )
-        if next(module.parameters(), None) is not None
+    names = {
+        f"{name}.{inner}" if inner else name
+        for name, child in classifier.network.named_children()
+        for inner in (dict(child.named_children()) if name in ("features", "stages") else [""])
     }
-    used: list[str] = []
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: used.append(name))
-        for name, module in parts.items()
+    network = classifier.network
+    used = [name for name in _output_shapes(classifier) if name in names]
+    return [
+        name for name in used if next(network.get_submodule(name).parameters(), None) is not None
     ]
-    _pass_blank(classifier, hooks)
-    return used
 
 
-def _pass_blank(classifier: Classifier, hooks: Sequence[torch.utils.hooks.RemovableHandle]) -> None:
-    """Pass one black face, so that hooks see every layer, and take the hooks off."""
-    size = classifier.preprocessing.size
+def _output_shapes(classifier: Classifier) -> dict[str, torch.Size]:
+    """Pass one black face; give the shape of each module's output, in the order of their use."""
+    shapes: dict[str, torch.Size] = {}
+
+    def note(name: str, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            shapes[name] = output.shape
+
+    network, size = classifier.network.eval(), classifier.preprocessing.size
+    hooks = [
+        module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
+        for name, module in network.named_modules()
+    ]
     try:
         with torch.inference_mode():
-            classifier.network.eval()(_shown(classifier, np.zeros((1, size, size, 3), np.uint8)))
+            network(_prepared(classifier, np.zeros((1, size, size, 3), np.uint8)))
     finally:
         for hook in hooks:
             hook.remove()
+    return shapes
 
 
-def _shown(classifier: Classifier, images: np.ndarray) -> torch.Tensor:
-    shown = classifier.preprocessing
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(_device(classifier))
-    return shown.normalise(shown.to_float(pixels))
-
-
-def _device(classifier: Classifier) -> torch.device:
-    return next(classifier.network.parameters()).device
-
-
-def _check(classifier: Classifier, images: np.ndarray, labels: Sequence[str]) -> None:
-    size = classifier.preprocessing.size
-    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
-        raise ExplainError(
-            f"images are {images.dtype} {images.shape}; needed is uint8 (N, {size}, {size}, 3)"
-        )
-    if len(images) != len(labels):
-        raise ExplainError(f"{len(images)} images and {len(labels)} labels: one of each")
-    if unknown := set(labels) - set(classifier.labels):
-        raise ExplainError(
-            f"{', '.join(sorted(unknown))}: the network answers {', '.join(classifier.labels)}"
-        )
+def _prepared(classifier: Classifier, images: np.ndarray) -> torch.Tensor:
+    device = next(classifier.network.parameters()).device
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return classifier.preprocessing.normalise(classifier.preprocessing.to_float(pixels))

@@ -1,17 +1,18 @@
-"""What a trained classifier says of faces."""
+"""Predictions of trained classifiers for faces, and ensembles of them."""
 
 from __future__ import annotations
 
 import copy
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.optimize import minimize
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
@@ -26,21 +27,23 @@ from exe_core.models import Classifier
 log = logging.getLogger(__name__)
 
 _FACES_AT_ONCE = 1024  # in memory: 150 MB at 224 px
-
 _BATCH = 64
 _PIXELS_ON_CPU = 400_000
-"""Of a batch: with more, ResNet18 and 50 take a fifth to a half longer a face at 224 px."""
+"""Of a batch: with more, ResNet18 takes a fifth to a half longer a face at 224 px."""
 
 
 class InferenceError(ValueError):
     """Images can't be shown to a classifier as they are."""
 
 
+class EnsembleError(ValueError):
+    """Predictions do not fit each other, or an ensemble lacks faces to be fitted on."""
+
+
 def predict(
     classifier: Classifier,
     images: np.ndarray | Sequence[np.ndarray],
     *,
-    batch_size: int | None = None,
     gray: bool | None = None,
 ) -> np.ndarray:
     """Compute the probability of each class for each image.
@@ -50,10 +53,7 @@ def predict(
     classifier
         From `exe_core.models.load`; it runs on the device that its network is on.
     images
-        (N, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) of any sizes; resized if they are not
-        as the classifier wants them.
-    batch_size
-        Images at a time, by default as many as are fast; it moves probabilities by rounding only.
+        (N, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) of any sizes, which are resized.
     gray
         Show the images in gray (True) or as they are (False), whatever the classifier learned
         from: the published fault, to be measured. By default as in training.
@@ -72,34 +72,49 @@ def predict(
     shown = shown if gray is None else replace(shown, gray=gray)
     network = classifier.network.eval()
     device = next(network.parameters()).device
-    if batch_size is None:
-        fast = _PIXELS_ON_CPU // shown.size**2 if device.type == "cpu" else _BATCH
-        batch_size = min(max(fast, 1), _BATCH)
+    fast = _PIXELS_ON_CPU // shown.size**2 if device.type == "cpu" else _BATCH
+    batch_size = min(max(fast, 1), _BATCH)
     logits = [np.empty((0, len(classifier.labels)))]
     with torch.inference_mode():
         for batch in _batches(images, size=shown.size, batch_size=batch_size):
             faces = torch.from_numpy(batch).to(device)
-            answers = models.logits_of(network, faces, shown=shown)
-            logits.append(answers.double().cpu().numpy())
+            logits.append(models.logits_of(network, faces, shown=shown).double().cpu().numpy())
     return softmax(np.concatenate(logits), axis=1)
 
 
+def _batches(
+    images: np.ndarray | Sequence[np.ndarray], *, size: int, batch_size: int
+) -> Iterator[np.ndarray]:
+    """Give the images as arrays (B, size, size, 3)."""
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        yield np.stack([_resized(image, size, start + k) for k, image in enumerate(part)])
+
+
+def _resized(image: np.ndarray, size: int, index: int) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InferenceError(
+            f"image {index} is {image.dtype} {image.shape}; needed is uint8 (H, W, 3): "
+            "read it with exe_core.faces.read_image"
+        )
+    if image.shape[:2] == (size, size):
+        return image
+    # PIL, not OpenCV or torchvision: their ways to resize move probabilities by up to 7e-3.
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
 def predict_images(
-    classifier: Classifier,
-    images: np.ndarray | Sequence[np.ndarray],
-    *,
-    batch_size: int | None = None,
+    classifier: Classifier, images: np.ndarray | Sequence[np.ndarray | Image.Image | str | Path]
 ) -> pd.DataFrame:
-    """Say what each face of a few, or of many, shows.
+    """Predict the expression of faces.
 
     Parameters
     ----------
     classifier
         From `exe_core.models.load`, e.g. of a ready model by its name.
     images
-        Face crops, (H, W, 3) uint8 RGB of any sizes.
-    batch_size
-        As in `predict`.
+        Face crops of any sizes: arrays (H, W, 3) RGB, uint8 or float in [0, 1]; PIL images; or
+        paths of image files. OpenCV reads BGR: give it as ``image[..., ::-1]``.
 
     Returns
     -------
@@ -108,8 +123,12 @@ def predict_images(
 
     Raises
     ------
+    TypeError
+        If an image is none of these.
     InferenceError
-        If an image is not (H, W, 3) uint8.
+        If an array has another shape, or floats outside [0, 1].
+    exe_core.faces.ImageError
+        If a file can't be read.
 
     Examples
     --------
@@ -117,14 +136,44 @@ def predict_images(
     >>> predict_images(models.load("fer7"), faces).shape
     (2, 8)
     """
-    found = predict(classifier, images, batch_size=batch_size)
-    table = pd.DataFrame(found, columns=prob_columns(classifier.labels))
-    table.insert(0, "predicted", np.array(classifier.labels, dtype=object)[found.argmax(axis=1)])
+    if isinstance(images, str | Path | Image.Image) or not hasattr(images, "__len__"):
+        raise TypeError(f"images are {type(images).__name__}: give a list of images")
+    arrays = [_as_array(image, index) for index, image in enumerate(images)]
+    for index, image in enumerate(arrays):
+        if image.ndim == 3 and max(image.shape[:2]) > 1.6 * min(image.shape[:2]) > 0:
+            warnings.warn(
+                f"image {index} is {image.shape[1]} x {image.shape[0]} px and is squeezed to a "
+                "square: is it a face, or a scene? exe_core.faces.find_faces cuts faces out",
+                stacklevel=2,
+            )
+    probabilities = predict(classifier, arrays)
+    table = pd.DataFrame(probabilities, columns=prob_columns(classifier.labels))
+    labels = np.array(classifier.labels, dtype=object)
+    table.insert(0, "predicted", labels[probabilities.argmax(axis=1)])
     return table
 
 
-class _Some(nn.Module):
-    """A network of which some outputs only are looked at."""
+def _as_array(image: object, index: int) -> np.ndarray:
+    if isinstance(image, str | Path):
+        from exe_core.faces import read_image  # here: `predict` is to run where only PyTorch is
+
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise TypeError(
+            f"image {index} is {type(image).__name__}: give an array (H, W, 3), a PIL image or a "
+            "path"
+        )
+    if not np.issubdtype(image.dtype, np.floating):
+        return image
+    if not ((image >= 0) & (image <= 1)).all():
+        raise InferenceError(f"image {index} is {image.dtype} with values outside [0, 1]")
+    return np.round(255 * image).astype(np.uint8)
+
+
+class _SelectOutputs(nn.Module):
+    """A network of which only some outputs are used."""
 
     places: torch.Tensor
 
@@ -138,22 +187,15 @@ class _Some(nn.Module):
 
 
 def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classifier:
-    """Give the same classifier, asked for some of its labels only.
+    """Make a classifier that chooses among some of the labels only.
 
     Its probabilities are those of before, divided by their sum over `labels`. That is done in the
-    logits, and so also right for a face that it is almost sure shows another label.
-
-    Parameters
-    ----------
-    classifier
-        Left as it is.
-    labels
-        Labels of the classifier, in the order that is wanted.
+    logits, so it is exact also for a face that almost surely shows another label.
 
     Raises
     ------
     InferenceError
-        If the classifier lacks one.
+        If the classifier lacks one of the labels.
     """
     lacking = [label for label in labels if label not in classifier.labels]
     if lacking:
@@ -164,31 +206,20 @@ def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classif
     if tuple(labels) == classifier.labels:
         return classifier
     places = [classifier.labels.index(label) for label in labels]
-    return replace(classifier, network=_Some(classifier.network, places), labels=tuple(labels))
+    network = _SelectOutputs(classifier.network, places)
+    return replace(classifier, network=network, labels=tuple(labels))
 
 
-def fuse_for_inference(
-    classifier: Classifier, *, precision: Literal["fp32", "bf16"] = "fp32"
-) -> Classifier:
-    """Give the same classifier in a form that answers faster and can't be trained.
+def fuse_for_inference(classifier: Classifier) -> Classifier:
+    """Copy a classifier into a form that is faster and can't be trained.
 
-    Batch norms go into the convolutions before them, which moves probabilities by rounding; bf16
-    moves them in the third decimal and is fast only where the processor has it.
-
-    Parameters
-    ----------
-    classifier
-        Left as it is.
-    precision
-        Of weights and passes.
+    Batch norms go into the convolutions before them, which moves probabilities by rounding.
     """
     network = copy.deepcopy(classifier.network).eval()
     try:
         network = fuse(network)
     except TraceError as fault:
         log.info("%s stays unfused: %s", classifier.card.get("model", "a network"), fault)
-    if precision == "bf16":
-        network = network.bfloat16()
     return replace(classifier, network=network.to(memory_format=torch.channels_last))
 
 
@@ -223,7 +254,7 @@ def predict_faces(
     Raises
     ------
     InferenceError
-        If a face is on no side of the split.
+        If a face has no split.
     """
     from exe_core.datasets import load_faces  # here: `predict` is to run where only PyTorch is
 
@@ -232,42 +263,13 @@ def predict_faces(
     if split.isna().any():
         lost = primary.loc[split.isna(), "face_id"]
         raise InferenceError(f"{len(lost)} faces have no split, {lost.iloc[0]} first: split them")
-    found = [np.empty((0, len(classifier.labels)))]
+    parts = [np.empty((0, len(classifier.labels)))]
     for start in range(0, len(primary), _FACES_AT_ONCE):
         part = primary.iloc[start : start + _FACES_AT_ONCE]
         images = load_faces(part, size=classifier.preprocessing.size)
-        found.append(predict(classifier, images, gray=gray))
+        parts.append(predict(classifier, images, gray=gray))
     table = primary[["item_id", "set_name", "group_id", "label"]].assign(split=split, run_id=run_id)
-    return tables.with_probabilities(table, np.concatenate(found), labels=classifier.labels)
-
-
-def _batches(
-    images: np.ndarray | Sequence[np.ndarray], *, size: int, batch_size: int
-) -> Iterator[np.ndarray]:
-    """Give the images as arrays (B, size, size, 3)."""
-    for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
-        yield np.stack([_fit(image, size, start + k) for k, image in enumerate(part)])
-
-
-def _fit(image: np.ndarray, size: int, index: int) -> np.ndarray:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InferenceError(
-            f"image {index} is {image.dtype} {image.shape}; needed is uint8 (H, W, 3): "
-            "read it with exe_core.detection.read_image"
-        )
-    if image.shape[:2] == (size, size):
-        return image
-    # PIL, not OpenCV or torchvision: their ways to resize move probabilities by up to 7e-3.
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-
-
-_KEY = ["set_name", "item_id"]
-_SAME = ["split", "group_id", "label"]
-
-
-class EnsembleError(ValueError):
-    """Predictions do not fit each other, or lack what is to be learnt from them."""
+    return tables.with_probabilities(table, np.concatenate(parts), labels=classifier.labels)
 
 
 def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
@@ -295,60 +297,22 @@ def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Data
     >>> face = dict(item_id="a", set_name="mine", split="test", group_id="a", label="sad")
     >>> one = pd.DataFrame([face | {"run_id": "one", "prob_happy": 0.75, "prob_sad": 0.25}])
     >>> two = pd.DataFrame([face | {"run_id": "two", "prob_happy": 0.5, "prob_sad": 0.5}])
-    >>> mean([one, two], run_id="both")[["run_id", "predicted", "prob_happy"]].values.tolist()
+    >>> both = mean_of_runs([one, two], run_id="both")
+    >>> both[["run_id", "predicted", "prob_happy"]].values.tolist()
     [['both', 'happy', 0.625]]
     """
     members, first = _members(predictions)
-    labels = labels_of(first)
-    return tables.with_probabilities(
-        first.assign(run_id=run_id), members.mean(axis=0), labels=labels
-    )
-
-
-def _aligned(table: pd.DataFrame, first: pd.DataFrame) -> np.ndarray:
-    """Give the probabilities of `table` in the order of `first`."""
-    pair = f"{_name(table)} and {_name(first)}"
-    columns = prob_columns(labels_of(first))
-    if labels_of(table) != labels_of(first):
-        raise EnsembleError(
-            f"{pair} answer different labels: {labels_of(table)}, {labels_of(first)}"
-        )
-    ours, theirs = first.set_index(_KEY), table.set_index(_KEY)
-    unshared = ours.index.symmetric_difference(theirs.index)
-    if len(unshared):
-        raise EnsembleError(
-            f"{pair} are of different items ({len(unshared)} are of one only, such as "
-            f"{'/'.join(unshared[0])}): predict the same faces with every run"
-        )
-    theirs = theirs.loc[ours.index]
-    for column in _SAME:
-        if not ours[column].equals(theirs[column]):
-            raise EnsembleError(f"{pair} disagree in the column {column!r} of the same items")
-    return theirs[columns].to_numpy()
-
-
-def _name(table: pd.DataFrame) -> str:
-    return ", ".join(table["run_id"].unique())
+    return _combined(members.mean(axis=0), first, run_id)
 
 
 def weighted_mean(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
-    """Average the probabilities of several runs by weights that are learnt on the val faces.
+    """Average the probabilities of several runs by weights fitted on the validation faces.
 
-    The weights, at least 0 and summing to 1, are those of the least negative log-likelihood.
-
-    Parameters
-    ----------
-    predictions, run_id
-        As for `mean`; some rows are labelled and of split "val". The labels of no others are
-        looked at.
-
-    Raises
-    ------
-    EnsembleError
-        As for `mean`, and if there is no labelled row of split "val".
+    The weights, at least 0 and summing to 1, minimise the negative log-likelihood of the labelled
+    rows of split "val"; other labels are not used. Parameters and errors as for `mean_of_runs`.
     """
     members, first = _members(predictions)
-    rows, truth = _learnt_from(first)
+    rows, truth = _validation(first)
     of_truth = members[:, rows, truth]
 
     def loss(logits: np.ndarray) -> float:
@@ -356,86 +320,65 @@ def weighted_mean(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Dat
         return -np.log(np.maximum(likelihood, np.finfo(float).tiny)).mean()
 
     weights = softmax(minimize(loss, np.zeros(len(members)), method="L-BFGS-B").x)
-    averaged = np.tensordot(weights, members, axes=1)
-    return tables.with_probabilities(first.assign(run_id=run_id), averaged, labels=labels_of(first))
+    return _combined(np.tensordot(weights, members, axes=1), first, run_id)
 
 
 def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
-    """Combine several runs by a logistic regression that is fitted on the val faces.
+    """Combine several runs by a logistic regression fitted on the validation faces.
 
-    Its features are the probabilities of all runs side by side (Wolpert 1992, stacked
-    generalization). It is fitted by `fit_stack`, which is given the rows of split "val" alone.
-
-    Parameters
-    ----------
-    predictions, run_id
-        As for `mean`; the labelled rows of split "val" show every label.
-
-    Raises
-    ------
-    EnsembleError
-        As for `mean`, and if a label has no row of split "val".
+    Its features are the probabilities of all runs side by side (Wolpert 1992, Stacked
+    generalization, 10.1016/S0893-6080(05)80023-1). Parameters and errors as for `mean_of_runs`;
+    every label needs a row of split "val".
     """
-    val = [table[table["split"] == "val"].reset_index(drop=True) for table in predictions]
-    return apply_stack(fit_stack(val), predictions, run_id=run_id)
-
-
-def fit_stack(validation: Sequence[pd.DataFrame]) -> LogisticRegression:
-    """Fit the regression of a stacked ensemble.
-
-    Parameters
-    ----------
-    validation
-        Tables "predictions" of the same items, one run each; all rows are of split "val".
-
-    Raises
-    ------
-    EnsembleError
-        If a row is of another split, the tables do not fit each other, or a label has no row.
-    """
-    members, first = _members(validation)
-    if others := set(first["split"]) - {"val"}:
-        raise EnsembleError(
-            f"stacking is fitted on rows of split 'val' only, not of {', '.join(sorted(others))}"
-        )
-    labels = labels_of(first)
-    rows, truth = _learnt_from(first)
-    absent = [label for k, label in enumerate(labels) if k not in truth]
-    if absent:
-        raise EnsembleError(f"no val face shows {', '.join(absent)}: stacking needs every label")
-    # lightly regularised, as by scikit-learn's default; the published study says nothing of it
-    return LogisticRegression(max_iter=10_000).fit(_side_by_side(members)[rows], truth)
-
-
-def apply_stack(
-    fitted: LogisticRegression, predictions: Sequence[pd.DataFrame], *, run_id: str
-) -> pd.DataFrame:
-    """Answer by a fitted stack; `predictions` are of the runs it was fitted on, in their order."""
     members, first = _members(predictions)
+    rows, truth = _validation(first)
     labels = labels_of(first)
-    found = fitted.predict_proba(_side_by_side(members))
-    return tables.with_probabilities(first.assign(run_id=run_id), found, labels=labels)
+    if absent := [label for k, label in enumerate(labels) if k not in truth]:
+        raise EnsembleError(f"no val face shows {', '.join(absent)}: stacking needs every label")
+    features = np.moveaxis(members, 0, 1).reshape(members.shape[1], -1)  # (N, M x C)
+    # lightly regularised, as by scikit-learn's default; the published study does not say
+    fitted = LogisticRegression(max_iter=10_000).fit(features[rows], truth)
+    return _combined(fitted.predict_proba(features), first, run_id)
 
 
 ENSEMBLE_METHODS = {"mean": mean_of_runs, "weighted": weighted_mean, "stack": stack}
 """Name in a study's settings -> how the members of an ensemble are combined."""
 
 
+def _combined(probabilities: np.ndarray, first: pd.DataFrame, run_id: str) -> pd.DataFrame:
+    rows = first.assign(run_id=run_id)
+    return tables.with_probabilities(rows, probabilities, labels=labels_of(first))
+
+
 def _members(predictions: Sequence[pd.DataFrame]) -> tuple[np.ndarray, pd.DataFrame]:
     """Give the probabilities (M, N, C) of all runs in the order of the first, and the first."""
     if not predictions:
         raise EnsembleError("an ensemble needs the predictions of at least one run")
-    first = predictions[0]
-    return np.stack([_aligned(table, first) for table in predictions]), first
+    return np.stack([_aligned(table, predictions[0]) for table in predictions]), predictions[0]
 
 
-def _side_by_side(members: np.ndarray) -> np.ndarray:
-    """Lay the probabilities (M, N, C) of the runs beside each other: (N, M x C)."""
-    return np.moveaxis(members, 0, 1).reshape(members.shape[1], -1)
+def _aligned(table: pd.DataFrame, first: pd.DataFrame) -> np.ndarray:
+    """Give the probabilities of `table` in the order of `first`."""
+    pair = " and ".join(", ".join(each["run_id"].unique()) for each in (table, first))
+    labels, others = labels_of(first), labels_of(table)
+    if others != labels:
+        raise EnsembleError(f"{pair} answer different labels: {others}, {labels}")
+    ours, theirs = (each.set_index(["set_name", "item_id"]) for each in (first, table))
+    unshared = ours.index.symmetric_difference(theirs.index)
+    if len(unshared):
+        raise EnsembleError(
+            f"{pair} are of different items ({len(unshared)} are of one only, such as "
+            f"{'/'.join(unshared[0])}): predict the same faces with every run"
+        )
+    theirs = theirs.loc[ours.index]
+    for column in ("split", "group_id", "label"):
+        if not ours[column].equals(theirs[column]):
+            raise EnsembleError(f"{pair} disagree in the column {column!r} of the same items")
+    return theirs[prob_columns(labels)].to_numpy()
 
 
-def _learnt_from(first: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Give the places of the labelled val rows, and the class of each."""
+def _validation(first: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Give the places of the labelled rows of split "val", and the class of each."""
     labels = labels_of(first)
     codes = pd.Index(labels).get_indexer(first["label"].where(first["split"] == "val"))
     rows = np.flatnonzero(codes >= 0)

@@ -1,4 +1,4 @@
-"""Names of networks, each with its preprocessing; trained ones as safetensors with a card."""
+"""Networks by name, each with its preprocessing; trained ones as safetensors with a card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torchvision
 from safetensors import SafetensorError
@@ -23,198 +22,46 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from tqdm import TqdmWarning
 
 from exe_core import ddamfn, networks, record
-from exe_core.ddamfn import mixed_feature_net
-from exe_core.record import replacing
 from exe_core.study import READY
 
-
-class WeightsError(RuntimeError):
-    """Pretrained weights can't be had."""
-
-
-def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
-    """Fetch weights of torchvision by their name, all but those of the layer ``fc``.
-
-    Raises
-    ------
-    WeightsError
-        If their host can't be reached, or the file in the cache is damaged.
-    """
-    source = torchvision.models.get_weight(name)
-    try:
-        state = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as fault:  # URLError is an OSError
-        file = Path(source.url).name
-        reason = str(fault).splitlines()[0]
-        raise WeightsError(
-            f"{name} could not be had ({reason}): set `weights: none` to start at random, or put a "
-            f"whole {file} into the folder checkpoints/ of torch's cache (TORCH_HOME/hub, by "
-            "default ~/.cache/torch/hub)"
-        ) from None
-    return {key: value for key, value in state.items() if not key.startswith("fc.")}
-
-
-def timm_weights(name: str) -> dict[str, torch.Tensor]:
-    """Fetch the weights of a backbone of timm, all but those of its last layer.
-
-    Raises
-    ------
-    WeightsError
-        If it has none, or their host can't be reached.
-    """
-    import timm  # here: importing it takes seconds, and few models need it
-
-    try:
-        return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
-    except (OSError, RuntimeError, ValueError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise WeightsError(
-            f"the weights of timm's {name} could not be had ({reason}): set `weights: none` to "
-            "start at random, or fill the cache of huggingface_hub (HF_HOME) where there is a "
-            "network"
-        ) from None
-
-
-_EXPECTED = ("torch.nn.modules.", "networks.")
-"""Where the classes come from that the authors' pickled backbone names."""
-
-
-class CheckpointError(ValueError):
-    """A file is not what the authors of DDAMFN released."""
-
-
-def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Read the state dict of a checkpoint that the authors released.
-
-    Raises
-    ------
-    CheckpointError
-        If the file can't be read without running code, or holds no `model_state_dict`.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(saved["model_state_dict"])
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as fault:
-        raise CheckpointError(
-            f"{path.name} is no checkpoint with a state dict under 'model_state_dict' "
-            f"({_first_line(fault)}); a pickled backbone is for `exe convert-backbone`"
-        ) from None
-
-
-def convert_backbone(source: Path, target: Path) -> Path:
-    """Take the weights out of the authors' pickled backbone, MFN_msceleb.pth.
-
-    Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
-    reader does the rest: tensors come out, and nothing of the file is run.
-
-    Parameters
-    ----------
-    source
-        A whole module, as `torch.save` writes it.
-    target
-        Gets the state dict of `exe_core.ddamfn.mixed_feature_net`, as safetensors.
-
-    Raises
-    ------
-    CheckpointError
-        If the file names anything but classes of networks, or its tensors do not fit.
-    """
-    try:
-        names = get_unsafe_globals_in_checkpoint(source)
-    except (ValueError, RuntimeError, pickle.UnpicklingError) as fault:
-        raise CheckpointError(f"{source.name} was not written by torch.save: {fault}") from None
-    if stray := [name for name in names if not name.startswith(_EXPECTED)]:
-        raise CheckpointError(f"{source.name} names {', '.join(stray)}: no part of a network")
-    backbone = mixed_feature_net()
-    try:
-        with safe_globals([(type("Inert", (), {}), name) for name in names]):
-            module = torch.load(source, map_location="cpu", weights_only=True)
-        # behind the blocks of the backbone stands what turned it into an embedding of persons
-        blocks = list(vars(module)["_modules"].values())[: len(backbone)]
-        tensors = {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
-        backbone.load_state_dict(tensors)
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as fault:
-        raise CheckpointError(
-            f"{source.name} holds no MixedFeatureNet: {_first_line(fault)}"
-        ) from None
-    with replacing(target) as partial:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial)
-    return target
-
-
-def backbone_path() -> Path:
-    """Say where `backbone_weights` looks: in the cache that PyTorch keeps fetched weights in."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / "mfn_msceleb.safetensors"
-
-
-def backbone_weights() -> dict[str, torch.Tensor]:
-    """Read the converted backbone as the weights that DDAMFN starts from.
-
-    Raises
-    ------
-    WeightsError
-        If it is not there, or damaged.
-    """
-    path = backbone_path()
-    again = (
-        "get MFN_msceleb.pth from the authors of DDAMFN and run `exe convert-backbone "
-        "MFN_msceleb.pth`, or set `weights: none` to start at random"
-    )
-    if not path.is_file():
-        raise WeightsError(f"the backbone of DDAMFN is not at {path}: {again}")
-    try:
-        return {f"features.{name}": tensor for name, tensor in load_file(path).items()}
-    except SafetensorError as fault:
-        raise WeightsError(f"{path} is damaged ({fault}): {again}") from None
-
-
-def _tensors(module: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """List the tensors of a module that was read as an empty class."""
-    parts = vars(module)
-    for key, tensor in [*parts["_parameters"].items(), *parts["_buffers"].items()]:
-        if tensor is not None:
-            yield f"{name}.{key}", tensor.detach()
-    for key, child in parts["_modules"].items():
-        yield from _tensors(child, f"{name}.{key}")
-
-
-def _first_line(fault: Exception) -> str:
-    return (str(fault) or type(fault).__name__).splitlines()[0]
-
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
+
+# timm, captum and cleanlab ask for a progress bar of notebooks that nothing here needs
+warnings.filterwarnings("ignore", category=TqdmWarning)
 
 
 class ModelError(ValueError):
     """A model is unknown, damaged, or not the one that is needed."""
 
 
+class WeightsError(RuntimeError):
+    """Pretrained weights are not available."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network must be shown; it travels with the network.
+    """How a network's input is prepared, in training and in use.
 
     Attributes
     ----------
     size
         Side of the square input, px.
     mean, std
-        Of each channel, of values in [0, 1].
+        Of each channel, of values in [0, 1]; by default those of ImageNet.
     gray
-        Whether colours are taken away first, as they were in training.
+        Whether colours are taken away first.
     flip_average
-        Whether the answer is the mean of a face's and its mirror image's.
+        Whether the probabilities of a face and its mirror image are averaged.
     """
 
     size: int = 224
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     gray: bool = False
     flip_average: bool = False
 
     def to_float(self, images: torch.Tensor) -> torch.Tensor:
-        """Bring pixels (N, H, W, 3) uint8 to (N, 3, H, W) in [0, 1], in gray if need be."""
+        """Convert pixels (N, H, W, 3) uint8 to (N, 3, H, W) in [0, 1], in gray if need be."""
         if self.gray:  # the integers of ITU-R BT.601 as PIL uses them: equal to a file in gray
             red, green, blue = images.int().unbind(dim=-1)
             luma = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
@@ -227,53 +74,9 @@ class Preprocessing:
         return (images - mean) / std
 
 
-def logits_of(network: nn.Module, images: torch.Tensor, *, shown: Preprocessing) -> torch.Tensor:
-    """Show faces to a network as it must be shown them.
-
-    Parameters
-    ----------
-    network
-        In evaluation mode, of any precision; its device is that of the images.
-    images
-        (N, H, W, 3) uint8 RGB, of the size that is wanted.
-    shown
-        What the network learned from. With `flip_average`, the probabilities of each face and its
-        mirror image are averaged.
-
-    Returns
-    -------
-    torch.Tensor
-        (N, C) float32, whose softmax is the probability of each class.
-    """
-    precision = next(network.parameters()).dtype
-    faces = shown.normalise(shown.to_float(images)).to(precision)
-    logits = network(faces).float()
-    if not shown.flip_average:
-        return logits
-    mirrored = network(faces.flip(dims=(3,))).float()
-    return torch.logaddexp(logits.log_softmax(dim=1), mirrored.log_softmax(dim=1)) - math.log(2)
-
-
-def shift_logits(network: nn.Module, shift: Sequence[float] | np.ndarray) -> None:
-    """Add numbers to the logits of a network for good, by the biases of its last linear layer.
-
-    Raises
-    ------
-    ModelError
-        If its last linear layer does not give the logits, or has no biases.
-    """
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-    if not layers or layers[-1].out_features != len(shift) or layers[-1].bias is None:
-        raise ModelError(
-            f"{type(network).__name__} does not end in a linear layer of {len(shift)} biases"
-        )
-    with torch.no_grad():
-        layers[-1].bias.add_(layers[-1].bias.new_tensor(shift))
-
-
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network, ready to use, with what it takes to use it rightly."""
+    """A trained network with its labels, in the order of its outputs, and its preprocessing."""
 
     network: nn.Module
     labels: tuple[str, ...]
@@ -281,13 +84,26 @@ class Classifier:
     card: Mapping[str, Any] = field(repr=False)
 
 
+def logits_of(network: nn.Module, images: torch.Tensor, *, shown: Preprocessing) -> torch.Tensor:
+    """Compute logits (N, C) of images (N, H, W, 3) uint8 RGB on the network's device, in fp32.
+
+    The network is in evaluation mode. With `flip_average`, the softmax of the result is the mean
+    of the probabilities of each face and its mirror image.
+    """
+    faces = shown.normalise(shown.to_float(images))
+    logits = network(faces)
+    if not shown.flip_average:
+        return logits
+    mirrored = network(faces.flip(dims=(3,)))
+    return torch.logaddexp(logits.log_softmax(dim=1), mirrored.log_softmax(dim=1)) - math.log(2)
+
+
 ExtraLoss = Callable[[nn.Module], torch.Tensor]
-"""A term of the loss, of the network as its last training pass left it."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a network is built, and what it is shown unless a recipe says otherwise.
+    """How a network is built, and the preprocessing that it has unless a recipe differs.
 
     Attributes
     ----------
@@ -298,8 +114,8 @@ class Architecture:
     origin
         What a recipe calls them, by what they were trained on.
     extra_loss
-        A term that is added to the loss by the recipe's `diversity_weight`, of the network as its
-        last training pass left it.
+        A term of the loss, weighted by the recipe's `diversity_weight`, of the network as its last
+        training pass left it.
     """
 
     builder: Callable[[int], nn.Module]
@@ -315,12 +131,12 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     Parameters
     ----------
     name
-        A key of `REGISTRY`; "resnet18-fer:<width>"; or "timm:<name>" of a backbone of timm.
+        A key of `REGISTRY`, or "timm:<name>" of a backbone of timm.
     n_classes
         Outputs of the last layer, which always starts at random.
     weights
-        "none" for random ones, "imagenet" for torchvision's or timm's, which are fetched once and
-        cached, "msceleb" for the backbone of DDAMFN, which is put there by hand.
+        "none" for random ones; "imagenet" for torchvision's or timm's, which are fetched once and
+        cached; "msceleb" for DDAMFN's backbone, which `exe convert-backbone` puts there.
     seed
         Of the random weights; the global generator is left as it was.
 
@@ -330,6 +146,11 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
         If the name is unknown.
     WeightsError
         If there are no such weights, or their host can't be reached.
+
+    Examples
+    --------
+    >>> build("tiny", n_classes=7).fc.out_features
+    7
     """
     architecture = find(name)
     with torch.random.fork_rng():
@@ -352,58 +173,80 @@ def find(name: str) -> Architecture:
     """Look a network up by its name; a `ModelError` lists the names there are."""
     if name in REGISTRY:
         return REGISTRY[name]
-    family, _, option = name.partition(":")
-    if family == "timm" and option:
-        return _from_timm(option)
-    if family == "resnet18-fer" and option.isdecimal() and int(option) > 0:
-        width = int(option)
-        return Architecture(partial(networks.resnet18_fer, width=width), Preprocessing(size=48))
-    raise ModelError(
-        f"no model {name!r}; models are {', '.join(REGISTRY)}, resnet18-fer:<width>, timm:<name>"
-    )
+    family, _, backbone = name.partition(":")
+    if family != "timm" or not backbone:
+        raise ModelError(f"no model {name!r}; models are {', '.join(REGISTRY)}, timm:<name>")
+    import timm  # here: importing it takes seconds, and few models need it
 
-
-def _from_timm(name: str) -> Architecture:
-    """Describe a backbone of timm by the configuration that it comes with."""
-    with warnings.catch_warnings():
-        # it asks for a progress bar of notebooks that nothing here needs
-        warnings.simplefilter("ignore", TqdmWarning)
-        import timm  # here: importing it takes seconds, and few models need it
-
-    if not timm.is_model(name):
-        near = ", ".join(get_close_matches(name, timm.list_models())) or "timm.list_models()"
-        raise ModelError(f"timm has no model {name!r}; near it are {near}")
-    settings = timm.get_pretrained_cfg(name)
-    known = {} if settings is None else settings.to_dict()
-    shown = timm.data.resolve_data_config(pretrained_cfg=known)
+    if not timm.is_model(backbone):
+        near = ", ".join(get_close_matches(backbone, timm.list_models())) or "timm.list_models()"
+        raise ModelError(f"timm has no model {backbone!r}; near it are {near}")
+    settings = timm.get_pretrained_cfg(backbone)
+    shown = timm.data.resolve_data_config(pretrained_cfg=settings.to_dict() if settings else {})
     return Architecture(
-        lambda n_classes: timm.create_model(name, num_classes=n_classes),
+        lambda n_classes: timm.create_model(backbone, num_classes=n_classes),
         Preprocessing(size=shown["input_size"][-1], mean=shown["mean"], std=shown["std"]),
-        pretrained=partial(timm_weights, name),
+        pretrained=partial(_timm_weights, backbone),
     )
 
 
-def _resnet(name: str) -> Architecture:
-    return Architecture(
-        lambda n_classes: getattr(torchvision.models, name)(num_classes=n_classes),
-        Preprocessing(),
-        pretrained=partial(
-            torchvision_weights, f"{name.replace('resnet', 'ResNet')}_Weights.IMAGENET1K_V1"
-        ),
+def _timm_weights(name: str) -> dict[str, torch.Tensor]:
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except (OSError, RuntimeError, ValueError) as fault:
+        raise WeightsError(
+            f"no weights for timm's {name} ({_first_line(fault)}): set `weights: none` to start "
+            "at random, or fill the cache of huggingface_hub (HF_HOME) where there is a network"
+        ) from None
+
+
+def _resnet18_weights() -> dict[str, torch.Tensor]:
+    source = torchvision.models.get_weight("ResNet18_Weights.IMAGENET1K_V1")
+    try:
+        state = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as fault:  # URLError is an OSError
+        raise WeightsError(
+            f"no ImageNet weights for resnet18 ({_first_line(fault)}): set `weights: none` to "
+            f"start at random, or put a whole {Path(source.url).name} into the folder checkpoints/ "
+            "of torch's cache (TORCH_HOME/hub, by default ~/.cache/torch/hub)"
+        ) from None
+    return {key: value for key, value in state.items() if not key.startswith("fc.")}
+
+
+def backbone_path() -> Path:
+    """Where DDAMFN's converted backbone lies: in the cache that PyTorch keeps weights in."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / "mfn_msceleb.safetensors"
+
+
+def _backbone_weights() -> dict[str, torch.Tensor]:
+    path = backbone_path()
+    again = (
+        "get MFN_msceleb.pth from the authors of DDAMFN and run `exe convert-backbone "
+        "MFN_msceleb.pth`, or set `weights: none` to start at random"
     )
+    if not path.is_file():
+        raise WeightsError(f"the backbone of DDAMFN is not at {path}: {again}")
+    try:
+        return {f"features.{name}": tensor for name, tensor in load_file(path).items()}
+    except SafetensorError as fault:
+        raise WeightsError(f"{path} is damaged ({fault}): {again}") from None
 
 
 REGISTRY = {
-    "resnet18": _resnet("resnet18"),
-    "resnet50": _resnet("resnet50"),
+    "resnet18": Architecture(
+        lambda n_classes: torchvision.models.resnet18(num_classes=n_classes),
+        Preprocessing(),
+        pretrained=_resnet18_weights,
+    ),
     "resnet18-small": Architecture(networks.resnet18_small, Preprocessing(size=64)),
-    "resnet18-fer": Architecture(networks.resnet18_fer, Preprocessing(size=48)),
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),
     "ddamfn": Architecture(
         ddamfn.DDAMFN,
         Preprocessing(size=112),
-        pretrained=backbone_weights,
+        pretrained=_backbone_weights,
         origin="msceleb",
         extra_loss=ddamfn.attention_loss,
     ),
@@ -411,13 +254,62 @@ REGISTRY = {
 """Name in a recipe -> network."""
 
 
-def save(
-    network: nn.Module,
-    folder: Path,
-    *,
-    card: Mapping[str, Any],
-    stored: Literal["float32", "float16"] = "float32",
-) -> Path:
+def convert_backbone(source: Path, target: Path) -> Path:
+    """Take the weights out of the pickled backbone of DDAMFN's authors, MFN_msceleb.pth.
+
+    Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
+    reader does the rest: tensors come out, and nothing of the file is run.
+
+    Parameters
+    ----------
+    source
+        A whole module, as `torch.save` writes it.
+    target
+        Gets the state dict of `exe_core.ddamfn.mixed_feature_net`, as safetensors.
+
+    Raises
+    ------
+    WeightsError
+        If the file names anything but classes of networks, or its tensors do not fit.
+    """
+    try:
+        names = get_unsafe_globals_in_checkpoint(source)
+    except (ValueError, RuntimeError, pickle.UnpicklingError) as fault:
+        raise WeightsError(f"{source.name} was not written by torch.save: {fault}") from None
+    if stray := [name for name in names if not name.startswith(("torch.nn.modules.", "networks."))]:
+        raise WeightsError(f"{source.name} names {', '.join(stray)}: no part of a network")
+    backbone = ddamfn.mixed_feature_net()
+    try:
+        with safe_globals([(type("Inert", (), {}), name) for name in names]):
+            module = torch.load(source, map_location="cpu", weights_only=True)
+        # behind the blocks of the backbone stands what turned it into an embedding of persons
+        blocks = list(vars(module)["_modules"].values())[: len(backbone)]
+        tensors = {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
+        backbone.load_state_dict(tensors)
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as fault:
+        raise WeightsError(
+            f"{source.name} holds no MixedFeatureNet: {_first_line(fault)}"
+        ) from None
+    with record.replacing(target) as partial_file:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial_file)
+    return target
+
+
+def _tensors(module: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """List the tensors of a module that was read as an empty class."""
+    parts = vars(module)
+    for key, tensor in [*parts["_parameters"].items(), *parts["_buffers"].items()]:
+        if tensor is not None:
+            yield f"{name}.{key}", tensor.detach()
+    for key, child in parts["_modules"].items():
+        yield from _tensors(child, f"{name}.{key}")
+
+
+def _first_line(fault: Exception) -> str:
+    return (str(fault) or type(fault).__name__).splitlines()[0]
+
+
+def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
     """Write weights and card, the card last: a folder with a card holds a whole model.
 
     Parameters
@@ -429,38 +321,24 @@ def save(
     card
         Holds at least `model` (its name), `labels` (in order) and `preprocessing` (a
         `Preprocessing` or its fields); the SHA-256 of the weights is added.
-    stored
-        Precision of the file; a loaded network computes in float32. float16 halves the file and
-        moves probabilities by about 1e-3.
 
     Raises
     ------
     ModelError
-        If the card lacks what it must hold, or a weight does not fit into float16.
+        If the card lacks what it must hold.
     """
-    missing = [key for key in ("model", "labels", "preprocessing") if key not in card]
-    if missing:
+    if missing := [key for key in ("model", "labels", "preprocessing") if key not in card]:
         raise ModelError(f"the card of a model needs {', '.join(missing)}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).unlink(missing_ok=True)
     weights = folder / WEIGHTS_FILE
-    with replacing(weights) as partial:
-        save_file(_storable(network, getattr(torch, stored)), partial)
+    with record.replacing(weights) as partial_file:
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(state, partial_file)
     shown = card["preprocessing"]
     plain = asdict(shown) if isinstance(shown, Preprocessing) else shown
-    digest = record.digest(weights)
-    content = {**card, "preprocessing": plain, "stored": stored, "weights_sha256": digest}
+    content = {**card, "preprocessing": plain, "weights_sha256": record.digest(weights)}
     return record.write_json(content, folder / CARD_FILE)
-
-
-def _storable(network: nn.Module, precision: torch.dtype) -> dict[str, torch.Tensor]:
-    state = {}
-    for key, value in network.state_dict().items():
-        exact = value.to(precision) if value.is_floating_point() else value
-        if not exact.isfinite().all():
-            raise ModelError(f"{key} holds what {precision} can't: store it as float32")
-        state[key] = exact.contiguous()
-    return state
 
 
 def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifier:
@@ -483,15 +361,22 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
     >>> load("fer7").labels
     ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
     """
-    folder = _ready(folder) if isinstance(folder, str) else folder
+    if isinstance(folder, str):
+        names = sorted(path.parent.name for path in READY.glob(f"*/{CARD_FILE}"))
+        if folder not in names:
+            raise ModelError(
+                f"no ready model {folder!r}; there are: {', '.join(names) or 'none'}. Another "
+                "model is loaded by its folder, a pathlib.Path"
+            )
+        folder = READY / folder
     card = read_card(folder)
-    found = tuple(card["labels"])
-    if labels is not None and found != tuple(labels):
+    known = tuple(card["labels"])
+    if labels is not None and known != tuple(labels):
         raise ModelError(
-            f"the model in {folder.name} answers {', '.join(found)}; needed are "
+            f"the model in {folder.name} answers {', '.join(known)}; needed are "
             f"{', '.join(labels)}, in this order: train it for these labels"
         )
-    network = build(card["model"], n_classes=len(found))
+    network = build(card["model"], n_classes=len(known))
     weights = folder / WEIGHTS_FILE
     again = f"remove the folder {folder.name} and train the model again"
     if not weights.is_file() or record.digest(weights) != card["weights_sha256"]:
@@ -501,18 +386,7 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
     except (SafetensorError, RuntimeError) as fault:
         raise ModelError(f"the weights in {folder.name} do not fit: {fault}; {again}") from None
     network = network.eval().to(memory_format=torch.channels_last)
-    return Classifier(network, found, _preprocessing(card, folder), card)
-
-
-def _ready(name: str) -> Path:
-    """Find a ready model by its name."""
-    names = sorted(path.parent.name for path in READY.glob(f"*/{CARD_FILE}"))
-    if name not in names:
-        raise ModelError(
-            f"no ready model {name!r}; there are: {', '.join(names) or 'none'}. A model of your "
-            "own is loaded by its folder, a pathlib.Path"
-        )
-    return READY / name
+    return Classifier(network, known, _preprocessing(card, folder), card)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

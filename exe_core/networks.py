@@ -9,62 +9,15 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 
-def resnet18_small(n_classes: int, *, width: int = 32) -> nn.Module:
-    """Build ResNet18 for small faces on a CPU: half the channels, half the shrinking.
+def resnet18_small(n_classes: int) -> nn.Module:
+    """Build ResNet18 for small faces on a CPU: half the channels, half the downsampling.
 
-    The usual stem (7x7, stride 2, then pooling) leaves 2x2 of a face of 64 px for the last
-    stage; this one (3x3, stride 2) leaves 4x4.
-
-    Parameters
-    ----------
-    n_classes
-        Outputs.
-    width
-        Channels of the first stage; each later one has twice as many.
+    The usual stem (7x7, stride 2, then pooling) leaves 2x2 of a face of 64 px for the last stage;
+    this one (3x3, stride 2) leaves 4x4. Each stage has twice the channels of the one before it.
     """
-    return _resnet18(n_classes, width=width, stride=2)
-
-
-def resnet18_fer(n_classes: int, *, width: int = 32) -> nn.Module:
-    """Build ResNet18 for faces of 48 px: no shrinking before the first stage, 6x6 in the last.
-
-    As ResNets are built for CIFAR (He et al. 2015, section 4.2).
-
-    Parameters
-    ----------
-    n_classes
-        Outputs.
-    width
-        Channels of the first stage; each later one has twice as many. 64 is that of ResNet18.
-    """
-    return _resnet18(n_classes, width=width, stride=1)
-
-
-def vgg_fer(n_classes: int) -> nn.Module:
-    """Build a plain network for faces of 48 px: eight convolutions, halved after every second.
-
-    Half as wide as the VGG networks that did well on FER2013 (Khaireddin and Chen 2021), and with
-    batch norm and a mean in place of their fully connected layers.
-    """
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for stage, (inputs, outputs) in enumerate(pairwise((3, 32, 64, 128, 256)), start=1):
-        layers[f"layer{stage}"] = nn.Sequential(
-            *_convolution(inputs, outputs), *_convolution(outputs, outputs), nn.MaxPool2d(2)
-        )
-    return _finished(layers, channels=256, n_classes=n_classes)
-
-
-def tiny(n_classes: int) -> nn.Module:
-    """Build four convolutions, for tests: seconds on a CPU."""
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for index, (inputs, outputs) in enumerate(pairwise((3, 16, 32, 48, 64)), start=1):
-        layers[f"layer{index}"] = nn.Sequential(*_convolution(inputs, outputs, stride=2))
-    return _headed(layers, channels=64, n_classes=n_classes)
-
-
-def _resnet18(n_classes: int, *, width: int, stride: int) -> nn.Module:
+    width = 32
     layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv1=nn.Conv2d(3, width, 3, stride=stride, padding=1, bias=False),
+        conv1=nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
         bn1=nn.BatchNorm2d(width),
         relu=nn.ReLU(inplace=True),
     )
@@ -75,7 +28,29 @@ def _resnet18(n_classes: int, *, width: int, stride: int) -> nn.Module:
             _block(inputs, outputs, stride=1 if stage == 0 else 2), _block(outputs, outputs)
         )
         inputs = outputs
-    return _finished(layers, channels=inputs, n_classes=n_classes)
+    return _initialised(_with_head(layers, channels=inputs, n_classes=n_classes))
+
+
+def vgg_fer(n_classes: int) -> nn.Module:
+    """Build a plain network for faces of 48 px: eight convolutions, pooled after every second.
+
+    Half as wide as the VGG networks that did well on FER2013 (Khaireddin and Chen 2021), and with
+    batch norm and a mean in place of their fully connected layers.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for stage, (inputs, outputs) in enumerate(pairwise((3, 32, 64, 128, 256)), start=1):
+        layers[f"layer{stage}"] = nn.Sequential(
+            *_convolution(inputs, outputs), *_convolution(outputs, outputs), nn.MaxPool2d(2)
+        )
+    return _initialised(_with_head(layers, channels=256, n_classes=n_classes))
+
+
+def tiny(n_classes: int) -> nn.Module:
+    """Build four convolutions, for tests: seconds on a CPU."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for index, (inputs, outputs) in enumerate(pairwise((3, 16, 32, 48, 64)), start=1):
+        layers[f"layer{index}"] = nn.Sequential(*_convolution(inputs, outputs, stride=2))
+    return _with_head(layers, channels=64, n_classes=n_classes)
 
 
 def _block(inputs: int, outputs: int, *, stride: int = 1) -> BasicBlock:
@@ -93,17 +68,16 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> list[nn.Modul
     ]
 
 
-def _headed(layers: OrderedDict[str, nn.Module], *, channels: int, n_classes: int) -> nn.Sequential:
+def _with_head(
+    layers: OrderedDict[str, nn.Module], *, channels: int, n_classes: int
+) -> nn.Sequential:
     """Add the mean over the picture and the last layer."""
     layers |= {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
     layers["fc"] = nn.Linear(channels, n_classes)
     return nn.Sequential(layers)
 
 
-def _finished(
-    layers: OrderedDict[str, nn.Module], *, channels: int, n_classes: int
-) -> nn.Sequential:
-    network = _headed(layers, channels=channels, n_classes=n_classes)
+def _initialised(network: nn.Sequential) -> nn.Sequential:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):  # He et al. 2015, as in torchvision's ResNet
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -35,10 +35,6 @@ class TestEveryPreset:
         assert (len(found.flatten(1).unique(dim=0)) == 1) == (name == "none")
 
 
-def test_none_changes_nothing():
-    assert torch.equal(augment(faces(), Augmentation(), generator=seeded()), faces())
-
-
 def test_flip_mirrors_about_its_share_of_the_faces():
     given = faces(400, size=4)
     found = augment(given, Augmentation(flip=0.5), generator=seeded())
@@ -111,7 +107,7 @@ def test_what_lies_behind_the_edge_is_black_or_a_reflection():
     white = torch.ones(100, 3, 20, 20)
     black, reflected = (
         augment(white, Augmentation(shift=0.2, border=border), generator=seeded())
-        for border in ("black", "reflection")
+        for border in ("zeros", "reflection")
     )
     assert torch.allclose(reflected, white)
     lost = (black[:, 0] < 0.5).float().mean((1, 2))
@@ -134,7 +130,7 @@ class TestMixing:
         assert targets is self.TARGETS
 
     @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}])
-    @pytest.mark.parametrize("seed", range(5))
+    @pytest.mark.parametrize("seed", range(3))
     def test_labels_are_mixed_as_faces_are(self, alphas, seed):
         images, targets = self.mixed(seed, **alphas)
         values = targets @ torch.arange(8.0)

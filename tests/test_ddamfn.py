@@ -5,6 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from exe_core.ddamfn import DDAMFN
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = json.loads((GOLDEN / "ddamfn-expected.json").read_text())
+
+
+def loss_of_maps(maps):
+    return ddamfn.attention_loss(SimpleNamespace(attention=maps))
 
 
 def published_state():
@@ -82,7 +87,7 @@ class TestAsPublished:
         assert float(answer.features.std()) == pytest.approx(EXPECTED["features_std"], rel=1e-4)
         heads = [float(head.mean()) for head in answer.attention]
         assert heads == pytest.approx(EXPECTED["head_means"], rel=1e-4)
-        apart = 1 / float(ddamfn.diversity_loss(answer.attention))
+        apart = 1 / float(loss_of_maps(answer.attention))
         assert apart == pytest.approx(EXPECTED["heads_mse"], rel=1e-4)
 
     def test_features_and_heads_on_any_processor(self, answer):
@@ -90,13 +95,13 @@ class TestAsPublished:
         assert float(answer.features.std()) == pytest.approx(EXPECTED["features_std"], rel=0.01)
         heads = [float(head.mean()) for head in answer.attention]
         assert heads == pytest.approx(EXPECTED["head_means"], rel=0.03)
-        apart = 1 / float(ddamfn.diversity_loss(answer.attention))
+        apart = 1 / float(loss_of_maps(answer.attention))
         assert apart == pytest.approx(EXPECTED["heads_mse"], rel=0.03)
 
 
 class TestAnswer:
     def test_shapes_and_range(self):
-        network = DDAMFN(5, n_heads=3).eval()
+        network = DDAMFN(5).eval()
         with torch.inference_mode():
             found = network.answer(torch.randn(2, 3, 112, 112))
             assert torch.equal(
@@ -104,7 +109,7 @@ class TestAnswer:
             )
         assert found.logits.shape == (2, 5)
         assert found.features.shape == (2, 512, 7, 7)
-        assert [tuple(head.shape) for head in found.attention] == [(2, 512, 7, 7)] * 3
+        assert [tuple(head.shape) for head in found.attention] == [(2, 512, 7, 7)] * 2
         assert all(((head >= 0) & (head <= 1)).all() for head in found.attention)
 
     @pytest.mark.parametrize("shape", [(1, 3, 111, 112), (1, 1, 112, 112), (1, 3, 224, 224)])
@@ -115,7 +120,7 @@ class TestAnswer:
     def test_every_weight_that_is_used_learns(self):
         network = DDAMFN(3)
         given = network.answer(torch.randn(2, 3, 112, 112, generator=torch.manual_seed(1)))
-        (given.logits.square().sum() + ddamfn.diversity_loss(given.attention)).backward()
+        (given.logits.square().sum() + loss_of_maps(given.attention)).backward()
         idle = {name for name, p in network.named_parameters() if p.grad is None}
         assert all(
             re.search(r"conv_dw\.(bn|prelu)\.|CoordAtt\.Linear\.|^bn\.", name) for name in idle
@@ -131,32 +136,16 @@ def test_without_trained_weights_blocks_begin_as_the_identity():
     assert torch.equal(adding[0](maps), maps)
 
 
-class TestDiversityLoss:
-    def test_is_the_inverse_of_the_mean_squared_difference(self):
+class TestAttentionLoss:
+    def test_is_the_inverse_of_the_mean_squared_difference_and_reaches_the_heads(self):
         one, other = torch.full((2, 4, 7, 7), 0.2), torch.full((2, 4, 7, 7), 0.7)
-        assert float(ddamfn.diversity_loss([one, other])) == pytest.approx(1 / 0.25)
-
-    def test_averages_the_difference_over_pairs(self):
-        maps = [torch.full((1, 1, 7, 7), value) for value in (0.0, 0.5, 1.0)]
-        expected = 1 / np.mean([0.25, 1.0, 0.25])
-        assert float(ddamfn.diversity_loss(maps)) == pytest.approx(expected)
-
-    def test_falls_as_heads_part(self):
-        first, second = torch.rand(2, 1, 8, 7, 7, generator=torch.manual_seed(0))
-        near, far = (ddamfn.diversity_loss([first, first + gap]) for gap in (0.1, 0.4))
-        assert far < near
-        assert ddamfn.diversity_loss([first, second]).ndim == 0
-
-    def test_is_that_of_the_last_training_pass_and_reaches_the_heads(self):
+        assert float(loss_of_maps((one, other))) == pytest.approx(1 / 0.25)
         network = DDAMFN(3).train()
         network(torch.randn(2, 3, 112, 112))
-        added = ddamfn.attention_loss(network)
-        assert torch.equal(added, ddamfn.diversity_loss(network.attention))
-        added.backward()
+        ddamfn.attention_loss(network).backward()
         assert network.cat_head0.CoordAtt.conv2.weight.grad.abs().sum() > 0
 
-    def test_of_a_network_without_heads_is_refused(self):
-        with pytest.raises(ValueError, match="needs a DDAMFN of two heads after a training pass"):
-            ddamfn.attention_loss(torch.nn.Linear(2, 2))
-        with pytest.raises(ValueError, match="after a training pass"):
-            ddamfn.attention_loss(DDAMFN(2))
+    def test_of_a_network_without_maps_is_refused(self):
+        for network in (torch.nn.Linear(2, 2), DDAMFN(2)):
+            with pytest.raises(ValueError, match="needs a DDAMFN after a training pass"):
+                ddamfn.attention_loss(network)

@@ -1,4 +1,4 @@
-"""What a classifier says does not depend on how it is asked; only on the faces."""
+"""Predictions depend on the faces alone; ensembles keep items together and learn from val alone."""
 
 import dataclasses
 
@@ -7,23 +7,30 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sample_answers import COLUMNS, predictions
+from sample_answers import LABELS as THREE
+from scipy.special import softmax
 
 from exe_core import datasets, inference, models, tables
 from exe_core.inference import (
+    EnsembleError,
     InferenceError,
     fuse_for_inference,
+    mean_of_runs,
     predict,
     predict_faces,
     predict_images,
     restrict_to_labels,
+    stack,
+    weighted_mean,
 )
-from exe_core.labels import labels_of, prob_columns
+from exe_core.labels import prob_columns
 
 LABELS = ("angry", "happy", "sad")
 
 
-def classifier(*, size=32, gray=False, seed=0):
-    network = models.build("tiny", n_classes=3, seed=seed)
+def classifier(name="tiny", *, size=32, gray=False, seed=0):
+    network = models.build(name, n_classes=3, seed=seed)
     network.train()(torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(seed)))
     shown = models.Preprocessing(size=size, gray=gray)
     return models.Classifier(network.eval(), LABELS, shown, {})
@@ -34,33 +41,29 @@ def images(n=7, *, size=32, seed=0):
 
 
 class TestPredict:
-    def test_rows_are_probabilities_in_double_precision(self):
-        found = predict(classifier(), images(20))
-        assert found.shape == (20, 3)
-        assert found.dtype == np.float64
-        assert (found >= 0).all()
-        assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
-
-    def test_equals_softmax_of_the_network(self):
+    def test_is_the_softmax_of_the_network_in_double_precision(self):
         model, faces = classifier(), images()
         floats = torch.from_numpy(faces).permute(0, 3, 1, 2) / 255
         with torch.no_grad():
             expected = model.network(model.preprocessing.normalise(floats)).softmax(dim=1)
-        assert predict(model, faces) == pytest.approx(expected.numpy(), abs=1e-6)
+        found = predict(model, faces)
+        assert found == pytest.approx(expected.numpy(), abs=1e-6)
+        assert found.dtype == np.float64
+        assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
 
-    @pytest.mark.parametrize("batch_size", [1, 3, 7, 50])
-    def test_the_size_of_batches_does_not_matter(self, batch_size):
+    @pytest.mark.parametrize("pixels", [1, 3 * 32**2])
+    def test_the_size_of_batches_does_not_matter(self, pixels, monkeypatch):
         expected = predict(classifier(), images())
-        assert predict(classifier(), images(), batch_size=batch_size) == pytest.approx(
-            expected, abs=1e-6
-        )
+        monkeypatch.setattr(inference, "_PIXELS_ON_CPU", pixels)
+        assert predict(classifier(), images()) == pytest.approx(expected, abs=1e-6)
 
-    def test_a_network_left_in_training_mode_is_not_disturbed(self):
-        model = classifier()
-        expected = predict(model, images())
+    def test_a_network_left_in_training_mode_and_the_images_are_left_as_they_were(self):
+        model, faces = classifier(gray=True), images()
+        expected = predict(model, faces)
         model.network.train()
+        faces.flags.writeable = False
         before = {key: value.clone() for key, value in model.network.state_dict().items()}
-        assert np.array_equal(predict(model, images()), expected)
+        assert np.array_equal(predict(model, faces), expected)
         after = model.network.state_dict()
         assert all(torch.equal(before[key], after[key]) for key in before)
 
@@ -73,85 +76,111 @@ class TestPredict:
 
     def test_a_list_of_any_sizes_is_resized(self):
         big, wide = images(1, size=80)[0], images(1, size=64)[0][:40]
-        found = predict(classifier(), [big, wide])
         resized = [
             np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))
             for image in (big, wide)
         ]
+        found = predict(classifier(), [big, wide])
         assert found == pytest.approx(predict(classifier(), resized), abs=1e-6)
-
-    def test_nothing_in_nothing_out(self):
         assert predict(classifier(), []).shape == (0, 3)
 
-    def test_images_are_left_as_they_were(self):
-        faces = images()
-        before = faces.copy()
-        faces.flags.writeable = False
-        predict(classifier(gray=True), faces)
-        assert np.array_equal(faces, before)
+    @pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (0, 32, 3)])
+    def test_another_kind_of_image_is_refused(self, shape):
+        for use in (predict, predict_images):
+            with pytest.raises(InferenceError, match=r"image 1 is .* needed is uint8 \(H, W, 3\)"):
+                use(classifier(), [images(1)[0], np.zeros(shape, np.uint8)])
 
-    @pytest.mark.parametrize(
-        "bad",
-        [np.zeros((32, 32), np.uint8), np.zeros((32, 32, 4), np.uint8), np.zeros((32, 32, 3))],
-        ids=["gray", "alpha", "float"],
-    )
-    def test_another_kind_of_image_is_refused(self, bad):
-        with pytest.raises(InferenceError, match=r"image 1 is .* needed is uint8 \(H, W, 3\)"):
-            predict(classifier(), [images(1)[0], bad])
-
-
-class TestGray:
-    def test_a_gray_trained_classifier_does_not_see_colours(self):
+    def test_a_gray_trained_classifier_sees_colours_only_if_forced_to(self):
         faces = images()
         luma = models.Preprocessing(gray=True).to_float(torch.from_numpy(faces)) * 255
         in_gray = luma.round().byte().permute(0, 2, 3, 1).numpy()
-        model = classifier(gray=True)
-        assert np.array_equal(predict(model, faces), predict(model, in_gray))
-
-    def test_colour_can_be_forced_upon_it(self):
         gray, colour = classifier(gray=True), classifier(gray=False)
-        forced = predict(gray, images(), gray=False)
-        assert np.array_equal(forced, predict(colour, images()))
-        assert not np.allclose(forced, predict(gray, images()))
+        assert np.array_equal(predict(gray, faces), predict(gray, in_gray))
+        forced = predict(gray, faces, gray=False)
+        assert np.array_equal(forced, predict(colour, faces))
+        assert not np.allclose(forced, predict(gray, faces))
 
 
-class TestRestricted:
+class TestPredictImages:
+    def test_arrays_pictures_and_paths_give_the_same(self, tmp_path):
+        model, face = classifier(), images(1, size=40)[0]
+        path = tmp_path / "a.png"
+        Image.fromarray(face).save(path)
+        table = predict_images(model, [face, face / 255, Image.fromarray(face), path, str(path)])
+        assert list(table) == ["predicted", "prob_angry", "prob_happy", "prob_sad"]
+        probabilities = table[prob_columns(LABELS)].to_numpy()
+        assert np.array_equal(probabilities, np.repeat(predict(model, [face]), 5, axis=0))
+        assert set(table["predicted"]) == {LABELS[probabilities[0].argmax()]}
+        assert predict_images(model, []).empty
+
+    @pytest.mark.parametrize("given", [None, "face.png", Image.new("RGB", (9, 9)), 3])
+    def test_one_that_is_not_in_a_list_is_refused(self, given):
+        with pytest.raises(TypeError, match="give a list of images"):
+            predict_images(classifier(), given)
+        if not isinstance(given, str | Image.Image):
+            with pytest.raises(TypeError, match=r"image 0 is .*: give an array \(H, W, 3\), a PIL"):
+                predict_images(classifier(), [given])
+
+    @pytest.mark.parametrize("value", [-0.1, 2.0, np.nan])
+    def test_floats_outside_0_to_1_are_refused(self, value):
+        with pytest.raises(InferenceError, match=r"values outside \[0, 1\]"):
+            predict_images(classifier(), [np.full((9, 9, 3), value)])
+
+    def test_a_scene_is_warned_of(self):
+        with pytest.warns(UserWarning, match="is it a face, or a scene"):
+            predict_images(classifier(), [np.zeros((36, 64, 3), np.uint8)])
+
+
+class TestRestrictToLabels:
     def test_probabilities_are_those_of_before_divided_by_their_sum(self):
         model, faces = classifier(), images(20)
         found = restrict_to_labels(model, ("sad", "angry"))
         whole = predict(model, faces)[:, [2, 0]]
         assert found.labels == ("sad", "angry")
         assert predict(found, faces) == pytest.approx(whole / whole.sum(axis=1, keepdims=True))
-        assert model.labels == LABELS
+        fused = predict(fuse_for_inference(found), faces)
+        assert fused == pytest.approx(predict(found, faces), abs=1e-6)
+        assert restrict_to_labels(model, LABELS) is model
 
-    def test_a_face_of_another_label_still_has_an_answer(self):
-        """The network is so sure of the label that is not asked for that nothing is left."""
+    def test_a_face_that_almost_surely_shows_another_label_still_has_an_answer(self):
         model = classifier()
         with torch.no_grad():
-            model.network.get_submodule(last_layer(model)).bias[1] += 1e4
+            model.network.fc.bias[1] += 1e4
         assert (predict(model, images())[:, [0, 2]] == 0).all()
         found = predict(restrict_to_labels(model, ("angry", "sad")), images())
         assert np.isfinite(found).all()
         assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
 
-    def test_asked_for_all_its_labels_a_classifier_is_itself(self):
-        model = classifier()
-        assert restrict_to_labels(model, LABELS) is model
-
     def test_a_label_that_it_lacks_is_refused(self):
         with pytest.raises(InferenceError, match="answers angry, happy, sad, and not fear"):
             restrict_to_labels(classifier(), ("angry", "fear"))
 
-    def test_it_can_be_hastened(self):
-        model, faces = restrict_to_labels(classifier(), ("angry", "sad")), images()
-        assert predict(fuse_for_inference(model), faces) == pytest.approx(
-            predict(model, faces), abs=1e-6
-        )
 
+class TestFuseForInference:
+    @pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet18-small"])
+    def test_predicts_the_same_and_leaves_the_network(self, name):
+        plain, faces = classifier(name, size=64, seed=3), images(5, size=64)
+        before = {key: value.clone() for key, value in plain.network.state_dict().items()}
+        found = predict(fuse_for_inference(plain), faces)
+        assert found == pytest.approx(predict(plain, faces), abs=1e-6)
+        after = plain.network.state_dict()
+        assert all(torch.equal(before[key], value) for key, value in after.items())
 
-def last_layer(model):
-    layers = [name for name, part in model.network.named_modules() if hasattr(part, "out_features")]
-    return layers[-1]
+    def test_what_can_not_be_fused_still_predicts(self, caplog):
+        class Branching(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = torch.nn.Linear(3, 3)
+
+            def forward(self, faces):
+                pooled = faces.mean(dim=(2, 3))
+                return self.fc(pooled) if pooled.sum() > 0 else self.fc(-pooled)
+
+        plain = models.Classifier(Branching().eval(), LABELS, models.Preprocessing(size=32), {})
+        with caplog.at_level("INFO"):
+            found = predict(fuse_for_inference(plain), images())
+        assert "stays unfused" in caplog.text
+        assert found == pytest.approx(predict(plain, images()), abs=1e-6)
 
 
 @pytest.fixture
@@ -172,25 +201,18 @@ def stored(tmp_path):
 
 
 class TestPredictFaces:
-    def test_gives_one_row_an_item_with_what_is_known_of_it(self, stored):
+    def test_gives_one_row_an_item_with_the_probabilities_of_its_primary_face(self, stored):
         faces, splits = stored
         found = predict_faces(classifier(), faces, run_id="r", splits=splits)
         assert tables.check(found, "predictions").equals(found)
         assert found["item_id"].tolist() == [f"s:{k}" for k in range(5)]
         assert found["group_id"].tolist() == [f"g{k}" for k in range(5)]
         assert set(found["run_id"]) == {"r"}
-        assert set(found["split"]) == {"test"}
         assert found["label"].tolist()[:3] == list(LABELS)
         assert pd.isna(found["label"].iloc[3])
-        assert labels_of(found) == list(LABELS)
-
-    def test_probabilities_are_those_of_the_loaded_primary_faces(self, stored):
-        faces, splits = stored
-        found = predict_faces(classifier(), faces, run_id="r", splits=splits)
         loaded = datasets.load_faces(faces[faces["is_primary"]], size=32)
         expected = predict(classifier(), loaded)
-        columns = prob_columns(LABELS)
-        assert np.array_equal(found[columns].to_numpy(), expected)
+        assert np.array_equal(found[prob_columns(LABELS)].to_numpy(), expected)
         assert found["predicted"].tolist() == [LABELS[k] for k in expected.argmax(axis=1)]
 
     def test_reading_in_parts_changes_nothing(self, stored, monkeypatch):
@@ -200,65 +222,121 @@ class TestPredictFaces:
         parts = predict_faces(classifier(), faces, run_id="r", splits=splits)
         pd.testing.assert_frame_equal(parts, whole, atol=1e-6)
 
-    def test_a_face_without_a_split_is_refused(self, stored):
+    def test_a_face_without_a_split_is_refused_and_no_faces_give_no_rows(self, stored):
         faces, splits = stored
         with pytest.raises(InferenceError, match="1 faces have no split, s/2/0 first"):
             predict_faces(classifier(), faces, run_id="r", splits=splits.drop(index=3))
-
-    def test_no_faces_give_no_rows(self, stored):
-        faces, splits = stored
         assert predict_faces(classifier(), faces[:0], run_id="r", splits=splits).empty
 
 
-class TestPredictImages:
-    def test_a_row_an_image_with_its_likeliest_class(self):
-        model = classifier()
-        faces = [images(1, size=80)[0], images(1, size=20)[0][:15], images(1)[0]]
-        table = predict_images(model, faces)
-        assert list(table) == ["predicted", "prob_angry", "prob_happy", "prob_sad"]
-        probs = table[prob_columns(LABELS)].to_numpy()
-        assert np.array_equal(probs, predict(model, faces))
-        assert list(table["predicted"]) == [LABELS[k] for k in probs.argmax(axis=1)]
+class TestMean:
+    def test_is_the_mean_item_by_item(self):
+        one, two = predictions(seed=1), predictions(seed=2, run="b")
+        found = mean_of_runs([one, two], run_id="exe")
+        assert found[COLUMNS].to_numpy() == pytest.approx((one[COLUMNS] + two[COLUMNS]) / 2)
+        best = [THREE[k] for k in found[COLUMNS].to_numpy().argmax(axis=1)]
+        assert found["predicted"].tolist() == best
+        assert set(found["run_id"]) == {"exe"}
+        shuffled = two.sample(frac=1, random_state=0).reset_index(drop=True)
+        assert mean_of_runs([one, shuffled], run_id="exe").equals(found)
 
-    def test_no_images_give_no_rows(self):
-        assert len(predict_images(classifier(), [])) == 0
+    def test_keeps_null_labels(self):
+        one = predictions(labels=[None] * 12)
+        found = mean_of_runs([one, one.assign(run_id="b")], run_id="exe")
+        assert found["label"].isna().all()
+
+    def test_what_does_not_fit_is_named(self):
+        one, two = predictions(), predictions(run="b")
+        with pytest.raises(EnsembleError, match="at least one run"):
+            mean_of_runs([], run_id="exe")
+        with pytest.raises(EnsembleError, match=r"b and a are of different items \(1 .* s/s:11"):
+            mean_of_runs([one, two[:-1]], run_id="exe")
+        with pytest.raises(EnsembleError, match=r"b and a answer different labels.*surprise"):
+            mean_of_runs([one, two.rename(columns={"prob_sad": "prob_surprise"})], run_id="exe")
 
     @pytest.mark.parametrize(
-        "image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)]
+        ("column", "value"), [("split", "val"), ("group_id", "x"), ("label", "sad")]
     )
-    def test_what_is_no_picture_is_refused(self, image):
-        with pytest.raises(InferenceError, match="image 1 is"):
-            predict_images(classifier(), [images(1)[0], image])
+    def test_a_disagreement_about_an_item_is_named(self, column, value):
+        two = predictions(run="b")
+        two.loc[0, column] = value
+        with pytest.raises(EnsembleError, match=f"disagree in the column '{column}'"):
+            mean_of_runs([predictions(), two], run_id="exe")
 
 
-class TestHastened:
-    @pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet18-small"])
-    def test_says_the_same(self, name):
-        network = models.build(name, n_classes=3, seed=3)
-        network.train()(torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
-        plain = models.Classifier(network.eval(), LABELS, models.Preprocessing(size=64), {})
-        before = {key: value.clone() for key, value in network.state_dict().items()}
-        faces = images(5, size=64)
-        assert predict(fuse_for_inference(plain), faces) == pytest.approx(
-            predict(plain, faces), abs=1e-6
+def two_runs(n=600, *, seed=0, sharp=(1.0, 3.0)):
+    """Draw predictions of the same faces by a good and a worse run; a third of them is val."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(3, size=n)
+    runs = []
+    for run, noise in zip("ab", sharp, strict=True):
+        seen = np.eye(3)[truth] + noise * rng.normal(size=(n, 3))
+        labels = [THREE[k] for k in truth]
+        table = predictions(probabilities=softmax(seen, axis=1), labels=labels, run=run)
+        runs.append(table.assign(split=np.where(np.arange(n) % 3 == 0, "val", "test")))
+    return runs
+
+
+def accuracy(table):
+    test = table[table["split"] == "test"]
+    return (test["predicted"] == test["label"]).mean()
+
+
+@pytest.mark.parametrize("combine", [weighted_mean, stack])
+class TestFittedOnVal:
+    def test_labels_of_test_faces_change_nothing_and_those_of_val_faces_a_lot(self, combine):
+        runs = two_runs()
+        test = runs[0]["split"] == "test"
+        wrong = dict(zip(THREE, [*THREE[1:], THREE[0]], strict=True))
+        expected = combine(runs, run_id="e")[[*COLUMNS, "predicted"]]
+        for rows, changes in ((test, False), (~test, True)):
+            misled = [table.copy() for table in runs]
+            for table in misled:
+                table.loc[rows, "label"] = table["label"][rows].map(wrong)
+            found = combine(misled, run_id="e")[[*COLUMNS, "predicted"]]
+            assert found.equals(expected) != changes
+        assert not np.allclose(found[COLUMNS], expected[COLUMNS], atol=0.05)
+
+    def test_is_better_than_the_mean_of_a_good_and_a_bad_run(self, combine):
+        runs = two_runs(6000)
+        found = combine(runs, run_id="both")
+        assert accuracy(found) > accuracy(mean_of_runs(runs, run_id="e"))
+        assert found["item_id"].equals(runs[0]["item_id"])
+        assert set(found["run_id"]) == {"both"}
+
+    def test_does_not_depend_on_the_order_of_rows(self, combine):
+        one, two = two_runs()
+        shuffled = two.sample(frac=1, random_state=0).reset_index(drop=True)
+        expected = combine([one, two], run_id="e")
+        pd.testing.assert_frame_equal(combine([one, shuffled], run_id="e"), expected)
+
+    def test_without_val_faces_is_refused(self, combine):
+        runs = [table.assign(split="test") for table in two_runs()]
+        with pytest.raises(EnsembleError, match="no row of split 'val' is labelled"):
+            combine(runs, run_id="e")
+
+
+def test_the_weighted_mean_leaves_a_run_that_guesses_nearly_alone():
+    honest = two_runs(6000)[0]
+    same = weighted_mean([honest, honest.assign(run_id="b")], run_id="e")
+    assert same[COLUMNS].to_numpy() == pytest.approx(honest[COLUMNS].to_numpy())
+    guesses = two_runs(6000, sharp=(1, 50))[1].assign(label=honest["label"])
+    found = weighted_mean([honest, guesses], run_id="e")
+    assert np.abs(found[COLUMNS] - honest[COLUMNS]).to_numpy().max() < 0.1
+
+
+class TestStack:
+    def test_repairs_a_run_whose_labels_are_swapped(self):
+        one, two = two_runs(3000)
+        renamed = dict(zip(COLUMNS, [*COLUMNS[1:], COLUMNS[0]], strict=True))
+        swapped = tables.with_probabilities(
+            one, one[COLUMNS].rename(columns=renamed)[COLUMNS].to_numpy(), labels=THREE
         )
-        half = predict(fuse_for_inference(plain, precision="bf16"), faces)
-        assert half == pytest.approx(predict(plain, faces), abs=0.02)
-        assert np.abs(half.sum(axis=1) - 1).max() < 1e-12
-        assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+        assert accuracy(swapped) < 0.4 < accuracy(one)
+        assert accuracy(stack([swapped, two], run_id="e")) > accuracy(one) - 0.05
 
-    def test_what_can_not_be_fused_still_answers(self, caplog):
-        class Branching(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.fc = torch.nn.Linear(3, 3)
-
-            def forward(self, faces):
-                pooled = faces.mean(dim=(2, 3))
-                return self.fc(pooled) if pooled.sum() > 0 else self.fc(-pooled)
-
-        plain = models.Classifier(Branching().eval(), LABELS, models.Preprocessing(size=32), {})
-        with caplog.at_level("INFO"):
-            quick = fuse_for_inference(plain)
-        assert "stays unfused" in caplog.text
-        assert predict(quick, images()) == pytest.approx(predict(plain, images()), abs=1e-6)
+    def test_a_label_without_a_val_face_is_named(self):
+        runs = two_runs()
+        sad = (runs[0]["label"] == "sad") & (runs[0]["split"] == "val")
+        with pytest.raises(EnsembleError, match="no val face shows sad"):
+            stack([table[~sad] for table in runs], run_id="e")

@@ -1,20 +1,30 @@
-"""Networks by name, and models on disk: what is saved is what is loaded, or a clear refusal."""
+"""Networks by name, pretrained weights, and models on disk: whole and as saved, or refused."""
 
 import json
 import pickle
+import sys
+import types
+from urllib.error import URLError
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torchvision
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from exe_core import inference, models
+from exe_core import ddamfn, inference, models
+from exe_core.ddamfn import mixed_feature_net
 from exe_core.labels import EMOTIONS, prob_columns
-from exe_core.models import ModelError, Preprocessing
-from exe_core.study import ROOT
+from exe_core.models import ModelError, Preprocessing, WeightsError
 
 LABELS = ["angry", "happy", "sad"]
+PUBLISHED = [
+    [0.085619, 0.038921, 0.045374, 0.12174, 0.169476, 0.082729, 0.456141],
+    [0.097511, 0.041017, 0.043049, 0.091331, 0.176809, 0.082672, 0.46761],
+]
 
 
 def images(n=2, *, size=32, seed=0):
@@ -43,35 +53,41 @@ def folder(tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("name", models.REGISTRY)
-class TestEveryName:
-    def test_gives_a_finite_number_for_each_class(self, name):
-        found = trained(name)(shown(name))
-        assert found.shape == (2, 3)
-        assert found.isfinite().all()
-
+class TestNames:
+    @pytest.mark.parametrize("name", [*models.REGISTRY, "timm:test_resnet"])
     def test_comes_back_from_disk_with_equal_outputs(self, name, tmp_path):
         network = trained(name)
         models.save(network, tmp_path, card=card(name))
         with torch.inference_mode():
             expected = network.to(memory_format=torch.channels_last)(shown(name))
-            assert torch.equal(models.load(tmp_path).network(shown(name)), expected)
+            found = models.load(tmp_path).network(shown(name))
+        assert torch.equal(found, expected)
+        assert found.shape == (2, 3)
+        assert found.isfinite().all()
 
+    @pytest.mark.parametrize("name", models.REGISTRY)
     def test_is_the_same_network_for_the_same_seed(self, name):
+        state = torch.get_rng_state()
         one, same, other = (models.build(name, n_classes=2, seed=s).state_dict() for s in (1, 1, 2))
         assert all(torch.equal(one[key], same[key]) for key in one)
         assert not torch.equal(one["fc.weight"], other["fc.weight"])
+        assert torch.equal(torch.get_rng_state(), state), "the global generator is left alone"
 
+    @pytest.mark.parametrize("name", ["resnet18-small", "vgg-fer", "tiny"])
+    def test_has_the_layers_that_recipes_name(self, name):
+        layers = dict(models.build(name, n_classes=5).named_children())
+        assert {"layer3", "layer4", "fc"} <= layers.keys()
 
-def test_building_leaves_the_global_generator_alone():
-    state = torch.get_rng_state()
-    models.build("tiny", n_classes=2)
-    assert torch.equal(torch.get_rng_state(), state)
+    @pytest.mark.parametrize("name", ["resnet-18", "tiny:3", "timm:", ":"])
+    def test_an_unknown_one_lists_the_known_ones(self, name):
+        with pytest.raises(ModelError, match=r"no model .*; models are resnet18.*timm:<name>"):
+            models.build(name, n_classes=2)
 
-
-def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ModelError, match="no model 'resnet-18'; models are resnet18"):
-        models.build("resnet-18", n_classes=2)
+    def test_a_backbone_of_timm_comes_with_its_preprocessing(self):
+        found = models.find("timm:test_resnet").preprocessing
+        assert (found.size, found.mean) == (160, (0.5, 0.5, 0.5)), "not those of ImageNet"
+        with pytest.raises(ModelError, match=r"no model 'convnextv2_tiney'.*convnextv2_tiny"):
+            models.find("timm:convnextv2_tiney")
 
 
 class TestPreprocessing:
@@ -81,125 +97,15 @@ class TestPreprocessing:
         assert found.shape == (1, 3, 1, 1)
         assert found.flatten().tolist() == pytest.approx([0, 0.2, 1])
 
-    def test_gray_is_that_of_a_gray_file(self):
+    def test_gray_is_that_of_a_gray_file_and_leaves_gray_as_it_is(self):
         pixels = torch.randint(0, 256, (1, 40, 40, 3), dtype=torch.uint8)
         expected = np.asarray(Image.fromarray(pixels[0].numpy()).convert("L"))
         found = (Preprocessing(gray=True).to_float(pixels)[0] * 255).round()
         assert all(np.array_equal(channel, expected) for channel in found)
+        gray = pixels[..., :1].expand(-1, -1, -1, 3)
+        assert torch.equal(Preprocessing(gray=True).to_float(gray), Preprocessing().to_float(gray))
 
-    def test_gray_pixels_stay_as_they_are(self):
-        pixels = torch.randint(0, 256, (1, 9, 9, 1), dtype=torch.uint8).expand(-1, -1, -1, 3)
-        gray, colour = Preprocessing(gray=True), Preprocessing()
-        assert torch.equal(gray.to_float(pixels), colour.to_float(pixels))
-
-    def test_normalised_channels_have_mean_0_and_deviation_1(self):
-        shown = Preprocessing(mean=(0.5, 0.4, 0.3), std=(0.2, 0.1, 0.5))
-        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (shown.mean, shown.std))
-        assert shown.normalise(mean).flatten().tolist() == [0, 0, 0]
-        assert shown.normalise(mean + std).flatten().tolist() == pytest.approx([1, 1, 1])
-
-
-class TestCard:
-    def test_keeps_labels_preprocessing_and_what_else_was_given(self, tmp_path):
-        shown = Preprocessing(size=48, mean=(0.5, 0.5, 0.5), gray=True)
-        models.save(trained(), tmp_path, card=card(preprocessing=shown, note="by hand"))
-        found = models.load(tmp_path, labels=LABELS)
-        assert found.labels == tuple(LABELS)
-        assert found.preprocessing == shown
-        assert found.card["note"] == "by hand"
-
-    def test_other_labels_are_refused(self, folder):
-        with pytest.raises(ModelError, match="angry, happy, sad; needed are angry, sad"):
-            models.load(folder, labels=["angry", "sad"])
-
-    def test_another_order_of_labels_is_refused(self, folder):
-        with pytest.raises(ModelError, match="needed are happy, angry, sad, in this order"):
-            models.load(folder, labels=["happy", "angry", "sad"])
-
-    def test_an_incomplete_card_is_not_written(self, tmp_path):
-        with pytest.raises(ModelError, match="needs labels, preprocessing"):
-            models.save(trained(), tmp_path, card={"model": "tiny"})
-
-    def test_a_model_of_an_unknown_network_is_refused(self, folder):
-        path = folder / models.CARD_FILE
-        path.write_text(path.read_text().replace('"tiny"', '"vgg99"'))
-        with pytest.raises(ModelError, match="no model 'vgg99'"):
-            models.load(folder)
-
-    @pytest.mark.parametrize("content", ["", "{", "[1, 2]", "\x00\x01"])
-    def test_a_damaged_card_is_refused(self, folder, content):
-        (folder / models.CARD_FILE).write_text(content)
-        with pytest.raises(ModelError, match="train"):
-            models.load(folder)
-
-    def test_a_card_without_a_key_names_the_key(self, folder):
-        path = folder / models.CARD_FILE
-        content = json.loads(path.read_text())
-        del content["labels"]
-        path.write_text(json.dumps(content))
-        with pytest.raises(ModelError, match="lacks labels"):
-            models.load(folder)
-
-    def test_a_wrong_preprocessing_is_refused(self, folder):
-        path = folder / models.CARD_FILE
-        content = json.loads(path.read_text()) | {"preprocessing": {"size": 32}}
-        path.write_text(json.dumps(content))
-        with pytest.raises(ModelError, match="preprocessing must hold"):
-            models.load(folder)
-
-    def test_no_model_at_all_says_so(self, tmp_path):
-        with pytest.raises(ModelError, match="no model in nowhere"):
-            models.load(tmp_path / "nowhere")
-
-
-class TestHalfPrecision:
-    """The weights of a ready model are stored in half the space."""
-
-    def test_takes_half_the_space_and_answers_nearly_the_same(self, tmp_path):
-        network = trained("resnet18-small")
-        for stored in ("float32", "float16"):
-            models.save(network, tmp_path / stored, card=card("resnet18-small"), stored=stored)
-        sizes = [
-            (tmp_path / x / models.WEIGHTS_FILE).stat().st_size for x in ("float16", "float32")
-        ]
-        assert sizes[0] < 0.51 * sizes[1]
-        found = models.load(tmp_path / "float16")
-        assert found.card["stored"] == "float16"
-        assert {w.dtype for w in found.network.parameters()} == {torch.float32}
-        with torch.inference_mode():
-            one, other = (net(images()).softmax(1) for net in (network, found.network))
-        assert torch.allclose(one, other, atol=5e-3)
-        assert not torch.equal(one, other)
-
-    def test_a_weight_that_does_not_fit_is_refused(self, tmp_path):
-        network = trained()
-        torch.nn.init.constant_(network.fc.bias, 1e6)
-        with pytest.raises(ModelError, match=r"fc\.bias holds what torch\.float16 can't"):
-            models.save(network, tmp_path, card=card(), stored="float16")
-        assert not (tmp_path / models.CARD_FILE).exists()
-
-
-class TestReadyModels:
-    @pytest.fixture
-    def shelf(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(models, "READY", tmp_path)
-        models.save(trained(), tmp_path / "fer7", card=card())
-        return tmp_path
-
-    def test_is_loaded_by_its_name(self, shelf):
-        by_name, by_folder = models.load("fer7"), models.load(shelf / "fer7")
-        assert by_name.card == by_folder.card
-        with torch.inference_mode():
-            assert torch.equal(by_name.network(images()), by_folder.network(images()))
-
-    @pytest.mark.parametrize("name", ["fer8", "../fer7", "", "fer7/"])
-    def test_another_name_lists_those_there_are(self, shelf, name):
-        with pytest.raises(ModelError, match=r"there are: fer7.*by its folder"):
-            models.load(name)
-
-
-class TestFlipAverage:
-    def test_the_answer_is_the_mean_of_the_two_probabilities(self):
+    def test_the_mean_with_the_mirror_image_is_that_of_probabilities(self):
         network = trained()
         faces = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
         plain, flipping = Preprocessing(size=32), Preprocessing(size=32, flip_average=True)
@@ -209,95 +115,103 @@ class TestFlipAverage:
                 models.logits_of(network, x, shown=plain).softmax(1)
                 for x in (faces, faces.flip(dims=(2,)))
             )
-            again = models.logits_of(network, faces.flip(dims=(2,)), shown=flipping).softmax(1)
         assert torch.allclose(found, (one + other) / 2, atol=1e-6)
-        assert torch.allclose(found, again, atol=1e-6), "a mirror changes nothing any more"
         assert not torch.allclose(one, other, atol=1e-4)
 
-    def test_answers_are_float32_whatever_the_weights_are(self):
-        network = trained().bfloat16()
-        faces = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
-        found = models.logits_of(network, faces, shown=Preprocessing(size=32, flip_average=True))
-        assert found.dtype == torch.float32
+
+def refuse(*args, **kwargs):
+    raise URLError("no route to host")
 
 
-class TestNames:
-    def test_the_width_of_a_network_is_part_of_its_name(self):
-        assert models.build("resnet18-fer:8", n_classes=2).fc.in_features == 64
-        assert models.find("resnet18-fer:8").preprocessing.size == 48
+class TestPretrained:
+    def test_imagenet_replaces_all_but_the_last_layer(self, monkeypatch):
+        donor = models.build("resnet18", n_classes=1000, seed=7).state_dict()
+        source = type("Source", (), {"get_state_dict": lambda self, **_: donor})
+        monkeypatch.setattr(torchvision.models, "get_weight", lambda name: source())
+        network = models.build("resnet18", n_classes=3, weights="imagenet")
+        assert torch.equal(network.layer4[0].conv1.weight, donor["layer4.0.conv1.weight"])
+        assert network.fc.out_features == 3
 
-    @pytest.mark.parametrize("name", ["resnet18-fer:", "resnet18-fer:0", "tiny:3", "timm:", ":"])
-    def test_others_of_the_kind_are_refused(self, name):
-        with pytest.raises(ModelError, match="no model"):
-            models.find(name)
+    def test_of_timm_replaces_all_but_the_last_layer(self, monkeypatch):
+        create = timm.create_model
 
-    def test_a_backbone_of_timm_comes_with_its_preprocessing(self):
-        found = models.find("timm:test_resnet")
-        assert found.preprocessing.size == 160
-        assert found.preprocessing.mean == (0.5, 0.5, 0.5), "not that of ImageNet"
-        assert found.builder(4)(images(2)).shape == (2, 4)
+        def pretend(name, *, pretrained=False, **kwargs):
+            network = create(name, **kwargs)
+            if pretrained:
+                torch.nn.init.constant_(next(network.parameters()), 0.25)
+            return network
 
-    def test_a_backbone_that_timm_does_not_have_names_those_near(self):
-        with pytest.raises(
-            ModelError, match=r"timm has no model 'convnextv2_tiney'.*convnextv2_tiny"
-        ):
-            models.find("timm:convnextv2_tiney")
+        monkeypatch.setattr(timm, "create_model", pretend)
+        network = models.build("timm:test_resnet", n_classes=3, weights="imagenet")
+        assert (next(network.parameters()) == 0.25).all()
+        assert network.get_classifier().out_features == 3
 
-    def test_a_backbone_of_timm_comes_back_from_disk(self, tmp_path):
-        network = models.build("timm:test_resnet", n_classes=3).eval()
-        models.save(network, tmp_path, card=card("timm:test_resnet"))
-        with torch.inference_mode():
-            expected = network.to(memory_format=torch.channels_last)(images())
-            assert torch.equal(models.load(tmp_path).network(images()), expected)
+    def test_an_unreachable_host_or_a_damaged_file_says_what_to_do(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        monkeypatch.setattr("torch.hub.urlopen", refuse)
+        monkeypatch.setattr("timm.models._hub.hf_hub_download", refuse)
+        with pytest.raises(WeightsError, match=r"weights: none.*resnet18-f37072fd.pth"):
+            models.build("resnet18", n_classes=2, weights="imagenet")
+        with pytest.raises(WeightsError, match=r"(?s)no route to host.*weights: none.*HF_HOME"):
+            models.build("timm:test_resnet", n_classes=3, weights="imagenet")
+        cached = tmp_path / "hub/checkpoints/resnet18-f37072fd.pth"
+        cached.write_bytes(b"<html>not found</html>")
+        with pytest.raises(WeightsError, match="weights: none"):
+            models.build("resnet18", n_classes=2, weights="imagenet")
+
+    @pytest.mark.parametrize(
+        ("name", "weights", "match"),
+        [
+            ("tiny", "imagenet", r"tiny has no weights 'imagenet'.*resnet18"),
+            ("tiny", "msceleb", r"tiny has no weights 'msceleb' \(those of ddamfn"),
+            ("ddamfn", "imagenet", "ddamfn has no weights 'imagenet'"),
+            ("tiny", "vggface", "'imagenet', 'msceleb' and 'none'"),
+        ],
+    )
+    def test_a_network_without_them_says_which_have(self, name, weights, match):
+        with pytest.raises(WeightsError, match=match):
+            models.build(name, n_classes=2, weights=weights)
+
+    def test_the_backbone_replaces_the_features_and_nothing_else(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        with pytest.raises(WeightsError, match="exe convert-backbone"):
+            models.build("ddamfn", n_classes=7, weights="msceleb")
+        backbone = mixed_feature_net().state_dict()
+        models.backbone_path().parent.mkdir(parents=True)
+        save_file(backbone, models.backbone_path())
+        plain, started = (
+            models.build("ddamfn", n_classes=7, weights=w) for w in ("none", "msceleb")
+        )
+        features = started.features.state_dict()
+        assert all(torch.equal(features[name], tensor) for name, tensor in backbone.items())
+        assert torch.equal(plain.fc.weight, started.fc.weight)
+        models.backbone_path().write_bytes(b"<html>")
+        with pytest.raises(WeightsError, match=r"damaged.*exe convert-backbone"):
+            models.build("ddamfn", n_classes=7, weights="msceleb")
 
 
-class TestDamagedWeights:
-    def test_truncated(self, folder):
-        path = folder / models.WEIGHTS_FILE
-        path.write_bytes(path.read_bytes()[:-100])
-        with pytest.raises(ModelError, match="train the model again"):
-            models.load(folder)
+@pytest.fixture
+def authors(monkeypatch):
+    """A class like the authors' backbone, and its parts, in a module of the name of theirs."""
 
-    def test_missing(self, folder):
-        (folder / models.WEIGHTS_FILE).unlink()
-        with pytest.raises(ModelError, match="missing"):
-            models.load(folder)
+    class MixedFeatureNet(nn.Module):
+        def __init__(self, parts):
+            super().__init__()
+            for k, part in enumerate(parts):
+                self.add_module(f"part{k}", part)
+            self.conv_6_flatten, self.linear = nn.Flatten(), nn.Linear(512, 8, bias=False)
+            self.bn, self.dropout = nn.BatchNorm1d(8), nn.Dropout()
 
-    def test_of_another_model(self, folder, tmp_path):
-        models.save(trained(seed=9), tmp_path / "other", card=card())
-        (tmp_path / "other" / models.WEIGHTS_FILE).replace(folder / models.WEIGHTS_FILE)
-        with pytest.raises(ModelError, match="not its card's"):
-            models.load(folder)
-
-    def test_that_do_not_fit_the_network(self, folder):
-        path = folder / models.WEIGHTS_FILE
-        kept = load_file(path)
-        del kept["fc.bias"]
-        save_file(kept, path)
-        changed = json.loads((folder / models.CARD_FILE).read_text())
-        changed["weights_sha256"] = models.record.digest(path)
-        (folder / models.CARD_FILE).write_text(json.dumps(changed))
-        with pytest.raises(ModelError, match=r"(?s)do not fit.*fc\.bias"):
-            models.load(folder)
-
-    def test_a_pickle_is_never_opened(self, folder):
-        path = folder / models.WEIGHTS_FILE
-        torch.save(trained(), path)
-        changed = json.loads((folder / models.CARD_FILE).read_text())
-        changed["weights_sha256"] = models.record.digest(path)
-        (folder / models.CARD_FILE).write_text(json.dumps(changed))
-        with pytest.raises(ModelError, match="do not fit"):
-            models.load(folder)
-
-    def test_a_pickle_that_would_run_code_runs_none(self, folder, tmp_path):
-        path, trace = folder / models.WEIGHTS_FILE, tmp_path / "trace"
-        path.write_bytes(pickle.dumps(Malicious(trace)))
-        changed = json.loads((folder / models.CARD_FILE).read_text())
-        changed["weights_sha256"] = models.record.digest(path)
-        (folder / models.CARD_FILE).write_text(json.dumps(changed))
-        with pytest.raises(ModelError, match="do not fit"):
-            models.load(folder)
-        assert not trace.exists()
+    module = types.ModuleType("networks.MixedFeatureNet")
+    MixedFeatureNet.__module__, MixedFeatureNet.__qualname__ = module.__name__, "MixedFeatureNet"
+    module.MixedFeatureNet = MixedFeatureNet
+    for name in ("_MixedBlock", "_MixedDepthwise", "_CoordinateAttention"):
+        part = getattr(ddamfn, name)
+        monkeypatch.setattr(part, "__module__", module.__name__)
+        setattr(module, name, part)
+    monkeypatch.setitem(sys.modules, "networks", types.ModuleType("networks"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return MixedFeatureNet
 
 
 class Malicious:
@@ -310,38 +224,131 @@ class Malicious:
         return self.trace.touch, ()
 
 
-def test_logits_are_shifted_for_good():
-    network = models.build("tiny", n_classes=3).eval()
-    faces = torch.rand(2, 3, 32, 32)
-    with torch.inference_mode():
-        before = network(faces)
-        models.shift_logits(network, [0.5, 0.0, -1.0])
-        assert torch.allclose(network(faces), before + torch.tensor([0.5, 0.0, -1.0]), atol=1e-6)
-    with pytest.raises(ModelError, match="does not end in a linear layer of 4 biases"):
-        models.shift_logits(network, [0.0] * 4)
+class TestPickledBackbone:
+    def test_gives_the_very_weights_without_its_classes(self, tmp_path, authors, monkeypatch):
+        backbone = mixed_feature_net()
+        expected = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+        torch.save(authors(list(backbone.children())), tmp_path / "MFN.pth")
+        monkeypatch.delitem(sys.modules, "networks.MixedFeatureNet")
+        monkeypatch.delitem(sys.modules, "networks")
+        written = models.convert_backbone(tmp_path / "MFN.pth", tmp_path / "new/mfn.safetensors")
+        found = load_file(written)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        assert [path.name for path in written.parent.iterdir()] == ["mfn.safetensors"]
+
+    def test_runs_nothing_of_it(self, tmp_path):
+        trace = tmp_path / "trace"
+        self.refused(tmp_path, Malicious(trace), match=r"names .*: no part of a network")
+        assert not trace.exists()
+
+    def test_another_network_is_refused(self, tmp_path, authors):
+        class Trap:
+            def __reduce__(self):
+                return (nn.Linear, (2, 2))
+
+        for content in (authors([nn.Conv2d(3, 4, 3)]), {"a": torch.zeros(1)}, Trap()):
+            self.refused(tmp_path, content, match="holds no MixedFeatureNet")
+
+    @pytest.mark.parametrize("content", [b"", b"<html>", pickle.dumps([1, 2])])
+    def test_what_torch_did_not_write_is_refused(self, tmp_path, content):
+        (tmp_path / "MFN.pth").write_bytes(content)
+        with pytest.raises(WeightsError, match=r"MFN\.pth was not written by torch"):
+            models.convert_backbone(tmp_path / "MFN.pth", tmp_path / "mfn")
+
+    def refused(self, folder, content, *, match):
+        torch.save(content, folder / "MFN.pth")
+        with pytest.raises(WeightsError, match=match):
+            models.convert_backbone(folder / "MFN.pth", folder / "mfn")
+        assert not (folder / "mfn").exists()
 
 
-class TestFer7:
-    """The ready model of the paper."""
+class TestOnDisk:
+    def test_the_card_comes_back(self, tmp_path):
+        shown = Preprocessing(size=48, gray=True, flip_average=True)
+        models.save(trained(), tmp_path, card=card(preprocessing=shown, note="x"))
+        found = models.load(tmp_path)
+        assert found.preprocessing == shown
+        assert found.labels == tuple(LABELS)
+        assert found.card["note"] == "x"
 
-    def test_is_at_hand_small_and_answers_every_emotion(self):
+    def test_other_labels_or_another_order_are_refused(self, folder):
+        assert models.load(folder, labels=LABELS).labels == tuple(LABELS)
+        with pytest.raises(ModelError, match="in this order: train it"):
+            models.load(folder, labels=LABELS[::-1])
+
+    def test_a_card_that_lacks_something_is_not_written(self, tmp_path):
+        with pytest.raises(ModelError, match="needs labels"):
+            models.save(trained(), tmp_path, card={"model": "tiny", "preprocessing": {}})
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("content", "match"),
+        [
+            (None, "train it first"),
+            (b"{", "damaged"),
+            (b"[]", "lacks model"),
+            (b'{"model": "tiny"}', "lacks labels"),
+        ],
+    )
+    def test_a_damaged_card_is_refused(self, folder, content, match):
+        path = folder / models.CARD_FILE
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ModelError, match=match):
+            models.load(folder)
+
+    def test_a_card_without_a_whole_preprocessing_is_refused(self, folder):
+        self.recard(folder, preprocessing={"size": 32})
+        with pytest.raises(ModelError, match="preprocessing must hold"):
+            models.load(folder)
+
+    def test_truncated_or_missing_weights_are_refused(self, folder):
+        path = folder / models.WEIGHTS_FILE
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(ModelError, match=r"not its card's.*train the model again"):
+            models.load(folder)
+        path.unlink()
+        with pytest.raises(ModelError, match="missing"):
+            models.load(folder)
+
+    @pytest.mark.parametrize("kind", ["incomplete", "pickle", "malicious"])
+    def test_weights_that_do_not_fit_are_refused_and_no_pickle_is_opened(self, folder, kind):
+        path, trace = folder / models.WEIGHTS_FILE, folder / "trace"
+        if kind == "incomplete":
+            save_file({k: v for k, v in load_file(path).items() if k != "fc.bias"}, path)
+        elif kind == "pickle":
+            torch.save(trained(), path)
+        else:
+            path.write_bytes(pickle.dumps(Malicious(trace)))
+        self.recard(folder, weights_sha256=models.record.digest(path))
+        with pytest.raises(ModelError, match="do not fit"):
+            models.load(folder)
+        assert not trace.exists()
+
+    def recard(self, folder, **changes):
+        path = folder / models.CARD_FILE
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+class TestReadyModels:
+    @pytest.mark.parametrize("name", ["fer8", "../fer7", "", "fer7/"])
+    def test_another_name_lists_those_there_are(self, name):
+        with pytest.raises(ModelError, match=r"there are: fer7.*by its folder"):
+            models.load(name)
+
+    def test_fer7_answers_every_emotion_and_says_how_good_it_is(self):
         ready = models.load("fer7")
         assert ready.labels == EMOTIONS
-        weights = ROOT / "data" / "models" / "fer7" / models.WEIGHTS_FILE
-        assert weights.stat().st_size < 25e6
         faces = [np.full((90, 70, 3), 128, np.uint8), np.zeros((20, 30, 3), np.uint8)]
         table = inference.predict_images(ready, faces)
         assert list(table.columns) == ["predicted", *prob_columns(EMOTIONS)]
-        assert table[prob_columns(EMOTIONS)].sum(axis=1).to_numpy() == pytest.approx(1)
-
-    def test_tells_what_it_learned_and_how_good_it_is(self):
-        card = models.load("fer7").card
-        assert card["learned_from"] == {
-            "sets": ["fer2013"],
-            "labels": "the shares of the annotators' votes",
-        }
-        scores = {(row["set_name"], row["metric"]): row for row in card["scores"]}
+        scores = {(row["set_name"], row["metric"]): row for row in ready.card["scores"]}
         stills = scores["film_faces: happy, sad, neutral", "balanced_accuracy"]
         assert stills["low"] < stills["value"] < stills["high"]
-        assert stills["n_groups"] <= 5, "persons in the stills"
-        assert card["limits"]
+
+    def test_fer7_gives_the_published_probabilities(self):
+        faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
+        found = inference.predict(models.load("fer7"), faces)
+        assert found == pytest.approx(np.array(PUBLISHED), abs=1e-5)
