@@ -109,7 +109,7 @@ class TestPredictImages:
         table = predict_images(model, [face, face / 255, Image.fromarray(face), path, str(path)])
         assert list(table) == ["predicted", "prob_angry", "prob_happy", "prob_sad"]
         probabilities = table[prob_columns(LABELS)].to_numpy()
-        assert np.array_equal(probabilities, np.repeat(predict(model, [face]), 5, axis=0))
+        assert np.array_equal(probabilities, predict(model, [face] * 5))
         assert set(table["predicted"]) == {LABELS[probabilities[0].argmax()]}
         assert predict_images(model, []).empty
 
