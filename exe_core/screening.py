@@ -120,7 +120,7 @@ def list_films(study: Study) -> pd.DataFrame:
     Raises ScreeningError as `find_films` does.
     """
     if study.kind == "world":
-        return read(study.raw / "films.parquet", name="films")
+        return read(study.data_dir / "films.parquet", name="films")
     return find_films([study.data_dir / (study.films.path or ".")])
 
 
