@@ -40,7 +40,11 @@ book: setup  ## compute a study and build its book: STUDY=demo|smoke|real|exe|ra
 	@echo "the book: file://$(CURDIR)/_build/html/index.html"
 
 pdf: book  ## print the book as one PDF, _build/book.pdf; needs Chromium
-	@exe pdf
+	@EXE_STUDY=$(STUDY) jupyter-book build . --builder singlehtml --quiet > _build/pdf.log 2>&1 || { cat _build/pdf.log; exit 1; }
+	@cp _build/singlehtml/book/index.html _build/singlehtml/book.html
+	@chromium --headless --no-sandbox --disable-gpu --no-pdf-header-footer --virtual-time-budget=60000 \
+	  --print-to-pdf=_build/book.pdf "_build/singlehtml/book.html" 2>> _build/pdf.log || { cat _build/pdf.log; exit 1; }
+	@echo "the book to print: $(CURDIR)/_build/book.pdf"
 
 lab: setup  ## open the notebooks in JupyterLab (installs it first)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check jupyterlab

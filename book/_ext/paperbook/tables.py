@@ -55,6 +55,8 @@ class PaperTable(Cited):
         if summed := self.options.get("sum"):
             keys = [part["column"] for part in asked if part["column"] != summed]
             rows = rows.groupby(keys, sort=False)[summed].sum().reset_index()
+        if len(rows) > MAX_ROWS:
+            raise ResultError(f"{len(rows)} rows are left; a page shows {MAX_ROWS} or fewer")
         cells = self._cells(rows, asked)
         group = nodes.tgroup(cols=len(cells.columns))
         group += [nodes.colspec(colwidth=1) for _ in cells.columns]
@@ -83,8 +85,6 @@ class PaperTable(Cited):
                 )
         except (KeyError, NameError, SyntaxError, ValueError) as fault:
             raise ResultError(f"cannot choose or sort rows: {fault}") from None
-        if len(rows) > MAX_ROWS:
-            raise ResultError(f"{len(rows)} rows are left; a page shows {MAX_ROWS} or fewer")
         return rows
 
     def _cells(self, rows: pd.DataFrame, asked: list[re.Match[str]]) -> pd.DataFrame:
