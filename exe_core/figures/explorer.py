@@ -1,8 +1,8 @@
-"""The files of the book's explorer: what runs say of films, packed for a page without a server.
+"""The files of the book's explorer: the predictions of runs, packed for a page without a server.
 
-A page that was opened from disk may not read other files, but may run them: each file is a call
-that hands its content over. `index.js` holds the shares, `film-<k>.js` what was read in a film,
-frame by frame, fetched when that film is asked for, and `film-<k>.webp` the faces of a film of the
+A page that was opened from disk may not read files, but may run them: each file is a call that
+hands its content over. `index.js` holds the shares, `film-<k>.js` the predictions in a film, frame
+by frame, fetched when that film is asked for, and `film-<k>.webp` the faces of a film of the
 synthetic world, in the order of its frames. Those of real films are not shown.
 """
 
@@ -22,10 +22,9 @@ from PIL import Image
 
 from exe_core import record
 from exe_core.figures.style import COLOURS, in_order
-from exe_core.labels import labels_of, prob_columns
-from exe_core.record import replacing
-from exe_core.study import ROOT, Study
-from exe_core.tables import film_and_frame, item_ids
+from exe_core.record import ROOT, replacing
+from exe_core.study import Study
+from exe_core.tables import labels_of, prob_columns
 
 GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""
@@ -50,62 +49,48 @@ def save(
     inputs: Iterable[Path] | None = None,
     name: str = "explorer",
 ) -> Path:
-    """Write the bundle of the explorer into the results of a study, its provenance last.
+    """Write the files of the explorer into the folder `name` of a study's results.
 
     Parameters
     ----------
     study
         Faces are shown where it is of a synthetic world.
-    films, summary, truth, events
-        Tables "films", "film_summary" with its bounds, "truth" and "events".
+    films, faces, truth, events
+        Tables of the same names.
     rows
-        What each run says of each sampled frame, as of `films.timeline`.
-    faces
-        Table "faces" of the films.
-    shares, differences
-        Tables "selection_shares" and "selection_differences".
+        The prediction of each run for each sampled frame, as of `films.timeline`.
+    summary, shares, differences
+        Tables "film_summary" with its bounds, "selection_shares" and "selection_differences".
     smoothing_s
         By film, the width of the kernel that its timeline is first shown with (s).
     inputs
         The files that all was read from, whose digests are kept; `study.inputs` if None.
-    name
-        Of the folder; a study may have several explorers.
-
-    Returns
-    -------
-    Path
-        The folder.
     """
     folder = study.results / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    labels, told = labels_of(rows), []
+    labels, listed = labels_of(rows), []
     read = _placed(faces[faces["is_primary"]])
-    for k, film in enumerate(films[films["film_id"].isin(rows["film_id"])].to_dict("records")):
-        film_id, file = film["film_id"], f"film-{k:02d}"
-        own = rows[rows["film_id"] == film_id]
-        content = film_content(
-            own,
-            truth=truth,
-            events=events[events["film_id"] == film_id],
-            smoothing_s=smoothing_s[film_id],
-        )
+    for k, film in enumerate(films[films["film_id"].isin(rows["film_id"])].itertuples()):
+        file = f"film-{k:02d}"
+        content = _film(rows[rows["film_id"] == film.film_id], truth=truth)
+        of_film = events[events["film_id"] == film.film_id]
+        content["events"] = of_film[["time_s", "event", "label"]].to_dict("records")
+        content["smoothing_s"] = round(smoothing_s[film.film_id], 1)
         if study.kind == "world":
-            content["faces"] = _write_faces(
-                read[read["film_id"] == film_id], folder / f"{file}.webp"
-            )
+            own = read[read["film_id"] == film.film_id]
+            content["faces"] = _write_faces(own, folder / f"{file}.webp")
         _write(content, folder / f"{file}.js")
-        told.append(
-            {"id": film_id, "file": file, "title": film["title"], "genre": _plain(film["genre"])}
-        )
+        genre = None if pd.isna(film.genre) else film.genre
+        listed.append({"id": film.film_id, "file": file, "title": film.title, "genre": genre})
     index = {
         "labels": labels,
         "colours": {label: COLOURS[label] for label in labels},
         "runs": in_order(summary["run_id"]),
         "level": study.statistics.level,
-        "films": told,
+        "films": listed,
         "by_film": {
-            run: {film_id: _of_film(own, labels) for film_id, own in of_run.groupby("film_id")}
+            run: {film_id: _shares(own, labels) for film_id, own in of_run.groupby("film_id")}
             for run, of_run in summary.groupby("run_id")
         },
         "shares": _records(shares, "value", labels),
@@ -113,46 +98,29 @@ def save(
     }
     _write(index, folder / "index.js")
     files = sorted(path.name for path in folder.iterdir())
-    about = {
-        "files": files,
-        **record.provenance(study, inputs=study.inputs if inputs is None else inputs),
-    }
-    record.write_json(about, folder / "provenance.json")
+    origin = record.provenance(study, inputs=study.inputs if inputs is None else inputs)
+    record.write_json({"files": files, **origin}, folder / "provenance.json")
     return folder
 
 
-def film_content(
-    rows: pd.DataFrame, *, truth: pd.DataFrame, events: pd.DataFrame, smoothing_s: float
-) -> dict[str, Any]:
-    """Pack what runs say of one film, a column an array, a run an entry.
+def _film(rows: pd.DataFrame, *, truth: pd.DataFrame) -> dict[str, Any]:
+    """Pack the predictions of one film, a run an entry.
 
-    Parameters
-    ----------
-    rows, truth, events, smoothing_s
-        As for `save`, of one film.
-
-    Returns
-    -------
-    dict
-        frame, time_s; predicted and truth, a letter a frame: the place of the label, "." for none;
-        probability, by run: base64 of (labels, frames) little-endian 16-bit parts of `GRID`,
-        `NO_FACE` where there is none; events; smoothing_s.
+    predicted and truth have a letter a frame: the place of the label, "." for none; probability is
+    base64 of (labels, frames) little-endian 16-bit parts of `GRID`, `NO_FACE` where there is none.
     """
     labels = labels_of(rows)
     by_run = dict(list(rows.sort_values("frame").groupby("run_id", sort=False)))
     frames = next(iter(by_run.values()))
-    items = item_ids(frames["film_id"], frames["frame"])
+    item_ids = frames["film_id"] + ":" + frames["frame"].astype(str).str.zfill(6)
     shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
+    columns = prob_columns(labels)
     return {
         "frame": frames["frame"].tolist(),
         "time_s": frames["time_s"].round(3).tolist(),
         "predicted": {run: _letters(own["predicted"], labels) for run, own in by_run.items()},
-        "probability": {
-            run: packed(own[prob_columns(labels)].to_numpy(float)) for run, own in by_run.items()
-        },
-        "truth": _letters(items.map(shown), labels) if len(shown) else None,
-        "events": events[["time_s", "event", "label"]].to_dict("records"),
-        "smoothing_s": round(smoothing_s, 1),
+        "probability": {run: packed(own[columns].to_numpy(float)) for run, own in by_run.items()},
+        "truth": _letters(item_ids.map(shown), labels) if len(shown) else None,
     }
 
 
@@ -173,7 +141,8 @@ def _letters(predicted: pd.Series, labels: list[str]) -> str:
 
 
 def _placed(faces: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([faces, film_and_frame(faces["item_id"])], axis=1)
+    place = faces["item_id"].str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
+    return faces.assign(film_id=place[0], frame=place[1].astype(int))
 
 
 def _write_faces(faces: pd.DataFrame, path: Path) -> dict[str, Any]:
@@ -191,32 +160,28 @@ def _write_faces(faces: pd.DataFrame, path: Path) -> dict[str, Any]:
     return {"picture": path.name, "px": FACE_PX, "in_row": FACES_IN_ROW, "frame": frames}
 
 
-def _of_film(own: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
+def _shares(own: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
     by_label = own.set_index("label").reindex(labels)
-    return {
-        "n_frames": int(own["n_frames"].iloc[0]),
-        "n_faces": int(own["n_faces"].iloc[0]),
-        "share": _numbers(by_label["share_of_faces"]),
-        "low": _numbers(by_label["share_low"]),
-        "high": _numbers(by_label["share_high"]),
-    }
+    counts = {name: int(own[name].iloc[0]) for name in ("n_frames", "n_faces")}
+    columns = {"share": "share_of_faces", "low": "share_low", "high": "share_high"}
+    return counts | {name: _numbers(by_label[column]) for name, column in columns.items()}
 
 
 def _records(table: pd.DataFrame, value: str, labels: list[str]) -> list[dict[str, Any]]:
     """Turn a table with a row a label into records with a list over labels."""
     listed = [value, "low", "high"]
     keys = [name for name in table if name not in (*listed, "label", "level")]
-    return [
-        dict(zip(keys, map(_plain, key), strict=True))
-        | {name: _numbers(own.set_index("label")[name].reindex(labels)) for name in listed}
-        for key, own in table.groupby(keys, sort=False, dropna=False)
-    ]
-
-
-def _plain(value: Any) -> Any:
-    if pd.isna(value):
-        return None
-    return value.item() if hasattr(value, "item") else value
+    records = []
+    for key, own in table.groupby(keys, sort=False, dropna=False):
+        plain = (
+            None if pd.isna(one) else getattr(one, "item", lambda one=one: one)() for one in key
+        )
+        by_label = own.set_index("label").reindex(labels)
+        records.append(
+            dict(zip(keys, plain, strict=True))
+            | {name: _numbers(by_label[name]) for name in listed}
+        )
+    return records
 
 
 def _numbers(values: pd.Series) -> list[float | None]:
