@@ -18,13 +18,14 @@ from rich.table import Table
 
 from exe_core import stages
 from exe_core.record import (
+    ROOT,
     StorageError,
     digest_of,
     explain_disk_errors,
     replacing,
     write_json,
 )
-from exe_core.study import ROOT, ConfigError, Study, load_study
+from exe_core.study import ConfigError, Study, load_study
 
 
 def fail(message: str) -> NoReturn:

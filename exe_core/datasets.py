@@ -32,8 +32,9 @@ from exe_core.readers import (
     read_votes,
     soft_labels,
 )
+from exe_core.record import ROOT
 from exe_core.resampling import Statistics
-from exe_core.study import ROOT, Study
+from exe_core.study import Study
 
 log = logging.getLogger(__name__)
 

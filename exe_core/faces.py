@@ -26,8 +26,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from exe_core import tables
+from exe_core.record import ROOT
 from exe_core.settings import Crop
-from exe_core.study import ROOT
 
 log = logging.getLogger(__name__)
 

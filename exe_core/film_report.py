@@ -25,10 +25,10 @@ from exe_core.faces import FaceFinder
 from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.labels import labels_of, prob_columns
 from exe_core.models import Classifier
+from exe_core.record import ROOT
 from exe_core.resampling import Statistics
 from exe_core.screening import Screened, Step
 from exe_core.settings import Crop
-from exe_core.study import ROOT
 
 PAGE, ORIGIN = "report.html", "provenance.json"
 ENSEMBLE = "ensemble"

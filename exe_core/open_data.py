@@ -22,9 +22,8 @@ from exe_core import readers
 from exe_core.faces import ImageError, read_image
 from exe_core.labels import ALIASES, EMOTIONS
 from exe_core.readers import VOTES, DatasetError, read_csv, read_folder, read_votes
-from exe_core.record import replacing
+from exe_core.record import ROOT, replacing
 from exe_core.settings import FILM_SUFFIXES
-from exe_core.study import ROOT
 
 log = logging.getLogger(__name__)
 

@@ -49,10 +49,10 @@ from exe_core.fetching import (
     requested_wait,
 )
 from exe_core.readers import DatasetError, label_of, read_csv, read_folder
-from exe_core.record import explain_disk_errors, locked, replacing
+from exe_core.record import ROOT, explain_disk_errors, locked, replacing
 from exe_core.settings import KEYWORDS
 from exe_core.sources import SOURCES, Json, Photo, Search, Source, Terms
-from exe_core.study import ROOT, Study
+from exe_core.study import Study
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]

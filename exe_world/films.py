@@ -19,10 +19,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from exe_core.labels import EMOTIONS
-from exe_core.record import digest_of, replacing
+from exe_core.record import ROOT, digest_of, replacing
 from exe_core.settings import World
 from exe_core.staleness import code_digest
-from exe_core.study import ROOT, Study
+from exe_core.study import Study
 from exe_core.tables import write
 from exe_world.backgrounds import sample_background
 from exe_world.camera import camera, sample_light

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 pytest_plugins = ["browser", "ratios"]
 

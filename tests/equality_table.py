@@ -20,7 +20,7 @@ from film_samples import KINDS, make_film
 from tqdm import tqdm
 
 from exe_core import record, video
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 TARGET = ROOT / "data" / "frozen" / "decoding"
 N, EVERY, SCALE = 300, 50, 4

@@ -17,8 +17,9 @@ from exe_core import criteria, films, record
 from exe_core import tables as schema
 from exe_core.labels import FIVE
 from exe_core.published import FILES, Published, read_published
+from exe_core.record import ROOT
 from exe_core.resampling import Statistics
-from exe_core.study import ROOT, Study, load_study
+from exe_core.study import Study, load_study
 
 TARGET = ROOT / "data" / "frozen" / "published_films"
 STATISTICS = Statistics(n_permutations=199)

@@ -18,7 +18,8 @@ from exe_core import cli, figures, film_report, readers, record, screening, stud
 from exe_core.curation import CREDITS, credits_page
 from exe_core.figures.films import shares_chart
 from exe_core.readers import DatasetError
-from exe_core.study import ROOT, ConfigError, load_study
+from exe_core.record import ROOT
+from exe_core.study import ConfigError, load_study
 
 NASTY = (
     '<img src="x" onerror="window.ran = 1"><script>window.ran = 1</script>'

@@ -22,7 +22,8 @@ from exe_core.figures.films import timeline_chart
 from exe_core.figures.scores import recall_chart
 from exe_core.figures.style import COLOURS, THEMES
 from exe_core.labels import FIVE
-from exe_core.study import ROOT, load_study
+from exe_core.record import ROOT
+from exe_core.study import load_study
 
 PAGES = {
     "index": """\

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exe_core.record import provenance, write_json
-from exe_core.study import ROOT, load_study
+from exe_core.record import ROOT, provenance, write_json
+from exe_core.study import load_study
 
 TABLE = ROOT / "data" / "frozen" / "tests"
 N_NULL, N_EFFECT, SEED = 300, 150, 2000

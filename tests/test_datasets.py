@@ -44,8 +44,9 @@ from exe_core.datasets import (
 from exe_core.faces import read_image
 from exe_core.labels import EMOTIONS, FIVE
 from exe_core.readers import VOTES
+from exe_core.record import ROOT
 from exe_core.resampling import Statistics
-from exe_core.study import ROOT, ConfigError, Study, parse_study
+from exe_core.study import ConfigError, Study, parse_study
 from exe_world.render import render_face
 
 pytestmark = pytest.mark.usefixtures("folders")

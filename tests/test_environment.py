@@ -10,7 +10,7 @@ from packaging.version import Version
 from pip._internal.network.session import PipSession
 from pip._internal.req import parse_requirements
 
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()

@@ -26,7 +26,8 @@ from exe_core.films import (
     timeline,
 )
 from exe_core.labels import FIVE, prob_columns
-from exe_core.study import ROOT, load_study
+from exe_core.record import ROOT
+from exe_core.study import load_study
 
 RUNS = ("exe", "fer2013", "rafdb")
 N_FRAMES, EVERY = 30, 100

@@ -35,8 +35,8 @@ from exe_core.faces import (
     read_reduced,
     tiles,
 )
+from exe_core.record import ROOT
 from exe_core.settings import Crop
-from exe_core.study import ROOT
 from exe_world.render import render_face
 
 TURNS = {

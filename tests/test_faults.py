@@ -34,8 +34,8 @@ from small_disk import small_disk
 from exe_core import tables
 from exe_core.fetching import SourceError
 from exe_core.pull import pull
-from exe_core.record import StorageError
-from exe_core.study import ROOT, Study, parse_study
+from exe_core.record import ROOT, StorageError
+from exe_core.study import Study, parse_study
 
 FOUND = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}
 PER_PAGE = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 import exe_core
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())

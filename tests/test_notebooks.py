@@ -6,7 +6,8 @@ import nbformat
 import papermill
 import pytest
 
-from exe_core.study import ROOT, load_study
+from exe_core.record import ROOT
+from exe_core.study import load_study
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 

@@ -21,7 +21,7 @@ from exe_core import cli, open_data, readers
 from exe_core.labels import EMOTIONS
 from exe_core.open_data import DATA_SETS, OpenSetError, get_open_set, open_sets_at, read_legend
 from exe_core.readers import DatasetError, read_folder
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 RUNS = {name: f"the predictions of {name}".encode() * 500 for name in ("ExE", "FER", "RAFDB")}
 FILMS = b"[]"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pybtex.database import parse_file
 
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 BOOK = ROOT / "book"
 RESULTS = ("results", "answers", "claims", "real-faces", "instruments")

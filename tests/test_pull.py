@@ -23,8 +23,9 @@ from exe_core.datasets import items
 from exe_core.fetching import SourceError
 from exe_core.pull import IncompletePullError, Ledger, Page, Puller, pull, read_list
 from exe_core.readers import DatasetError
+from exe_core.record import ROOT
 from exe_core.sources import SOURCES, Photo, Search, Terms
-from exe_core.study import ROOT, parse_study
+from exe_core.study import parse_study
 from exe_world.site import PhotoSite
 
 ALL = ("pexels", "pixabay", "unsplash", "openverse")

@@ -42,7 +42,7 @@ from exe_core.readers import (
     soft_labels,
     voter_agreement,
 )
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 Write = Callable[[Path], None]
 pytestmark = pytest.mark.usefixtures("folders")

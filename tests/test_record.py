@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exe_core.record import digest, digest_of, provenance, replacing, write_json, write_values
-from exe_core.study import ROOT, load_study
+from exe_core.record import ROOT, digest, digest_of, provenance, replacing, write_json, write_values
+from exe_core.study import load_study
 
 
 def test_a_digest_follows_content_and_names_not_time(tmp_path):

@@ -8,7 +8,7 @@ from test_book_ext import build, lay_out, text_of
 
 from exe_core import tables
 from exe_core.cli import app
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))  # as Sphinx does
 

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from exe_core import cli, screening
 from exe_core.faces import FaceFinder
+from exe_core.record import ROOT
 from exe_core.settings import Crop
-from exe_core.study import ROOT, parse_study
+from exe_core.study import parse_study
 from exe_world.render import render_face
 
 SIZE = 160

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sample_worlds import tiny_study
 
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 from exe_core.tables import read
 from exe_world.films import EVENT_REACH, act, frames_per_tick, make_films, truth, write_script
 

@@ -8,7 +8,7 @@ from PIL import Image
 from sample_scenes import scene
 
 from exe_core import models
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 pytestmark = pytest.mark.slow
 BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)

@@ -32,8 +32,8 @@ import vl_convert
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exe_core import record
-from exe_core.record import replacing
-from exe_core.study import ROOT, Study, load_study, studies
+from exe_core.record import ROOT, replacing
+from exe_core.study import Study, load_study, studies
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300

@@ -22,9 +22,9 @@ from PIL import Image
 
 from exe_core import record
 from exe_core.figures.style import COLOURS, in_order
+from exe_core.labels import labels_of, prob_columns
 from exe_core.record import ROOT, replacing
 from exe_core.study import Study
-from exe_core.tables import labels_of, prob_columns
 
 GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""

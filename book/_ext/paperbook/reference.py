@@ -24,7 +24,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from exe_core import cli, study, tables
 from exe_core.labels import EMOTIONS
-from exe_core.study import ROOT
+from exe_core.record import ROOT
 
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 TYPES = {"int64": "integer", "Int64": "integer", "float64": "number", "bool": "true or false"}
