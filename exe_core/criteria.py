@@ -240,7 +240,7 @@ def _lag_one(film: pd.DataFrame, n: int, rng: np.random.Generator) -> Estimate:
     value = float(likeness(np.arange(len(faces))[None])[0])
     orders = rng.permuted(np.tile(np.arange(len(faces)), (n, 1)), axis=1)
     parts = np.array_split(orders, max(1, n * faces.size // _AT_ONCE))
-    return resampling.tested(value, np.concatenate([likeness(part) for part in parts]), n=1)
+    return resampling.null_test(value, np.concatenate([likeness(part) for part in parts]), n=1)
 
 
 def _best_split(film: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[Estimate, int]:
@@ -263,7 +263,7 @@ def _best_split(film: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[E
     keys = np.array_split(rng.random((n, shots.max() + 1)), 1 + n * centred.size // _AT_ONCE)
     orders = (np.argsort(part[:, shots], axis=1, kind="stable") for part in keys if len(part))
     null = np.concatenate([explained(centred[order]).max(axis=1) for order in orders])
-    test = resampling.tested(float(by_place.max()), null, n=1)
+    test = resampling.null_test(float(by_place.max()), null, n=1)
     return test, int(by_place.argmax()) + MIN_FACES
 
 

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import resampling
-from exe_core import tables as schema
+from exe_core import resampling, tables
 from exe_core.labels import prob_columns
 from exe_core.resampling import Statistics
 
@@ -61,7 +60,7 @@ def score(
         Table "metrics", and `n_excluded`: rows left out. `SCORES` have a null label, those of
         `BY_LABEL` one row a label. What is undefined is NaN.
     """
-    tables = []
+    scored = []
     labels = list(labels)
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
         known = labelled(rows, labels)
@@ -78,11 +77,11 @@ def score(
             n_excluded=len(rows) - len(known),
         )
         table[["run_id", "set_name", "split"]] = keys
-        tables.append(table)
-    if not tables:
-        return schema.empty("metrics").assign(n_excluded=0)
-    whole = pd.concat(tables, ignore_index=True)
-    return schema.check(
+        scored.append(table)
+    if not scored:
+        return tables.empty("metrics").assign(n_excluded=0)
+    whole = pd.concat(scored, ignore_index=True)
+    return tables.check(
         whole.assign(level=statistics.level, method=resampling.METHOD, seed=statistics.seed),
         "metrics",
     )
@@ -121,10 +120,19 @@ def compare(
     ValueError
         If `first` holds several runs, or a run sees a set in several splits.
     """
-    _check_comparable(first, others)
-    tables = []
+    runs = sorted(first["run_id"].unique())
+    if len(runs) != 1:
+        raise ValueError(f"first must hold the predictions of one run, not of {runs}")
+    for table in (first, others):
+        splits = table.groupby(["run_id", "set_name"])["split"].nunique()
+        if (splits > 1).any():
+            raise ValueError(f"{splits.idxmax()} has several splits: choose one, then compare")
+    scored = []
     for (other_id, set_name), theirs in others.groupby(["run_id", "set_name"]):
-        ours, theirs = _paired(first[first["set_name"] == set_name], theirs, labels)
+        both = first[first["set_name"] == set_name], theirs
+        both = [labelled(side, labels).set_index("item_id") for side in both]
+        common = both[0].index.intersection(both[1].index, sort=True)
+        ours, theirs = (side.loc[common] for side in both)
         sums = [
             resampling.sum_by_group(item_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
         ]
@@ -132,7 +140,7 @@ def compare(
             sums[0], sums[1], lambda totals: scores_of(totals, len(labels))
         )
         table = pd.DataFrame({**found.columns(), "p_value": found.p_value})[: len(SCORES)]
-        tables.append(
+        scored.append(
             table.rename(columns={"value": "difference"}).assign(
                 metric=SCORES,
                 other_run_id=other_id,
@@ -142,13 +150,13 @@ def compare(
                 mcnemar_p=[_mcnemar(ours, theirs), *[np.nan] * (len(SCORES) - 1)],
             )
         )
-    if not tables:
-        return schema.empty("comparisons")
-    whole = pd.concat(tables, ignore_index=True).assign(
+    if not scored:
+        return tables.empty("comparisons")
+    whole = pd.concat(scored, ignore_index=True).assign(
         run_id=first["run_id"].iloc[0], level=statistics.level
     )
     families = whole.groupby(["set_name", "metric"])["p_value"]
-    return schema.check(whole.assign(p_adjusted=families.transform(resampling.holm)), "comparisons")
+    return tables.check(whole.assign(p_adjusted=families.transform(resampling.holm)), "comparisons")
 
 
 def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
@@ -161,25 +169,21 @@ def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
 
 
 def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFrame:
-    """Count how often each run answers what where the label is what.
+    """Count predicted labels by true label, run and set: table "confusion" with every pair.
 
-    Returns
-    -------
-    pd.DataFrame
-        Table "confusion", with every pair of labels; a label that does not occur has a share of
-        NaN.
+    The share of a label that does not occur is NaN.
     """
     pairs = pd.MultiIndex.from_product([labels, labels], names=["label", "predicted"])
-    tables = []
+    scored = []
     for keys, rows in predictions.groupby(["run_id", "set_name"]):
         counts = labelled(rows, labels).groupby(["label", "predicted"]).size()
         table = counts.reindex(pairs, fill_value=0).rename("n").reset_index()
         of_label = table.groupby("label")["n"].transform("sum")
         table["share_of_label"] = table["n"] / of_label.where(of_label > 0)
         table[["run_id", "set_name"]] = keys
-        tables.append(table)
-    whole = pd.concat(tables, ignore_index=True) if tables else schema.empty("confusion")
-    return schema.check(whole, "confusion")
+        scored.append(table)
+    whole = pd.concat(scored, ignore_index=True) if scored else tables.empty("confusion")
+    return tables.check(whole, "confusion")
 
 
 def labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -187,27 +191,8 @@ def labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return predictions[predictions["label"].isin(labels)]
 
 
-def _check_comparable(first: pd.DataFrame, others: pd.DataFrame) -> None:
-    runs = sorted(first["run_id"].unique())
-    if len(runs) != 1:
-        raise ValueError(f"first must hold the predictions of one run, not of {runs}")
-    for table in (first, others):
-        splits = table.groupby(["run_id", "set_name"])["split"].nunique()
-        if (splits > 1).any():
-            raise ValueError(f"{splits.idxmax()} has several splits: choose one, then compare")
-
-
-def _paired(
-    ours: pd.DataFrame, theirs: pd.DataFrame, labels: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give the labelled items of both, in one order."""
-    sides = [labelled(side, labels).set_index("item_id") for side in (ours, theirs)]
-    common = sides[0].index.intersection(sides[1].index, sort=True)
-    return sides[0].loc[common], sides[1].loc[common]
-
-
 def item_terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Lay out what the scores add up, a row an item: confusion, nll, brier, bins.
+    """Per-item terms whose sums give the scores: confusion cell, nll, brier, confidence bin.
 
     Each item has a 1 in one of the C x C cells (label, predicted), its two losses, and in its
     bin of confidence a count, its confidence, and whether it is right.

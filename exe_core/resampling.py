@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,21 +27,14 @@ _CHUNK = 2_000_000  # weights held at once
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """An estimate with its interval and, where a null hypothesis was tested, its p-value.
-
-    value, low, high and p_value are arrays where the statistic has several values; NaN is
-    undefined.
-    """
+    """A number, or array of them, with its interval and p-value; NaN is undefined."""
 
     value: np.ndarray | float = math.nan
     low: np.ndarray | float = math.nan
     high: np.ndarray | float = math.nan
-    n: int = 0
-    """Independent groups that it rests on."""
-    method: str = ""
-    """How the interval was made."""
-    p_value: np.ndarray | float = math.nan
-    """Two-sided."""
+    n: int = 0  # independent groups that it rests on
+    method: str = ""  # of the interval
+    p_value: np.ndarray | float = math.nan  # two-sided
     null: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     """The statistic under the null hypothesis, where it was drawn."""
 
@@ -69,7 +62,7 @@ class Statistics(BaseModel):
     seed: int = Field(42, description="of resamples and permutations; by default the study's")
 
     def rng(self) -> np.random.Generator:
-        """Make a generator of random numbers from the seed."""
+        """Start a generator of random numbers."""
         return np.random.default_rng(self.seed)
 
     def interval(
@@ -87,6 +80,8 @@ class Statistics(BaseModel):
         (Hesterberg 2015, What Teachers Should Know About the Bootstrap, section 3.3): the plain
         percentile interval is too narrow by about the ratio of the normal to the t distribution.
         In simulation it covers better at 5 to 30 groups than BCa, which corrects skew but not this.
+        Bounds are NaN with one group, and where the statistic is undefined in more than
+        `MAX_UNDEFINED` of the samples.
 
         Parameters
         ----------
@@ -97,16 +92,10 @@ class Statistics(BaseModel):
         strata
             (n_groups,) as many groups are drawn from each as it has; all are one by default.
         n_effective
-            (m,) how many groups each value rests on, where these are few of them all: the
-            quantiles are moved outward for so many.
+            (m,) how many groups each value rests on, if not all: the quantiles are moved outward
+            for so many.
         rng
             A generator in use, for estimates that share one.
-
-        Returns
-        -------
-        Estimate
-            Bounds are NaN with one group, and where the statistic is undefined in more than
-            `MAX_UNDEFINED` of the samples.
         """
         groups = np.asarray(groups, dtype=float)
         if groups.ndim != 2:
@@ -127,12 +116,7 @@ class Statistics(BaseModel):
         For ratios of variances, such as a share of variance between classes: a bootstrap sample
         holds groups twice, whose variance is 0, and so lies off the truth; leaving one out does
         not. The interval is value -+ t(n - 1) times the standard error of the pseudo-values
-        (Tukey 1958).
-
-        Returns
-        -------
-        Estimate
-            Bounds are NaN with one group, and where the statistic is undefined without one of them.
+        (Tukey 1958); NaN with one group, and where the statistic is undefined without one of them.
         """
         from scipy.special import stdtrit
 
@@ -150,12 +134,7 @@ class Statistics(BaseModel):
     def share(self, share: ArrayLike, n: ArrayLike) -> Estimate:
         """Give the interval of shares of independent cases (Wilson 1927); NaN if n = 0.
 
-        Parameters
-        ----------
-        share
-            Observed, 0..1.
-        n
-            Number of cases, or their effective number, which need not be whole.
+        `n` is the number of cases, or their effective number, which need not be whole.
 
         Examples
         --------
@@ -176,20 +155,15 @@ class Statistics(BaseModel):
     def difference(self, first: np.ndarray, second: np.ndarray, statistic: Statistic) -> Estimate:
         """Estimate and test a difference between two sides of the same groups.
 
-        The interval is that of `interval`. The null swaps the two sides of random groups; with
-        means as the statistic this is the sign-flip test.
+        The null swaps the two sides of random groups; with means as the statistic this is the
+        sign-flip test. Bounds and p are NaN with one group.
 
         Parameters
         ----------
         first, second
             (n_groups, k) sums of the two sides, groups in one order.
         statistic
-            As for `interval`.
-
-        Returns
-        -------
-        Estimate
-            Of statistic(first) - statistic(second). Bounds and p are NaN with one group.
+            As for `interval`; the estimate is statistic(first) - statistic(second).
         """
         if first.shape != second.shape:
             raise ValueError(f"sides must pair up, got shapes {first.shape} and {second.shape}")
@@ -199,14 +173,12 @@ class Statistics(BaseModel):
             lambda sums: np.subtract(*(statistic(side) for side in np.hsplit(sums, 2))),
             rng=rng,
         )
-        p = np.full_like(found.value, np.nan)[()]
-        if len(first) > 1:
-            size = (self.n_permutations, len(first))
-            swapped = rng.integers(0, 2, size=size).astype(float)
-            sums = first.sum(axis=0) + swapped @ (second - first)
-            null = statistic(sums) - statistic(first.sum(axis=0) + second.sum(axis=0) - sums)
-            p = p_value(found.value, null)
-        return Estimate(found.value, found.low, found.high, found.n, METHOD, p)
+        if len(first) < 2:
+            return replace(found, p_value=found.low)
+        swapped = rng.integers(0, 2, size=(self.n_permutations, len(first))).astype(float)
+        sums = first.sum(axis=0) + swapped @ (second - first)
+        null = statistic(sums) - statistic(first.sum(axis=0) + second.sum(axis=0) - sums)
+        return replace(found, p_value=p_value(found.value, null))
 
     def group_difference(self, values: np.ndarray, is_first: np.ndarray) -> Estimate:
         """Estimate and test the difference in mean between two kinds of groups.
@@ -217,12 +189,7 @@ class Statistics(BaseModel):
             (n_groups,) one a group, e.g. a film.
         is_first
             (n_groups,) bool; the first kind less the other. Each is resampled by itself; the null
-            shuffles the kinds.
-
-        Raises
-        ------
-        ValueError
-            If there are no groups of both kinds.
+            shuffles the kinds. A `ValueError` is raised if there are no groups of both.
         """
         if not 0 < is_first.sum() < len(is_first):
             raise ValueError(f"{is_first.sum()} of {len(is_first)} groups are of the first kind")
@@ -234,11 +201,9 @@ class Statistics(BaseModel):
             rng=rng,
         )
         test = self.permutation_test(
-            is_first,
-            lambda first: float(values[first].mean() - values[~first].mean()),
-            rng=rng,
+            is_first, lambda first: float(values[first].mean() - values[~first].mean()), rng=rng
         )
-        return Estimate(found.value, found.low, found.high, found.n, METHOD, test.p_value)
+        return replace(found, p_value=test.p_value)
 
     def permutation_test(
         self,
@@ -249,22 +214,13 @@ class Statistics(BaseModel):
     ) -> Estimate:
         """Test whether a statistic depends on how labels lie over groups, by shuffling the labels.
 
-        Parameters
-        ----------
-        labels
-            (n_groups,) label of each group, e.g. the genre of each film.
-        statistic
-            Takes labels in the order of the groups, gives a number; 0 or small under the null.
-
-        Returns
-        -------
-        Estimate
-            With p_value and null, without an interval.
+        `statistic` takes labels (n_groups,), e.g. the genre of each film, and gives a number that
+        is 0 or small under the null. The estimate has no interval.
         """
         rng, given = rng or self.rng(), np.asarray(labels)
         value = float(statistic(given))
         shuffled = (statistic(rng.permutation(given)) for _ in range(self.n_permutations))
-        return tested(value, np.fromiter(shuffled, dtype=float), n=len(given))
+        return null_test(value, np.fromiter(shuffled, dtype=float), n=len(given))
 
     def shift_test(
         self,
@@ -277,7 +233,8 @@ class Statistics(BaseModel):
         """Test the mean of one statistic a series against circular shifts of the series.
 
         Series of one group are shifted by the same steps, as they are not independent. With one
-        group all of its shifts are tried, else random combinations of shifts.
+        group all of its shifts are tried, else random combinations of shifts. The interval holds
+        the effects that the test would not reject; NaN where the null is too short for it.
 
         Parameters
         ----------
@@ -287,13 +244,7 @@ class Statistics(BaseModel):
         statistics
             One a series: takes shifted series (s, t_i), gives (s,); 0 on average under the null.
         groups
-            Whose series they are, of one length in a group; by default each is its own group.
-
-        Returns
-        -------
-        Estimate
-            With p_value and null; its interval holds the effects that the test would not reject,
-            and is NaN where the null is too short for its quantiles.
+            Whose series they are, of one length in a group; by default each is a group.
         """
         by_group: dict[object, np.ndarray] = {}
         for group, of, x in zip(groups or range(len(series)), statistics, series, strict=True):
@@ -314,7 +265,7 @@ class Statistics(BaseModel):
         return Estimate(value, low, high, len(by_group), "inverted shift test", p, null)
 
 
-def tested(value: float, null: np.ndarray, *, n: int) -> Estimate:
+def null_test(value: float, null: np.ndarray, *, n: int) -> Estimate:
     """Make an estimate of `n` groups with the p-value of its null, without an interval."""
     return Estimate(value, n=n, p_value=float(p_value(value, null)), null=null)
 
@@ -328,9 +279,7 @@ def sum_by_group(rows: np.ndarray, groups: ArrayLike) -> np.ndarray:
 
 
 def _members(strata: ArrayLike | None, n_groups: int) -> list[np.ndarray]:
-    if strata is None:
-        return [np.arange(n_groups)]
-    names = np.asarray(strata).astype(str)
+    names = np.zeros(n_groups) if strata is None else np.asarray(strata).astype(str)
     if len(names) != n_groups:
         raise ValueError(f"{len(names)} strata for {n_groups} groups")
     return [np.flatnonzero(names == name) for name in np.unique(names)]
@@ -341,8 +290,7 @@ def _resampled_sums(
 ) -> np.ndarray:
     sums = np.zeros((n, groups.shape[1]))
     for index in members:
-        size = len(index)
-        step = max(1, _CHUNK // size)
+        size, step = len(index), max(1, _CHUNK // len(index))
         for start in range(0, n, step):
             count = min(step, n - start)
             weights = rng.multinomial(size, np.full(size, 1 / size), size=count)
