@@ -141,13 +141,6 @@ def history(epochs: int = 8) -> pd.DataFrame:
     return tables.check(pd.DataFrame(rows), "history")
 
 
-def strata() -> pd.DataFrame:
-    parts = {"skin tone": ("light", "middle", "dark"), "head turned": ("under 15°", "over 30°")}
-    whole = [metrics(names).assign(trait=trait) for trait, names in parts.items()]
-    table = pd.concat(whole, ignore_index=True)
-    return table[table["metric"] == "balanced_accuracy"]
-
-
 def query_truth() -> pd.DataFrame:
     queries = {
         "angry": ("angry", "mad", "irate"),

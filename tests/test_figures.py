@@ -19,21 +19,17 @@ from typer.testing import CliRunner
 
 from exe_core import figures
 from exe_core.cli import app
-from exe_core.figures import VEGA_LITE, films, photos, scores
+from exe_core.figures import VEGA_LITE, films, photos, scores, style
 from exe_core.figures.style import COLOURS, STYLE, THEMES, VERDICTS, ChartError, drawable
 from exe_core.labels import EMOTIONS, FIVE
 from exe_core.study import load_study
 
-PAIRS = tables.estimates(run_id=("a",), other_run_id=("b", None), measure=("kappa",))
 MATRIX = tables.estimates(run_id=("a", "b"), set_name=("a", "c"), metric=("balanced_accuracy",))
 GAINS = tables.estimates(run_id=("sam", "mixup"), set_name=("photos", "rafdb"))
 GAINS = GAINS.assign(other_run_id="ours", metric="balanced_accuracy", difference=GAINS["value"])
 FACTORS = tables.estimates(set_name=("press",), term=("crop", "colour"), over=("groups", "faces"))
-NOISE = tables.estimates(label=("happy",), query=("joyful", "smiling"))
 SAMPLED = tables.estimates(run_id=("truth", "exe"), label=FIVE, every=(100, 50))
 SAMPLED = SAMPLED[(SAMPLED["run_id"] == "truth") | (SAMPLED["every"] == 50)]  # a grid with gaps
-BOUNDS = tables.estimates(run_id=("exe",), label=FIVE)
-CRITERIA = tables.estimates(run_id=tables.RUNS, criterion=("diversity", "genre", "events"))
 STEPS = pd.DataFrame(
     [("v1", "returned", "kept", 9), ("v1", "no face", "lost", 4), ("v1", "faces used", "kept", 5)],
     columns=["set_name", "step", "kind", "n"],
@@ -46,22 +42,37 @@ MEASURED = tables.estimates(run_id=tables.RUNS, criterion=("genre", "events"))
 MEASURED = MEASURED.assign(measure=MEASURED["value"], balanced_accuracy=MEASURED["value"])
 
 CHARTS = {
+    "lines": lambda: style.estimates(tables.estimates(run_id=("a", "b")), y="run_id", title="x"),
+    "grid": lambda: style.estimates(
+        tables.estimates(run_id=("a", "b"), metric=("f1", "recall"), label=EMOTIONS),
+        y="run_id",
+        row="label",
+        column="metric",
+        emotion="label",
+    ),
+    "wrapped": lambda: style.estimates(
+        tables.estimates(run_id=tables.RUNS, criterion=("diversity", "genre", "events")),
+        y="run_id",
+        column="criterion",
+        wrap=2,
+        unit=False,
+        tick="n",
+    ),
+    "gaps": lambda: style.estimates(
+        SAMPLED.assign(less=0.1, more=0.9),
+        y="label",
+        row="run_id",
+        column="every",
+        emotion="label",
+        span=("less", "more"),
+    ),
     "shares": lambda: films.shares_chart(tables.film_summary(), films=tables.films()),
     "differences": lambda: films.share_differences_chart(
         tables.film_summary(), films=tables.films(), run="exe", other_run="rafdb"
     ),
-    "criteria": lambda: films.criteria_chart(CRITERIA.assign(null_mean=0.1, p_value=0.2)),
-    "agreement": lambda: films.agreement_chart(PAIRS.assign(null_mean=0.1)),
-    "sampling": lambda: films.sampling_chart(
-        SAMPLED.assign(difference=SAMPLED["value"], typical=0.1, than_every=1)
-    ),
-    "bounds": lambda: films.bounds_chart(BOUNDS.assign(share_low=0.1, share_high=0.9)),
     "timeline": lambda: films.timeline_chart(tables.film_course(), events=tables.events()),
     "recall": lambda: scores.recall_chart(tables.metrics()),
     "scores": lambda: scores.score_table_chart(tables.metrics(("films", "fer2013"))),
-    "classes": lambda: scores.class_chart(
-        tables.estimates(run_id=("a",), metric=("precision", "recall", "f1"), label=EMOTIONS)
-    ),
     "confusion": lambda: scores.confusion_chart(tables.confusion()),
     "matrix": lambda: scores.matrix_chart(
         MATRIX.assign(n_groups=3, own=MATRIX["run_id"] == MATRIX["set_name"])
@@ -71,15 +82,10 @@ CHARTS = {
         FACTORS.assign(kind="effect", metric="balanced_accuracy", n_groups=3)
     ),
     "history": lambda: scores.history_chart(tables.history()),
-    "strata": lambda: scores.strata_chart(tables.strata()),
-    "randomised": lambda: scores.randomisation_chart(
-        tables.estimates(run_id=("a",), layer=("other faces", "fc")).assign(step=[0, 1])
-    ),
     "scatter": lambda: scores.accuracy_scatter(MEASURED, CORRELATIONS),
     "claims": lambda: scores.claims_chart(tables.claims()),
     "attrition": lambda: photos.attrition_chart(STEPS),
     "noise": lambda: photos.noise_chart(tables.query_truth()),
-    "keywords": lambda: photos.keyword_noise_chart(NOISE.assign(known=[0.3, None])),
     "recall by size": lambda: photos.recall_by_size_chart(tables.recall_by_size()),
 }
 
@@ -183,7 +189,7 @@ def test_every_chart_is_drawn_in_the_one_style_within_a_page(name):
         ("confusion", "share_of_label", lambda: tables.confusion()["share_of_label"]),
         ("noise", "n", lambda: tables.query_truth()["n"]),
         ("attrition", "n", lambda: pd.Series([5, 4])),
-        ("sampling", "difference", lambda: SAMPLED["value"]),
+        ("gaps", "value", lambda: SAMPLED["value"]),
         ("factorial", "value", lambda: FACTORS.query("over == 'groups'")["value"]),
         ("recall by size", "recall", lambda: tables.recall_by_size()["recall"]),
     ],

@@ -6,7 +6,6 @@ import altair as alt
 import pandas as pd
 
 from exe_core.figures.style import (
-    ESTIMATE,
     MUTED,
     SHADE,
     UNIT,
@@ -14,7 +13,6 @@ from exe_core.figures.style import (
     ChartError,
     drawable,
     emotion_colour,
-    estimates,
     heat,
     in_order,
     only,
@@ -78,86 +76,6 @@ def _titled(data: pd.DataFrame, films: pd.DataFrame) -> pd.DataFrame:
         absent = joined.loc[joined["title"].isna(), "film_id"].unique()
         raise ChartError(f"films without a title: {', '.join(absent[:5])}; give the films table")
     return joined.sort_values(["genre", "title"], kind="stable", ignore_index=True)
-
-
-def criteria_chart(criteria: pd.DataFrame) -> alt.FacetChart:
-    """Draw each criterion with its interval, a panel a criterion, a line a run.
-
-    Parameters
-    ----------
-    criteria
-        Table "film_criteria"; a tick stands where the criterion lies under its null.
-    """
-    data = drawable(criteria, ["run_id", "criterion", *ESTIMATE, "null_mean", "p_value"])
-    own = {"scale": alt.Scale(zero=False), "axis": alt.Axis(tickCount=4)}
-    grid = estimates(
-        data, y="run_id", title="", column="criterion", wrap=2, tick="null_mean", **own
-    )
-    return grid.resolve_scale(x="independent")
-
-
-def agreement_chart(agreement: pd.DataFrame) -> alt.LayerChart:
-    """Draw how far runs agree beyond chance, a line a pair, all of them last.
-
-    Parameters
-    ----------
-    agreement
-        Table "agreement"; a tick stands where agreement lies under its null.
-    """
-    data = drawable(agreement, ["measure", "run_id", "other_run_id", *ESTIMATE, "null_mean"])
-    data["runs"] = [
-        f"{row.run_id} and {row.other_run_id}"
-        if pd.notna(row.other_run_id)
-        else f"all runs, {row.measure}"
-        for row in data.itertuples()
-    ]
-    title = "agreement beyond chance (kappa, alpha)"
-    free = {"scale": alt.Undefined, "axis": alt.Undefined}
-    return estimates(data, y="runs", title=title, tick="null_mean", **free)
-
-
-def sampling_chart(sampling: pd.DataFrame) -> alt.FacetChart:
-    """Draw how shares differ where fewer frames are looked at, a column a step, a row a run.
-
-    Parameters
-    ----------
-    sampling
-        Table "sampling": a dot is the mean over films with its interval, the pale bar how much a
-        single film typically differs, to either side.
-    """
-    columns = ["run_id", "label", "every", "than_every", "difference", "low", "high", "typical"]
-    data = drawable(sampling, columns).sort_values("every", kind="stable")
-    data["minus_typical"] = -data["typical"]
-    data["step"] = "every " + data["every"].astype(str) + "th"
-    return estimates(
-        data,
-        x="difference",
-        y="label",
-        title="% points",
-        row="run_id",
-        column="step",
-        colour=emotion_colour(in_order(data["label"]), legend=None),
-        scale=alt.Undefined,
-        axis=alt.Axis(labelExpr="format(100 * datum.value, '+d')", tickCount=3),
-        span=("minus_typical", "typical"),
-    )
-
-
-def bounds_chart(overall: pd.DataFrame) -> alt.FacetChart:
-    """Draw the share of each label with its interval, within what the faceless frames allow.
-
-    Parameters
-    ----------
-    overall
-        run_id, label, value, low, high, share_low, share_high, of `films.mean_shares`; the pale bar
-        reaches from one bound to the other. Each run is a panel.
-    """
-    data = drawable(overall, ["run_id", "label", *ESTIMATE, "share_low", "share_high"])
-    colour = emotion_colour(in_order(data["label"]), legend=None)
-    look = {"colour": colour, "span": ("share_low", "share_high"), "scale": alt.Undefined}
-    return estimates(
-        data, y="label", title="share", column="run_id", wrap=4, axis=alt.Axis(format="%"), **look
-    )
 
 
 def timeline_chart(

@@ -13,7 +13,6 @@ from exe_core.figures.style import (
     WIDTH,
     drawable,
     emotion_colour,
-    estimates,
     in_order,
     stacked,
     styled,
@@ -53,20 +52,6 @@ def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
     x = alt.X("n:Q", stack="normalize", title="share of photos", axis=PERCENT)
     colour = emotion_colour(in_order(data["label_true"]), "label_true")
     return stacked(data, x=x, y="query", colour=colour, row="label")
-
-
-def keyword_noise_chart(noise: pd.DataFrame) -> alt.FacetChart:
-    """Draw how wrong each query is by a labelled sample, with intervals, and by the truth if known.
-
-    Parameters
-    ----------
-    noise
-        label, query, n, value, low and high; known is the true share (null where unknown).
-    """
-    data = drawable(noise, ["label", "query", "n", "value", "low", "high", "known"])
-    colour = emotion_colour(in_order(data["label"]), legend=None)
-    title = "share of wrong labels"
-    return estimates(data, y="query", title=title, row="label", colour=colour, tick="known")
 
 
 def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:

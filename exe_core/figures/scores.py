@@ -18,13 +18,21 @@ from exe_core.figures.style import (
     VERDICTS,
     WIDTH,
     drawable,
-    emotion_colour,
     estimates,
     heat,
     in_order,
     only,
     styled,
 )
+
+_GAINS = {
+    "colour": alt.condition(
+        "datum.low > 0 || datum.high < 0", alt.value(ACCENT), alt.value("#8A8A8A")
+    ),
+    "unit": False,
+    "zero": True,
+}
+"""How differences are drawn: to either side of 0, in gray where the interval holds it."""
 
 
 def score_table_chart(
@@ -59,8 +67,7 @@ def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
     """
     data = only(metrics, "metric", ["recall"])
     data = drawable(data, ["run_id", "set_name", "label", *ESTIMATE, "n"])
-    colour = emotion_colour(in_order(data["label"]), legend=None)
-    return estimates(data, title="recall", column="label", colour=colour, **_lines(data))
+    return estimates(data, title="recall", column="label", emotion="label", **_lines(data))
 
 
 def _lines(data: pd.DataFrame) -> dict[str, str]:
@@ -68,36 +75,6 @@ def _lines(data: pd.DataFrame) -> dict[str, str]:
     if len(in_order(data["run_id"])) == 1:
         return {"y": "set_name"}
     return {"y": "run_id"} | ({"row": "set_name"} if len(in_order(data["set_name"])) > 1 else {})
-
-
-def class_chart(metrics: pd.DataFrame) -> alt.FacetChart:
-    """Draw precision, recall and F1 of each emotion with intervals, a line a run.
-
-    Parameters
-    ----------
-    metrics
-        Rows of `metrics` of one set, of the three scores.
-    """
-    data = only(metrics, "metric", ["precision", "recall", "f1"])
-    data = drawable(data, ["run_id", "metric", "label", *ESTIMATE, "n"])
-    data["metric"] = data["metric"].replace("f1", "F1")
-    colour = emotion_colour(in_order(data["label"]), legend=None)
-    return estimates(data, y="run_id", title="score", column="metric", row="label", colour=colour)
-
-
-def strata_chart(scores: pd.DataFrame) -> alt.FacetChart:
-    """Draw the balanced accuracy of each run in each stratum, a column a run, a row a trait.
-
-    Parameters
-    ----------
-    scores
-        Rows of `metrics` whose metric is "balanced_accuracy", with the stratum as `set_name` and
-        what it is of as `trait`.
-    """
-    data = only(scores, "metric", ["balanced_accuracy"])
-    data = drawable(data, ["run_id", "trait", "set_name", *ESTIMATE, "n"])
-    data["trait"] = "balanced accuracy by " + data["trait"]
-    return estimates(data, y="set_name", title="", row="trait", column="run_id")
 
 
 def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
@@ -160,16 +137,8 @@ def differences_chart(
         title=f"{metric.replace('_', ' ')} gained over {data['other_run_id'].iloc[0]}",
         column="set_name",
         wrap=min(2, data["set_name"].nunique()),
-        **_gains(),
+        **_GAINS,
     )
-
-
-def _gains() -> dict[str, object]:
-    """How differences are drawn: to either side of 0, in gray where the interval holds it."""
-    colour = alt.condition(
-        "datum.low > 0 || datum.high < 0", alt.value(ACCENT), alt.value("#8A8A8A")
-    )
-    return {"colour": colour, "scale": alt.Undefined, "axis": alt.Axis(tickCount=5), "zero": True}
 
 
 def factorial_chart(
@@ -189,22 +158,7 @@ def factorial_chart(
     data = drawable(only(chosen, "over", ["groups"]), columns)
     title = f"{metric.replace('_', ' ')} gained by undoing it"
     wrap = min(2, data["set_name"].nunique())
-    return estimates(data, y="term", title=title, column="set_name", wrap=wrap, **_gains())
-
-
-def randomisation_chart(check: pd.DataFrame) -> alt.FacetChart:
-    """Draw how far maps stay the same while layers are replaced by random ones, a row a run.
-
-    Parameters
-    ----------
-    check
-        run_id, step, layer, and the rank correlation as value, low and high; step 0 compares the
-        maps of different faces.
-    """
-    data = drawable(check, ["run_id", "step", "layer", *ESTIMATE])
-    data = data.sort_values(["run_id", "step"], kind="stable")
-    look = {"scale": alt.Scale(domain=[-1, 1]), "axis": alt.Axis(tickCount=5), "zero": True}
-    return estimates(data, y="layer", title="rank correlation", row="run_id", **look)
+    return estimates(data, y="term", title=title, column="set_name", wrap=wrap, **_GAINS)
 
 
 def history_chart(history: pd.DataFrame) -> alt.FacetChart:

@@ -140,67 +140,82 @@ def emotion_colour(
 
 
 def estimates(
-    data: pd.DataFrame,
+    table: pd.DataFrame,
     *,
     x: str = "value",
     y: str,
-    title: str,
+    title: str = "",
     row: str | None = None,
     column: str | None = None,
     wrap: int | None = None,
+    emotion: str | None = None,
     colour: Any = None,
-    scale: Any = UNIT,
-    axis: Any = PERCENT,
+    unit: bool = True,
     tick: str | None = None,
     span: tuple[str, str] | None = None,
     zero: bool = False,
 ) -> Any:
-    """Draw estimates as dots, on lines from low to high if there are; all columns in the tooltip.
+    """Draw estimates as dots on lines from low to high, all that is drawn in the tooltip.
 
     Parameters
     ----------
-    data
-        Of one row an estimate: `x`, low, high, `y` and the other columns named here.
+    table
+        A row an estimate: `x`, low, high, and the columns named here.
     x, y, title
         The estimate, what each line is of, and the title of the axis.
     row, column, wrap
-        What each row and column of panels is of; `wrap` columns of panels in a row.
-    colour, scale, axis
-        As Altair has them; one accent colour, and 0 to 100 %, if not given.
+        What each row and column of panels is of; with `wrap`, so many columns and then a new row.
+    emotion, colour
+        A column with the emotion that gives the colour, or a condition of Altair; one colour if
+        neither is given.
+    unit
+        The axis goes from 0 to 100 %; else as far as the estimates do, in each wrapped panel.
     tick
         A second value, drawn as a tick: what is expected by chance, or the truth.
     span
         Columns with the ends of a pale bar behind each estimate.
     zero
-        Draw a line at 0.
+        Draw a line at 0, on one scale.
+
+    Examples
+    --------
+    >>> metrics = study.read("metrics").query("metric == 'recall'")  # doctest: +SKIP
+    >>> estimates(metrics, y="run_id", column="label", emotion="label")  # doctest: +SKIP
     """
+    named = [x, "low", "high", y, row, column, emotion, tick, *(span or ())]
+    named += [name for name in ("n", "p_value") if name in table]
+    data = drawable(table, list(dict.fromkeys(filter(None, named))))
     extent = names_px(data[y])
     names = alt.Axis(ticks=False, minExtent=extent, maxExtent=extent)
     lines = alt.Y(f"{y}:N", title=None, sort=in_order(data[y]), axis=names)
 
     def at(name: str) -> alt.X:
+        scale, axis = (UNIT, PERCENT) if unit else (alt.Scale(zero=False), alt.Axis(tickCount=4))
         return alt.X(f"{name}:Q", title=title, scale=scale, axis=axis)
 
+    if emotion:
+        colour = emotion_colour(in_order(data[emotion]), emotion, legend=None)
     base = alt.Chart().encode(y=lines)
     seen = base.encode(color=colour or alt.value(ACCENT), tooltip=list(data))
     layers = [
-        *(
-            [base.mark_bar(color=SHADE, height=12).encode(x=at(span[0]), x2=span[1])]
-            if span
-            else []
-        ),
-        *([alt.Chart().mark_rule(color=INK).encode(x=alt.datum(0))] if zero else []),
-        *([seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high")] if "low" in data else []),
-        *([base.mark_tick(color=INK, thickness=1.5, size=12).encode(x=at(tick))] if tick else []),
+        seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high"),
         seen.mark_circle(size=55, opacity=1).encode(x=at(x)),
     ]
+    if tick:
+        layers.insert(1, base.mark_tick(color=INK, thickness=1.5, size=12).encode(x=at(tick)))
+    if zero:
+        layers.insert(0, alt.Chart().mark_rule(color=INK).encode(x=alt.datum(0)))
+    if span:
+        bar = base.mark_bar(color=SHADE, height=12)
+        layers.insert(0, bar.encode(x=at(span[0]), x2=span[1]))
     n_panels = wrap or (data[column].nunique() if column else 1)
     width = (WIDTH - (60 if row else 0) - extent) // n_panels - 14
     chart = alt.layer(*layers).properties(width=width, height=alt.Step(18))
     if wrap:
         panel = alt.Facet(f"{column}:N", sort=in_order(data[column]))
         grid = chart.facet(panel, columns=wrap, data=data)
-        return styled(grid.resolve_axis(x="independent"))
+        grid = grid.resolve_axis(x="independent")
+        return styled(grid if unit or zero else grid.resolve_scale(x="independent"))
     return styled(panels(chart, data, y=y, row=row, column=column))
 
 
