@@ -386,7 +386,6 @@ def test_a_view_is_linked_by_its_address(tab, site, chromium):
     tab.select_option("[name=b-genre]", "drama")
     tab.select_option("[name=film]", CRIME)
     tab.select_option("[name=measure]", "share")
-    tab.uncheck("[name=label][value=happy]")
     set_slider(tab, "threshold", 0.5)
     set_slider(tab, "width", 40)
     tab.wait_for_function(

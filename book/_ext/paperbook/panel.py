@@ -220,21 +220,9 @@ def latex(text: str) -> str:
 
 def latex_table(cells: pd.DataFrame, *, label: str, caption: str) -> str:
     """Write cells of text as a LaTeX table (booktabs)."""
-    head, *rows = (
-        f"    {' & '.join(map(latex, row))} \\\\" for row in [list(cells), *cells.to_numpy()]
-    )
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \caption{{{latex(caption)} From~\cite{{exe-{label}}}.}}\label{{{label}}}",
-            rf"  \begin{{tabular}}{{{'l' * cells.shape[1]}}}",
-            *[r"    \toprule", head, r"    \midrule", *rows, r"    \bottomrule"],
-            r"  \end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    caption = rf"{latex(caption)} From~\cite{{exe-{label}}}."
+    written = cells.rename(columns=latex).map(latex)
+    return written.to_latex(index=False, caption=caption, label=label, position="ht")
 
 
 class Listing(nodes.General, nodes.Element):

@@ -89,7 +89,7 @@ explorer.charts = (() => {
   }
 
   // A line a label, the events, and below them each frame as it is predicted and as it is.
-  function film(content, run, options, { index, hidden, width, most }) {
+  function film(content, run, options, { index, width, most }) {
     const [left, top, plot, strip] = [34, 8, 170, 12];
     const end = content.time_s.at(-1) || 1;
     const x = scale([0, end], [left, width - 8]);
@@ -105,7 +105,6 @@ explorer.charts = (() => {
       marks.push(line(x(time_s), top, x(time_s), top + plot, { class: "event" }));
     }
     explorer.course(content, run, options).forEach((values, label) => {
-      if (hidden.includes(index.labels[label])) return;
       const points = values.map((value, k) => [x(at[k]), defined(value) ? y(value) : NaN]);
       const look = { stroke: index.colours[index.labels[label]], class: "course" };
       marks.push(path(points, look));

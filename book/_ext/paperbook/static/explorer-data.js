@@ -94,14 +94,13 @@ window.explorer = (() => {
     const [a, b = a] = index.runs;
     const film = index.films[0].id;
     const view = { a, "a-genre": "", b, "b-genre": "", film, measure: "probability", threshold: 0 };
-    return { ...view, width: null, frame: null, hidden: [] }; // the film's own width, its start
+    return { ...view, width: null, frame: null }; // the film's own width, its start
   }
 
   function write(view, index) {
     const [start, words] = [opening(index), new URLSearchParams()];
     for (const [name, value] of Object.entries(view)) {
-      if (name === "hidden") value.forEach((label) => words.append(name, label));
-      else if (value !== start[name]) words.set(name, value);
+      if (value !== start[name]) words.set(name, value);
     }
     return words.toString();
   }
@@ -111,13 +110,12 @@ window.explorer = (() => {
     const [view, unknown] = [opening(index), []];
     const measure = ["probability", "share", "count"];
     const films = index.films.map((film) => film.id);
-    const allowed = { a: index.runs, b: index.runs, film: films, measure, hidden: index.labels };
+    const allowed = { a: index.runs, b: index.runs, film: films, measure };
     allowed["a-genre"] = allowed["b-genre"] = genres(index);
     const most = { threshold: 1, width: Infinity, frame: Infinity };
     for (const [name, word] of new URLSearchParams(address)) {
       if (word >= 0 && Number(word) <= most[name]) view[name] = Number(word);
       else if (!allowed[name]?.includes(word)) unknown.push(word);
-      else if (name === "hidden") view.hidden.push(word);
       else view[name] = word;
     }
     return { view, unknown };

@@ -36,17 +36,10 @@
       offer(`${side}-genre`, [["", "all films"], ...genres]);
     }
     offer("film", index.films.map(({ id, title }) => [id, title]));
-    const boxes = index.labels.map((label) => {
-      const box = html("input", { type: "checkbox", name: "label", value: label });
-      return html("label", {}, box, swatch(label), label);
-    });
-    part("labels").append(...boxes);
   }
 
   function choose({ target: { name, value, type } }) {
-    const boxes = controls("label").filter((box) => !box.checked);
-    if (name === "label") view.hidden = boxes.map((box) => box.value);
-    else if (name === "film") open(value);
+    if (name === "film") open(value);
     else if (name === "frame") view.frame = film.frame[value];
     else view[name] = type === "range" ? Number(value) : value;
     show();
@@ -120,7 +113,7 @@
 
   function showFilm() {
     const runs = [view.a, view.b].map((run) => explorer.unpack(film, run));
-    const { measure, threshold, hidden } = view;
+    const { measure, threshold } = view;
     const options = { measure, threshold, width: view.width ?? film.smoothing_s };
     const counted = runs.map((run) => explorer.shares(run, threshold));
     const highest = counted.flatMap(({ n, share }) => share.map((one) => one * n)).filter(defined);
@@ -128,7 +121,7 @@
     const most = measure === "count" ? Math.round(even) : 1;
     const drawn = ["a", "b"].map((side, k) => {
       const place = part(`film-${side}`);
-      const frame = { index, hidden, most, width: place.clientWidth };
+      const frame = { index, most, width: place.clientWidth };
       const { drawn, x } = charts.film(film, runs[k], options, frame);
       place.replaceChildren(drawn);
       const nearest = ({ clientX }) => {
@@ -194,7 +187,6 @@
     for (const name of ["a", "a-genre", "b", "b-genre", "film", "measure", "threshold"]) {
       for (const control of controls(name)) control.value = view[name];
     }
-    for (const box of controls("label")) box.checked = !view.hidden.includes(box.value);
     part("threshold").textContent = view.threshold.toFixed(2);
     remember();
     showShares();
