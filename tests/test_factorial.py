@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from exe_core import calibration, comparisons, metrics
 from exe_core.comparisons import ALL_UNDONE, CELLS, FACTORS
@@ -85,16 +84,6 @@ def test_what_two_gain_only_together_is_an_interaction_and_half_of_it_a_main_eff
     assert covers(found.loc["crop x calibration"], 0)
 
 
-def test_intervals_of_no_effect_hold_0_about_as_often_as_they_say():
-    hits = []
-    for seed in range(40):
-        table = cells(NOTHING, n=240, groups=20, replicates=1, seed=seed)
-        found = effects(table, statistics=Statistics(n_bootstrap=200, seed=seed))
-        hits += [covers(found.loc[name], 0) for name in ("crop", "colour", "crop x colour")]
-    low, high = stats.binom.interval(0.998, len(hits), 0.95)
-    assert low <= sum(hits) <= high
-
-
 def test_cells_are_the_mean_of_their_replicates_and_effects_are_their_differences():
     table = cells({"crop": 0.1, "colour": 0.2, "calibration": -0.1})
     found = comparisons.factorial_effects(table, **OPTIONS).query("over == 'groups'")
@@ -144,13 +133,6 @@ def test_a_person_with_one_face_takes_no_interval_away_but_many_of_them_do():
 def test_a_cell_that_lacks_a_face_is_refused():
     with pytest.raises(ValueError, match="does not hold the items of the first cell"):
         comparisons.factorial_effects(cells(NOTHING).iloc[:-1], **OPTIONS)
-
-
-def test_each_set_is_estimated_alone():
-    few = cells(NOTHING, n=120).assign(set_name="press")
-    found = comparisons.factorial_effects(pd.concat([cells(NOTHING), few]), **OPTIONS)
-    alone = comparisons.factorial_effects(few, **OPTIONS)
-    pd.testing.assert_frame_equal(found[found["set_name"] == "press"].reset_index(drop=True), alone)
 
 
 STUDY = {

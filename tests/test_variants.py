@@ -202,13 +202,3 @@ def test_a_matrix_has_a_row_a_variant_and_marks_what_a_model_learned_from(study)
     assert own["lab without duplicates"].drop("stranger").all()
     assert not own["press"].any()
     assert not own.loc["stranger"].any()
-
-
-def test_a_study_without_seeds_is_laid_out_as_it_is(study):
-    plain = study.model_copy(update={"runs": {"plain": study.runs["plain"]}, "ensembles": {}})
-    rows = pd.concat([make(run_id=run).assign(set_name="lab") for run in ("plain", "known")])
-    scores = metrics.score(rows, **OPTIONS)
-    found = comparisons.train_test_matrix(
-        plain, scores, comparisons.score_variants(rows, plain.variants, **OPTIONS)
-    )
-    assert sorted(found["value"].dropna()) == sorted(scores["value"].dropna())
