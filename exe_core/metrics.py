@@ -129,8 +129,8 @@ def compare(
             raise ValueError(f"{splits.idxmax()} has several splits: choose one, then compare")
     scored = []
     for (other_id, set_name), theirs in others.groupby(["run_id", "set_name"]):
-        both = first[first["set_name"] == set_name], theirs
-        both = [labelled(side, labels).set_index("item_id") for side in both]
+        of_set = first[first["set_name"] == set_name]
+        both = [labelled(side, labels).set_index("item_id") for side in (of_set, theirs)]
         common = both[0].index.intersection(both[1].index, sort=True)
         ours, theirs = (side.loc[common] for side in both)
         sums = [

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -272,8 +272,8 @@ class Measures:
 
     def more_than(self, run: str, other: str, labels: Sequence[str]) -> Estimate:
         """Compare the shares of two runs on the same faces; p by swapping them in random films."""
-        sides = (self._counts(name, labels) for name in (run, other))
-        return self.statistics.difference(*sides, statistic=_ratio)
+        first, second = (self._counts(name, labels) for name in (run, other))
+        return self.statistics.difference(first, second, _ratio)
 
     def films_led_by(
         self, run: str, label: str, *, claimed: float = 0.5, by: str = "share_of_faces"
@@ -499,12 +499,12 @@ def published_claims(
 
 
 def _finding(
-    claim_id: str, wording: dict[str, object], found: Estimate, counts: dict[str, int]
+    claim_id: str, wording: dict[str, Any], found: Estimate, counts: dict[str, int]
 ) -> Finding:
     untested = wording.pop("untested", {})
-    about = wording | untested if math.isnan(found.value) else wording
-    reason = about.pop("reason", None)
-    return Finding(claim_id, **about, found=found, reason=reason and reason.format(**counts))
+    about = wording | (untested if math.isnan(float(found.value)) else {})
+    reason = about.pop("reason", "").format(**counts) or None
+    return Finding(claim_id, **about, found=found, reason=reason)
 
 
 def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFrame:

@@ -106,10 +106,11 @@ def at_levels(
         raise SentimentError(
             f"no level for {', '.join(absent)}: give one from -2 to 2, or None to drop it"
         )
-    given = {label: levels[label] for label in labels if levels[label] is not None}
+    given = {label: level for label in labels if (level := levels[label]) is not None}
     if not given:
         raise SentimentError(f"every one of {', '.join(labels)} is dropped: give one a level")
-    step = np.array(list(given.values())) if half == 2 else np.sign(list(given.values()))
+    step = np.array(list(given.values()))
+    step = step if half == 2 else np.sign(step)
     kept = predictions[predictions["label"].isin(given) | predictions["label"].isna()]
     # probabilities that are all 0 without the dropped emotions say nothing: all are as probable
     probs = kept[prob_columns(list(given))].to_numpy()
@@ -137,8 +138,8 @@ def _scales(
     }
     for n, names in LEVELS.items():
         scales[f"{n} levels"] = names, at_levels(predictions, levels, n_levels=n)
-    for scale, (names, table) in scales.items():
-        yield scale, names, table.assign(set_name=table["set_name"] + f", {scale}")
+    for scale, (of_scale, table) in scales.items():
+        yield scale, of_scale, table.assign(set_name=table["set_name"] + f", {scale}")
 
 
 def score_scales(
