@@ -257,7 +257,7 @@ def _write(
         }
         described = pd.DataFrame([film]).assign(genre="")
         charts = {
-            "timeline": timeline_chart(course, faces=seen, counts=films.cumulative(shown)),
+            "timeline": timeline_chart(course),
             "shares": shares_chart(summary, films=described),
         }
         for name, chart in charts.items():

@@ -411,32 +411,6 @@ def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd
     return table[["measure", "label", "time_s", "value", "low", "high", "n_blocks"]]
 
 
-def cumulative(rows: pd.DataFrame, *, confident: float = CONFIDENT) -> pd.DataFrame:
-    """Count the faces of each label up to each time, as the published timelines do.
-
-    Parameters
-    ----------
-    rows
-        As for `course`.
-    confident
-        Faces whose most probable label has less do not count.
-
-    Returns
-    -------
-    pd.DataFrame
-        label, time_s, n (faces so far).
-    """
-    labels = labels_of(rows)
-    sure = rows[rows[prob_columns(labels)].max(axis=1) >= confident]
-    times_s = _times(rows)
-    parts = []
-    for label in labels:
-        of_label = np.sort(sure.loc[sure["predicted"] == label, "time_s"])
-        n = np.searchsorted(of_label, times_s, side="right")
-        parts.append(pd.DataFrame({"label": label, "time_s": times_s, "n": n}))
-    return pd.concat(parts, ignore_index=True)
-
-
 def _times(rows: pd.DataFrame) -> np.ndarray:
     """The sampled times or, of a long film, as many as a chart can show (s)."""
     times_s = np.unique(rows["time_s"].to_numpy())

@@ -19,7 +19,6 @@ from exe_core import films as film_measures
 from exe_core.figures import explorer
 from exe_core.films import course as film_course
 from exe_core.films import (
-    cumulative,
     selection_differences,
     selection_shares,
     smoothing_s,
@@ -311,23 +310,13 @@ def test_thresholds_and_smoothing_are_as_pandas_computes_them(tab, tables, study
             course = np.array(got["course"], dtype=float)
             assert np.allclose(course, values, atol=2e-4, equal_nan=True)
         counts = asked(tab, "film-01", "exe", measure="count", **options)
-        so_far = cumulative(rows, confident=threshold)
-        assert (np.array(counts["course"]) == table_of(so_far, "n")).all()
+        at, seen = np.array(counts["times"])[:, None], sure.dropna(subset="predicted")
+        for label, so_far in zip(FIVE, counts["course"], strict=True):
+            times_s = seen.loc[seen["predicted"] == label, "time_s"].to_numpy()
+            assert (times_s <= at).sum(axis=1).tolist() == so_far
         assert counts["n"] == sure["predicted"].notna().sum()
         own = sure["predicted"].value_counts(normalize=True).reindex(FIVE, fill_value=0)
         assert counts["share"] == pytest.approx(own.tolist())
-
-
-def test_a_film_without_a_threshold_has_the_shares_of_the_table(tab, tables):
-    tab.select_option("[name=film]", CRIME)
-    part(tab, "title-a").get_by_text("exe").wait_for()
-    of_exe = rows_by_label(tables["summary"], film_id=CRIME, run_id="exe")
-    tab.wait_for_function("document.querySelector('[name=film]').value === 'film01'")
-    for row in part(tab, "film-shares").locator("tr").all():
-        label, counted, bounds, *_ = row.locator("th, td").all_inner_texts()
-        own = of_exe[label]
-        assert counted == f"{100 * own['share_of_faces']:.1f}%"
-        assert bounds == f"{100 * own['share_low']:.1f}% to {100 * own['share_high']:.1f}%"
 
 
 def set_slider(tab, name, value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import cv2
@@ -25,7 +26,7 @@ from exe_core.figures.style import (
     styled,
 )
 
-_GAINS = {
+_GAINS: dict[str, Any] = {
     "colour": alt.condition(
         "datum.low > 0 || datum.high < 0", alt.value(ACCENT), alt.value("#8A8A8A")
     ),
@@ -70,7 +71,7 @@ def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
     return estimates(data, title="recall", column="label", emotion="label", **_lines(data))
 
 
-def _lines(data: pd.DataFrame) -> dict[str, str]:
+def _lines(data: pd.DataFrame) -> dict[str, Any]:
     """Give each run a line or, where there is one run only, each set."""
     if len(in_order(data["run_id"])) == 1:
         return {"y": "set_name"}
@@ -86,9 +87,16 @@ def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
         Rows of `confusion` of one set; each run becomes a panel.
     """
     data = drawable(confusion, ["run_id", "label", "predicted", "n", "share_of_label"])
-    title, axes = "share of the true emotion", {"x_title": "predicted", "y_title": "true"}
-    shown = {"x": "predicted", "y": "label", "value": "share_of_label", "column": "run_id"}
-    return heat(data, title=title, **shown, **axes)
+    return heat(
+        data,
+        x="predicted",
+        y="label",
+        value="share_of_label",
+        title="share of the true emotion",
+        x_title="predicted",
+        y_title="true",
+        column="run_id",
+    )
 
 
 def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart:
@@ -108,9 +116,18 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart:
         f"{100 * row.low:.0f}–{100 * row.high:.0f}" if pd.notna(row.low) else ""
         for row in data.itertuples()
     ]
-    shown = {"x": "set_name", "y": "run_id", "value": "value", "below": "interval"}
-    titles = {"title": "balanced accuracy", "x_title": "tested on", "y_title": "model"}
-    return heat(data, **shown, **titles, outlined="own", side=58)
+    return heat(
+        data,
+        x="set_name",
+        y="run_id",
+        value="value",
+        title="balanced accuracy",
+        x_title="tested on",
+        y_title="model",
+        below="interval",
+        outlined="own",
+        side=58,
+    )
 
 
 def differences_chart(
@@ -280,8 +297,8 @@ def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.
 
 
 def _accuracy(name: str) -> alt.Y:
-    axis = {"scale": alt.Scale(zero=False), "axis": alt.Axis(format="%")}
-    return alt.Y(f"{name}:Q", title="balanced accuracy on film faces", **axis)
+    title, scale = "balanced accuracy on film faces", alt.Scale(zero=False)
+    return alt.Y(f"{name}:Q", title=title, scale=scale, axis=alt.Axis(format="%"))
 
 
 def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

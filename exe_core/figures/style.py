@@ -225,7 +225,9 @@ def panels(chart: Any, data: pd.DataFrame, *, y: str, row: str | None, column: s
     Vega-Lite misplaces the panels of a grid with gaps, and repeats the names of lines in every
     column where rows have different lines: there, each row is a chart of its own below the others.
     """
-    facets = {"column": alt.Column(f"{column}:N", sort=in_order(data[column]))} if column else {}
+    facets: dict[str, Any] = (
+        {"column": alt.Column(f"{column}:N", sort=in_order(data[column]))} if column else {}
+    )
     if row is None:
         return chart.facet(**facets, data=data) if column else chart.properties(data=data)
     rows = dict(iter(data.groupby(row, sort=False)))
