@@ -155,7 +155,6 @@ def test_a_course_is_of_one_run_and_fits_a_chart():
         course(pd.concat([rows, rows.assign(run_id="other")]))
     rows = film_of(np.random.default_rng(0).uniform(size=3000))
     assert len(course(rows, smooth_s=60)) == films.MAX_TIMES * 4
-    assert len(films.cumulative(rows)) == films.MAX_TIMES * 2
     single = film_of([0.8])
     assert course(single, smooth_s=films.smoothing_s(single))["value"].tolist()[0] == 0.8
 
@@ -164,13 +163,6 @@ def test_a_course_is_of_one_run_and_fits_a_chart():
 def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film(minutes, width):
     rows = pd.DataFrame({"time_s": [0.0, minutes * 60]})
     assert films.smoothing_s(rows) == pytest.approx(width)
-
-
-def test_faces_are_counted_as_the_published_timelines_do():
-    rows = film_of([0.9, 0.55, np.nan, 0.2, 0.7]).assign(prob_sad=[0.1, 0.45, np.nan, 0.3, 0.3])
-    found = films.cumulative(rows).set_index(["label", "time_s"])["n"]
-    assert found["happy"].tolist() == [1, 2, 2, 2, 3]
-    assert found["sad"].tolist() == [0, 0, 0, 0, 0]  # .3 is too unsure to be counted
 
 
 def sampled(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):
