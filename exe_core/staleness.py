@@ -1,11 +1,10 @@
 """What makes a stage stale: the code that it calls and the settings that this code reads.
 
-The code is followed definition by definition, not file by file: from a notebook, or a function, to
-the functions, classes and constants that it names, and so on. Comments, docstrings, formatting and
-descriptions of settings count for nothing, so a changed word computes nothing anew; nor does a
-changed colour train a network, since training names no colour. Where the syntax leaves open what
-is called, more is followed rather than less: a method counts as called if any code that is reached
-names an attribute of its name.
+Code is followed by definition, not by file: from a notebook or function to the functions, classes
+and constants that it names, and so on. Comments, docstrings, formatting and descriptions of
+settings do not count, so a changed word computes nothing anew, and a changed colour trains no
+network. Where syntax leaves open what is called, more is followed rather than less: a method counts
+as called if any code that is reached names an attribute of its name.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exe_core.record import ROOT, digest_of
+from exe_core.settings import SettingsModel
 from exe_core.study import Study
 
 PACKAGES = ("exe_core", "exe_world")
@@ -83,18 +83,13 @@ def _settings_read(study: Study, attributes: set[str], run: str | None) -> dict[
         if run in study.runs:
             merged["train"] = study.recipe(run).model_dump(mode="json")
         for part in ("runs", "guests"):
-            merged[part] = {name: own for name, own in merged[part].items() if name == run}
+            merged[part] = {name: entry for name, entry in merged[part].items() if name == run}
         merged["ensembles"] = merged["methods"] = {}
-    chosen: dict[str, object] = {}
-    for key, value in merged.items():
-        if key in ALWAYS:
-            chosen[key] = value
-        elif key in attributes:
-            fixed = isinstance(getattr(study, key), Mapping) or not isinstance(value, dict)
-            chosen[key] = (
-                value if fixed else {name: value[name] for name in value if name in attributes}
-            )
-    return chosen
+    read = {key: merged[key] for key in merged if key in ALWAYS or key in attributes}
+    for key, value in read.items():
+        if isinstance(getattr(study, key), SettingsModel):
+            read[key] = {name: value[name] for name in value if name in attributes}
+    return read
 
 
 def _reached(
