@@ -250,7 +250,6 @@ def _write(
         over_time = {
             "smooth_s": smooth_s,
             "level": STATISTICS.level,
-            "confident": films.CONFIDENT,
             "n_shots": screening.shot_blocks(seen).nunique(),
             "times_s": times_s,
             "p_value": p_value,
@@ -291,8 +290,8 @@ def render_page(
 ) -> str:
     """Make the page of a film: its row of table "films", and the rows of the run that is shown.
 
-    `over_time` holds smooth_s, level, n_shots and confident of the timeline, times_s of the changes
-    and the p_value of the first; without a face it and `svgs` are empty and `summary` is None.
+    `over_time` holds smooth_s, level and n_shots of the timeline, times_s of the changes and the
+    p_value of the first; without a face it and `svgs` are empty and `summary` is None.
     """
     run = rows["run_id"].iloc[0]
     shown = summary[summary["run_id"] == run].to_dict("records") if summary is not None else None

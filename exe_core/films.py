@@ -333,9 +333,6 @@ def _counts_by_start(rows: pd.DataFrame, labels: Sequence[str], *, every: int) -
     return counts if start[0] == 0 else np.insert(counts, 0, 0, axis=0)
 
 
-CONFIDENT = 0.5
-"""The published timelines count faces of this confidence or more."""
-
 MAX_TIMES = 200
 """A course is computed at the sampled times or, of a long film, at so many."""
 

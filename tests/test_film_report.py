@@ -167,7 +167,6 @@ def content(tmp_path):
         "smooth_s": 15.0,
         "level": 0.95,
         "n_shots": 9,
-        "confident": 0.5,
         "times_s": (8.0,),
         "p_value": 0.02,
     }
