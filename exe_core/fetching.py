@@ -11,10 +11,11 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -39,6 +40,8 @@ LONGEST_WAIT_S = 300.0
 LARGEST_PHOTO = 50_000_000  # bytes
 LARGEST_ANSWER = 10_000_000  # bytes
 MAX_REDIRECTS = 5
+MAX_IN_A_ROW = 10
+"""A host of photos that failed so often has one try a photo, or a dead one takes hours."""
 PORTS = {80, 443, 8080, 8443}
 """Ports of the web; any other may be another service, which a request might harm."""
 
@@ -246,11 +249,13 @@ class Fetcher:
     retries: int
     sleep: Callable[[float], None]
     longest_s: float = 120.0
+    _in_a_row: Counter[str] = field(default_factory=Counter)  # faults of a host of photos
 
-    def persist(self, attempt: Callable[[], Result]) -> Result:
+    def persist(self, attempt: Callable[[], Result], *, retries: int | None = None) -> Result:
         """Call `attempt` until it raises no `PassingError`, waiting longer each time."""
+        tries = 1 + (self.retries if retries is None else retries)
         retrying = Retrying(
-            stop=stop_after_attempt(self.retries + 1),
+            stop=stop_after_attempt(tries),
             wait=_wait_s,
             retry=retry_if_exception(_may_pass_soon),
             sleep=self.sleep,
@@ -261,7 +266,7 @@ class Fetcher:
         except PassingError as fault:
             if fault.wait_s is not None:
                 raise QuotaError(str(fault), fault.wait_s) from None
-            raise SourceError(f"{fault}, {self.retries + 1} times") from None
+            raise SourceError(f"{fault}, {tries} times") from None
 
     @contextmanager
     def _request(self, url: str, **arguments: Any) -> Iterator[httpx.Response]:
@@ -320,16 +325,17 @@ class Fetcher:
                 return read_photo(path)
             except ImageError:
                 log.warning("%s is damaged and is downloaded again", path.name)
-        partial = path.with_suffix(".part")
+        partial, host = path.with_suffix(".part"), url.partition("://")[2].partition("/")[0]
+        is_dead = self._in_a_row[host] >= MAX_IN_A_ROW
         try:
-            self.persist(lambda: self._download(url, partial))
+            self.persist(lambda: self._download(url, partial, host), retries=0 if is_dead else None)
             image = read_photo(partial)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         return image
 
-    def _download(self, url: str, path: Path) -> None:
+    def _download(self, url: str, path: Path, host: str) -> None:
         started = time.monotonic()
         options = {"headers": {"Accept-Encoding": "identity"}, "follow_redirects": True}
         try:
@@ -337,7 +343,9 @@ class Fetcher:
                 self.check_status(answer)
                 for chunk in _body(answer, LARGEST_PHOTO):
                     file.write(chunk)
+            self._in_a_row.pop(host, None)
         except PassingError:
+            self._in_a_row[host] += 1
             if time.monotonic() - started < self.longest_s:
                 raise
             raise SourceError(f"not whole after {self.longest_s:g} s") from None

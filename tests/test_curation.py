@@ -311,8 +311,14 @@ class TestCredits:
 
     @pytest.mark.parametrize(
         "url",
-        ["javascript:alert(1)", "data:text/html,<script>", "file:///etc/passwd", "//example.org/a"]
-        + ["https://[", 'https://example.org/" onclick="alert(1)'],
+        [
+            "javascript:alert(1)",
+            "data:text/html,<script>",
+            "file:///etc/passwd",
+            "//example.org/a",
+            "https://[",
+            'https://example.org/" onclick="alert(1)',
+        ],
     )
     def test_only_web_addresses_become_links(self, url):
         page = Page(photo(1, author_url=url))

@@ -22,13 +22,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest import mock
 from urllib.parse import quote, quote_plus
 
 import pandas as pd
 import photo_server as server
 import pytest
-from photo_server import KEYS, Always, Answer, Clock, Site, photo_bytes, redirect, status
+from photo_server import KEYS, Always, Answer, Clock, Site, photo_bytes, status
 from small_disk import small_disk
 
 from exe_core import tables
@@ -274,17 +273,6 @@ def echo(*_: object) -> Answer:
     return 403, text, {"Content-Length": str(len(text))}
 
 
-def photos_at(address: str, trial: Trial) -> server.Fault:
-    """Have the photos lie elsewhere."""
-    own, other = f"{trial.site.address}/photos".encode(), f"{address}/photos".encode()
-
-    def fault(code: int, body: bytes, headers: dict[str, str]) -> Answer:
-        text = body.replace(own, other)
-        return code, text, {**headers, "Content-Length": str(len(text))}
-
-    return fault
-
-
 @contextmanager
 def repeated_page(trial: Trial) -> Iterator[None]:
     """The second page of a query is its first once more."""
@@ -298,32 +286,6 @@ def repeated_page(trial: Trial) -> Iterator[None]:
     trial.pull()
     assert len(bodies) == 2
     yield
-
-
-@contextmanager
-def private_addresses(trial: Trial) -> Iterator[None]:
-    """Photos of, and redirects to, a server that only this machine can reach."""
-    with Site() as inside:
-        links = of_searches(photos_at(inside.address, trial))
-        redirects = of_photos(redirect(f"{inside.address}/photos/1.jpg"))
-        with trial.rng.choice([links, redirects])(trial):
-            assert inside.asked == [], "a private address was asked"
-            yield
-
-
-@contextmanager
-def clock_jumps(trial: Trial) -> Iterator[None]:
-    """The clock of this machine jumps by a year, to and fro, while waits are told by the clock."""
-    true = time.time
-    then = int(true()) + 20
-    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(then))
-    waits = [status(429, Retry_After=date), status(429, X_RateLimit_Reset=str(then))]
-    wrong = mock.Mock(side_effect=lambda: true() + trial.rng.choice([-3e7, 0, 3e7]))
-    with mock.patch("time.time", wrong), of_searches(*waits)(trial):
-        assert wrong.called
-        assert trial.clock.waits
-        assert all(10 <= wait <= 21 for wait in trial.clock.waits), "told by a wrong clock"
-        yield
 
 
 @contextmanager
@@ -387,38 +349,17 @@ def killed(trial: Trial) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def two_at_once(trial: Trial) -> Iterator[None]:
-    trial.site.photo_delay_s = 0.1
-    first = trial.pull_aside()
-    while not trial.site.asked:
-        time.sleep(0.005)
-    reason = trial.pull()
-    assert isinstance(reason, SourceError)
-    assert "another pull into faults is running" in str(reason)
-    first.join()
-    assert first.exitcode == 0
-    yield
-
-
 ALL: dict[str, Meeting] = {
     "429 with a wait": of_searches(status(429, Retry_After="7"), status(429, Retry_After="7200")),
-    "429 without a wait": of_searches(status(429)),
     "5xx burst, searches": of_searches(status(500), status(502), status(503)),
     "5xx burst, photos": of_photos(status(500), status(502), status(503)),
-    "silence, photos": of_photos(server.stall, timeout_s=0.4),
     "reset mid-body, searches": of_searches(server.reset),
-    "reset mid-body, photos": of_photos(server.reset),
-    "wrong Content-Length, photos": of_photos(server.longer, server.shorter),
     "JSON: a field is missing": of_searches(changed(without_a_field)),
     "JSON: a field of another type": of_searches(changed(of_wrong_type)),
     "JSON: a list": of_searches(changed(photos_of), changed(lambda content: [content])),
     "empty page": of_searches(changed(without_photos)),
     "repeated page": repeated_page,
-    "private addresses": private_addresses,
     "keys said back": of_searches(echo, changed(with_keys)),
-    "clock jumps": clock_jumps,
-    "two pulls at once": two_at_once,
     "files limited in size": small_files_only,
     "kill -9": killed,
     "disk full": full_disk,

@@ -135,6 +135,17 @@ def test_a_fault_that_may_pass_is_retried(fetcher, site, tmp_path, fault):
         fetcher.download(url(site, 2), tmp_path / "2.jpg")
 
 
+def test_photos_of_a_dead_host_have_one_try_after_a_few(fetcher, site, tmp_path):
+    site.faults["/photos/"] = [status(503)] * 14
+    for _ in range(5):
+        with pytest.raises(SourceError, match="HTTP 503"):
+            fetcher.download(url(site), tmp_path / "1.jpg")
+    assert site.count("/photos/") == 4 + 4 + 4 + 1 + 1
+    fetcher.download(url(site), tmp_path / "1.jpg")
+    site.faults["/photos/"] = [status(503)]
+    fetcher.download(url(site, 2), tmp_path / "2.jpg")
+
+
 def test_waits_grow_and_are_random(fetcher):
     def fail():
         raise PassingError("once more")
@@ -192,8 +203,14 @@ def test_redirects_are_followed_five_times(fetcher, site, tmp_path):
 
 @pytest.mark.parametrize(
     "location",
-    ["file:///etc/hostname", "data:image/gif;base64,AAAA", "http:///1.jpg", "http://%00/1.jpg"]
-    + ["http://example.org:25/1.jpg", "http://127.0.0.1:22/1.jpg"],
+    [
+        "file:///etc/hostname",
+        "data:image/gif;base64,AAAA",
+        "http:///1.jpg",
+        "http://%00/1.jpg",
+        "http://example.org:25/1.jpg",
+        "http://127.0.0.1:22/1.jpg",
+    ],
 )
 def test_no_address_leads_where_a_photo_may_not_lie(fetcher, site, tmp_path, location):
     site.faults["/photos/1.jpg"] = [redirect(location)]
