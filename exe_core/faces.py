@@ -130,6 +130,38 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndarray:
+    """Load the crops of a table of faces (face_id, path), in its order.
+
+    Parameters
+    ----------
+    size
+        Side of the result, px.
+    gray
+        Show luminance in all three channels.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 RGB, shape (N, size, size, 3).
+
+    Raises
+    ------
+    ImageError
+        Naming the face whose crop can't be read.
+    """
+    loaded = np.empty((len(faces), size, size, 3), np.uint8)
+    for row, face_id, path in zip(loaded, faces["face_id"], faces["path"], strict=True):
+        try:
+            image = Image.fromarray(read_image(ROOT / path))
+        except ImageError as fault:
+            raise ImageError(f"the crop of face {face_id} can't be read: {fault}") from None
+        if image.size != (size, size):
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        row[:] = np.asarray(image.convert("L"))[..., None] if gray else np.asarray(image)
+    return loaded
+
+
 @dataclass(frozen=True)
 class Face:
     """A face's box in the pixels of an upright image, and the detector's score (0..1).

@@ -256,7 +256,7 @@ def predict_faces(
     InferenceError
         If a face has no split.
     """
-    from exe_core.datasets import load_faces  # here: `predict` is to run where only PyTorch is
+    from exe_core.faces import load_faces  # here: `predict` is to run where only PyTorch is
 
     primary = faces[faces["is_primary"]].reset_index(drop=True)
     split = primary["face_id"].map(splits.set_index("face_id")["split"])

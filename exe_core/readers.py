@@ -11,7 +11,7 @@ import lzma
 import shutil
 import tarfile
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from exe_core.faces import ImageError, read_image
 from exe_core.labels import EMOTIONS, SchemaError, canonical
-from exe_core.record import digest
+from exe_core.record import digest, paths_outside
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,6 @@ def image_table(rows: list[tuple], root: Path) -> pd.DataFrame:
             f"{root.name}: {len(twice)} images are listed twice, such as {twice.iloc[0]}"
         )
     return table
-
-
-def paths_outside(paths: Iterable[Path], folder: Path) -> list[str]:
-    """List the files that lie outside of a folder, by a link or by `..`."""
-    within = folder.resolve()
-    return [str(path) for path in paths if not path.resolve().is_relative_to(within)]
 
 
 def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:

@@ -266,3 +266,9 @@ def write_values(
     if folder is None:
         study.keep_trial()
     return write_json(entries, (folder or study.results) / "values" / f"{stage}.json")
+
+
+def paths_outside(paths: Iterable[Path], folder: Path) -> list[str]:
+    """List the files that lie outside of a folder, by a link or by `..`."""
+    within = folder.resolve()
+    return [str(path) for path in paths if not path.resolve().is_relative_to(within)]

@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from exe_core.decoder import probe, sample_frames
 from exe_core.faces import EYES, FaceFinder, save_crops
-from exe_core.readers import paths_outside
-from exe_core.record import ROOT, digest, digest_of
+from exe_core.record import ROOT, digest, digest_of, paths_outside
 from exe_core.settings import FILM_SUFFIXES, Crop
 from exe_core.study import Study
 from exe_core.tables import check, empty, read, write

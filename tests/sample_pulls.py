@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from exe_core.curation import decide_labels, found_by
+from exe_core.datasets import decide_labels, found_by
 from exe_core.settings import Set
 
 SETS = {

@@ -13,7 +13,6 @@ from exe_core.curation import (
     CREDITS,
     MAX_ON_PAGE,
     MAX_REASONS,
-    RULES,
     TO_LABEL,
     UNCLEAR,
     LabellingError,
@@ -21,7 +20,6 @@ from exe_core.curation import (
     compare_rules,
     credits_of,
     credits_page,
-    decide_labels,
     draw_evenly,
     faces_of_photos,
     keyword_noise,
@@ -29,6 +27,7 @@ from exe_core.curation import (
     read_labelled,
     sample_to_label,
 )
+from exe_core.datasets import RULES, decide_labels
 from exe_core.resampling import Statistics
 
 STATISTICS = Statistics()

@@ -31,6 +31,7 @@ from exe_core.faces import (
     detector_model,
     distinct,
     find_faces,
+    load_faces,
     read_image,
     read_reduced,
     tiles,
@@ -187,6 +188,31 @@ def test_no_damage_leads_to_another_error(
         except ImageError:
             continue
         assert (image.ndim, image.dtype) == (3, np.uint8)
+
+
+def face_table(paths: list[Path]) -> pd.DataFrame:
+    return pd.DataFrame({"face_id": [path.stem for path in paths], "path": map(str, paths)})
+
+
+def test_faces_are_loaded_in_order_at_one_size(tmp_path: Path) -> None:
+    colours = [(200, 30, 60), (0, 255, 0)]
+    paths = [
+        saved(Image.new("RGB", (20 + k, 20), colour), tmp_path / f"{k}.png")
+        for k, colour in enumerate(colours)
+    ]
+    loaded = load_faces(face_table(paths), size=24)
+    assert loaded.shape == (2, 24, 24, 3)
+    assert loaded.dtype == np.uint8
+    assert [tuple(image[0, 0].tolist()) for image in loaded] == colours
+    gray = load_faces(face_table(paths), size=24, gray=True)
+    assert np.all(gray == gray[..., :1])
+    assert gray[1, 0, 0, 0] == 150  # luminance of pure green, ITU-R 601
+    assert load_faces(face_table([]), size=24).shape == (0, 24, 24, 3)
+
+
+def test_a_crop_that_is_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="crop of face gone can't be read: no such file"):
+        load_faces(face_table([tmp_path / "gone.png"]), size=24)
 
 
 SHAPES = st.tuples(st.integers(8, 120), st.integers(8, 120))

@@ -11,7 +11,8 @@ from sample_answers import COLUMNS, predictions
 from sample_answers import LABELS as THREE
 from scipy.special import softmax
 
-from exe_core import datasets, inference, models, tables
+from exe_core import inference, models, tables
+from exe_core.faces import load_faces
 from exe_core.inference import (
     EnsembleError,
     InferenceError,
@@ -210,7 +211,7 @@ class TestPredictFaces:
         assert set(found["run_id"]) == {"r"}
         assert found["label"].tolist()[:3] == list(LABELS)
         assert pd.isna(found["label"].iloc[3])
-        loaded = datasets.load_faces(faces[faces["is_primary"]], size=32)
+        loaded = load_faces(faces[faces["is_primary"]], size=32)
         expected = predict(classifier(), loaded)
         assert np.array_equal(found[prob_columns(LABELS)].to_numpy(), expected)
         assert found["predicted"].tolist() == [LABELS[k] for k in expected.argmax(axis=1)]

@@ -28,7 +28,8 @@ from sample_sets import (
 )
 
 from exe_core import readers
-from exe_core.datasets import all_items, faces_as_shipped, items, load_faces
+from exe_core.datasets import all_items, faces_as_shipped, items
+from exe_core.faces import load_faces
 from exe_core.labels import EMOTIONS, FIVE
 from exe_core.readers import (
     VOTES,

@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from exe_core import models, training
 from exe_core.augmentation import PRESETS, augment
-from exe_core.datasets import load_faces
+from exe_core.faces import load_faces
 from exe_core.settings import Train
 
 BATCH, FACES, CLASSES = 32, 32, ("angry", "fear", "happy", "sad", "surprise")
