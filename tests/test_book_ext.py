@@ -409,16 +409,6 @@ def test_a_chart_not_yet_live_shows_the_picture_of_its_theme(book, chromium):
         stopped.unlink()
 
 
-@pytest.mark.parametrize("name", ["results", "executed/06-films"])
-def test_pictures_stay_where_scripts_are_off(book, chromium, name):
-    with opened(chromium, page(book, name), javascript=False) as (tab, faults):
-        pictures = tab.locator("figure.paper-figure img:visible")
-        assert pictures.count() == {"results": 3, "executed/06-films": 2}[name]
-        for k in range(pictures.count()):
-            assert pictures.nth(k).bounding_box()["width"] > 100
-        assert faults == []
-
-
 def test_a_changed_number_rebuilds_the_pages_that_cite_it(book):
     values = book / "data" / "results" / "demo" / "values" / "films.json"
     changed = json.loads(values.read_text())
