@@ -163,7 +163,11 @@ def train(
         scheduler = scheduler_of(optimizer, recipe)
 
         # All that changes from epoch to epoch, and what a killed training left of it
-        stateful = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+        stateful: dict[str, Any] = {
+            "network": network,
+            "optimizer": optimizer,
+            "scheduler": scheduler,
+        }
         stateful |= {} if average is None else {"average": average}
         done: dict[str, Any] = {"epoch": 0, "history": [], "best": (-math.inf, -math.inf)}
         checkpoint = folder / CHECKPOINT_FILE
@@ -321,7 +325,11 @@ def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     With `sam_rho`, its `step` needs a closure that passes the batch again.
     """
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
+    options: dict[str, Any] = {
+        "lr": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "fused": True,
+    }
     learning = [weights for weights in network.parameters() if weights.requires_grad]
     if recipe.sam_rho == 0:
         return kind(learning, **options)
