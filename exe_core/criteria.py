@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import resampling, screening, tables
+from exe_core import resampling, tables
 from exe_core.claims import Finding
-from exe_core.films import share_table
+from exe_core.films import share_table, shot_blocks
 from exe_core.labels import labels_of, prob_columns
 from exe_core.resampling import Estimate, Statistics
 
@@ -259,7 +259,7 @@ def _best_split(film: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[E
         return (sums**2).sum(axis=2) * (1 / before + 1 / (n_faces - before)) / total
 
     by_place = explained(centred[None])[0]
-    shots = np.unique(screening.shot_blocks(seen), return_inverse=True)[1]
+    shots = np.unique(shot_blocks(seen), return_inverse=True)[1]
     keys = np.array_split(rng.random((n, shots.max() + 1)), 1 + n * centred.size // _AT_ONCE)
     orders = (np.argsort(part[:, shots], axis=1, kind="stable") for part in keys if len(part))
     null = np.concatenate([explained(centred[order]).max(axis=1) for order in orders])

@@ -250,7 +250,7 @@ def _write(
         over_time = {
             "smooth_s": smooth_s,
             "level": STATISTICS.level,
-            "n_shots": screening.shot_blocks(seen).nunique(),
+            "n_shots": films.shot_blocks(seen).nunique(),
             "times_s": times_s,
             "p_value": p_value,
         }

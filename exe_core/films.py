@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from exe_core import screening, tables
+from exe_core import tables
 from exe_core.labels import labels_of, prob_columns
 from exe_core.resampling import Estimate, Statistics
 
@@ -333,11 +333,27 @@ def _counts_by_start(rows: pd.DataFrame, labels: Sequence[str], *, every: int) -
     return counts if start[0] == 0 else np.insert(counts, 0, 0, axis=0)
 
 
+BLOCK_S = 30.0
+"""Length of the blocks that stand in for shots where these are unknown (s)."""
+
 MAX_TIMES = 200
 """A course is computed at the sampled times or, of a long film, at so many."""
 
 _REACH = 3.0
 """The kernel ends at so many of its widths."""
+
+
+def shot_blocks(rows: pd.DataFrame) -> pd.Series:
+    """Give the block of each frame: its shot or, where shots are unknown, its `BLOCK_S` of time.
+
+    Parameters
+    ----------
+    rows
+        A row a frame of one film: time_s (s) and, if its pictures were seen, shot.
+    """
+    if "shot" in rows and rows["shot"].notna().all():
+        return rows["shot"].astype(int)
+    return (rows["time_s"] // BLOCK_S).astype(int).rename("block")
 
 
 def smoothing_s(rows: pd.DataFrame) -> float:
@@ -383,7 +399,7 @@ def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd
     is_label = seen["predicted"].to_numpy()[:, None] == np.array(labels, dtype=object)
     probs = seen[prob_columns(labels)].to_numpy(float)
     values = np.hstack([probs, is_label, np.ones((len(seen), 1))])
-    shot = screening.shot_blocks(seen).to_numpy()
+    shot = shot_blocks(seen).to_numpy()
     sums = np.zeros((len(np.unique(shot)), len(times_s), values.shape[1]))
     for k, name in enumerate(np.unique(shot)):
         sums[k] = kernel[:, shot == name] @ values[shot == name]

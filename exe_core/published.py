@@ -140,7 +140,7 @@ def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
     if (most != unique["emotion"]).any():
         raise PublishedError(f"{run}.parquet: an emotion given is not the most probable one")
     return probs.assign(
-        item_id=unique["movie"] + ":" + unique["frame_idx"].astype(str).str.zfill(6),
+        item_id=tables.item_ids(unique["movie"], unique["frame_idx"]),
         set_name="published",
         split="test",
         group_id=unique["movie"],

@@ -24,13 +24,11 @@ from exe_core.faces import EYES, FaceFinder, save_crops
 from exe_core.record import ROOT, digest, digest_of, paths_outside
 from exe_core.settings import FILM_SUFFIXES, Crop
 from exe_core.study import Study
-from exe_core.tables import check, empty, read, write
+from exe_core.tables import check, empty, item_id, read, write
 from exe_core.video import VideoError
 
 CUT = 0.35
 """Distance of two colour signatures, 0 to 1, above which a cut lies between their frames."""
-BLOCK_S = 30.0
-"""Length of the blocks that stand in for shots where the pictures were not seen."""
 _SEEN = (64, 36)
 _BINS = (8, 4, 4)
 _BYTES = {0xDC00 + byte: 0xF700 + byte for byte in range(128, 256)}
@@ -98,19 +96,6 @@ def number_shots(signatures: Iterable[np.ndarray]) -> list[int]:
         shots.append(shots[-1] + is_cut if shots else 0)
         before = signature
     return shots
-
-
-def shot_blocks(rows: pd.DataFrame) -> pd.Series:
-    """Give the block of each frame: its shot or, where shots are unknown, its `BLOCK_S` of time.
-
-    Parameters
-    ----------
-    rows
-        A row a frame of one film: time_s (s) and, if its pictures were seen, shot.
-    """
-    if "shot" in rows and rows["shot"].notna().all():
-        return rows["shot"].astype(int)
-    return (rows["time_s"] // BLOCK_S).astype(int).rename("block")
 
 
 def list_films(study: Study) -> pd.DataFrame:
@@ -275,7 +260,7 @@ def _screen(
         frames.append((film_id, frame, time_s, len(in_frame)))
         signatures.append(shot_signature(rgb))
         kept = in_frame[:1] if settings.primary_only else in_frame
-        item = {"item_id": f"{film_id}:{frame:06d}", "set_name": "films", "group_id": film_id}
+        item = {"item_id": item_id(film_id, frame), "set_name": "films", "group_id": film_id}
         stem = partial / f"{frame:06d}"
         for row in save_crops(rgb, kept, item | {"label": None}, stem=stem, settings=settings):
             name = Path(str(row["path"])).name

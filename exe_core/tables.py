@@ -18,13 +18,19 @@ from exe_core.labels import EMOTIONS, SchemaError, labels_of, prob_columns
 from exe_core.record import replacing
 
 
+def item_id(film_id: str, frame: int) -> str:
+    """Name a film's frame as an item: "<film_id>:<frame>", the frame with six digits or more."""
+    return f"{film_id}:{frame:06d}"
+
+
 def item_ids(film_id: pd.Series, frame: pd.Series) -> pd.Series:
-    """Name the items of film frames: "<film_id>:<frame>", the frame with six digits or more."""
-    return film_id + ":" + frame.astype(str).str.zfill(6)
+    """Name many items by `item_id`."""
+    names = [item_id(*pair) for pair in zip(film_id, frame, strict=True)]
+    return pd.Series(names, film_id.index, dtype=str)
 
 
 def film_and_frame(item_id: pd.Series) -> pd.DataFrame:
-    """Split what `item_ids` made into film_id and frame; a film's id may hold a colon."""
+    """Split what `item_id` made into film_id and frame; a film's id may hold a colon."""
     place = item_id.str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
     return pd.DataFrame({"film_id": place[0], "frame": place[1].astype(int)})
 

@@ -23,7 +23,7 @@ from exe_core.record import ROOT, digest_of, replacing
 from exe_core.settings import World
 from exe_core.staleness import code_digest
 from exe_core.study import Study
-from exe_core.tables import write
+from exe_core.tables import item_id, write
 from exe_world.backgrounds import sample_background
 from exe_world.camera import camera, sample_light
 from exe_world.face import Identity, blend, sample_expression, sample_identity, sample_pose
@@ -152,7 +152,7 @@ def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
             for moment in act(study, script, shot)
         ] or [{"n_faces": 0, "is_blend": False}] * (shot.stop - shot.start)
         for frame in range(shot.start * hold, shot.stop * hold):
-            yield {"item_id": f"{script.film_id}:{frame:06d}", **rows[frame // hold - shot.start]}
+            yield {"item_id": item_id(script.film_id, frame), **rows[frame // hold - shot.start]}
 
 
 def frames_per_tick(world: World) -> int:

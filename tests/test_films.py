@@ -165,6 +165,13 @@ def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film(minutes, width
     assert films.smoothing_s(rows) == pytest.approx(width)
 
 
+def test_blocks_are_shots_or_where_these_are_unknown_stretches_of_time():
+    rows = pd.DataFrame({"time_s": [0.0, 10, 29.9, 30, 95]})
+    assert films.shot_blocks(rows).tolist() == [0, 0, 0, 1, 3]
+    assert films.shot_blocks(rows.assign(shot=[0, 1, 1, 2, 2])).tolist() == [0, 1, 1, 2, 2]
+    assert films.shot_blocks(rows.assign(shot=[0, None, 1, 2, 2])).nunique() == 3
+
+
 def sampled(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):
     """Films of random answers, each with its shares."""
     parts = []

@@ -6,7 +6,6 @@ import shutil
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from film_samples import Kind, make_film, write_film
 from hypothesis import given, settings
@@ -332,10 +331,3 @@ def test_distance_is_symmetric_and_within_its_range(first, second):
 
 def test_no_frames_no_shots():
     assert numbered([]) == []
-
-
-def test_blocks_are_shots_or_where_these_are_unknown_stretches_of_time():
-    rows = pd.DataFrame({"time_s": [0.0, 10, 29.9, 30, 95]})
-    assert screening.shot_blocks(rows).tolist() == [0, 0, 0, 1, 3]
-    assert screening.shot_blocks(rows.assign(shot=[0, 1, 1, 2, 2])).tolist() == [0, 1, 1, 2, 2]
-    assert screening.shot_blocks(rows.assign(shot=[0, None, 1, 2, 2])).nunique() == 3

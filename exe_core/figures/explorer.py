@@ -25,6 +25,7 @@ from exe_core.figures.style import COLOURS, in_order
 from exe_core.labels import labels_of, prob_columns
 from exe_core.record import ROOT, replacing
 from exe_core.study import Study
+from exe_core.tables import item_ids
 
 GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""
@@ -112,7 +113,7 @@ def _film(rows: pd.DataFrame, *, truth: pd.DataFrame) -> dict[str, Any]:
     labels = labels_of(rows)
     by_run = dict(list(rows.sort_values("frame").groupby("run_id", sort=False)))
     frames = next(iter(by_run.values()))
-    item_ids = frames["film_id"] + ":" + frames["frame"].astype(str).str.zfill(6)
+    items = item_ids(frames["film_id"], frames["frame"])
     shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
     columns = prob_columns(labels)
     return {
@@ -120,7 +121,7 @@ def _film(rows: pd.DataFrame, *, truth: pd.DataFrame) -> dict[str, Any]:
         "time_s": frames["time_s"].round(3).tolist(),
         "predicted": {run: _letters(own["predicted"], labels) for run, own in by_run.items()},
         "probability": {run: packed(own[columns].to_numpy(float)) for run, own in by_run.items()},
-        "truth": _letters(item_ids.map(shown), labels) if len(shown) else None,
+        "truth": _letters(items.map(shown), labels) if len(shown) else None,
     }
 
 
