@@ -75,69 +75,69 @@ def describe_criteria(
         Table "film_criteria": each with its interval over films, and with p-value and mean under
         its null where it has one.
     """
-    parts = [
-        diversity(summary, statistics=statistics),
-        genre_separation(summary, films, statistics=statistics),
-        autocorrelation(rows, statistics=statistics),
-        change(rows, statistics=statistics),
-        event_rise(rows, events, window_s=window_s, statistics=statistics),
-    ]
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return tables.empty("film_criteria")
-    table = pd.concat(parts, ignore_index=True).assign(level=statistics.level)
-    table = table.sort_values("run_id", kind="stable", ignore_index=True)
-    return tables.check(table[list(tables.TABLES["film_criteria"].columns)], "film_criteria")
-
-
-def _row(run_id: str, criterion: str, found: Estimate) -> dict[str, object]:
-    """A row of the table "film_criteria"."""
-    return {
-        "run_id": run_id,
-        "criterion": criterion,
-        **found.columns(),
-        "null_mean": found.null.mean() if found.null.size else math.nan,
-        "p_value": found.p_value,
-        "n_films": found.n,
+    tests = {
+        DIVERSITY: diversity(summary, statistics=statistics),
+        SEPARATION: genre_separation(summary, films, statistics=statistics),
+        LIKENESS: autocorrelation(rows, statistics=statistics),
+        CHANGE: change(rows, statistics=statistics),
+        RISE: event_rise(rows, events, window_s=window_s, statistics=statistics),
     }
+    found = [
+        {
+            "run_id": run_id,
+            "criterion": criterion,
+            **test.columns(),
+            "level": statistics.level,
+            "null_mean": test.null.mean() if test.null.size else math.nan,
+            "p_value": test.p_value,
+            "n_films": test.n,
+        }
+        for criterion, by_run in tests.items()
+        for run_id, test in by_run.items()
+    ]
+    if not found:
+        return tables.empty("film_criteria")
+    table = pd.DataFrame(found)[list(tables.TABLES["film_criteria"].columns)]
+    table = table.sort_values("run_id", kind="stable", ignore_index=True)
+    return tables.check(table, "film_criteria")
 
 
 def _over_films(
-    run_id: str, criterion: str, films: Iterable[Estimate], statistics: Statistics
-) -> list[dict[str, object]]:
-    """The mean of a run's statistic over films; its null is the mean of the films' nulls."""
-    tests = [test for test in films if not math.isnan(test.value)]
-    if not tests:
-        return []
-    terms = np.array([[test.value, 1.0] for test in tests])
-    mean = statistics.interval(terms, _ratio)
-    null = np.mean([test.null for test in tests], axis=0)
-    if null.size:
-        mean = replace(mean, null=null, p_value=float(resampling.p_value(mean.value, null)))
-    return [_row(run_id, criterion, mean)]
+    by_run: Iterable[tuple[str, Iterable[Estimate]]], statistics: Statistics
+) -> dict[str, Estimate]:
+    """Average each run's statistic over films; the null is the mean of the films' nulls."""
+    found = {}
+    for run_id, films in by_run:
+        tests = [test for test in films if not math.isnan(test.value)]
+        if tests:
+            mean = statistics.interval(np.array([[test.value, 1.0] for test in tests]), _ratio)
+            null = np.mean([test.null for test in tests], axis=0)
+            p = float(resampling.p_value(mean.value, null)) if null.size else math.nan
+            found[run_id] = replace(mean, null=null, p_value=p)
+    return found
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
     return sums[:, 0] / sums[:, 1]
 
 
-def diversity(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
+def diversity(summary: pd.DataFrame, *, statistics: Statistics) -> dict[str, Estimate]:
     """Measure how varied the answers of each run are: 0 one label only, 1 all equally often.
 
     It is the entropy of a film's shares over the logarithm of the number of labels, mean over the
     films with a face; there is no null.
     """
-    found = []
-    for run_id, shares in share_table(summary).dropna().groupby("run_id"):
-        entropy = stats.entropy(shares, axis=1) / np.log(shares.shape[1])
-        films = map(Estimate, entropy)
-        found += _over_films(run_id, DIVERSITY, films, statistics)
-    return pd.DataFrame(found)
+    by_run = share_table(summary).dropna().groupby("run_id")
+    entropies = {
+        run_id: stats.entropy(shares, axis=1) / np.log(shares.shape[1]) for run_id, shares in by_run
+    }
+    films = {run_id: map(Estimate, values) for run_id, values in entropies.items()}
+    return _over_films(films.items(), statistics)
 
 
 def genre_separation(
     summary: pd.DataFrame, films: pd.DataFrame, *, statistics: Statistics
-) -> pd.DataFrame:
+) -> dict[str, Estimate]:
     """Measure how much of the variance between films lies between genres.
 
     Shares are Hellinger-transformed (square root), so that rare labels count and distances are
@@ -149,7 +149,7 @@ def genre_separation(
     are left out.
     """
     genre_of = films.dropna(subset="genre").set_index("film_id")["genre"]
-    found = []
+    found = {}
     for run_id, shares in share_table(summary).dropna().groupby("run_id"):
         shares = shares[shares.index.isin(genre_of.index, level="film_id")]
         genres = genre_of[shares.index.get_level_values("film_id")].to_numpy(str)
@@ -160,8 +160,8 @@ def genre_separation(
         whole = statistics.jackknife(_genre_terms(points, genres), partial(_epsilon2, points))
         test = statistics.permutation_test(genres, partial(_r2, points, free))
         null = 1 - (1 - test.null) / free if free else test.null
-        found.append(_row(run_id, SEPARATION, replace(whole, p_value=test.p_value, null=null)))
-    return pd.DataFrame(found)
+        found[run_id] = replace(whole, p_value=test.p_value, null=null)
+    return found
 
 
 def _genre_terms(points: np.ndarray, genres: np.ndarray) -> np.ndarray:
@@ -189,38 +189,36 @@ def _epsilon2(points: np.ndarray, sums: np.ndarray) -> np.ndarray:
     return 1 - ratio * (n_films - 1) / np.where(defined, n_films - n_genres, 1)
 
 
-def autocorrelation(rows: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
+def autocorrelation(rows: pd.DataFrame, *, statistics: Statistics) -> dict[str, Estimate]:
     """Measure how alike the probabilities of neighbouring sampled frames are.
 
     Lag-1 autocorrelation summed over the labels, over pairs of neighbours that both have a face,
     mean over films; the null permutes the faces of each film in time. Films with fewer than three
     pairs are left out.
     """
-    return _in_time(rows, LIKENESS, _lag_one, statistics)
+    return _in_time(rows, _lag_one, statistics)
 
 
-def change(rows: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
+def change(rows: pd.DataFrame, *, statistics: Statistics) -> dict[str, Estimate]:
     """Measure how much of a film's variance the best split in two explains, mean over films.
 
     Frames of a shot are alike by themselves, so the null puts the shots of each film in any order
     and leaves their frames together. Films of fewer than twice `MIN_FACES` faces are left out.
     """
-    return _in_time(rows, CHANGE, lambda film, n, rng: _best_split(film, n, rng)[0], statistics)
+    return _in_time(rows, lambda *film: _best_split(*film)[0], statistics)
 
 
 def _in_time(
     rows: pd.DataFrame,
-    criterion: str,
     test: Callable[[pd.DataFrame, int, np.random.Generator], Estimate],
     statistics: Statistics,
-) -> pd.DataFrame:
+) -> dict[str, Estimate]:
     """Test each film of each run; each run starts anew from the seed, so none depends on others."""
-    found = []
+    films = {}
     for run_id, of_run in rows.groupby("run_id"):
         n, rng = statistics.n_permutations, statistics.rng()
-        films = [test(film, n, rng) for _, film in of_run.groupby("film_id")]
-        found += _over_films(run_id, criterion, films, statistics)
-    return pd.DataFrame(found)
+        films[run_id] = [test(film, n, rng) for _, film in of_run.groupby("film_id")]
+    return _over_films(films.items(), statistics)
 
 
 def _lag_one(film: pd.DataFrame, n: int, rng: np.random.Generator) -> Estimate:
@@ -328,14 +326,14 @@ def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statis
 
 def event_rise(
     rows: pd.DataFrame, events: pd.DataFrame, *, window_s: float, statistics: Statistics
-) -> pd.DataFrame:
+) -> dict[str, Estimate]:
     """Test for each run whether the mean probability of an event's label rises at it.
 
     The null shifts the series of a film, all by the same steps, against the clock. Left out are
     events of labels that the runs do not know, and those with no face in a window.
     """
     known = events[events["label"].isin(labels_of(rows))]
-    found = []
+    found = {}
     for run_id, of_run in rows.groupby("run_id"):
         tried = []
         for film_id, film in of_run.groupby("film_id"):
@@ -351,9 +349,8 @@ def event_rise(
             test = statistics.shift_test(of_events, each, groups=film_ids, rng=rng)
             by_film = resampling.sum_by_group(np.array(terms), film_ids)
             mean = statistics.interval(by_film, _ratio, rng=rng)
-            mean = replace(mean, p_value=test.p_value, null=np.zeros(1))
-            found.append(_row(run_id, RISE, mean))
-    return pd.DataFrame(found)
+            found[run_id] = replace(mean, p_value=test.p_value, null=np.zeros(1))
+    return found
 
 
 PAIR, ALL = "Cohen's kappa", "Krippendorff's alpha"
@@ -388,8 +385,16 @@ def agreement(
     codes = np.column_stack([pd.Index(labels).get_indexer(wide[run]) for run in wide])
     pairs = list(combinations(range(codes.shape[1]), 2))
     one_hot = np.eye(len(labels))[codes]
-    tried = [(PAIR, [pair], _confusions(one_hot, *pair), cohen_kappa) for pair in pairs]
-    tried.append((ALL, pairs, unit_terms(one_hot.sum(axis=1)), krippendorff_alpha))
+    tried = [
+        (
+            PAIR,
+            [(i, j)],
+            np.hstack([_equal(one_hot[:, [i, j]]), one_hot[:, i], one_hot[:, j]]),
+            _kappa,
+        )
+        for i, j in pairs
+    ]
+    tried.append((ALL, pairs, np.hstack([_equal(one_hot), one_hot.sum(axis=1)]), _alpha))
     shifted = _shifted_agreement(codes, groups, pairs, statistics)
     found = []
     for measure, among, terms, statistic in tried:
@@ -431,44 +436,24 @@ def _shifted_agreement(
     return agreed
 
 
-def _confusions(one_hot: np.ndarray, i: int, j: int) -> np.ndarray:
-    return np.einsum("na,nb->nab", one_hot[:, i], one_hot[:, j]).reshape(len(one_hot), -1)
+def _equal(one_hot: np.ndarray) -> np.ndarray:
+    """Coincidences of equal answers of each item, given (items, runs, labels); (items, 1)."""
+    counts = one_hot.sum(axis=1)
+    return (counts * (counts - 1)).sum(axis=1, keepdims=True) / (one_hot.shape[1] - 1)
 
 
-def unit_terms(counts: np.ndarray) -> np.ndarray:
-    """Terms by item whose sums give `krippendorff_alpha`.
-
-    Parameters
-    ----------
-    counts
-        (items, labels) how many runs answer each label; items with fewer than two answers count
-        for nothing.
-
-    Returns
-    -------
-    np.ndarray
-        (items, 1 + labels): the coincidences of equal answers, and the answers by label.
-    """
-    answers = counts.sum(axis=1, keepdims=True)
-    pairs = (counts * (counts - 1)).sum(axis=1, keepdims=True)
-    equal = np.divide(pairs, answers - 1, where=answers > 1, out=np.zeros_like(pairs, dtype=float))
-    return np.hstack([equal, np.where(answers > 1, counts, 0)])
-
-
-def krippendorff_alpha(sums: np.ndarray) -> np.ndarray:
-    """Nominal alpha from sums of `unit_terms` (Krippendorff 2011); (n, k) -> (n,)."""
-    equal, answers = sums[:, 0], sums[:, 1:]
+def _alpha(sums: np.ndarray) -> np.ndarray:
+    """Nominal alpha (Krippendorff 2011) from sums: coincidences, answers by label."""
+    answers = sums[:, 1:]
     n = answers.sum(axis=1)
-    return _beyond_chance(equal, (answers * (answers - 1)).sum(axis=1) / (n - 1), n)
+    return _beyond_chance(sums[:, 0], (answers * (answers - 1)).sum(axis=1) / (n - 1), n)
 
 
-def cohen_kappa(sums: np.ndarray) -> np.ndarray:
-    """Kappa of two runs from sums of their flattened confusions; (n, k * k) -> (n,)."""
-    size = round(sums.shape[1] ** 0.5)
-    confusions = sums.reshape(len(sums), size, size)
-    n = confusions.sum(axis=(1, 2))
-    by_chance = (confusions.sum(axis=1) * confusions.sum(axis=2)).sum(axis=1) / n
-    return _beyond_chance(np.trace(confusions, axis1=1, axis2=2), by_chance, n)
+def _kappa(sums: np.ndarray) -> np.ndarray:
+    """Cohen's kappa from sums: coincidences (two an item), answers by label of each run."""
+    first, second = np.hsplit(sums[:, 1:], 2)
+    n = first.sum(axis=1)
+    return _beyond_chance(sums[:, 0] / 2, (first * second).sum(axis=1) / n, n)
 
 
 def _beyond_chance(equal: np.ndarray, by_chance: np.ndarray, n: np.ndarray) -> np.ndarray:

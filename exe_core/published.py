@@ -284,17 +284,15 @@ class Measures:
         return self._against(np.column_stack([leads, np.ones(len(leads))]), claimed)
 
     @cached_property
-    def separation(self) -> pd.DataFrame:
+    def separation(self) -> dict[str, Estimate]:
         """Variance of the shares between genres, by run, as of `criteria.genre_separation`."""
         return criteria.genre_separation(
             self.summary, self.published.films, statistics=self.statistics
-        ).set_index("run_id")
+        )
 
     def epsilon2(self, run: str) -> Estimate:
         """Share of the variance between films that lies between genres, 0 by chance."""
-        row = self.separation.loc[run]
-        n = int(row["n_films"])
-        return Estimate(row["value"], row["low"], row["high"], n, p_value=row["p_value"])
+        return self.separation[run]
 
     def rise(self, events: Sequence[Event], series: Series, window_s: float = WINDOW_S) -> Estimate:
         """Test whether a series is higher after events than before, on average over the events.

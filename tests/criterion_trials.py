@@ -17,7 +17,7 @@ from sample_timelines import STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 
 from exe_core import criteria, films
-from exe_core.resampling import Statistics
+from exe_core.resampling import Estimate, Statistics
 
 N, LEVEL = 199, 0.95
 """Permutations and bootstrap samples of each try, and the level of its intervals."""
@@ -47,8 +47,8 @@ class Trial(NamedTuple):
     """Whether there is a test to try under the null, or an interval only."""
 
 
-def _found(row: pd.Series, value: str = "value") -> Found:
-    return Found(*(float(row.get(name, np.nan)) for name in (value, "low", "high", "p_value")))
+def _of(found: Estimate) -> Found:
+    return Found(found.value, found.low, found.high, found.p_value)
 
 
 def _shares(rng: np.random.Generator, n_each: int, *, apart: bool) -> np.ndarray:
@@ -63,7 +63,7 @@ def separation(rng, statistics, effect):
     about = {"film_id": np.repeat(film_ids, 3), "label": list(LABELS) * len(shares)}
     summary = pd.DataFrame({**about, "run_id": "run", "share_of_faces": shares.ravel()})
     listed = pd.DataFrame({"film_id": film_ids, "genre": np.repeat(list("abcd"), 8)})
-    return _found(criteria.genre_separation(summary, listed, statistics=statistics).iloc[0])
+    return _of(criteria.genre_separation(summary, listed, statistics=statistics)["run"])
 
 
 @cache
@@ -77,7 +77,7 @@ def contrast(rng, statistics, effect):
     shares = rng.dirichlet([8, 4, 8], size=17)
     shares[:10, 1] += 0.15 * effect
     shares /= shares.sum(axis=1, keepdims=True)
-    return _found(pd.Series(vars(statistics.group_difference(shares[:, 1], np.arange(17) < 10))))
+    return _of(statistics.group_difference(shares[:, 1], np.arange(17) < 10))
 
 
 def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
@@ -92,7 +92,7 @@ def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
 def neighbours(rng, statistics, effect):
     series = [_wander(rng, 30, 0.25 * effect) for _ in range(6)]
     rows = pd.concat([rows_of(x, film_id=f"film{k}") for k, x in enumerate(series)])
-    return _found(criteria.autocorrelation(rows, statistics=statistics).iloc[0])
+    return _of(criteria.autocorrelation(rows, statistics=statistics)["run"])
 
 
 def change(rng, statistics, effect):
@@ -102,15 +102,14 @@ def change(rng, statistics, effect):
         happy = 0.5 + 0.15 * rng.normal(size=14)[shot] + 0.02 * rng.normal(size=len(shot))
         happy[len(shot) // 2 :] += 0.15 * effect
         tables.append(rows_of(happy, film_id=f"film{k}").assign(shot=shot))
-    return _found(criteria.change(pd.concat(tables), statistics=statistics).iloc[0])
+    return _of(criteria.change(pd.concat(tables), statistics=statistics)["run"])
 
 
 def _event(series: np.ndarray, statistics: Statistics, lift: float) -> Found:
     """Test one event of one film by its shifts, as the claims on published timelines do."""
     series[60:70] += lift
     rise = criteria.rise(STEP_S * np.arange(len(series)), 60 * STEP_S, 10 * STEP_S)
-    test = statistics.shift_test([series], [rise])
-    return Found(test.value, test.low, test.high, test.p_value)
+    return _of(statistics.shift_test([series], [rise]))
 
 
 def event(rng, statistics, effect):
@@ -130,7 +129,7 @@ def events_of_films(rng, statistics, effect):
         events.append(event_at(60, film_id=f"film{k}"))
     made = pd.concat(tables), pd.concat(events)
     found = criteria.event_rise(*made, window_s=10 * STEP_S, statistics=statistics)
-    return _found(found.iloc[0])
+    return _of(found["run"])
 
 
 def two_runs(rng, statistics, effect):
@@ -146,7 +145,8 @@ def two_runs(rng, statistics, effect):
             predicted = np.array(LABELS)[codes]
             tables.append(pd.DataFrame({**items, "run_id": run, "predicted": predicted}))
     table = pd.concat(tables, ignore_index=True)
-    return _found(criteria.agreement(table, labels=LABELS, statistics=statistics).iloc[0])
+    row = criteria.agreement(table, labels=LABELS, statistics=statistics).iloc[0]
+    return Found(row["value"], row["low"], row["high"], row["p_value"])
 
 
 def band(rng, statistics, _):
@@ -162,17 +162,6 @@ def band(rng, statistics, _):
     near = near * ((rows["time_s"] - middle["time_s"]).abs() <= 60.0)
     truth = float(np.average(level, weights=near))
     return Found(*(float(middle[name]) - truth for name in ("value", "low", "high")))
-
-
-def sparser(rng, statistics, _):
-    """Every 100th against every 50th frame; faces are alike over five frames."""
-    tables, spells = [], np.arange(60) // 5 * 5
-    for k in range(12):
-        answers = rng.choice(LABELS, 60, p=rng.dirichlet([4, 4, 4]))[spells]
-        about = {"run_id": "run", "film_id": f"film{k:02d}", "frame": 50 * np.arange(60)}
-        tables.append(pd.DataFrame({**about, "predicted": answers}))
-    found = films.sampling_sensitivity(pd.concat(tables), labels=LABELS, statistics=statistics)
-    return _found(found.iloc[1], "difference")
 
 
 TRIALS = {
@@ -211,9 +200,6 @@ TRIALS = {
     ),
     "band of a course": Trial(
         "none", "40 shots around a level that rises", band, lambda: 0.0, has_p=False
-    ),
-    "sparser sampling": Trial(
-        "none", "12 films, faces alike over five frames", sparser, lambda: 0.0, has_p=False
     ),
 }
 

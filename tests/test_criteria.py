@@ -46,7 +46,7 @@ def random_films(rng, n=17, n_comedies=10, shift=0.0):
 
 def separation(summary, table, *, n=50):
     statistics = Statistics(n_permutations=n)
-    return criteria.genre_separation(summary, table, statistics=statistics).iloc[0]
+    return criteria.genre_separation(summary, table, statistics=statistics)["run"]
 
 
 @pytest.mark.parametrize(
@@ -55,18 +55,16 @@ def separation(summary, table, *, n=50):
 )
 def test_diversity_by_hand(shares, entropy):
     found = criteria.diversity(summary_of({"film": shares}), statistics=QUICK)
-    assert len(found) == (entropy is not None)
-    assert found.get("value", pd.Series()).tolist() == pytest.approx(
-        [] if entropy is None else [entropy], abs=1e-3
-    )
+    values = [run.value for run in found.values()]
+    assert values == pytest.approx([] if entropy is None else [entropy], abs=1e-3)
 
 
 def test_genres_that_share_nothing_explain_everything():
     shares = {f"a{i}": (1, 0, 0) for i in range(8)} | {f"b{i}": (0, 0, 1) for i in range(8)}
     found = separation(summary_of(shares), genre_table({film: film[0] for film in shares}), n=199)
-    assert found["value"] == pytest.approx(1)
-    assert 0 < found["p_value"] <= 0.02
-    assert found["null_mean"] == pytest.approx(0, abs=0.05)
+    assert found.value == pytest.approx(1)
+    assert 0 < found.p_value <= 0.02
+    assert found.null.mean() == pytest.approx(0, abs=0.05)
 
 
 def test_equal_films_and_genres_of_one_film_say_nothing():
@@ -77,10 +75,10 @@ def test_equal_films_and_genres_of_one_film_say_nothing():
     summary, table = random_films(np.random.default_rng(0), n=6, n_comedies=3)
     lone = separation(summary, table.assign(genre=list("abcdef")))
     for found in (equal, lone):
-        assert found[["value", "low", "p_value"]].isna().all()
+        assert np.isnan([found.value, found.low, found.p_value]).all()
     one = separation(summary, table.assign(genre=["a", "a", "a", "b", "b", "c"]))
-    assert np.isfinite(one[["low", "high"]].astype(float)).all()
-    assert criteria.genre_separation(summary, table.assign(genre="a"), statistics=QUICK).empty
+    assert np.isfinite([one.low, one.high]).all()
+    assert not criteria.genre_separation(summary, table.assign(genre="a"), statistics=QUICK)
 
 
 def test_separation_is_r_squared_less_what_chance_gives():
@@ -96,9 +94,9 @@ def test_separation_is_r_squared_less_what_chance_gives():
         for start, n in zip((0, 9), sizes, strict=True)
     )
     r2 = 1 - within / (distances.sum() / (2 * 16))
-    assert found["value"] == pytest.approx(1 - (1 - r2) * 15 / 14)
-    assert found["low"] < found["value"] < found["high"]
-    assert found["n_films"] == 16
+    assert found.value == pytest.approx(1 - (1 - r2) * 15 / 14)
+    assert found.low < found.value < found.high
+    assert found.n == 16
 
 
 def in_films(series, **columns):
@@ -106,22 +104,22 @@ def in_films(series, **columns):
 
 
 def alike(*series, **options):
-    found = criteria.autocorrelation(in_films(series), statistics=QUICK.model_copy(update=options))
-    return found.iloc[0] if len(found) else None
+    statistics = QUICK.model_copy(update=options)
+    return criteria.autocorrelation(in_films(series), statistics=statistics).get("run")
 
 
 def test_smooth_series_are_alike_and_alternating_ones_are_not():
     found = alike(smooth_noise(np.random.default_rng(3)))
-    assert found["value"] > 0.6
-    assert found["p_value"] == 1 / 200
-    assert abs(found["null_mean"]) < 0.05
-    assert alike(np.tile([0.2, 0.8], 30))["value"] == pytest.approx(-1, abs=0.05)
+    assert found.value > 0.6
+    assert found.p_value == 1 / 200
+    assert abs(found.null.mean()) < 0.05
+    assert alike(np.tile([0.2, 0.8], 30)).value == pytest.approx(-1, abs=0.05)
     rng = np.random.default_rng(5)
     films = [smooth_noise(rng, n=41) for _ in range(6)]
     whole = alike(*films, np.full(30, np.nan))
-    assert whole["value"] == pytest.approx(np.mean([alike(film)["value"] for film in films]))
-    assert whole["low"] < whole["value"] < whole["high"]
-    assert whole["n_films"] == 6
+    assert whole.value == pytest.approx(np.mean([alike(film).value for film in films]))
+    assert whole.low < whole.value < whole.high
+    assert whole.n == 6
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,7 @@ def test_no_structure_to_measure_is_undefined(happy):
 def test_gaps_are_not_bridged():
     """Neighbours are equal, and both sides of each gap are opposite."""
     happy = np.concatenate([[level, level, np.nan] for level in np.tile([0.2, 0.8], 10)])
-    assert alike(happy)["value"] == pytest.approx(1)
+    assert alike(happy).value == pytest.approx(1)
 
 
 def test_no_run_depends_on_the_others():
@@ -142,10 +140,10 @@ def test_no_run_depends_on_the_others():
     series = {run: [rng.uniform(size=30) for _ in range(3)] for run in ("a", "b")}
     rows = {run: in_films(films, run_id=run) for run, films in series.items()}
     for test in (criteria.autocorrelation, criteria.change):
-        both = test(pd.concat(rows.values()), statistics=QUICK).set_index("run_id")
+        both = test(pd.concat(rows.values()), statistics=QUICK)
         for run, of_run in rows.items():
-            alone = test(of_run, statistics=QUICK).set_index("run_id")
-            pd.testing.assert_frame_equal(both.loc[[run]], alone)
+            alone = test(of_run, statistics=QUICK)[run]
+            np.testing.assert_equal(vars(both[run]), vars(alone))
 
 
 def noisy(levels, rng, *, n=25):
@@ -172,7 +170,7 @@ def test_where_nothing_can_change_there_is_no_change(happy):
     times_s, p_value = changes(happy)
     assert times_s == []
     assert np.isnan(p_value)
-    assert criteria.change(rows_of(happy), statistics=QUICK).empty
+    assert not criteria.change(rows_of(happy), statistics=QUICK)
 
 
 def test_frames_of_a_shot_stay_together_under_the_null():
@@ -185,7 +183,7 @@ def test_frames_of_a_shot_stay_together_under_the_null():
         statistics = Statistics(n_bootstrap=50, n_permutations=99, seed=k)
         for name, block in (("shot", shot), ("frame", np.arange(120))):
             found = criteria.change(rows_of(happy).assign(shot=block), statistics=statistics)
-            p_values[name].append(found["p_value"][0])
+            p_values[name].append(found["run"].p_value)
     assert stats.kstest(p_values["shot"], "uniform").pvalue > 0.01
     assert np.mean(np.array(p_values["frame"]) <= 0.05) > 0.5
 
@@ -196,13 +194,13 @@ def test_few_permutations_at_once_are_as_good_as_all(monkeypatch):
         found = []
         for at_once in (10**9, 500):
             monkeypatch.setattr(criteria, "_AT_ONCE", at_once)
-            found.append(test(rows, statistics=QUICK))
-        pd.testing.assert_frame_equal(*found)
+            found.append(vars(test(rows, statistics=QUICK)["run"]))
+        np.testing.assert_equal(*found)
 
 
 def rises(rows, events, *, window_s=10 * STEP_S, **options):
     statistics = QUICK.model_copy(update=options)
-    return criteria.event_rise(rows, events, window_s=window_s, statistics=statistics)
+    return criteria.event_rise(rows, events, window_s=window_s, statistics=statistics).get("run")
 
 
 @pytest.mark.parametrize(
@@ -215,19 +213,19 @@ def rises(rows, events, *, window_s=10 * STEP_S, **options):
     ],
 )
 def test_a_rise_is_the_mean_after_less_that_before(happy, window_s, expected):
-    found = rises(rows_of(happy), event_at(50), window_s=window_s).iloc[0]
-    assert found["value"] == pytest.approx(expected)
-    assert np.isnan(found["p_value"]) or found["p_value"] < 0.1
+    found = rises(rows_of(happy), event_at(50), window_s=window_s)
+    assert found.value == pytest.approx(expected)
+    assert np.isnan(found.p_value) or found.p_value < 0.1
 
 
 def test_events_that_cannot_be_tried_are_left_out():
     rows = in_films([np.full(40, 0.5), np.full(40, np.nan)])
     events = [event_at(20, film_id="film0"), event_at(30, film_id="film0", label="sad")]
     unknown = [event_at(20, film_id="film1"), event_at(20, film_id="film0", label="disgust")]
-    found = rises(rows, pd.concat([*events, *unknown])).iloc[0]
-    assert (found["n_films"], found["value"]) == (1, 0)
-    assert np.isnan(found["low"])
-    assert rises(rows, pd.concat(unknown)).empty
+    found = rises(rows, pd.concat([*events, *unknown]))
+    assert (found.n, found.value) == (1, 0)
+    assert np.isnan(found.low)
+    assert rises(rows, pd.concat(unknown)) is None
 
 
 def test_events_of_one_film_are_not_taken_for_independent():
@@ -238,20 +236,9 @@ def test_events_of_one_film_are_not_taken_for_independent():
     p_values = []
     for k in range(200):
         rows = in_films([smooth_noise(rng) for _ in at])
-        p_values.append(rises(rows, twice, seed=k)["p_value"][0])
+        p_values.append(rises(rows, twice, seed=k).p_value)
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
     assert np.mean(np.array(p_values) <= 0.05) < 0.1
-
-
-NA = None
-# Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, section C: four observers,
-# twelve units, nominal alpha .743
-OBSERVERS = [
-    [1, 2, 3, 3, 2, 1, 4, 1, 2, NA, NA, NA],
-    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NA, 3],
-    [NA, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NA],
-    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NA],
-]
 
 
 def answers(codes, *, film_of=None):
@@ -274,10 +261,16 @@ def agreed(predictions, **options):
 
 
 def test_alpha_of_the_published_example():
-    units = zip(*OBSERVERS, strict=True)
-    counts = np.array([[unit.count(value) for value in range(1, 6)] for unit in units], float)
-    total = criteria.unit_terms(counts).sum(axis=0, keepdims=True)
-    assert criteria.krippendorff_alpha(total)[0] == pytest.approx(0.743, abs=5e-4)
+    """Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, section B: alpha .692."""
+    parts = [
+        pd.DataFrame(
+            {"item_id": range(12), "group_id": "film", "run_id": run, "predicted": [*said]}
+        )
+        for run, said in (("Meg", "aabbdcccedda"), ("Owen", "babbbccceddd"))
+    ]
+    found = criteria.agreement(pd.concat(parts), labels=list("abcde"), statistics=QUICK)
+    alpha = found.set_index("measure").loc[criteria.ALL, "value"]
+    assert alpha == pytest.approx(0.692, abs=5e-4)
 
 
 @settings(deadline=None, max_examples=25)

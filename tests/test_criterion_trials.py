@@ -49,7 +49,7 @@ def keep(found, path):
 def is_sound(row):
     """Whether the false positives are those promised, p uniform, and the interval covers.
 
-    Ten rows are judged, so each may err once in a thousand.
+    Nine rows are judged, so each may err once in a thousand.
     """
     has_p = np.isfinite(row["false_positives"])
     n, n_effect = max(row["n_null"], 1), row["n_effect"]
