@@ -70,7 +70,8 @@ def test_every_kind_of_page_works_offline_and_shuts_no_reader_out(html, chromium
     for path in pages:
         with opened(chromium, path, theme=theme, size=size) as (page, faults):
             charts += see_all_charts(page)
-            found[path.name] = faults + grave_faults(page)
+            found[path.name] = [*faults]  # before axe asks for the style sheets, which it may not
+            found[path.name] += grave_faults(page)
             if page.evaluate("document.documentElement.scrollWidth") > size[0]:
                 found[path.name].append("scrolls sideways")
     assert {name: faults for name, faults in found.items() if faults} == {}
@@ -82,7 +83,7 @@ def test_pages_are_light_load_nothing_from_outside_and_say_what_is_drawn(html):
     for path in pages_of(html):
         source = path.read_text()
         assert OUTSIDE.findall(source) == [], path.name
-        assert len(source) < 300 * 1024, path.name
+        assert len(source) < 400 * 1024, path.name
         if "executed" in path.parts or path.stem == "results":
             assert "a program drew" in source, path.name
         if path.stem in ("question", "claims"):
