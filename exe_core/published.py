@@ -522,8 +522,9 @@ def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFra
     angry = (rows["predicted"] == "angry")[rows["run_id"] == "FER"].groupby(rows["group_id"]).mean()
     # R2, of epsilon squared: 1 - R2 is 1 - epsilon squared by its degrees of freedom
     between = Measures(published, statistics).separation
-    free = (between["n_films"] - genres.nunique()) / (between["n_films"] - 1)
-    r2, by_chance = (1 - (1 - between[name]) * free for name in ("value", "null_mean"))
+    free = {run: (found.n - genres.nunique()) / (found.n - 1) for run, found in between.items()}
+    r2 = {run: 1 - (1 - found.value) * free[run] for run, found in between.items()}
+    by_chance = np.mean([1 - (1 - found.null.mean()) * free[run] for run, found in between.items()])
     in_order = {run: shares.loc[run].sort_values(ascending=False) for run in RUNS}
     observations = [
         *(
@@ -577,7 +578,7 @@ def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFra
         ),
         (
             "share of the variance between films that lies between genres (R2)",
-            f"{by_chance.mean():.2f} by chance",
+            f"{by_chance:.2f} by chance",
             _listed({run: f"{r2[run]:.2f}" for run in RUNS}),
         ),
     ]
