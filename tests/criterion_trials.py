@@ -25,30 +25,17 @@ N, LEVEL = 199, 0.95
 LABELS = ("angry", "happy", "sad")
 
 
-class Found(NamedTuple):
-    """What a test gives for one set of films."""
-
-    value: float
-    low: float
-    high: float
-    p_value: float = np.nan
-
-
 class Trial(NamedTuple):
     """A test, and how films are made up for it."""
 
     null: str
     effect: str
-    try_once: Callable[[np.random.Generator, Statistics, bool], Found]
+    try_once: Callable[[np.random.Generator, Statistics, bool], Estimate]
     """Takes a generator, the statistics of the test, and whether there is an effect."""
     truth: Callable[[], float] | None = None
     """What the interval should cover with the effect; by default the mean of the estimates."""
     has_p: bool = True
     """Whether there is a test to try under the null, or an interval only."""
-
-
-def _of(found: Estimate) -> Found:
-    return Found(found.value, found.low, found.high, found.p_value)
 
 
 def _shares(rng: np.random.Generator, n_each: int, *, apart: bool) -> np.ndarray:
@@ -63,7 +50,7 @@ def separation(rng, statistics, effect):
     about = {"film_id": np.repeat(film_ids, 3), "label": list(LABELS) * len(shares)}
     summary = pd.DataFrame({**about, "run_id": "run", "share_of_faces": shares.ravel()})
     listed = pd.DataFrame({"film_id": film_ids, "genre": np.repeat(list("abcd"), 8)})
-    return _of(criteria.genre_separation(summary, listed, statistics=statistics)["run"])
+    return criteria.genre_separation(summary, listed, statistics=statistics)["run"]
 
 
 @cache
@@ -77,7 +64,7 @@ def contrast(rng, statistics, effect):
     shares = rng.dirichlet([8, 4, 8], size=17)
     shares[:10, 1] += 0.15 * effect
     shares /= shares.sum(axis=1, keepdims=True)
-    return _of(statistics.group_difference(shares[:, 1], np.arange(17) < 10))
+    return statistics.group_difference(shares[:, 1], np.arange(17) < 10)
 
 
 def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
@@ -92,7 +79,7 @@ def _wander(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
 def neighbours(rng, statistics, effect):
     series = [_wander(rng, 30, 0.25 * effect) for _ in range(6)]
     rows = pd.concat([rows_of(x, film_id=f"film{k}") for k, x in enumerate(series)])
-    return _of(criteria.autocorrelation(rows, statistics=statistics)["run"])
+    return criteria.autocorrelation(rows, statistics=statistics)["run"]
 
 
 def change(rng, statistics, effect):
@@ -102,14 +89,14 @@ def change(rng, statistics, effect):
         happy = 0.5 + 0.15 * rng.normal(size=14)[shot] + 0.02 * rng.normal(size=len(shot))
         happy[len(shot) // 2 :] += 0.15 * effect
         tables.append(rows_of(happy, film_id=f"film{k}").assign(shot=shot))
-    return _of(criteria.change(pd.concat(tables), statistics=statistics)["run"])
+    return criteria.change(pd.concat(tables), statistics=statistics)["run"]
 
 
-def _event(series: np.ndarray, statistics: Statistics, lift: float) -> Found:
+def _event(series: np.ndarray, statistics: Statistics, lift: float) -> Estimate:
     """Test one event of one film by its shifts, as the claims on published timelines do."""
     series[60:70] += lift
     rise = criteria.rise(STEP_S * np.arange(len(series)), 60 * STEP_S, 10 * STEP_S)
-    return _of(statistics.shift_test([series], [rise]))
+    return statistics.shift_test([series], [rise])
 
 
 def event(rng, statistics, effect):
@@ -129,7 +116,7 @@ def events_of_films(rng, statistics, effect):
         events.append(event_at(60, film_id=f"film{k}"))
     made = pd.concat(tables), pd.concat(events)
     found = criteria.event_rise(*made, window_s=10 * STEP_S, statistics=statistics)
-    return _of(found["run"])
+    return found["run"]
 
 
 def two_runs(rng, statistics, effect):
@@ -146,7 +133,7 @@ def two_runs(rng, statistics, effect):
             tables.append(pd.DataFrame({**items, "run_id": run, "predicted": predicted}))
     table = pd.concat(tables, ignore_index=True)
     row = criteria.agreement(table, labels=LABELS, statistics=statistics).iloc[0]
-    return Found(row["value"], row["low"], row["high"], row["p_value"])
+    return Estimate(row["value"], row["low"], row["high"], p_value=row["p_value"])
 
 
 def band(rng, statistics, _):
@@ -161,7 +148,7 @@ def band(rng, statistics, _):
     near = np.exp(-0.5 * ((rows["time_s"] - middle["time_s"]) / 20.0) ** 2)
     near = near * ((rows["time_s"] - middle["time_s"]).abs() <= 60.0)
     truth = float(np.average(level, weights=near))
-    return Found(*(float(middle[name]) - truth for name in ("value", "low", "high")))
+    return Estimate(*(float(middle[name]) - truth for name in ("value", "low", "high")))
 
 
 TRIALS = {
@@ -225,8 +212,9 @@ def _tries(trial: Trial, n: int, seed: int, *, effect: bool) -> pd.DataFrame:
     found = []
     for k in range(seed, seed + n):
         statistics = Statistics(level=LEVEL, n_bootstrap=N, n_permutations=N, seed=k)
-        found.append(trial.try_once(np.random.default_rng(k), statistics, effect))
-    return pd.DataFrame(found, columns=Found._fields, dtype=float)
+        test = trial.try_once(np.random.default_rng(k), statistics, effect)
+        found.append({**test.columns(), "p_value": test.p_value})
+    return pd.DataFrame(found, columns=["value", "low", "high", "p_value"], dtype=float)
 
 
 def _uniformity(p: pd.Series) -> float:
