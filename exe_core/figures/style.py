@@ -225,9 +225,11 @@ def panels(chart: Any, data: pd.DataFrame, *, y: str, row: str | None, column: s
     Vega-Lite misplaces the panels of a grid with gaps, and repeats the names of lines in every
     column where rows have different lines: there, each row is a chart of its own below the others.
     """
-    facets: dict[str, Any] = (
-        {"column": alt.Column(f"{column}:N", sort=in_order(data[column]))} if column else {}
-    )
+    facets: dict[str, Any] = {}
+    if column:
+        columns = in_order(data[column])
+        above = alt.Header(labelLimit=(WIDTH - names_px(data[y])) // len(columns))
+        facets["column"] = alt.Column(f"{column}:N", sort=columns, header=above)
     if row is None:
         return chart.facet(**facets, data=data) if column else chart.properties(data=data)
     rows = dict(iter(data.groupby(row, sort=False)))
@@ -241,7 +243,7 @@ def panels(chart: Any, data: pd.DataFrame, *, y: str, row: str | None, column: s
         return grid if whole else grid.resolve_scale(y="independent")
     below = []
     for name, of_row in rows.items():
-        own = alt.Column(f"{column}:N", sort=in_order(of_row[column]))
+        own = alt.Column(f"{column}:N", sort=in_order(of_row[column]), header=above)
         title = alt.Title(str(name), anchor="start")
         below.append(chart.facet(column=own, data=of_row).properties(title=title))
     return alt.vconcat(*below, spacing=10).resolve_scale(x="shared")

@@ -63,7 +63,7 @@ def settings(modules: Sequence[str] = ()) -> tuple[list[str], list[Path]]:
     lines = []
     for name in sorted(parts, key=lambda name: name != "Study"):
         lines += [f"(settings-{name.lower()})=", f"## {name}", ""]
-        lines += [escaped(cleandoc(parts[name].__doc__ or "")), ""]
+        lines += [escaped(HEADING.split(cleandoc(parts[name].__doc__ or ""))[0]), ""]
         rows = []
         for key, field in parts[name].model_fields.items():
             meaning = field.description or parts[field.annotation.__name__].__doc__ or ""
