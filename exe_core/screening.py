@@ -27,6 +27,9 @@ from exe_core.study import Study
 from exe_core.tables import check, empty, item_id, read, write
 from exe_core.video import VideoError
 
+STORE_VERSION = 2
+"""Of what is kept of a film; raise it when the same film and settings would give other frames."""
+
 CUT = 0.35
 """Distance of two colour signatures, 0 to 1, above which a cut lies between their frames."""
 _SEEN = (64, 36)
@@ -227,7 +230,8 @@ def screen_film(
     path = ROOT / film["path"].translate(_NAMES)
     try:
         probe(path)
-        key = digest_of([digest(path), step._asdict(), settings.model_dump(), CUT])
+        parts = [digest(path), step._asdict(), settings.model_dump(), CUT, STORE_VERSION]
+        key = digest_of(parts)
         folder = store / film["film_id"] / key[:16]
         if not folder.exists():
             _screen(film, path, folder, finder, settings, step, progress)

@@ -311,8 +311,10 @@ def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]
     """Name settings as the prose cites them: {"train": {"size": 64}} -> {"train.size": 64}."""
     flat: dict[str, object] = {}
     for key, value in settings.items():
-        is_part = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if is_part else {prefix + key: value}
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
     return flat
 
 

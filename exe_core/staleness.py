@@ -194,13 +194,16 @@ def _resolved(module: str, name: str) -> Definition | None:
     read = _module(module)
     if name in read.definitions:
         return Definition(module, name)
-    origin = read.imports.get(name)
-    return _resolved(*origin) if origin and origin[1] else None
+    where, inner = read.imports.get(name, ("", None))
+    return _resolved(where, inner) if inner else None
 
 
 @cache
 def _module(name: str) -> Module:
-    tree = ast.parse(_path(name).read_text(encoding="utf-8"))
+    path = _path(name)
+    if path is None:
+        raise ValueError(f"{name} is no module of {' or '.join(PACKAGES)}")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     definitions: dict[str, list[ast.stmt]] = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -215,10 +218,11 @@ def _module(name: str) -> Module:
 def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, str | None]]]:
     """Give what imports of our packages bind: alias, and the module or the name in it."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGES):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGES):
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                target = (inner, None) if _path(inner) else (node.module, alias.name)
+                is_module = _path(inner) is not None
+                target = (inner, None) if is_module else (node.module, alias.name)
                 yield alias.asname or alias.name, target
 
 

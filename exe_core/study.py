@@ -138,7 +138,7 @@ class Study(SettingsModel):
         _refuse_unknown("methods", "ensemble", self.methods, self.ensembles)
         if "films" in self.traits and set(self.methods.values()) - {"mean"}:
             raise ValueError("methods: an ensemble reads films by its mean only; leave it out")
-        kinds = {
+        kinds: dict[str, Iterable[str]] = {
             "a run": self.runs,
             "an ensemble": self.ensembles,
             "a guest": self.guests,
