@@ -143,11 +143,6 @@ def camera(rng: np.random.Generator, canvas: np.ndarray, *, style: str) -> np.nd
     -------
     numpy.ndarray
         (H, W, 3) uint8 sRGB.
-
-    Raises
-    ------
-    ValueError
-        If the style is unknown or the canvas is not float32 RGB.
     """
     check_canvas(canvas)
     grading = style_named(style).grading

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Answer:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -65,10 +65,8 @@ def _pexels(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
     """Answer ``GET /v1/search``: a per_page above 80 is cut."""
     if not query.get("query"):
         return _json({"status": 400, "code": "Bad Request"}, 400)
-    page, size = (
-        max(_integer(query, "page", 1), 1),
-        min(max(_integer(query, "per_page", 15), 1), 80),
-    )
+    page = max(_integer(query, "page", 1), 1)
+    size = min(max(_integer(query, "per_page", 15), 1), 80)
     photos = [
         {
             "id": int(photo.name),

@@ -141,7 +141,7 @@ class TestNotebook:
 
 
 def test_a_path_that_is_named_exists():
-    ours = r"\b(exe_core|exe_world|configs|tests|notebooks)(/\w[\w-]*)+\.(py|yml|ipynb)\b"
+    ours = r"\b(exe_core|exe_world|configs|tests)(/\w[\w-]*)+\.(py|yml)\b"
     listed = ["git", "-C", str(ROOT), "grep", "-hoIP", ours, "--", ".", ":!data", ":!CHANGELOG.md"]
     named = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
     assert not [name for name in sorted(set(named)) if not (ROOT / name).is_file()]
