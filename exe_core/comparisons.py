@@ -6,8 +6,8 @@ it could have given, on faces that it could have been shown: an interval has to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -16,20 +16,9 @@ from numpy.typing import ArrayLike
 
 from exe_core import calibration, metrics, tables
 from exe_core.resampling import METHOD, Estimate, Statistic, Statistics, sum_by_group
-from exe_core.study import Factorial, Study
+from exe_core.study import Study
 
 METHOD_OVER_SEEDS = f"{METHOD}, with the spread over seeds"
-
-
-@dataclass(frozen=True, eq=False)
-class MeanOverSeeds(Estimate):
-    """A mean over seeds with its interval, and the standard deviation over seeds."""
-
-    spread: np.ndarray | float = np.nan
-
-    def columns(self) -> dict[str, np.ndarray | float]:
-        """Give value, low, high and spread by name, as tables hold them."""
-        return {**super().columns(), "spread": self.spread}
 
 
 def mean_over_seeds(
@@ -38,7 +27,7 @@ def mean_over_seeds(
     *,
     statistics: Statistics,
     strata: ArrayLike | None = None,
-) -> MeanOverSeeds:
+) -> Estimate:
     """Average a statistic over seeds, with an interval that covers groups and seeds.
 
     Groups: the bootstrap interval of the mean over seeds; a sample holds the same groups for every
@@ -55,13 +44,8 @@ def mean_over_seeds(
 
     Returns
     -------
-    MeanOverSeeds
-        Each (m,); the spread of one seed is NaN.
-
-    Raises
-    ------
-    ValueError
-        If there is no seed, or they are not of the same groups.
+    Estimate
+        Of (m,) values, with their spread, which is NaN with one seed.
     """
     from scipy.special import stdtrit
 
@@ -80,7 +64,7 @@ def mean_over_seeds(
         reach = stdtrit(n_seeds - 1, (1 + statistics.level) / 2) * spread / np.sqrt(n_seeds)
         low = found.value - np.hypot(found.value - found.low, reach)
         high = found.value + np.hypot(found.high - found.value, reach)
-    return MeanOverSeeds(found.value, low, high, found.n, METHOD_OVER_SEEDS, spread=spread)
+    return replace(found, low=low, high=high, method=METHOD_OVER_SEEDS, spread=spread)
 
 
 def within_range(scores: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +86,8 @@ def score_variants(
     Parameters
     ----------
     predictions
-        Table "predictions" of all runs; others than those of `variants` are left out.
+        Table "predictions" of all runs; others than those of `variants` are left out. A
+        `ValueError` is raised if the runs of a variant have not seen the same items.
     variants
         Name -> its runs, one a seed, as `Study.variants` gives them.
     labels, statistics
@@ -113,37 +98,13 @@ def score_variants(
     pd.DataFrame
         Table "metrics" whose run_id is the variant, with `n_seeds` and `spread`, the standard
         deviation over seeds. Intervals are those of `mean_over_seeds`.
-
-    Raises
-    ------
-    ValueError
-        If the runs of a variant have not seen the same items.
     """
-    labels, scored = list(labels), [tables.empty("metrics").assign(n_seeds=0, spread=0.0)]
-    for variant, runs in variants.items():
-        for keys, rows in predictions.groupby(["set_name", "split"]):
-            seeds, n_items = _sums(rows, runs, labels)
-            if n_items == 0:
-                continue
-            found = mean_over_seeds(
-                seeds,
-                lambda totals: metrics.scores_of(totals, len(labels)),
-                statistics=statistics,
-            )
-            table = pd.DataFrame(found.columns()).assign(
-                metric=[*metrics.SCORES, *np.repeat(metrics.BY_LABEL, len(labels))],
-                label=[*[None] * len(metrics.SCORES), *labels * len(metrics.BY_LABEL)],
-                run_id=variant,
-                n=n_items,
-                n_groups=found.n,
-                n_seeds=len(runs),
-                level=statistics.level,
-                method=found.method,
-                seed=statistics.seed,
-            )
-            table[["set_name", "split"]] = keys
-            scored.append(within_range(table))
-    return tables.check(_stacked(scored), "metrics")
+    scored = [
+        within_range(table.assign(run_id=variant))
+        for variant, runs in variants.items()
+        for table in _mean_scores(predictions, [runs], labels, statistics)
+    ]
+    return tables.check(_stacked("metrics", scored), "metrics")
 
 
 def compare_variants(
@@ -166,54 +127,94 @@ def compare_variants(
     reference
         One of `variants`.
 
+        A `ValueError` is raised if a variant has more or fewer runs.
+
     Returns
     -------
     pd.DataFrame
         Table "comparisons", a row for each other variant, set and metric of `metrics.SCORES`: it
         minus the reference, with `n_seeds` and `spread`, the standard deviation of the differences
         over seeds; no p-value.
-
-    Raises
-    ------
-    ValueError
-        If there is no such reference, a variant has more or fewer runs than it, or they have not
-        seen the same items.
     """
     if reference not in variants:
         raise ValueError(f"no variant {reference!r}; there are {', '.join(variants)}")
-    labels, compared = list(labels), [tables.empty("comparisons").assign(n_seeds=0, spread=0.0)]
-    others = {name: runs for name, runs in variants.items() if name != reference}
-    for (variant, runs), (set_name, rows) in product(
-        others.items(), predictions.groupby("set_name")
-    ):
-        n_seeds = len(variants[reference])
-        if len(runs) != n_seeds:
-            raise ValueError(f"{variant} has {len(runs)} runs, {reference} {n_seeds}: pair them")
-        sums, n_items = _sums(rows, [*runs, *variants[reference]], labels)
-        if n_items == 0:
-            continue
-        found = mean_over_seeds(
-            [np.hstack(pair) for pair in zip(sums[:n_seeds], sums[n_seeds:], strict=True)],
-            lambda totals: np.subtract(
-                *(metrics.scores_of(side, len(labels)) for side in np.hsplit(totals, 2))
-            ),
-            statistics=statistics,
-        )
-        table = pd.DataFrame(found.columns())[: len(metrics.SCORES)]
-        compared.append(
-            table.rename(columns={"value": "difference"}).assign(
-                metric=metrics.SCORES,
-                run_id=variant,
-                other_run_id=reference,
-                set_name=set_name,
-                level=statistics.level,
-                n=n_items,
-                n_groups=found.n,
-                n_seeds=n_seeds,
-                **dict.fromkeys(("p_value", "p_adjusted", "mcnemar_p"), np.nan),
+    others, compared = dict(variants), []
+    theirs = others.pop(reference)
+    for variant, ours in others.items():
+        if len(ours) != len(theirs):
+            raise ValueError(
+                f"{variant} has {len(ours)} runs, {reference} {len(theirs)}: pair them"
             )
+        for table in _mean_scores(predictions, [ours, theirs], labels, statistics):
+            of_all = table[table["label"].isna()]
+            compared.append(of_all.assign(run_id=variant, other_run_id=reference))
+    whole = _stacked("comparisons", compared).rename(columns={"value": "difference"})
+    undefined = dict.fromkeys(("p_value", "p_adjusted", "mcnemar_p"), np.nan)
+    unused = ["split", "label", "method", "seed"]
+    whole = whole.drop(columns=unused, errors="ignore").assign(**undefined)
+    return tables.check(whole, "comparisons")
+
+
+def _mean_scores(
+    predictions: pd.DataFrame,
+    sides: Sequence[Sequence[str]],
+    labels: Sequence[str],
+    statistics: Statistics,
+) -> Iterator[pd.DataFrame]:
+    """Score the runs of one variant, or subtract those of a second one, on each set and split."""
+    runs, labels = [run for side in sides for run in side], list(labels)
+
+    def scores(totals: np.ndarray) -> np.ndarray:
+        first, *second = (metrics.scores_of(x, len(labels)) for x in np.hsplit(totals, len(sides)))
+        return first - second[0] if second else first
+
+    of_runs = predictions[predictions["run_id"].isin(runs)]
+    for (set_name, split), rows in of_runs.groupby(["set_name", "split"]):
+        terms, groups = _item_terms({run: rows[rows["run_id"] == run] for run in runs}, labels)
+        if groups.empty:
+            continue
+        sums = [sum_by_group(part, groups) for part in terms]
+        n_seeds = len(sides[0])
+        seeds = [np.hstack(sums[k::n_seeds]) for k in range(n_seeds)]
+        found = mean_over_seeds(seeds, scores, statistics=statistics)
+        yield pd.DataFrame({**found.columns(), "spread": found.spread}).assign(
+            metric=[*metrics.SCORES, *np.repeat(metrics.BY_LABEL, len(labels))],
+            label=[*[None] * len(metrics.SCORES), *labels * len(metrics.BY_LABEL)],
+            set_name=set_name,
+            split=split,
+            n=len(groups),
+            n_groups=found.n,
+            n_seeds=n_seeds,
+            level=statistics.level,
+            method=found.method,
+            seed=statistics.seed,
         )
-    return tables.check(_stacked(compared), "comparisons")
+
+
+def _item_terms(
+    sides: Mapping[str, pd.DataFrame], labels: Sequence[str]
+) -> tuple[list[np.ndarray], pd.Series]:
+    """Compute the terms of each side, all of the same items; and give the groups of the items."""
+    first, *others = sides
+    known = {
+        name: metrics.labelled(rows, labels).sort_values("item_id") for name, rows in sides.items()
+    }
+    for name in others:
+        if known[name]["item_id"].tolist() != known[first]["item_id"].tolist():
+            raise ValueError(
+                f"{name} has not seen the same items as {first}: predict one split of each set "
+                "with every run"
+            )
+    terms = [metrics.item_terms(rows, labels) for rows in known.values()]
+    return terms, known[first]["group_id"]
+
+
+def _stacked(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put the parts of a table below each other; without any, a table of no rows."""
+    filled = [part for part in parts if len(part)]
+    if filled:
+        return pd.concat(filled, ignore_index=True)
+    return tables.empty(name).assign(n_seeds=0, spread=0.0)
 
 
 def train_test_matrix(
@@ -237,7 +238,7 @@ def train_test_matrix(
     variant_of = {run: name for name, runs in study.variants.items() for run in runs}
     rows = [*study.ensembles, *(variant_of.get(run, run) for run in study.runs), *study.guests]
     place = {name: k for k, name in enumerate(dict.fromkeys(rows))}
-    whole = _stacked([scores[~scores["run_id"].isin(variant_of)], of_variants])
+    whole = _stacked("metrics", [scores[~scores["run_id"].isin(variant_of)], of_variants])
     whole = whole.sort_values("run_id", key=lambda column: column.map(place), kind="stable")
     learned = {name: study.learned_from(name) for name in whole["run_id"].unique()}
     # parts of a set are named by it: "fer2013 without duplicates"
@@ -246,29 +247,6 @@ def train_test_matrix(
         for run, set_name in zip(whole["run_id"], whole["set_name"], strict=True)
     ]
     return whole.assign(own=own).reset_index(drop=True)
-
-
-def _sums(
-    rows: pd.DataFrame, runs: Sequence[str], labels: Sequence[str]
-) -> tuple[list[np.ndarray], int]:
-    """Sum the terms of each run by group; and count the items, which are the same for all."""
-    sides = [
-        metrics.labelled(rows[rows["run_id"] == run], labels).sort_values("item_id") for run in runs
-    ]
-    for run, side in zip(runs, sides, strict=True):
-        if side["item_id"].tolist() != sides[0]["item_id"].tolist():
-            raise ValueError(
-                f"{run} has not seen the same items as {runs[0]}: predict one split of each set "
-                "with every run"
-            )
-    groups = sides[0]["group_id"]
-    return [sum_by_group(metrics.item_terms(side, labels), groups) for side in sides], len(groups)
-
-
-def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put tables below each other; an empty one gives its columns only."""
-    filled = [table for table in parts if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
 
 FACTORS = {
@@ -308,28 +286,27 @@ def factorial_cells(
         Table "predictions" with the columns of `FACTORS` and `replicate`, the place of a run in
         its list; of labels that a set has too few faces of (`least_faces`), no row.
     """
-    design, parts = _design(study), []
-    lists = dict(zip(FACTORS["crop"], (design.as_shipped, design.recropped), strict=True))
-    for crop, colour in product(FACTORS["crop"], FACTORS["colour"]):
-        for replicate, run in enumerate(lists[crop]):
-            read = shown[colour][shown[colour]["run_id"] == run]
-            is_own = (known["run_id"] == run) & known["set_name"].isin(study.runs[run].sets)
-            validation = known[is_own & (known["split"] == "val")]
+    if (design := study.factorial) is None:
+        raise ValueError(f"study {study.name} has no `factorial`: give it one in its configs/ file")
+    parts = []
+    validation = known[known["split"] == "val"]
+    for crop, runs in zip(FACTORS["crop"], (design.as_shipped, design.recropped), strict=True):
+        for (replicate, run), colour in product(enumerate(runs), FACTORS["colour"]):
+            raw = shown[colour][shown[colour]["run_id"] == run]
+            of_sets = validation["set_name"].isin(study.runs[run].sets)
+            unseen = validation[of_sets & (validation["run_id"] == run)]
             corrected = [
-                calibration.adapt_to_shift(rows, validation, method=design.correction)
-                for _, rows in read.groupby("set_name")
+                calibration.adapt_to_shift(rows, unseen, method=design.correction)
+                for _, rows in raw.groupby("set_name")
             ]
-            parts += [
-                table.assign(crop=crop, colour=colour, calibration=level, replicate=replicate)
-                for level, table in zip(
-                    FACTORS["calibration"], (read, pd.concat(corrected)), strict=True
-                )
-            ]
+            for level, table in zip(
+                FACTORS["calibration"], (raw, pd.concat(corrected)), strict=True
+            ):
+                cell = {"crop": crop, "colour": colour, "calibration": level}
+                parts.append(table.assign(**cell, replicate=replicate))
     whole = pd.concat(parts, ignore_index=True)
-    counts = whole.drop_duplicates(["set_name", "item_id"]).groupby(["set_name", "label"]).size()
-    frequent = counts[counts >= design.least_faces].index
-    kept = pd.MultiIndex.from_frame(whole[["set_name", "label"]]).isin(frequent)
-    return whole[kept].reset_index(drop=True)
+    n_faces = whole.groupby(["set_name", "label"])["item_id"].transform("nunique")
+    return whole[n_faces >= design.least_faces].reset_index(drop=True)
 
 
 def factorial_effects(
@@ -344,7 +321,7 @@ def factorial_effects(
     Parameters
     ----------
     cells
-        From `factorial_cells`.
+        From `factorial_cells`; a `ValueError` is raised if a cell lacks an item of another one.
     labels, statistics
         As for `metrics.score`.
 
@@ -355,14 +332,8 @@ def factorial_effects(
         "groups": persons, films), and with that of other faces of the same groups ("faces"), which
         says nothing of other persons and is undefined where many of them have few faces. Both cover
         the replicates (`mean_over_seeds`), and take the estimated shares of labels as given.
-
-    Raises
-    ------
-    ValueError
-        If a cell lacks an item that another one has.
     """
-    estimated = [tables.empty("factorial")]
-    effects = _contrasts()
+    effects, estimated = _contrasts(), []
     names = pd.DataFrame(CELLS, columns=list(FACTORS)).assign(
         kind="cell", term=[", ".join(cell) for cell in CELLS]
     )
@@ -379,13 +350,21 @@ def factorial_effects(
         return np.concatenate([of_cells, of_effects], axis=1).reshape(len(totals), -1)
 
     for set_name, rows in cells.groupby("set_name"):
-        terms, groups = _cell_terms(rows, list(labels))
+        by_side = dict(list(rows.groupby([*FACTORS, "replicate"])))
+        sides = {
+            f"{', '.join(cell)}, replicate {k}": by_side[(*cell, k)]
+            for k, cell in product(sorted(rows["replicate"].unique()), CELLS)
+        }
+        terms, groups = _item_terms(sides, labels)
+        # the cells of a replicate side by side
+        terms = [np.hstack(terms[k : k + len(CELLS)]) for k in range(0, len(terms), len(CELLS))]
         sums = [sum_by_group(part, groups) for part in terms]
         for over, parts, strata in (("groups", sums, None), ("faces", terms, _strata(groups))):
             found = mean_over_seeds(parts, cells_and_effects, statistics=statistics, strata=strata)
             estimated.append(
                 names.assign(
                     **found.columns(),
+                    spread=found.spread,
                     set_name=set_name,
                     over=over,
                     level=statistics.level,
@@ -394,7 +373,7 @@ def factorial_effects(
                     n_seeds=len(terms),
                 )
             )
-    whole = _stacked(estimated)
+    whole = _stacked("factorial", estimated)
     is_cell = whole["kind"] == "cell"
     whole[is_cell] = within_range(whole[is_cell])
     return tables.check(whole, "factorial")
@@ -426,37 +405,19 @@ def score_at_home(
     pd.DataFrame
         Table "factorial", a row of kind "home" for each set and measure.
     """
-    runs, scored = _design(study).as_shipped, [tables.empty("factorial")]
+    of_runs = cells[cells["crop"] == FACTORS["crop"][0]].drop_duplicates("replicate")
+    runs, scored = of_runs.sort_values("replicate")["run_id"].tolist(), []
     sets = {name for run in runs for name in study.runs[run].sets}
     of_sets = known[(known["split"] == "test") & known["set_name"].isin(sets)]
     for set_name, rows in cells.groupby("set_name"):
         # one set, though the runs may have learned from several
         shown = of_sets[of_sets["label"].isin(rows["label"])].assign(set_name=set_name)
         found = score_variants(shown, {HOME: runs}, labels=labels, statistics=statistics)
-        kept = found[found["metric"].isin(MEASURES)].rename(columns={"run_id": "term"})
-        scored.append(kept.assign(kind="home", over="groups", **dict.fromkeys(FACTORS)))
-    return tables.check(_stacked(scored)[list(scored[0])], "factorial")
-
-
-def _design(study: Study) -> Factorial:
-    if study.factorial is None:
-        raise ValueError(f"study {study.name} has no `factorial`: give it one in its configs/ file")
-    return study.factorial
-
-
-def _cell_terms(rows: pd.DataFrame, labels: list[str]) -> tuple[list[np.ndarray], pd.Series]:
-    """Set the terms of all cells side by side, a replicate each; and give the items' groups."""
-    sides = dict(list(rows.sort_values("item_id").groupby([*FACTORS, "replicate"])))
-    replicates = sorted(rows["replicate"].unique())
-    first = sides[(*CELLS[0], replicates[0])]
-    for cell, replicate in product(CELLS, replicates):
-        if sides[(*cell, replicate)]["item_id"].tolist() != first["item_id"].tolist():
-            raise ValueError(f"cell {', '.join(cell)} does not hold the items of the first cell")
-    terms = [
-        np.hstack([metrics.item_terms(sides[(*cell, replicate)], labels) for cell in CELLS])
-        for replicate in replicates
-    ]
-    return terms, first["group_id"]
+        scored.append(found[found["metric"].isin(MEASURES)].rename(columns={"run_id": "term"}))
+    whole = _stacked("factorial", scored).assign(
+        kind="home", over="groups", **dict.fromkeys(FACTORS)
+    )
+    return tables.check(whole[list(tables.TABLES["factorial"].columns)], "factorial")
 
 
 def _strata(groups: pd.Series) -> pd.Series:
@@ -469,12 +430,9 @@ def _strata(groups: pd.Series) -> pd.Series:
 
 def _contrasts() -> dict[str, np.ndarray]:
     """Give the weights of the cells in each effect."""
-    undone = {
-        name: np.array([1 if cell[k] == levels[1] else -1 for cell in CELLS])
-        for k, (name, levels) in enumerate(FACTORS.items())
-    }
-    half = len(CELLS) / 2
-    main = {name: signs / half for name, signs in undone.items()}
+    half, signs = len(CELLS) / 2, np.array(list(product([-1, 1], repeat=len(FACTORS)))).T
+    undone = dict(zip(FACTORS, signs, strict=True))
+    main = {name: sign / half for name, sign in undone.items()}
     pairs = {
         f"{one} x {other}": undone[one] * undone[other] * 2 / half
         for one, other in combinations(FACTORS, 2)

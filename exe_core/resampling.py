@@ -35,6 +35,7 @@ class Estimate:
     n: int = 0  # independent groups that it rests on
     method: str = ""  # of the interval
     p_value: np.ndarray | float = math.nan  # two-sided
+    spread: np.ndarray | float = math.nan  # standard deviation over seeds, of a mean over seeds
     null: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     """The statistic under the null hypothesis, where it was drawn."""
 

@@ -131,7 +131,9 @@ def test_a_person_with_one_face_takes_no_interval_away_but_many_of_them_do():
 
 
 def test_a_cell_that_lacks_a_face_is_refused():
-    with pytest.raises(ValueError, match="does not hold the items of the first cell"):
+    with pytest.raises(
+        ValueError, match="detector, as learned, corrected, replicate 2 has not seen"
+    ):
         comparisons.factorial_effects(cells(NOTHING).iloc[:-1], **OPTIONS)
 
 
