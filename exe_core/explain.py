@@ -7,6 +7,7 @@ was learnt (Adebayo et al. 2018, arXiv 1810.03292).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
 
@@ -36,9 +37,7 @@ class ExplainError(ValueError):
     """A network can't be explained on the given images."""
 
 
-def grad_cam(
-    classifier: Classifier, images: np.ndarray, *, labels: Sequence[str], layer: str | None = None
-) -> np.ndarray:
+def grad_cam(classifier: Classifier, images: np.ndarray, *, labels: Sequence[str]) -> np.ndarray:
     """Compute how much each place speaks for a label (Selvaraju et al. 2017, arXiv 1610.02391).
 
     Parameters
@@ -49,13 +48,11 @@ def grad_cam(
         (N, S, S, 3) uint8 RGB, S as the classifier wants them.
     labels
         (N,) the label to explain of each image.
-    layer
-        Whose map is weighted; by default that of `map_layer`.
 
     Returns
     -------
     np.ndarray
-        (N, h, w) in the layer's resolution; below 0 where a place speaks against the label.
+        (N, h, w) in the resolution of `map_layer`; below 0 where a place speaks against the label.
 
     Raises
     ------
@@ -76,7 +73,7 @@ def grad_cam(
             f"{', '.join(sorted(unknown))}: the network answers {', '.join(classifier.labels)}"
         )
     network = classifier.network.eval()
-    chosen = network.get_submodule(layer or map_layer(classifier))
+    chosen = network.get_submodule(map_layer(classifier))
     faces = _prepared(classifier, images)
     targets = torch.tensor([classifier.labels.index(label) for label in labels]).to(faces.device)
     maps = LayerGradCam(network, chosen).attribute(faces, target=targets)
@@ -98,7 +95,7 @@ def map_layer(classifier: Classifier) -> str:
             return name
     raise ExplainError(
         f"no stage of {classifier.card['model']} has a map of {MIN_SIDE} cells a side "
-        f"(there are: {sides or 'no stage'}): give larger faces, or name the layer"
+        f"(there are: {sides or 'no stage'}): give larger faces"
     )
 
 
@@ -119,7 +116,12 @@ def attention_maps(classifier: Classifier, images: np.ndarray) -> np.ndarray:
 
 
 def randomisation_check(
-    classifier: Classifier, images: np.ndarray, *, labels: Sequence[str], seed: int
+    classifier: Classifier,
+    images: np.ndarray,
+    *,
+    labels: Sequence[str],
+    seed: int,
+    statistics: Statistics,
 ) -> pd.DataFrame:
     """Replace the weights by random ones, layer by layer from the answer down, and compare maps.
 
@@ -133,10 +135,10 @@ def randomisation_check(
     Returns
     -------
     pd.DataFrame
-        step, layer, image, rank_correlation: Spearman's, of the map of an image before and after
-        the layers up to `layer` were replaced; NaN where a map is constant. At step 0, "other
-        faces", nothing is replaced, and the map of the image is compared with that of the next:
-        what maps share because faces resemble each other.
+        step, layer, value, low, high, n: Spearman's correlation of the maps before and after the
+        layers up to `layer` were replaced, the mean of the n images whose maps are not constant.
+        At step 0, "other faces", nothing is replaced, and the map of each image is compared with
+        that of the next: what maps share because faces resemble each other.
 
     Raises
     ------
@@ -148,37 +150,20 @@ def randomisation_check(
             f"seed {seed} is that of the training: a layer that hardly learnt would "
             "be replaced by nearly itself; give another"
         )
-    layer = map_layer(classifier)
-    trained = grad_cam(classifier, images, labels=labels, layer=layer)
+    trained = grad_cam(classifier, images, labels=labels)
     steps = [("other faces", rank_correlation(trained, np.roll(trained, 1, axis=0)))]
     changed = replace(classifier, network=deepcopy(classifier.network))
     fresh = models.build(classifier.card["model"], n_classes=len(classifier.labels), seed=seed)
     for name in reversed(_layers(classifier)):
         weights = fresh.get_submodule(name).state_dict()
         changed.network.get_submodule(name).load_state_dict(weights)
-        maps = grad_cam(changed, images, labels=labels, layer=layer)
+        maps = grad_cam(changed, images, labels=labels)
         steps.append((name, rank_correlation(trained, maps)))
-    rows = [
-        {"step": step, "layer": name, "image": image, "rank_correlation": value}
-        for step, (name, values) in enumerate(steps)
-        for image, value in enumerate(values)
-    ]
-    return pd.DataFrame(rows)
-
-
-def average_over_images(check: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
-    """Average a `randomisation_check` over its images, with intervals.
-
-    Returns
-    -------
-    pd.DataFrame
-        step, layer, value, low, high, and n: images whose maps could be compared.
-    """
     rows = []
-    for (step, layer), table in check.groupby(["step", "layer"]):
-        known = table["rank_correlation"].dropna()
+    for step, (name, values) in enumerate(steps):
+        known = values[np.isfinite(values)]
         mean = statistics.interval(np.column_stack([known, np.ones(len(known))]), _mean)
-        rows.append({"step": step, "layer": layer, **mean.columns(), "n": len(known)})
+        rows.append({"step": step, "layer": name, **mean.columns(), "n": len(known)})
     return pd.DataFrame(rows)
 
 
@@ -223,16 +208,12 @@ def examples(predictions: pd.DataFrame, *, n: int) -> pd.DataFrame:
 
 def _layers(classifier: Classifier) -> list[str]:
     """Name the layers with weights in the order of their use, stages one by one."""
-    names = {
-        f"{name}.{inner}" if inner else name
-        for name, child in classifier.network.named_children()
-        for inner in (dict(child.named_children()) if name in ("features", "stages") else [""])
-    }
-    network = classifier.network
+    names = set()
+    for name, child in classifier.network.named_children():
+        is_group = name in ("features", "stages")
+        names |= {f"{name}.{inner}" for inner, _ in child.named_children()} if is_group else {name}
     used = [name for name in _output_shapes(classifier) if name in names]
-    return [
-        name for name in used if next(network.get_submodule(name).parameters(), None) is not None
-    ]
+    return [name for name in used if [*classifier.network.get_submodule(name).parameters()]]
 
 
 def _output_shapes(classifier: Classifier) -> dict[str, torch.Size]:
@@ -244,16 +225,11 @@ def _output_shapes(classifier: Classifier) -> dict[str, torch.Size]:
             shapes[name] = output.shape
 
     network, size = classifier.network.eval(), classifier.preprocessing.size
-    hooks = [
-        module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
-        for name, module in network.named_modules()
-    ]
-    try:
-        with torch.inference_mode():
-            network(_prepared(classifier, np.zeros((1, size, size, 3), np.uint8)))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, torch.inference_mode():
+        for name, module in network.named_modules():
+            hook = module.register_forward_hook(lambda _, __, out, name=name: note(name, out))
+            hooks.enter_context(hook)
+        network(_prepared(classifier, np.zeros((1, size, size, 3), np.uint8)))
     return shapes
 
 

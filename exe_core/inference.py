@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageOps
-from scipy.optimize import minimize
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -76,19 +75,12 @@ def predict(
     batch_size = min(max(fast, 1), _BATCH)
     logits = [np.empty((0, len(classifier.labels)))]
     with torch.inference_mode():
-        for batch in _batches(images, size=shown.size, batch_size=batch_size):
+        for start in range(0, len(images), batch_size):
+            part = images[start : start + batch_size]
+            batch = np.stack([_resized(x, shown.size, start + k) for k, x in enumerate(part)])
             faces = torch.from_numpy(batch).to(device)
             logits.append(models.logits_of(network, faces, shown=shown).double().cpu().numpy())
     return softmax(np.concatenate(logits), axis=1)
-
-
-def _batches(
-    images: np.ndarray | Sequence[np.ndarray], *, size: int, batch_size: int
-) -> Iterator[np.ndarray]:
-    """Give the images as arrays (B, size, size, 3)."""
-    for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
-        yield np.stack([_resized(image, size, start + k) for k, image in enumerate(part)])
 
 
 def _resized(image: np.ndarray, size: int, index: int) -> np.ndarray:
@@ -301,26 +293,8 @@ def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.Data
     >>> both[["run_id", "predicted", "prob_happy"]].values.tolist()
     [['both', 'happy', 0.625]]
     """
-    members, first = _members(predictions)
-    return _combined(members.mean(axis=0), first, run_id)
-
-
-def weighted_mean(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
-    """Average the probabilities of several runs by weights fitted on the validation faces.
-
-    The weights, at least 0 and summing to 1, minimise the negative log-likelihood of the labelled
-    rows of split "val"; other labels are not used. Parameters and errors as for `mean_of_runs`.
-    """
-    members, first = _members(predictions)
-    rows, truth = _validation(first)
-    of_truth = members[:, rows, truth]
-
-    def loss(logits: np.ndarray) -> float:
-        likelihood = softmax(logits) @ of_truth
-        return -np.log(np.maximum(likelihood, np.finfo(float).tiny)).mean()
-
-    weights = softmax(minimize(loss, np.zeros(len(members)), method="L-BFGS-B").x)
-    return _combined(np.tensordot(weights, members, axes=1), first, run_id)
+    members = _aligned(predictions)
+    return _ensemble(predictions[0], members.mean(axis=0), run_id)
 
 
 def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
@@ -330,61 +304,47 @@ def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
     generalization, 10.1016/S0893-6080(05)80023-1). Parameters and errors as for `mean_of_runs`;
     every label needs a row of split "val".
     """
-    members, first = _members(predictions)
-    rows, truth = _validation(first)
+    members, first = _aligned(predictions), predictions[0]
     labels = labels_of(first)
-    if absent := [label for k, label in enumerate(labels) if k not in truth]:
+    codes = pd.Index(labels).get_indexer(first["label"].where(first["split"] == "val"))
+    rows = np.flatnonzero(codes >= 0)
+    if absent := [label for k, label in enumerate(labels) if k not in codes]:
         raise EnsembleError(f"no val face shows {', '.join(absent)}: stacking needs every label")
     features = np.moveaxis(members, 0, 1).reshape(members.shape[1], -1)  # (N, M x C)
     # lightly regularised, as by scikit-learn's default; the published study does not say
-    fitted = LogisticRegression(max_iter=10_000).fit(features[rows], truth)
-    return _combined(fitted.predict_proba(features), first, run_id)
+    fitted = LogisticRegression(max_iter=10_000).fit(features[rows], codes[rows])
+    return _ensemble(first, fitted.predict_proba(features), run_id)
 
 
-ENSEMBLE_METHODS = {"mean": mean_of_runs, "weighted": weighted_mean, "stack": stack}
+ENSEMBLE_METHODS = {"mean": mean_of_runs, "stack": stack}
 """Name in a study's settings -> how the members of an ensemble are combined."""
 
 
-def _combined(probabilities: np.ndarray, first: pd.DataFrame, run_id: str) -> pd.DataFrame:
+def _ensemble(first: pd.DataFrame, probabilities: np.ndarray, run_id: str) -> pd.DataFrame:
     rows = first.assign(run_id=run_id)
     return tables.with_probabilities(rows, probabilities, labels=labels_of(first))
 
 
-def _members(predictions: Sequence[pd.DataFrame]) -> tuple[np.ndarray, pd.DataFrame]:
-    """Give the probabilities (M, N, C) of all runs in the order of the first, and the first."""
+def _aligned(predictions: Sequence[pd.DataFrame]) -> np.ndarray:
+    """Give the probabilities (M, N, C) of all runs, in the order of the first."""
     if not predictions:
         raise EnsembleError("an ensemble needs the predictions of at least one run")
-    return np.stack([_aligned(table, predictions[0]) for table in predictions]), predictions[0]
-
-
-def _aligned(table: pd.DataFrame, first: pd.DataFrame) -> np.ndarray:
-    """Give the probabilities of `table` in the order of `first`."""
-    pair = " and ".join(", ".join(each["run_id"].unique()) for each in (table, first))
-    labels, others = labels_of(first), labels_of(table)
-    if others != labels:
-        raise EnsembleError(f"{pair} answer different labels: {others}, {labels}")
-    ours, theirs = (each.set_index(["set_name", "item_id"]) for each in (first, table))
-    unshared = ours.index.symmetric_difference(theirs.index)
-    if len(unshared):
-        raise EnsembleError(
-            f"{pair} are of different items ({len(unshared)} are of one only, such as "
-            f"{'/'.join(unshared[0])}): predict the same faces with every run"
-        )
-    theirs = theirs.loc[ours.index]
-    for column in ("split", "group_id", "label"):
-        if not ours[column].equals(theirs[column]):
-            raise EnsembleError(f"{pair} disagree in the column {column!r} of the same items")
-    return theirs[prob_columns(labels)].to_numpy()
-
-
-def _validation(first: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Give the places of the labelled rows of split "val", and the class of each."""
-    labels = labels_of(first)
-    codes = pd.Index(labels).get_indexer(first["label"].where(first["split"] == "val"))
-    rows = np.flatnonzero(codes >= 0)
-    if not len(rows):
-        raise EnsembleError(
-            f"no row of split 'val' is labelled as one of {', '.join(labels)}: an ensemble that "
-            "learns needs some"
-        )
-    return rows, codes[rows]
+    first, keys = predictions[0], ["set_name", "item_id"]
+    labels, ours = labels_of(first), first.set_index(keys)
+    members = []
+    for table in predictions:
+        pair = " and ".join(", ".join(each["run_id"].unique()) for each in (table, first))
+        if (others := labels_of(table)) != labels:
+            raise EnsembleError(f"{pair} have different labels: {others}, {labels}")
+        theirs = table.set_index(keys)
+        if len(unshared := ours.index.symmetric_difference(theirs.index)):
+            raise EnsembleError(
+                f"{pair} are of different items ({len(unshared)} are of one only, such as "
+                f"{'/'.join(unshared[0])}): predict the same faces with every run"
+            )
+        theirs = theirs.loc[ours.index]
+        for column in ("split", "group_id", "label"):
+            if not ours[column].equals(theirs[column]):
+                raise EnsembleError(f"{pair} disagree in the column {column!r} of the same items")
+        members.append(theirs[prob_columns(labels)].to_numpy())
+    return np.stack(members)

@@ -80,7 +80,7 @@ class Study(SettingsModel):
     ensembles: dict[str, tuple[str, ...]] = Field(
         default={}, description="name -> the runs whose answers are combined"
     )
-    methods: dict[str, Literal["mean", "weighted", "stack"]] = Field(
+    methods: dict[str, Literal["mean", "stack"]] = Field(
         default={}, description="how an ensemble combines its runs; their mean if nothing is said"
     )
     guests: dict[str, ExternalModel] = Field(

@@ -115,38 +115,43 @@ class TestAttentionMaps:
 
 
 class TestRandomisationCheck:
-    LABELS_OF = ("sad", "happy", "angry")
+    def check(self, classifier, images, *, seed=2):
+        few = Statistics(n_bootstrap=100, seed=1)
+        labels = ["sad"] * len(images)
+        return explain.randomisation_check(
+            classifier, images, labels=labels, seed=seed, statistics=few
+        )
 
-    def test_goes_from_the_answer_down_to_the_image(self):
-        found = explain.randomisation_check(built(), faces(), labels=self.LABELS_OF, seed=2)
-        steps = found.drop_duplicates("step").set_index("step")["layer"]
-        assert steps.tolist() == ["other faces", "fc", "layer4", "layer3", "layer2", "layer1"]
-        assert found.groupby("step").size().eq(3).all()
-
-    def test_finds_that_random_weights_give_other_maps(self):
-        images = faces(12)
-        found = explain.randomisation_check(built(), images, labels=["sad"] * 12, seed=2)
-        last = found[found["layer"] == "layer1"]["rank_correlation"]
-        assert abs(last.mean()) < 0.5
-
-    def test_finds_that_the_same_weights_give_the_same_maps(self):
-        classifier = built(seed=5)
-        found = explain.randomisation_check(classifier, faces(), labels=self.LABELS_OF, seed=5)
-        assert found[found["step"] > 0]["rank_correlation"].to_numpy() == pytest.approx(1)
-
-    def test_refuses_the_weights_that_the_training_began_with(self):
-        started = built(seed=5)
-        trained = replace(started, card={"model": "tiny", "recipe": {"seed": 5}})
-        with pytest.raises(ExplainError, match="seed 5 is that of the training"):
-            explain.randomisation_check(trained, faces(), labels=self.LABELS_OF, seed=5)
-
-    def test_leaves_the_network_as_it_was(self):
+    def test_random_weights_give_other_maps_and_leave_the_network_as_it_was(self):
         classifier = built()
         before = {name: t.clone() for name, t in classifier.network.state_dict().items()}
-        explain.randomisation_check(classifier, faces(), labels=self.LABELS_OF, seed=2)
+        found = self.check(classifier, faces(12))
+        layers = ["other faces", "fc", "layer4", "layer3", "layer2", "layer1"]
+        assert found["layer"].tolist() == layers
+        assert found["step"].tolist() == list(range(6))
+        assert abs(found["value"].iloc[-1]) < 0.5
+        assert (found["low"] < found["value"]).all()
+        assert (found["value"] < found["high"]).all()
         after = classifier.network.state_dict()
         assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
         assert not any(module._forward_hooks for module in classifier.network.modules())
+
+    def test_the_same_weights_give_the_same_maps_and_those_of_the_training_are_refused(self):
+        classifier = built(seed=5)
+        found = self.check(classifier, faces(), seed=5)
+        assert found["value"][1:].tolist() == pytest.approx([1] * 5)
+        trained = replace(classifier, card={"model": "tiny", "recipe": {"seed": 5}})
+        with pytest.raises(ExplainError, match="seed 5 is that of the training"):
+            self.check(trained, faces(), seed=5)
+
+    def test_constant_maps_do_not_count(self, monkeypatch):
+        maps = np.random.default_rng(0).normal(size=(3, 7, 7))
+        constant = maps * np.array([1, 0, 1])[:, None, None]
+        given = iter([maps, *[constant] * 5])
+        monkeypatch.setattr(explain, "grad_cam", lambda *_, **__: next(given))
+        found = self.check(built(), faces())
+        assert found["n"].tolist() == [3, 2, 2, 2, 2, 2]
+        assert found["value"][1:].tolist() == pytest.approx([1] * 5)
 
 
 def test_rank_correlation_is_spearmans_and_undefined_where_nothing_varies():
@@ -177,19 +182,3 @@ def test_examples_are_the_first_right_and_wrong_faces_of_each_label():
     assert found["is_right"].tolist() == [True, True, False]
     assert found.iloc[2][["b", "a"]].tolist() == ["sad", "happy"]
     assert len(explain.examples(pd.DataFrame(rows), n=5)) == 5
-
-
-def test_a_check_is_averaged_over_the_images_whose_maps_can_be_compared():
-    check = pd.DataFrame(
-        {
-            "step": [0, 0, 0, 1, 1, 1],
-            "layer": ["other faces"] * 3 + ["fc"] * 3,
-            "image": [0, 1, 2] * 2,
-            "rank_correlation": [0.1, 0.2, 0.6, 0.5, np.nan, 0.5],
-        }
-    )
-    found = explain.average_over_images(check, statistics=Statistics(n_bootstrap=100, seed=1))
-    assert found["value"].tolist() == pytest.approx([0.3, 0.5])
-    assert found["n"].tolist() == [3, 2]
-    assert found.loc[0, "low"] < 0.3 < found.loc[0, "high"]
-    assert found.loc[1, ["low", "high"]].tolist() == pytest.approx([0.5, 0.5])
