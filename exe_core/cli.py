@@ -190,6 +190,7 @@ def film(
     if every_seconds is not None and (every is not None or not 0 < every_seconds < math.inf):
         fail("give one step, over 0: --every (frames) or --every-seconds")
     from exe_core.film_report import ReportError, report_films  # these are slow to import
+    from exe_core.models import ModelError
     from exe_core.screening import ScreeningError, Step
 
     logging.basicConfig(format="%(message)s")
@@ -197,7 +198,7 @@ def film(
     try:
         with explain_disk_errors(out):
             films = report_films(files, model_names=model or ["fer7"], step=step, out=out.resolve())
-    except (StorageError, ScreeningError, ReportError) as fault:
+    except (StorageError, ScreeningError, ModelError, ReportError) as fault:
         fail(str(fault))
     lines = [
         [row.title, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]

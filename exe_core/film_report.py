@@ -6,12 +6,10 @@ A page is one file that opens offline, holds no script, and shows titles as text
 from __future__ import annotations
 
 import base64
-import fcntl
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from exe_core.faces import FaceFinder
 from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.labels import labels_of, prob_columns
 from exe_core.models import Classifier
-from exe_core.record import ROOT
+from exe_core.record import ROOT, locked, replacing
 from exe_core.resampling import Statistics
 from exe_core.screening import Screened, Step
 from exe_core.settings import Crop
@@ -48,6 +46,10 @@ def report_films(
 ) -> pd.DataFrame:
     """Read films with models; leave tables, figures and a page for each in `<out>/<film_id>/`.
 
+    predictions.parquet and .csv hold a row a run and sampled frame, faceless frames kept;
+    summary.csv a row a run and label; course.csv a row a measure, label and time, by the first run;
+    timeline and shares are figures; report.html shows it all. Crops are kept in `<out>/.screened`.
+
     Parameters
     ----------
     places
@@ -66,46 +68,35 @@ def report_films(
 
     Raises
     ------
-    ScreeningError, ReportError
+    ScreeningError, ModelError, ReportError
         If there is no film, models are missing or differ in labels, or `out` is being written.
     """
     classifiers = load_models(model_names)
     listed = screening.find_films(places)
-    settings = Crop(
-        size=max(STORED_PX, *(each.preprocessing.size for each in classifiers.values()))
-    )
-    rows = []
-    with (
-        _locked(out),
-        FaceFinder(min_score=settings.min_score, retry_border=settings.retry_border) as finder,
-    ):
-        for film in listed.to_dict("records"):
-            rows.append(
-                report_film(
-                    film,
-                    classifiers=classifiers,
-                    finder=finder,
-                    settings=settings,
-                    step=step,
-                    out=out,
-                )
-            )
-            done = pd.DataFrame(rows).drop(columns="path")
-            _write_csv(done, out / "films.csv")
-    return done
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    crop = Crop(size=max(STORED_PX, *(each.preprocessing.size for each in classifiers.values())))
+    with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
+        rows = []
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with locked(out / ".lock"):
+                for film in listed.to_dict("records"):
+                    screened = screening.screen_film(
+                        film,
+                        store=out / ".screened",
+                        finder=finder,
+                        settings=crop,
+                        step=step,
+                        progress=True,
+                    )
+                    how = {"step": step._asdict(), "crop": crop.model_dump()}
+                    rows.append(_report(screened, classifiers, out / film["film_id"], how))
+                    done = pd.DataFrame(rows).drop(columns="path")
+                    with replacing(out / "films.csv") as partial:
+                        done.to_csv(partial, index=False)
         except BlockingIOError:
             raise ReportError(
                 f"another exe film is writing into {out}: wait for it, or give another --out"
             ) from None
-        yield
+    return done
 
 
 def load_models(names: Sequence[str]) -> dict[str, Classifier]:
@@ -113,10 +104,7 @@ def load_models(names: Sequence[str]) -> dict[str, Classifier]:
     loaded: dict[str, Classifier] = {}
     for name in names:
         folder = Path(name)
-        try:
-            classifier = models.load(folder if folder.is_dir() else name)
-        except models.ModelError as fault:
-            raise ReportError(str(fault)) from None
+        classifier = models.load(folder if folder.is_dir() else name)
         first = next(iter(loaded.values()), classifier)
         if classifier.labels != first.labels:
             raise ReportError(
@@ -128,63 +116,33 @@ def load_models(names: Sequence[str]) -> dict[str, Classifier]:
     return loaded
 
 
-def report_film(
-    film: dict[str, Any],
-    *,
-    classifiers: Mapping[str, Classifier],
-    finder: FaceFinder,
-    settings: Crop,
-    step: Step,
-    out: Path,
+def _report(
+    screened: Screened, classifiers: Mapping[str, Classifier], folder: Path, how: dict[str, Any]
 ) -> dict[str, Any]:
-    """Read a film, and write its folder unless that was done; the page is written last.
-
-    predictions.parquet and .csv hold a row a run and sampled frame, faceless frames kept;
-    summary.csv a row a run and label; course.csv a row a measure, label and time, by the first run;
-    timeline and shares are figures; report.html shows it all. Crops are kept in `<out>/.screened`.
-
-    Returns
-    -------
-    dict
-        The film's row of table "films", with n_sampled and n_faces.
-    """
-    screened = screening.screen_film(
-        film,
-        store=out / ".screened",
-        finder=finder,
-        settings=settings,
-        step=step,
-        progress=True,
-    )
-    row = screened.films.iloc[0].to_dict()
-    row |= {"n_sampled": len(screened.frames), "n_faces": len(screened.faces)}
-    folder = out / film["film_id"]
+    """Read a film and write its folder unless that was done; give its row of films.csv."""
+    film = screened.films.iloc[0].to_dict()
+    film |= {"n_sampled": len(screened.frames), "n_faces": len(screened.faces)}
     origin = {
-        "title": row["title"],
-        "status": row["status"],
-        "error": row["error"] if isinstance(row["error"], str) else None,
+        "title": film["title"],
+        "status": film["status"],
+        "error": film["error"] if isinstance(film["error"], str) else None,
         "models": {
             run: model.card.get("weights_sha256", "unsaved") for run, model in classifiers.items()
         },
-        "step": step._asdict(),
-        "crop": settings.model_dump(),
+        **how,
         "statistics": STATISTICS.model_dump(),
         "frames": record.digest_of(screened.frames.to_dict("list")),
         "commit": record.commit(),
     }
-    if row["status"] != "unreadable" and not _is_done(folder, origin):
-        _write(predict(screened, classifiers), screened, row, folder=folder, origin=origin)
-    return row
-
-
-def _is_done(folder: Path, origin: Mapping[str, Any]) -> bool:
-    """Whether the page was made of the same; by which commit does not matter."""
     try:
         earlier = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return False
-    same = json.loads(json.dumps({**origin, "commit": None}))
-    return (folder / PAGE).is_file() and {**earlier, "commit": None} == same
+        earlier = {}
+    # by which commit does not matter
+    same = json.loads(json.dumps({**origin, "commit": earlier.get("commit")})) == earlier
+    if film["status"] != "unreadable" and not (same and (folder / PAGE).is_file()):
+        _write(predict(screened, classifiers), screened.faces, film, folder, origin)
+    return film
 
 
 def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.DataFrame:
@@ -198,84 +156,74 @@ def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.Dat
     faces = screened.faces
     splits = faces[["face_id", "set_name", "group_id"]].assign(split="test")
     labels = next(iter(classifiers.values())).labels
-    runs = [ENSEMBLE] * (len(classifiers) > 1) + list(classifiers)
     if faces.empty:
+        runs = [ENSEMBLE] * (len(classifiers) > 1) + list(classifiers)
         nothing = {"predicted": None, **dict.fromkeys(prob_columns(labels), np.nan)}
         return pd.concat([screened.frames.assign(run_id=run, **nothing) for run in runs])
-    found = [
+    predictions = [
         inference.predict_faces(
             inference.fuse_for_inference(model), faces, run_id=run, splits=splits
         )
         for run, model in classifiers.items()
     ]
-    if len(found) > 1:
-        found.insert(0, inference.mean_of_runs(found, run_id=ENSEMBLE))
-    rows = [films.timeline(screened.frames, table, labels=labels) for table in found]
+    if len(predictions) > 1:
+        predictions.insert(0, inference.mean_of_runs(predictions, run_id=ENSEMBLE))
+    rows = [films.timeline(screened.frames, table, labels=labels) for table in predictions]
     return pd.concat(rows, ignore_index=True)
-
-
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Compute the shares of a film's faces by run and label, bounded for the faceless frames."""
-    seen = rows.dropna(subset="predicted")
-    predictions = seen.assign(item_id=tables.item_ids(seen["film_id"], seen["frame"]))
-    frames = rows.drop_duplicates("frame")[["film_id", "frame", "time_s", "n_faces"]]
-    shares = films.summarise(frames, predictions, labels=labels_of(rows))
-    order = list(dict.fromkeys(rows["run_id"]))
-    return shares.sort_values("run_id", key=lambda runs: runs.map(order.index), kind="stable")
 
 
 def _write(
     rows: pd.DataFrame,
-    screened: Screened,
+    faces: pd.DataFrame,
     film: dict[str, Any],
-    *,
     folder: Path,
     origin: dict[str, Any],
 ) -> None:
     """Write tables and figures, then the page, then what it was made of: the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
-    with record.replacing(folder / "predictions.parquet") as partial:
+    with replacing(folder / "predictions.parquet") as partial:
         rows.to_parquet(partial, index=False)
-    _write_csv(rows, folder / "predictions.csv")
     shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
-    seen = shown.dropna(subset="predicted")
-    summary, svgs, over_time = None, {}, {}
+    seen = rows.dropna(subset="predicted")
+    csvs, svgs, over_time = {"predictions": rows}, {}, {}
     if len(seen):
-        summary = summarise(rows)
-        _write_csv(summary, folder / "summary.csv")
+        predictions = seen.assign(item_id=tables.item_ids(seen["film_id"], seen["frame"]))
+        frames = shown[["film_id", "frame", "time_s", "n_faces"]]
+        shares = films.summarise(frames, predictions, labels=labels_of(rows))
+        order = list(dict.fromkeys(rows["run_id"]))
+        csvs["summary"] = shares.sort_values(
+            "run_id", key=lambda runs: runs.map(order.index), kind="stable"
+        )
         smooth_s = films.smoothing_s(shown)
-        course = films.course(shown, smooth_s=smooth_s, statistics=STATISTICS)
-        _write_csv(course, folder / "course.csv")
+        csvs["course"] = films.course(shown, smooth_s=smooth_s, statistics=STATISTICS)
         times_s, p_value = criteria.change_points(shown, statistics=STATISTICS)
         over_time = {
             "smooth_s": smooth_s,
             "level": STATISTICS.level,
-            "n_shots": films.shot_blocks(seen).nunique(),
+            "n_shots": films.shot_blocks(shown.dropna(subset="predicted")).nunique(),
             "times_s": times_s,
             "p_value": p_value,
         }
-        described = pd.DataFrame([film]).assign(genre="")
         charts = {
-            "timeline": timeline_chart(course),
-            "shares": shares_chart(summary, films=described),
+            "timeline": timeline_chart(csvs["course"]),
+            "shares": shares_chart(csvs["summary"], films=pd.DataFrame([film]).assign(genre="")),
         }
         for name, chart in charts.items():
             for suffix in ("png", "svg"):
                 drawing = figures.drawn(chart.to_dict(), suffix)
-                with record.replacing(folder / f"{name}.{suffix}") as partial:
+                with replacing(folder / f"{name}.{suffix}") as partial:
                     partial.write_bytes(drawing)
             svgs[name] = drawing.decode()
+    for name, table in csvs.items():
+        with replacing(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False)
+    summary = csvs.get("summary")
     page = render_page(
-        film, shown, screened.faces, summary=summary, svgs=svgs, over_time=over_time, origin=origin
+        film, shown, faces, summary=summary, svgs=svgs, over_time=over_time, origin=origin
     )
-    with record.replacing(folder / PAGE) as partial:
+    with replacing(folder / PAGE) as partial:
         partial.write_text(page, encoding="utf-8")
     record.write_json(origin, folder / ORIGIN)
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    with record.replacing(path) as partial:
-        table.to_csv(partial, index=False)
 
 
 def render_page(

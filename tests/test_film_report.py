@@ -1,6 +1,5 @@
 """`exe film`: every sampled frame in the tables, a page that shows any title as text, resumed."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -18,114 +17,153 @@ from typer.testing import CliRunner
 
 from exe_core import film_report, models
 from exe_core.cli import app
-from exe_core.faces import FaceFinder
 from exe_core.labels import labels_of, prob_columns
-from exe_core.screening import Step, find_films
-from exe_core.settings import Crop
+from exe_core.record import locked
 from exe_world.render import render_face
 
-LABELS = ("happy", "sad", "neutral")
+LABELS = ["happy", "sad", "neutral"]
 
 
-def classifier(seed):
-    network = models.build("tiny", n_classes=3, seed=seed)
-    with torch.no_grad():
-        network.fc.weight.mul_(20)
-    return models.Classifier(
-        network.eval(), LABELS, models.Preprocessing(size=32), {"model": "tiny"}
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Films of a face, then nobody, and of nobody; a file that is none; models a, b and c."""
+    folder = tmp_path_factory.mktemp("exe-film")
+    (folder / "films").mkdir()
+    face = render_face(np.random.default_rng(5), "happy", size=160, style="selfie")
+    wall = np.full_like(face, 90)
+    write_film(folder / "films" / "some one.mp4", [face, wall])
+    write_film(folder / "films" / "nobody.mkv", [wall])
+    (folder / "films" / "text.mp4").write_text("no film")
+    for name, labels in (("a", LABELS), ("b", LABELS), ("c", ["fear", "sad", "neutral"])):
+        card = {"model": "tiny", "labels": labels, "preprocessing": models.Preprocessing(size=32)}
+        network = models.build("tiny", n_classes=3, seed=ord(name))
+        with torch.no_grad():
+            network.fc.weight.mul_(20)
+        models.save(network, folder / "models" / name, card=card)
+    return folder
+
+
+def call(folder, films, names, *arguments, out):
+    words = [folder / films]
+    for name in names:
+        words += ["--model", folder / "models" / name]
+    words += [*arguments, "--out", folder / out]
+    return CliRunner().invoke(
+        app, ["film", *map(str, words)], env={"EXE_HOME": str(folder / "home")}
     )
 
 
 @pytest.fixture(scope="module")
-def classifiers():
-    return {"one": classifier(1), "other": classifier(2)}
+def out(folder):
+    result = call(folder, "films", "ab", "--every", 5, out="out")
+    assert result.exit_code == 1
+    assert "1 of 3 films could not be read" in result.output
+    return folder / "out"
 
 
-@pytest.fixture(scope="module")
-def finder():
-    with FaceFinder() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    """A film of a face, then nobody, and a film of nobody."""
-    folder = tmp_path_factory.mktemp("films")
-    face = render_face(np.random.default_rng(5), "happy", size=160, style="selfie")
-    wall = np.full_like(face, 90)
-    write_film(folder / "some one.mp4", [face, wall])
-    write_film(folder / "nobody.mp4", [wall])
-    return find_films([folder]).set_index("film_id", drop=False)
-
-
-@pytest.fixture(scope="module")
-def reported(films, classifiers, finder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out")
-    place = {"finder": finder, "settings": Crop(size=64), "step": Step(every=5), "out": out}
-    told = [
-        film_report.report_film(film, classifiers=classifiers, **place)
-        for film in films.to_dict("records")
-    ]
-    return out, place, {row["film_id"]: row for row in told}
-
-
-def test_every_sampled_frame_is_a_row_of_each_run(reported):
-    out, _, told = reported
+def test_every_sampled_frame_is_a_row_of_each_run(out):
+    films = pd.read_csv(out / "films.csv").set_index("film_id")
+    assert films["status"].to_dict() == {"nobody": "ok", "some one": "ok", "text": "unreadable"}
+    assert films.loc["some one", ["n_sampled", "n_faces"]].tolist() == [4, 2]
     rows = pd.read_parquet(out / "some one" / "predictions.parquet")
     assert list(rows)[:6] == ["run_id", "film_id", "frame", "time_s", "n_faces", "predicted"]
-    assert labels_of(rows) == list(LABELS)
-    assert rows["run_id"].unique().tolist() == ["ensemble", "one", "other"]
+    assert labels_of(rows) == LABELS
+    assert rows["run_id"].unique().tolist() == ["ensemble", "a", "b"]
     mean = rows[rows["run_id"] == "ensemble"]
     assert mean["frame"].tolist() == [0, 5, 10, 15]
     assert mean["time_s"].tolist() == pytest.approx([0, 0.5, 1, 1.5])
     assert mean["predicted"].notna().tolist() == [True, True, False, False]
-    assert told["some one"]["n_sampled"] == 4
-    assert told["some one"]["n_faces"] == 2
-    assert rows[rows["run_id"] == "one"]["shot"].tolist() == [0, 0, 1, 1]
-    names = {path.name for path in (out / "some one").iterdir()}
-    assert {"timeline.svg", "timeline.png", "shares.svg", "shares.png", "report.html"} <= names
+    assert rows[rows["run_id"] == "a"]["shot"].tolist() == [0, 0, 1, 1]
+    probs = rows.dropna(subset="predicted").set_index(["run_id", "frame"])[prob_columns(LABELS)]
+    assert np.allclose(probs.loc["ensemble"], (probs.loc["a"] + probs.loc["b"]) / 2)
     csv = pd.read_csv(out / "some one" / "predictions.csv")
     assert csv["frame"].tolist() == rows["frame"].tolist()
 
 
-def test_the_ensemble_is_the_mean(reported):
-    out, _, _ = reported
-    rows = pd.read_parquet(out / "some one" / "predictions.parquet").dropna(subset="predicted")
-    probs = rows.set_index(["run_id", "frame"])[prob_columns(LABELS)]
-    mean = (probs.loc["one"] + probs.loc["other"]) / 2
-    assert np.allclose(probs.loc["ensemble"], mean)
-
-
-def test_shares_are_bounded_for_the_frames_without_a_face(reported):
-    out, _, _ = reported
+def test_shares_are_bounded_for_the_frames_without_a_face(out):
+    names = {path.name for path in (out / "some one").iterdir()}
+    assert {"timeline.svg", "timeline.png", "shares.svg", "shares.png", "report.html"} <= names
     summary = pd.read_csv(out / "some one" / "summary.csv")
+    assert summary["run_id"].unique().tolist() == ["ensemble", "a", "b"]
     assert summary.groupby("run_id")["share_of_faces"].sum().tolist() == pytest.approx([1, 1, 1])
     assert (summary["coverage"] == 0.5).all()
+    assert (summary["share_high"] - summary["share_low"] == 0.5).all()
     course = pd.read_csv(out / "some one" / "course.csv")
     assert set(course["measure"]) == {"probability", "share"}
     assert course["time_s"].nunique() == 4
-    assert (summary["share_high"] - summary["share_low"] == 0.5).all()
 
 
-def test_a_film_of_nobody_has_its_tables_and_its_page(reported):
-    out, _, told = reported
+def test_a_film_of_nobody_has_its_tables_and_its_page(out):
     rows = pd.read_parquet(out / "nobody" / "predictions.parquet")
     assert len(rows) == 3 * 2
     assert rows["predicted"].isna().all()
     assert "No face was found" in (out / "nobody" / "report.html").read_text()
-    assert told["nobody"]["status"] == "ok"
 
 
-def test_a_film_is_reported_on_once_until_the_models_change(reported, films, classifiers):
-    out, place, _ = reported
-    page = out / "some one" / "report.html"
-    film, before = films.loc["some one"].to_dict(), page.stat().st_mtime_ns
-    film_report.report_film(film, classifiers=classifiers, **place)
-    assert page.stat().st_mtime_ns == before
-    film_report.report_film(film, classifiers={"one": classifiers["one"]}, **place)
-    assert page.stat().st_mtime_ns > before
-    rows = pd.read_parquet(out / "some one" / "predictions.parquet")
-    assert rows["run_id"].unique().tolist() == ["one"]
+def test_a_film_is_reported_on_until_it_is_whole_and_when_the_models_change(folder, out):
+    page, origin = (out / "nobody" / name for name in ("report.html", "provenance.json"))
+    before = page.stat().st_mtime_ns
+    for damage, names, is_written in (
+        (lambda: None, "ab", False),
+        (page.unlink, "ab", True),
+        (lambda: origin.write_text("{"), "ab", True),
+        (lambda: None, "a", True),
+    ):
+        damage()
+        call(folder, "films/nobody.mkv", names, "--every", 5, out="out")
+        assert (page.stat().st_mtime_ns > before) == is_written
+        assert '"commit"' in origin.read_text()
+        before = page.stat().st_mtime_ns
+    rows = pd.read_parquet(out / "nobody" / "predictions.parquet")
+    assert rows["run_id"].unique().tolist() == ["a"]
+
+
+def test_one_film_by_seconds(folder):
+    result = call(folder, "films/some one.mp4", "a", "--every-seconds", 0.4, out="seconds")
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(folder / "seconds" / "some one" / "predictions.csv")
+    assert rows["time_s"].tolist() == pytest.approx([0, 0.4, 0.8, 1.2, 1.6])
+
+
+@pytest.mark.parametrize(
+    ("films", "names", "step", "fault"),
+    [
+        ("films", ["a", "c"], [], "needs the same labels"),
+        ("films", ["absent"], [], "absent"),
+        ("films/none.mp4", "a", [], "no film or folder at"),
+        ("models", "a", [], "no film in"),
+        ("films", "a", ["--every", 5, "--every-seconds", 2], "one step"),
+        ("films", "a", ["--every-seconds", 0], "over 0"),
+    ],
+)
+def test_what_is_wrong_is_an_error_in_a_line(folder, films, names, step, fault):
+    result = call(folder, films, names, *step, out="wrong")
+    assert result.exit_code == 1
+    assert result.output.startswith("exe: ")
+    assert fault in result.output
+
+
+def test_two_at_once_in_one_folder_are_refused(folder):
+    with locked(folder / "locked" / ".lock"):
+        result = call(folder, "films", "a", out="locked")
+    assert result.exit_code == 1
+    assert "another exe film is writing" in result.output
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_with_the_film_it_was_at(folder):
+    out = folder / "killed"
+    command = [sys.executable, "-m", "exe_core.cli", "film", str(folder / "films"), "--every", "1"]
+    command += ["--model", str(folder / "models" / "a"), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
+        while not list(out.glob(".screened/nobody/[!.]*/films.parquet")) and run.poll() is None:
+            time.sleep(0.02)
+        os.kill(run.pid, signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in out.glob(".screened/*/[!.]*/films.parquet")}
+    assert kept
+    subprocess.run(command, check=False, capture_output=True)
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert sorted(path.parent.name for path in out.glob("*/report.html")) == ["nobody", "some one"]
 
 
 TITLE = '<img src=x onerror=alert(1)> & "Sons"'
@@ -153,23 +191,10 @@ def content(tmp_path):
     faces = pd.DataFrame(
         {"item_id": ["a:000000", "a:000200", "a:000300"], "path": str(tmp_path / "face.png")}
     )
-    summary = pd.DataFrame(
-        {
-            "run_id": "<b>mine</b>",
-            "label": ["happy", "sad"],
-            "share_of_faces": [2 / 3, 1 / 3],
-            "share_low": [0.5, 0.25],
-            "share_high": [0.75, 0.5],
-            "mean_prob": [0.567, 0.433],
-        }
-    )
-    over_time = {
-        "smooth_s": 15.0,
-        "level": 0.95,
-        "n_shots": 9,
-        "times_s": (8.0,),
-        "p_value": 0.02,
-    }
+    shares = ["share_of_faces", "share_low", "share_high", "mean_prob"]
+    summary = pd.DataFrame([[0.67, 0.5, 0.75, 0.57], [0.33, 0.25, 0.5, 0.43]], columns=shares)
+    summary = summary.assign(run_id="<b>mine</b>", label=["happy", "sad"])
+    over_time = {"smooth_s": 15, "level": 0.95, "n_shots": 9, "times_s": (8.0,), "p_value": 0.02}
     tables = {"film": film, "rows": rows, "faces": faces, "summary": summary}
     return {**tables, "svgs": {"timeline": SVG, "shares": SVG}, "over_time": over_time}
 
@@ -227,127 +252,3 @@ def test_the_page_of_a_film_without_faces(content):
     text = made(content, rows=rows, summary=None, svgs={}, over_time={})
     assert "No face was found" in text
     assert "<svg" not in text
-
-
-def test_a_folder_that_was_left_half_written_is_written_again(reported, films, classifiers):
-    out, place, _ = reported
-    folder = out / "nobody"
-    for damage in (
-        lambda: (folder / "report.html").unlink(),
-        lambda: (folder / "provenance.json").write_text("{"),
-    ):
-        damage()
-        film_report.report_film(films.loc["nobody"].to_dict(), classifiers=classifiers, **place)
-        assert "No face was found" in (folder / "report.html").read_text()
-        assert '"commit"' in (folder / "provenance.json").read_text()
-
-
-runner = CliRunner()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Two films, a file that is none, and models of three and of two classes."""
-    folder = tmp_path_factory.mktemp("exe-film")
-    (folder / "films").mkdir()
-    face = render_face(np.random.default_rng(5), "happy", size=160, style="selfie")
-    for name in ("first.mp4", "second.mkv"):
-        write_film(folder / "films" / name, [face, np.full_like(face, 90)])
-    (folder / "films" / "text.mp4").write_text("no film")
-    for name, labels in (("a", ["happy", "sad"]), ("b", ["happy", "sad"]), ("c", ["fear", "sad"])):
-        card = {"model": "tiny", "labels": labels, "preprocessing": models.Preprocessing(size=32)}
-        network = models.build("tiny", n_classes=2, seed=ord(name))
-        models.save(network, folder / "models" / name, card=card)
-    return folder
-
-
-def call(folder, *arguments):
-    return runner.invoke(
-        app, ["film", *map(str, arguments)], env={"EXE_HOME": str(folder / "home")}
-    )
-
-
-def test_a_folder_of_films_with_an_ensemble(folder):
-    out, own = folder / "out", folder / "models"
-    result = call(
-        folder,
-        folder / "films",
-        "--model",
-        own / "a",
-        "--model",
-        own / "b",
-        "--every",
-        5,
-        "--out",
-        out,
-    )
-    assert result.exit_code == 1
-    assert "1 of 3 films could not be read" in result.output
-    films = pd.read_csv(out / "films.csv").set_index("film_id")
-    assert films["status"].to_dict() == {"first": "ok", "second": "ok", "text": "unreadable"}
-    assert films.loc["first", ["n_sampled", "n_faces"]].tolist() == [4, 2]
-    for name in ("first", "second"):
-        rows = pd.read_parquet(out / name / "predictions.parquet")
-        assert rows["run_id"].unique().tolist() == ["ensemble", "a", "b"]
-        assert (out / name / "report.html").is_file()
-
-
-def test_one_film_by_seconds(folder):
-    result = call(
-        folder,
-        folder / "films" / "first.mp4",
-        "--model",
-        folder / "models" / "a",
-        "--every-seconds",
-        0.4,
-        "--out",
-        folder / "seconds",
-    )
-    assert result.exit_code == 0, result.output
-    rows = pd.read_csv(folder / "seconds" / "first" / "predictions.csv")
-    assert rows["time_s"].tolist() == pytest.approx([0, 0.4, 0.8, 1.2, 1.6])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [
-        (["films", "--model", "models/a", "--model", "models/c"], "needs the same labels"),
-        (["films", "--model", "absent"], "no ready model 'absent'"),
-        (["films/none.mp4", "--model", "models/a"], "no film or folder at"),
-        (["models", "--model", "models/a"], "no film in"),
-        (["films", "--model", "models/a", "--every", "5", "--every-seconds", "2"], "one step"),
-        (["films", "--model", "models/a", "--every-seconds", "0"], "over 0"),
-    ],
-)
-def test_what_is_wrong_is_said_in_a_line(folder, monkeypatch, arguments, fault):
-    monkeypatch.chdir(folder)
-    result = call(folder, *arguments, "--out", "wrong")
-    assert result.exit_code == 1
-    assert result.output.startswith("exe: ")
-    assert fault in result.output
-
-
-def test_two_at_once_in_one_folder_are_refused(folder):
-    out = folder / "locked"
-    out.mkdir()
-    with (out / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        result = call(folder, folder / "films", "--model", folder / "models" / "a", "--out", out)
-    assert result.exit_code == 1
-    assert "another exe film is writing" in result.output
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_goes_on_with_the_film_it_was_at(folder):
-    out = folder / "killed"
-    command = [sys.executable, "-m", "exe_core.cli", "film", str(folder / "films"), "--every", "1"]
-    command += ["--model", str(folder / "models" / "a"), "--out", str(out)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
-        while not list(out.glob(".screened/first/[!.]*/films.parquet")) and run.poll() is None:
-            time.sleep(0.02)
-        os.kill(run.pid, signal.SIGKILL)
-    kept = {path: path.stat().st_mtime_ns for path in out.glob(".screened/*/[!.]*/films.parquet")}
-    assert kept
-    subprocess.run(command, check=False, capture_output=True)
-    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
-    assert sorted(path.parent.name for path in out.glob("*/report.html")) == ["first", "second"]
