@@ -230,7 +230,7 @@ def screen(
         fail(f"study {name} has no film {film}: they are counted from 1")
     settings = {"min_score": study.crop.min_score, "retry_border": study.crop.retry_border}
     with FaceFinder(**settings) as finder:
-        tables = screening.screen(study, films, finder=finder, progress=False)
+        tables = screening.screen(study, films, finder=finder)
     row = tables.films.iloc[0]
     if ledger:
         write_json({row.film_id: digest_of([each.to_dict("list") for each in tables])}, ledger)

@@ -84,19 +84,20 @@ def shot_signature(rgb: np.ndarray) -> np.ndarray:
     return np.stack(counts) / (width * height)
 
 
-def shot_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Compute the Hellinger distance of two signatures, 0 to 1, mean over quarters."""
-    overlap = np.sqrt(first * second).sum(axis=-1)
-    return float(np.sqrt(np.clip(1 - overlap, 0, 1)).mean())
-
-
 def number_shots(signatures: Iterable[np.ndarray]) -> list[int]:
-    """Number the shot of each sampled frame, from 0, given their signatures in order of time."""
+    """Number the shot of each sampled frame, from 0, given their signatures in order of time.
+
+    A cut is where the Hellinger distance of two signatures, mean over quarters, is above `CUT`.
+    """
     shots: list[int] = []
-    before = None
+    before: np.ndarray | None = None
     for signature in signatures:
-        is_cut = before is not None and shot_distance(before, signature) > CUT
-        shots.append(shots[-1] + is_cut if shots else 0)
+        if before is None:
+            shots.append(0)
+        else:
+            overlap = np.sqrt(before * signature).sum(axis=-1)
+            distance = np.sqrt(np.clip(1 - overlap, 0, 1)).mean()
+            shots.append(shots[-1] + int(distance > CUT))
         before = signature
     return shots
 
@@ -146,27 +147,23 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
         n = Counter(ids)
         longer = ["-".join(path.parts[-parts:]) for path in paths]
         ids = [short if n[short] == 1 else long for short, long in zip(ids, longer, strict=True)]
-    rows = [_describe(*film) for film in zip(paths, ids, strict=True)]
+    rows = []
+    for path, film_id in zip(paths, ids, strict=True):
+        row = {
+            "film_id": film_id.translate(_BYTES),
+            "title": os.fsencode(path.stem.replace("_", " ")).decode(errors="replace"),
+            "path": os.path.relpath(path, ROOT).translate(_BYTES),
+            "status": "ok",
+        }
+        try:
+            row |= probe(path)._asdict()
+        except VideoError as fault:
+            row |= {"status": "unreadable", "error": str(fault).translate(_BYTES)}
+        rows.append(row)
     return check(pd.DataFrame(rows).reindex(columns=empty("films").columns), "films")
 
 
-def _describe(path: Path, film_id: str) -> dict[str, Any]:
-    title = os.fsencode(path.stem.replace("_", " ")).decode(errors="replace")
-    row = {
-        "film_id": film_id.translate(_BYTES),
-        "title": title,
-        "path": os.path.relpath(path, ROOT).translate(_BYTES),
-    }
-    try:
-        info = probe(path)
-    except VideoError as fault:
-        return {**row, "status": "unreadable", "error": str(fault).translate(_BYTES)}
-    return {**row, **info._asdict(), "status": "ok"}
-
-
-def screen(
-    study: Study, films: pd.DataFrame, *, finder: FaceFinder, progress: bool = True
-) -> Screened:
+def screen(study: Study, films: pd.DataFrame, *, finder: FaceFinder) -> Screened:
     """Sample the frames of every film of a study and cut the largest face, or all, out of each.
 
     Parameters
@@ -177,8 +174,6 @@ def screen(
         As given by `list_films`.
     finder
         The detector that the photos' faces were found with.
-    progress
-        Show a bar.
 
     Returns
     -------
@@ -186,19 +181,13 @@ def screen(
         A film that ends early or has gaps is "partial", one that can't be read "unreadable",
         each with its reason; the others go on.
     """
+    store, step = study.processed / "screened", Step(every=study.films.every)
     parts = [
-        screen_film(
-            film,
-            store=study.processed / "screened",
-            finder=finder,
-            settings=study.crop,
-            step=Step(every=study.films.every),
-        )
-        for film in tqdm(films.to_dict("records"), "films", unit="film", disable=not progress)
+        screen_film(film, store=store, finder=finder, settings=study.crop, step=step)
+        for film in tqdm(films.to_dict("records"), "films", unit="film", disable=None)
     ]
-    names = Screened._fields
     tables = [pd.concat(column, ignore_index=True) for column in zip(*parts, strict=True)]
-    return Screened(*(check(*each) for each in zip(tables, names, strict=True)))
+    return Screened(*map(check, tables, Screened._fields))
 
 
 def screen_film(
@@ -231,8 +220,7 @@ def screen_film(
     try:
         probe(path)
         parts = [digest(path), step._asdict(), settings.model_dump(), CUT, STORE_VERSION]
-        key = digest_of(parts)
-        folder = store / film["film_id"] / key[:16]
+        folder = store / film["film_id"] / digest_of(parts)[:16]
         if not folder.exists():
             _screen(film, path, folder, finder, settings, step, progress)
         films, *found = (read(folder / f"{name}.parquet", name=name) for name in Screened._fields)
