@@ -7,11 +7,12 @@ import math
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torchvision
@@ -42,23 +43,15 @@ class WeightsError(RuntimeError):
 class Preprocessing:
     """How a network's input is prepared, in training and in use.
 
-    Attributes
-    ----------
-    size
-        Side of the square input, px.
-    mean, std
-        Of each channel, of values in [0, 1]; by default those of ImageNet.
-    gray
-        Whether colours are taken away first.
-    flip_average
-        Whether the probabilities of a face and its mirror image are averaged.
+    Means and standard deviations are of each channel, of values in [0, 1]; by default those of
+    ImageNet.
     """
 
-    size: int = 224
+    size: int = 224  # side of the square input, px
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    gray: bool = False
-    flip_average: bool = False
+    gray: bool = False  # colours are taken away first
+    flip_average: bool = False  # the probabilities of a face and its mirror image are averaged
 
     def to_float(self, images: torch.Tensor) -> torch.Tensor:
         """Convert pixels (N, H, W, 3) uint8 to (N, 3, H, W) in [0, 1], in gray if need be."""
@@ -98,9 +91,6 @@ def logits_of(network: nn.Module, images: torch.Tensor, *, shown: Preprocessing)
     return torch.logaddexp(logits.log_softmax(dim=1), mirrored.log_softmax(dim=1)) - math.log(2)
 
 
-ExtraLoss = Callable[[nn.Module], torch.Tensor]
-
-
 @dataclass(frozen=True)
 class Architecture:
     """How a network is built, and the preprocessing that it has unless a recipe differs.
@@ -110,9 +100,7 @@ class Architecture:
     builder
         Number of classes -> network with random weights.
     pretrained
-        Gives the weights it may start from, all but those of the last layer, if there are any.
-    origin
-        What a recipe calls them, by what they were trained on.
+        What a recipe calls weights -> loads them, all but those of the last layer.
     extra_loss
         A term of the loss, weighted by the recipe's `diversity_weight`, of the network as its last
         training pass left it.
@@ -120,9 +108,8 @@ class Architecture:
 
     builder: Callable[[int], nn.Module]
     preprocessing: Preprocessing
-    pretrained: Callable[[], Mapping[str, torch.Tensor]] | None = None
-    origin: Literal["imagenet", "msceleb"] = "imagenet"
-    extra_loss: ExtraLoss | None = None
+    pretrained: Mapping[str, Callable[[], Mapping[str, torch.Tensor]]] = field(default_factory=dict)
+    extra_loss: Callable[[nn.Module], torch.Tensor] | None = None
 
 
 def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> nn.Module:
@@ -133,7 +120,7 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     name
         A key of `REGISTRY`, or "timm:<name>" of a backbone of timm.
     n_classes
-        Outputs of the last layer, which always starts at random.
+        Outputs of the last layer, which starts at random.
     weights
         "none" for random ones; "imagenet" for torchvision's or timm's, which are fetched once and
         cached; "msceleb" for DDAMFN's backbone, which `exe convert-backbone` puts there.
@@ -156,16 +143,11 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = architecture.builder(n_classes)
-    if weights not in ("imagenet", "msceleb", "none"):
-        raise WeightsError(f"weights {weights!r}: allowed are 'imagenet', 'msceleb' and 'none'")
     if weights != "none":
-        if architecture.pretrained is None or architecture.origin != weights:
-            having = [key for key, it in REGISTRY.items() if it.pretrained and it.origin == weights]
-            raise WeightsError(
-                f"model {name} has no weights {weights!r} (those of {', '.join(having)} do; of "
-                "timm, most have 'imagenet'): set `weights: none`"
-            )
-        network.load_state_dict({**network.state_dict(), **architecture.pretrained()})
+        if weights not in architecture.pretrained:
+            having = " and ".join(map(repr, ["none", *architecture.pretrained]))
+            raise WeightsError(f"model {name} has no weights {weights!r}; allowed are {having}")
+        network.load_state_dict({**network.state_dict(), **architecture.pretrained[weights]()})
     return network
 
 
@@ -186,33 +168,33 @@ def find(name: str) -> Architecture:
     return Architecture(
         lambda n_classes: timm.create_model(backbone, num_classes=n_classes),
         Preprocessing(size=shown["input_size"][-1], mean=shown["mean"], std=shown["std"]),
-        pretrained=partial(_timm_weights, backbone),
+        pretrained={"imagenet": partial(_timm_weights, backbone)},
     )
 
 
 def _timm_weights(name: str) -> dict[str, torch.Tensor]:
     import timm
 
-    try:
+    with _weights_needed(f"timm's {name}", "fill the cache of huggingface_hub (HF_HOME)"):
         return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
-    except (OSError, RuntimeError, ValueError) as fault:
-        raise WeightsError(
-            f"no weights for timm's {name} ({_first_line(fault)}): set `weights: none` to start "
-            "at random, or fill the cache of huggingface_hub (HF_HOME) where there is a network"
-        ) from None
 
 
 def _resnet18_weights() -> dict[str, torch.Tensor]:
     source = torchvision.models.get_weight("ResNet18_Weights.IMAGENET1K_V1")
-    try:
+    with _weights_needed("resnet18", "put the file into TORCH_HOME/hub/checkpoints"):
         state = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as fault:  # URLError is an OSError
-        raise WeightsError(
-            f"no ImageNet weights for resnet18 ({_first_line(fault)}): set `weights: none` to "
-            f"start at random, or put a whole {Path(source.url).name} into the folder checkpoints/ "
-            "of torch's cache (TORCH_HOME/hub, by default ~/.cache/torch/hub)"
-        ) from None
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
+
+
+@contextmanager
+def _weights_needed(name: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as fault:
+        raise WeightsError(
+            f"no ImageNet weights for {name} ({_first_line(fault)}): set `weights: none` to start "
+            f"at random, or {remedy} where there is a network"
+        ) from None
 
 
 def backbone_path() -> Path:
@@ -238,7 +220,7 @@ REGISTRY = {
     "resnet18": Architecture(
         lambda n_classes: torchvision.models.resnet18(num_classes=n_classes),
         Preprocessing(),
-        pretrained=_resnet18_weights,
+        pretrained={"imagenet": _resnet18_weights},
     ),
     "resnet18-small": Architecture(networks.resnet18_small, Preprocessing(size=64)),
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
@@ -246,8 +228,7 @@ REGISTRY = {
     "ddamfn": Architecture(
         ddamfn.DDAMFN,
         Preprocessing(size=112),
-        pretrained=_backbone_weights,
-        origin="msceleb",
+        pretrained={"msceleb": _backbone_weights},
         extra_loss=ddamfn.attention_loss,
     ),
 }
@@ -260,12 +241,7 @@ def convert_backbone(source: Path, target: Path) -> Path:
     Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
     reader does the rest: tensors come out, and nothing of the file is run.
 
-    Parameters
-    ----------
-    source
-        A whole module, as `torch.save` writes it.
-    target
-        Gets the state dict of `exe_core.ddamfn.mixed_feature_net`, as safetensors.
+    `target` gets the state dict of `exe_core.ddamfn.mixed_feature_net`, as safetensors.
 
     Raises
     ------
@@ -287,9 +263,8 @@ def convert_backbone(source: Path, target: Path) -> Path:
         tensors = {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
         backbone.load_state_dict(tensors)
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as fault:
-        raise WeightsError(
-            f"{source.name} holds no MixedFeatureNet: {_first_line(fault)}"
-        ) from None
+        fitting = f"{source.name} holds no MixedFeatureNet: {_first_line(fault)}"
+        raise WeightsError(fitting) from None
     with record.replacing(target) as partial_file:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial_file)
     return target
@@ -320,12 +295,8 @@ def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
         Made if it is not there; an earlier model in it is replaced.
     card
         Holds at least `model` (its name), `labels` (in order) and `preprocessing` (a
-        `Preprocessing` or its fields); the SHA-256 of the weights is added.
-
-    Raises
-    ------
-    ModelError
-        If the card lacks what it must hold.
+        `Preprocessing` or its fields), or a `ModelError` is raised; the SHA-256 of the weights is
+        added.
     """
     if missing := [key for key in ("model", "labels", "preprocessing") if key not in card]:
         raise ModelError(f"the card of a model needs {', '.join(missing)}")
@@ -370,7 +341,11 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
             )
         folder = READY / folder
     card = read_card(folder)
-    known = tuple(card["labels"])
+    known, fields = tuple(card["labels"]), card["preprocessing"]
+    try:
+        shown = Preprocessing(**fields | {key: tuple(fields[key]) for key in ("mean", "std")})
+    except (TypeError, KeyError) as fault:
+        raise ModelError(f"{CARD_FILE} in {folder.name}: bad preprocessing ({fault})") from None
     if labels is not None and known != tuple(labels):
         raise ModelError(
             f"the model in {folder.name} answers {', '.join(known)}; needed are "
@@ -386,7 +361,7 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
     except (SafetensorError, RuntimeError) as fault:
         raise ModelError(f"the weights in {folder.name} do not fit: {fault}; {again}") from None
     network = network.eval().to(memory_format=torch.channels_last)
-    return Classifier(network, known, _preprocessing(card, folder), card)
+    return Classifier(network, known, shown, card)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -409,15 +384,3 @@ def read_card(folder: Path) -> dict[str, Any]:
     if missing:
         raise ModelError(f"{CARD_FILE} in {folder.name} lacks {', '.join(missing)}: train again")
     return card
-
-
-def _preprocessing(card: Mapping[str, Any], folder: Path) -> Preprocessing:
-    try:
-        fields = dict(card["preprocessing"])
-        return Preprocessing(
-            **fields | {"mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
-        )
-    except (TypeError, KeyError, ValueError):
-        raise ModelError(
-            f"{CARD_FILE} in {folder.name}: preprocessing must hold size, mean, std and gray"
-        ) from None

@@ -13,7 +13,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -383,7 +383,7 @@ def train_epoch(
     epoch: int,
     optimizer: torch.optim.Optimizer,
     average: AveragedModel | None = None,
-    extra_loss: models.ExtraLoss | None = None,
+    extra_loss: Callable[[nn.Module], torch.Tensor] | None = None,
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Pass every face once; give the mean loss, and predicted and true classes (N,) as passed."""
     n, device = len(part.labels), part.images.device

@@ -65,7 +65,7 @@ class TestNames:
         assert found.shape == (2, 3)
         assert found.isfinite().all()
 
-    @pytest.mark.parametrize("name", models.REGISTRY)
+    @pytest.mark.parametrize("name", ["resnet18-small", "tiny", "ddamfn"])
     def test_is_the_same_network_for_the_same_seed(self, name):
         state = torch.get_rng_state()
         one, same, other = (models.build(name, n_classes=2, seed=s).state_dict() for s in (1, 1, 2))
@@ -91,12 +91,6 @@ class TestNames:
 
 
 class TestPreprocessing:
-    def test_pixels_become_channels_between_0_and_1(self):
-        pixels = torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)
-        found = Preprocessing().to_float(pixels)
-        assert found.shape == (1, 3, 1, 1)
-        assert found.flatten().tolist() == pytest.approx([0, 0.2, 1])
-
     def test_gray_is_that_of_a_gray_file_and_leaves_gray_as_it_is(self):
         pixels = torch.randint(0, 256, (1, 40, 40, 3), dtype=torch.uint8)
         expected = np.asarray(Image.fromarray(pixels[0].numpy()).convert("L"))
@@ -150,7 +144,7 @@ class TestPretrained:
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         monkeypatch.setattr("torch.hub.urlopen", refuse)
         monkeypatch.setattr("timm.models._hub.hf_hub_download", refuse)
-        with pytest.raises(WeightsError, match=r"weights: none.*resnet18-f37072fd.pth"):
+        with pytest.raises(WeightsError, match=r"(?s)no route to host.*weights: none.*TORCH_HOME"):
             models.build("resnet18", n_classes=2, weights="imagenet")
         with pytest.raises(WeightsError, match=r"(?s)no route to host.*weights: none.*HF_HOME"):
             models.build("timm:test_resnet", n_classes=3, weights="imagenet")
@@ -162,13 +156,11 @@ class TestPretrained:
     @pytest.mark.parametrize(
         ("name", "weights", "match"),
         [
-            ("tiny", "imagenet", r"tiny has no weights 'imagenet'.*resnet18"),
-            ("tiny", "msceleb", r"tiny has no weights 'msceleb' \(those of ddamfn"),
-            ("ddamfn", "imagenet", "ddamfn has no weights 'imagenet'"),
-            ("tiny", "vggface", "'imagenet', 'msceleb' and 'none'"),
+            ("tiny", "imagenet", r"tiny has no weights 'imagenet'; allowed are 'none'"),
+            ("ddamfn", "vggface", "allowed are 'none' and 'msceleb'"),
         ],
     )
-    def test_a_network_without_them_says_which_have(self, name, weights, match):
+    def test_a_network_without_them_says_which_it_has(self, name, weights, match):
         with pytest.raises(WeightsError, match=match):
             models.build(name, n_classes=2, weights=weights)
 
@@ -272,8 +264,7 @@ class TestOnDisk:
         assert found.labels == tuple(LABELS)
         assert found.card["note"] == "x"
 
-    def test_other_labels_or_another_order_are_refused(self, folder):
-        assert models.load(folder, labels=LABELS).labels == tuple(LABELS)
+    def test_labels_in_another_order_are_refused(self, folder):
         with pytest.raises(ModelError, match="in this order: train it"):
             models.load(folder, labels=LABELS[::-1])
 
@@ -299,9 +290,11 @@ class TestOnDisk:
         with pytest.raises(ModelError, match=match):
             models.load(folder)
 
-    def test_a_card_without_a_whole_preprocessing_is_refused(self, folder):
-        self.recard(folder, preprocessing={"size": 32})
-        with pytest.raises(ModelError, match="preprocessing must hold"):
+    @pytest.mark.parametrize("changes", [{"mean": None}, {"sizes": 3}])
+    def test_a_bad_preprocessing_is_refused(self, folder, changes):
+        fields = models.read_card(folder)["preprocessing"] | changes
+        self.recard(folder, preprocessing=fields)
+        with pytest.raises(ModelError, match="bad preprocessing"):
             models.load(folder)
 
     def test_truncated_or_missing_weights_are_refused(self, folder):
