@@ -35,9 +35,9 @@ class Estimate:
     n: int = 0  # independent groups that it rests on
     method: str = ""  # of the interval
     p_value: np.ndarray | float = math.nan  # two-sided
-    spread: np.ndarray | float = math.nan  # standard deviation over seeds, of a mean over seeds
     null: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     """The statistic under the null hypothesis, where it was drawn."""
+    spread: np.ndarray | float = math.nan  # standard deviation over seeds, of a mean over seeds
 
     def columns(self) -> dict[str, np.ndarray | float]:
         """Give value, low and high by name, as tables hold them."""
