@@ -258,7 +258,7 @@ def claims(
             f"{row['p_adjusted']:.3g}",
             row["verdict"],
         ]
-        for row in answers.claims.to_dict("records")
+        for row in answers.to_dict("records")
     ]
     show_table(["claim", "says", "estimate", "p (Holm)", "verdict"], rows, lines=True)
 

@@ -44,10 +44,6 @@ valence_concordance
 """
 
 
-class SentimentError(ValueError):
-    """Levels and predictions do not fit each other."""
-
-
 def choices(valence: Mapping[str, Sequence[int | None]], *, labels: Sequence[str]) -> list[Levels]:
     """List all ways to give each label one of its levels; the study's choice comes first.
 
@@ -96,19 +92,13 @@ def at_levels(
 
     Raises
     ------
-    SentimentError
-        If a label has no level, all are dropped, or there are other than 5 or 3 levels.
+    ValueError
+        If all labels are dropped.
     """
-    if n_levels not in LEVELS:
-        raise SentimentError(f"{n_levels} levels: allowed are 5 and 3")
     names, labels, half = LEVELS[n_levels], labels_of(predictions), n_levels // 2
-    if absent := [label for label in labels if label not in levels]:
-        raise SentimentError(
-            f"no level for {', '.join(absent)}: give one from -2 to 2, or None to drop it"
-        )
     given = {label: level for label in labels if (level := levels[label]) is not None}
     if not given:
-        raise SentimentError(f"every one of {', '.join(labels)} is dropped: give one a level")
+        raise ValueError(f"every one of {', '.join(labels)} is dropped: give one a level")
     step = np.array(list(given.values()))
     step = step if half == 2 else np.sign(step)
     kept = predictions[predictions["label"].isin(given) | predictions["label"].isna()]
@@ -133,9 +123,7 @@ def _scales(
 ) -> Iterator[tuple[str, Sequence[str], pd.DataFrame]]:
     """Give each scale, its names and the predictions on it; sets are named with their scale."""
     labels = labels_of(predictions)
-    scales: dict[str, tuple[Sequence[str], pd.DataFrame]] = {
-        f"{len(labels)} classes": (labels, predictions)
-    }
+    scales = {f"{len(labels)} classes": (labels, predictions)}
     for n, names in LEVELS.items():
         scales[f"{n} levels"] = names, at_levels(predictions, levels, n_levels=n)
     for scale, (of_scale, table) in scales.items():
@@ -211,41 +199,44 @@ def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.D
         `choice` (how the way differs from the study's) and `surprise`, its level. At 3 levels,
         ways of equal signs count once. A set is named with its scale, rule and choice.
     """
-    rows, keys = [], ["run_id", "set_name", "split"]
+    scored = []
     for n_levels, rule in product(LEVELS, RULES):
-        signs = [tuple(level and int(np.sign(level)) for level in way.values()) for way in ways]
-        tried = [way for k, way in enumerate(ways) if n_levels == 5 or signs[k] not in signs[:k]]
-        for way in tried:
+        tried = set()
+        for way in ways:
+            steps = tuple(way.values())
+            if n_levels == 3:
+                steps = tuple(level and int(np.sign(level)) for level in steps)
+            if steps in tried:
+                continue
+            tried.add(steps)
             changed = [
                 f"{name} {level_name(way[name])}" for name in way if way[name] != ways[0][name]
             ]
-            about = {
-                "scale": f"{n_levels} levels",
-                "rule": rule,
-                "choice": ", ".join(changed) or "as chosen",
-                "surprise": level_name(way["surprise"]) if "surprise" in way else None,
-            }
+            choice, scale = ", ".join(changed) or "as chosen", f"{n_levels} levels"
             table = at_levels(predictions, way, n_levels=n_levels, rule=rule)
-            for (run_id, set_name, split), known in table.dropna(subset="label").groupby(keys):
-                sides = known["label"], known["predicted"]
+            known = table.dropna(subset="label").groupby(["run_id", "set_name", "split"])
+            for (run_id, set_name, split), rows in known:
+                sides = rows["label"], rows["predicted"]
+                kappa = cohen_kappa_score(*sides, labels=LEVELS[n_levels], weights="quadratic")
                 values = {
                     "accuracy": accuracy_score(*sides),
                     "balanced_accuracy": balanced_accuracy_score(*sides),
-                    "quadratic_kappa": cohen_kappa_score(
-                        *sides, labels=LEVELS[n_levels], weights="quadratic"
-                    ),
+                    "quadratic_kappa": kappa,
                 }
-                of_rows = {
-                    "run_id": run_id,
-                    "set_name": f"{set_name}, {about['scale']}, {rule}, {about['choice']}",
-                    "split": split,
-                    "n": len(known),
-                    "n_groups": known["group_id"].nunique(),
+                scores = pd.DataFrame(values.items(), columns=["metric", "value"]).assign(
+                    run_id=run_id,
+                    set_name=f"{set_name}, {scale}, {rule}, {choice}",
+                    split=split,
+                    n=len(rows),
+                    n_groups=rows["group_id"].nunique(),
+                    scale=scale,
+                    rule=rule,
+                    choice=choice,
+                    surprise=level_name(way["surprise"]) if "surprise" in way else None,
                     **dict.fromkeys(["label", "low", "high", "level", "method", "seed"]),
-                    **about,
-                }
-                rows += [{"metric": name, "value": v, **of_rows} for name, v in values.items()]
-    return tables.check(pd.DataFrame(rows), "metrics")
+                )
+                scored.append(scores)
+    return tables.check(pd.concat(scored, ignore_index=True), "metrics")
 
 
 def _score_order(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from exe_core import claims, tables
+from exe_core import claims
 from exe_core.claims import Finding
 from exe_core.resampling import Estimate, Statistics
 
@@ -69,13 +69,6 @@ def test_all_that_is_tried_is_one_family_of_tests():
     assert table["verdict"].tolist() == ["not supported", "not supported", "not testable"]
 
 
-def test_table_is_as_the_schema_says_and_keeps_the_reason():
-    table = claims.judge([finding(0.1, 0.2), UNDECIDED], source="here", statistics=Statistics())
-    tables.check(table, "claims")
-    assert table["reason"][1] == "no data"
-    assert np.isnan(table["estimate"][1])
-
-
 def test_a_part_says_which_claim_it_is_of():
     cases = [finding(0.1, 0.2, claim_id=name) for name in ("c1", "c1a", "q3-genre")]
     table = claims.judge(cases, source="here", statistics=Statistics())
@@ -129,7 +122,3 @@ def test_difference_of_two_samples_promises_less_with_few_groups():
     assert found[5].p_value > found[50].p_value
     swapped = claims.independent_estimate(*pairs[5][::-1], statistics=Statistics())
     assert (swapped.value, swapped.p_value) == pytest.approx((-0.2, found[5].p_value))
-
-
-def test_nothing_tried_is_an_empty_table():
-    assert claims.judge([], source="here", statistics=Statistics()).empty
