@@ -68,12 +68,18 @@ def stage_digest(study: Study, notebook: str, *, run: str | None = None) -> str:
     run
         The run, or external model, that the stage is about: settings of others do not count.
     """
+    code, attributes = _notebook_code(notebook)
+    return digest_of([code, _settings_read(study, attributes, run)])
+
+
+@cache
+def _notebook_code(notebook: str) -> tuple[str, set[str]]:
+    """The digest of a notebook and the code that it reaches, and the attributes named there."""
     cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))
     sources = [(cell["cell_type"], "".join(cell["source"])) for cell in cells["cells"]]
     tree = ast.parse("\n".join(text for kind, text in sources if kind == "code"))
-    imports = dict(_imports(tree))
-    code, attributes = _reached(_named(tree, imports, {}), _attributes(tree))
-    return digest_of([sources, code, _settings_read(study, attributes, run)])
+    code, attributes = _reached(_named(tree, dict(_imports(tree)), {}), _attributes(tree))
+    return digest_of([sources, code]), attributes
 
 
 def _settings_read(study: Study, attributes: set[str], run: str | None) -> dict[str, object]:
@@ -102,19 +108,10 @@ def _reached(
     while todo:
         while todo:
             entry = todo.pop()
-            if entry in found:
-                continue
-            nodes = list(_nodes(entry))
-            found[entry] = [ast.dump(_bare(node)) for node in nodes]
-            module = _module(entry.module)
-            for node in nodes:
-                imports = module.imports | dict(_imports(node))
-                attributes |= _attributes(node)
-                todo += [
-                    name
-                    for name in _named(node, imports, module.definitions, entry.module)
-                    if name not in found
-                ]
+            if entry not in found:
+                found[entry], named_attributes, named = _definition_code(entry)
+                attributes |= named_attributes
+                todo += named
         todo = [
             method
             for entry in list(found)
@@ -122,9 +119,23 @@ def _reached(
             for method in _methods(entry)
             if method.method in attributes and method not in found
         ]
-    return {
-        " ".join(filter(None, entry)): code for entry, code in sorted(found.items(), key=str)
-    }, attributes
+    by_name = sorted(found.items(), key=lambda item: tuple(map(str, item[0])))
+    return {" ".join(filter(None, entry)): code for entry, code in by_name}, attributes
+
+
+@cache
+def _definition_code(entry: Definition) -> tuple[list[str], set[str], list[Definition]]:
+    """The code of a definition, the attributes that it names, and the definitions."""
+    nodes, module = list(_nodes(entry)), _module(entry.module)
+    named = [
+        definition
+        for node in nodes
+        for definition in _named(
+            node, module.imports | dict(_imports(node)), module.definitions, entry.module
+        )
+    ]
+    attributes = set().union(*map(_attributes, nodes))
+    return [ast.dump(_bare(node)) for node in nodes], attributes, named
 
 
 def _nodes(entry: Definition) -> Iterator[ast.AST]:
@@ -151,14 +162,15 @@ def _is_method(part: ast.stmt) -> bool:
     )
 
 
-def _methods(entry: Definition) -> Iterator[Definition]:
-    for node in _module(entry.module).definitions.get(entry.name, ()):
-        if isinstance(node, ast.ClassDef):
-            yield from (
-                Definition(entry.module, entry.name, part.name)
-                for part in node.body
-                if isinstance(part, ast.FunctionDef) and _is_method(part)
-            )
+@cache
+def _methods(entry: Definition) -> list[Definition]:
+    return [
+        Definition(entry.module, entry.name, part.name)
+        for node in _module(entry.module).definitions.get(entry.name, ())
+        if isinstance(node, ast.ClassDef)
+        for part in node.body
+        if isinstance(part, ast.FunctionDef) and _is_method(part)
+    ]
 
 
 def _named(

@@ -27,8 +27,7 @@ def digests_after(tmp_path, monkeypatch):
             text = path.read_text()
             assert before in text
             path.write_text(text.replace(before, after, count or -1))
-        staleness._module.cache_clear()
-        staleness._path.cache_clear()
+        forget()
         study = load_study("smoke")
         return {
             "training": staleness.code_digest(TRAIN),
@@ -38,8 +37,13 @@ def digests_after(tmp_path, monkeypatch):
         }
 
     yield change
-    staleness._module.cache_clear()
-    staleness._path.cache_clear()
+    forget()
+
+
+def forget():
+    """Have files read anew: a build reads each once."""
+    for name in ("_module", "_path", "_methods", "_definition_code", "_notebook_code"):
+        getattr(staleness, name).cache_clear()
 
 
 def changed(before, after):
