@@ -12,7 +12,6 @@ import sample_tables
 from browser import PHONE, opened
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from test_book_ext import build, lay_out, page, text_of
 
 from exe_core import films as film_measures
@@ -35,7 +34,7 @@ NO_FACES = "film07"
 SCRIPTED = '<img src=x onerror="document.title=1"> & "Sons"'
 
 
-def make_tables(folder, *, seed=5):
+def make_tables(seed=5):
     """Make eight films of four genres: some frames have no face, one film has none at all."""
     rng = np.random.default_rng(seed)
     films = sample_tables.films(8)
@@ -55,26 +54,15 @@ def make_tables(folder, *, seed=5):
         predictions.append(
             table.assign(run_id=run, item_id=items[seen].to_list(), predicted=chosen)
         )
-    faces = pd.DataFrame({"item_id": items[seen], "is_primary": True})
-    faces["path"] = [str(write_face(folder, item)) for item in faces["item_id"]]
     truth = pd.DataFrame({"item_id": items, "label_true": np.where(seen, "happy", None)})
     predictions = pd.concat(predictions, ignore_index=True)
     return {
         "films": films,
         "rows": timeline(frames, predictions, labels=FIVE),
-        "faces": faces,
         "summary": film_measures.summarise(frames, predictions, labels=FIVE),
         "truth": truth,
         "events": sample_tables.events(),
     }
-
-
-def write_face(folder, item):
-    """Write a face that tells its frame by its shade of gray."""
-    shade = 20 + 7 * (int(item.rpartition(":")[2]) // EVERY)
-    path = folder / f"{item.replace(':', '-')}.png"
-    Image.fromarray(np.full((96, 96, 3), shade, np.uint8)).save(path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +78,8 @@ def study(home):
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory, study):
-    made = make_tables(tmp_path_factory.mktemp("faces"))
+def tables(study):
+    made = make_tables()
     statistics = study.statistics
     made["shares"] = selection_shares(made["summary"], made["films"], statistics=statistics)
     made["differences"] = selection_differences(
@@ -152,7 +140,7 @@ def tab(window, site):
 
 def ready(tab):
     tab.locator("#film-explorer[data-live]").wait_for(timeout=20_000)
-    tab.wait_for_function("document.querySelectorAll('[data-part=frame-rows] tr').length")
+    tab.wait_for_function("document.querySelectorAll('[data-part=film-shares] tr').length")
 
 
 def part(tab, name):
@@ -196,29 +184,8 @@ def test_the_files_are_whole_and_none_is_left_of_before(study, tables, bundle):
     saved(study, tables)
     about = json.loads((bundle / "provenance.json").read_text())
     there = {path.name for path in bundle.iterdir()} - {"provenance.json"}
-    assert set(about["files"]) == there > {"index.js", "film-00.js", "film-00.webp"}
+    assert set(about["files"]) == there > {"index.js", "film-00.js"}
     assert about["study"] == "demo"
-
-
-def test_faces_of_real_films_are_not_shown(home, tables, monkeypatch):
-    monkeypatch.setenv("EXE_HOME", str(home / "real"))
-    written = saved(load_study("real"), tables)
-    assert list(written.glob("*.js"))
-    assert not list(written.glob("*.webp"))
-    assert '"faces"' not in (written / "film-00.js").read_text()
-
-
-def test_a_picture_of_faces_is_small_and_in_the_order_of_the_frames(bundle, tables):
-    text = (bundle / "film-01.js").read_text()
-    told = json.loads(text.partition(",")[2].removesuffix(");\n"))["faces"]
-    own = tables["rows"].query("film_id == @CRIME and run_id == 'exe' and n_faces > 0")
-    assert told["frame"] == own["frame"].tolist()
-    with Image.open(bundle / told["picture"]) as picture:
-        for k, frame in enumerate(told["frame"]):
-            x, y = (k % told["in_row"] + 0.5) * told["px"], (k // told["in_row"] + 0.5) * told["px"]
-            shade = picture.convert("L").getpixel((int(x), int(y)))
-            assert shade == pytest.approx(20 + 7 * frame / EVERY, abs=4)
-    assert (bundle / told["picture"]).stat().st_size < 30_000
 
 
 def test_shares_and_differences_are_those_of_the_tables(tab, tables):
@@ -327,40 +294,10 @@ def set_slider(tab, name, value):
     )
 
 
-def frame_shown(tab):
-    return [part(tab, "frame-words").inner_text(), part(tab, "frame-face").inner_html()]
-
-
-def test_pointing_at_a_time_shows_its_face_and_leaving_the_chart_the_first(tab, tables):
-    at_first = frame_shown(tab)
-    chart = part(tab, "film-b").locator("svg")
-    chart.scroll_into_view_if_needed()
-    box = chart.bounding_box()
-    rows = tables["rows"].query("film_id == 'film00' and run_id == 'fer2013'")
-    k = int(np.flatnonzero(rows["n_faces"] > 0)[-3])
-    x = 34 + (box["width"] - 42) * k / (N_FRAMES - 1)
-    tab.mouse.move(box["x"] + x, box["y"] + 60)
-    row = rows.iloc[k]
-    top = row[prob_columns(FIVE)].max()
-    words = part(tab, "frame-words").inner_text()
-    assert f"B {row['predicted']} {np.floor(top * 1e4) / 1e4:.2f}" in words
-    assert "film-00.webp" in part(tab, "frame-face").inner_html()
-    assert frame_shown(tab) != at_first
-    tab.mouse.move(box["x"] + 20, box["y"] - 400)
-    assert frame_shown(tab) == at_first
-    tab.mouse.click(box["x"] + x, box["y"] + 60)
-    tab.wait_for_function(f"location.hash.includes('frame={row['frame']}')")
-
-
 def test_the_keyboard_alone_can_go_through_a_film(tab, tables):
-    tab.locator("[name=frame]").focus()
-    for _ in range(3):
-        tab.keyboard.press("ArrowRight")
-    assert tab.evaluate("location.hash") == f"#frame={3 * EVERY}"
-    told = tab.locator("[name=frame]").get_attribute("aria-valuetext")
-    assert told.startswith("0:12, A ")
-    tab.keyboard.press("End")
-    assert part(tab, "frame-words").inner_text().startswith("1:56, ")
+    tab.locator("[name=threshold]").focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("location.hash") == "#threshold=0.05"
     tab.locator("[name=measure]").focus()
     tab.keyboard.press("f")  # the option that begins so
     assert tab.locator("[name=measure]").input_value() == "count"
@@ -380,14 +317,12 @@ def test_a_view_is_linked_by_its_address(tab, site, chromium):
     tab.wait_for_function(
         "document.querySelector('[data-part=title-a]').innerText.includes('rafdb')"
     )
-    tab.locator("[name=frame]").focus()
-    tab.keyboard.press("ArrowRight")
     with opened(chromium, site) as (other, faults):
         address = tab.evaluate("location.href")
         other.goto(address)
         other.reload()
         ready(other)
-        for name in ("share-table", "share-note", "film-shares", "title-a", "frame-words", "width"):
+        for name in ("share-table", "share-note", "film-shares", "title-a", "events", "width"):
             assert part(other, name).inner_text() == part(tab, name).inner_text()
         drawn = "[...document.querySelectorAll('svg')].map((chart) => chart.outerHTML)"
         assert other.evaluate(drawn) == tab.evaluate(drawn)
@@ -402,11 +337,9 @@ def test_a_phone_shows_titles_as_text_and_needs_no_sideways_scrolling(site, chro
         assert SCRIPTED in part(tab, "share-films").inner_text()
         assert tab.locator("img").count() == 0
         set_slider(tab, "threshold", 0.7)
-        part(tab, "events").locator("button", has_text="1:20 a reunion (happy)").click()
-        assert part(tab, "frame-words").inner_text().startswith("1:20, ")
+        assert "1:20 a reunion (happy)" in part(tab, "events").inner_text()
         tab.select_option("[name=film]", NO_FACES)
-        part(tab, "frame-face").get_by_text("no face").wait_for()
-        assert "A no face, B no face" in part(tab, "frame-words").inner_text()
+        part(tab, "title-a").get_by_text("exe, 0 faces counted").wait_for()
         assert "n/a" in part(tab, "film-shares").inner_text()
         assert faults == []
 

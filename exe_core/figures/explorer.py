@@ -1,9 +1,8 @@
 """The files of the book's explorer: the predictions of runs, packed for a page without a server.
 
 A page that was opened from disk may not read files, but may run them: each file is a call that
-hands its content over. `index.js` holds the shares, `film-<k>.js` the predictions in a film, frame
-by frame, fetched when that film is asked for, and `film-<k>.webp` the faces of a film of the
-synthetic world, in the order of its frames. Those of real films are not shown.
+hands its content over. `index.js` holds the shares, and `film-<k>.js` the predictions in a film,
+frame by frame, fetched when that film is asked for.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from exe_core import record
 from exe_core.figures.style import COLOURS, in_order
 from exe_core.labels import labels_of, prob_columns
-from exe_core.record import ROOT, replacing
+from exe_core.record import replacing
 from exe_core.study import Study
 from exe_core.tables import item_ids
 
@@ -31,8 +29,6 @@ GRID = 10_000
 """A probability is kept in so many parts, rounded down: what reaches a threshold stays exact."""
 
 NO_FACE = 0xFFFF
-FACE_PX, FACES_IN_ROW, MAX_FACES = 72, 12, 600
-"""Size of a face, and how many of them stand in a row of the picture, and in all of it."""
 
 
 def save(
@@ -40,7 +36,6 @@ def save(
     films: pd.DataFrame,
     rows: pd.DataFrame,
     *,
-    faces: pd.DataFrame,
     summary: pd.DataFrame,
     shares: pd.DataFrame,
     differences: pd.DataFrame,
@@ -54,9 +49,7 @@ def save(
 
     Parameters
     ----------
-    study
-        Faces are shown where it is of a synthetic world.
-    films, faces, truth, events
+    films, truth, events
         Tables of the same names.
     rows
         The prediction of each run for each sampled frame, as of `films.timeline`.
@@ -71,16 +64,12 @@ def save(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     labels, listed = labels_of(rows), []
-    read = _placed(faces[faces["is_primary"]])
     for k, film in enumerate(films[films["film_id"].isin(rows["film_id"])].itertuples()):
         file = f"film-{k:02d}"
         content = _film(rows[rows["film_id"] == film.film_id], truth=truth)
         of_film = events[events["film_id"] == film.film_id]
         content["events"] = of_film[["time_s", "event", "label"]].to_dict("records")
         content["smoothing_s"] = round(smoothing_s[film.film_id], 1)
-        if study.kind == "world":
-            own = read[read["film_id"] == film.film_id]
-            content["faces"] = _write_faces(own, folder / f"{file}.webp")
         _write(content, folder / f"{file}.js")
         genre = None if pd.isna(film.genre) else film.genre
         listed.append({"id": film.film_id, "file": file, "title": film.title, "genre": genre})
@@ -117,7 +106,6 @@ def _film(rows: pd.DataFrame, *, truth: pd.DataFrame) -> dict[str, Any]:
     shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
     columns = prob_columns(labels)
     return {
-        "frame": frames["frame"].tolist(),
         "time_s": frames["time_s"].round(3).tolist(),
         "predicted": {run: _letters(own["predicted"], labels) for run, own in by_run.items()},
         "probability": {run: packed(own[columns].to_numpy(float)) for run, own in by_run.items()},
@@ -139,26 +127,6 @@ def packed(probabilities: np.ndarray) -> str:
 def _letters(predicted: pd.Series, labels: list[str]) -> str:
     letter = {label: str(k) for k, label in enumerate(labels)}
     return "".join(letter.get(label, ".") for label in predicted)
-
-
-def _placed(faces: pd.DataFrame) -> pd.DataFrame:
-    place = faces["item_id"].str.rsplit(":", n=1, expand=True).reindex(columns=[0, 1])
-    return faces.assign(film_id=place[0], frame=place[1].astype(int))
-
-
-def _write_faces(faces: pd.DataFrame, path: Path) -> dict[str, Any]:
-    """Put the faces of a film into one picture, and say which frames they are of."""
-    kept = faces.sort_values("frame").iloc[:: math.ceil(len(faces) / MAX_FACES) or 1]
-    n_rows = max(1, math.ceil(len(kept) / FACES_IN_ROW))
-    picture = Image.new("RGB", (FACE_PX * FACES_IN_ROW, FACE_PX * n_rows))
-    for k, name in enumerate(kept["path"]):
-        with Image.open(ROOT / name) as face:
-            small = face.convert("RGB").resize((FACE_PX, FACE_PX))
-        picture.paste(small, (k % FACES_IN_ROW * FACE_PX, k // FACES_IN_ROW * FACE_PX))
-    with replacing(path) as partial:
-        picture.save(partial, format="WEBP", quality=60)
-    frames = kept["frame"].tolist()
-    return {"picture": path.name, "px": FACE_PX, "in_row": FACES_IN_ROW, "frame": frames}
 
 
 def _shares(own: pd.DataFrame, labels: list[str]) -> dict[str, Any]:

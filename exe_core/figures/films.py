@@ -20,11 +20,12 @@ from exe_core.figures.style import (
     styled,
 )
 
+NO_GENRE = "no genre"
 _TITLES = {"probability": "mean probability", "share": "share of faces"}
 
 
 def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChart:
-    """Stack the emotion shares of each film, films under their genre, a column a run.
+    """Stack the emotion shares of each film, a line a film in the order of genres, a column a run.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChar
         axis=alt.Axis(format="%", values=[0, 0.5, 1]),
     )
     colour = emotion_colour(in_order(data["label"]))
-    return stacked(data, x=share, y="title", colour=colour, row="genre", column="run_id")
+    data["film"] = data["title"] + (", " + data["genre"]).where(data["genre"] != NO_GENRE, "")
+    return stacked(data, x=share, y="film", colour=colour, column="run_id")
 
 
 def share_differences_chart(
@@ -70,7 +72,7 @@ def share_differences_chart(
 
 def _titled(data: pd.DataFrame, films: pd.DataFrame) -> pd.DataFrame:
     """Add title and genre, and put films in the order of genres and titles."""
-    known = films[["film_id", "title", "genre"]].fillna({"genre": "no genre"})
+    known = films[["film_id", "title", "genre"]].fillna({"genre": NO_GENRE})
     joined = data.merge(known, on="film_id", how="left", validate="many_to_one")
     if joined["title"].isna().any():
         absent = joined.loc[joined["title"].isna(), "film_id"].unique()

@@ -7,15 +7,12 @@ import pandas as pd
 
 from exe_core.figures.style import (
     ACCENT,
-    MUTED,
     PERCENT,
-    UNIT,
-    WIDTH,
     drawable,
     emotion_colour,
+    estimates,
     in_order,
     stacked,
-    styled,
 )
 
 USED = "faces used"
@@ -54,7 +51,7 @@ def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
     return stacked(data, x=x, y="query", colour=colour, row="label")
 
 
-def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:
+def recall_by_size_chart(recall: pd.DataFrame) -> alt.FacetChart:
     """Draw the recall of the detector by the size of faces, with and without tiles, with intervals.
 
     Parameters
@@ -65,20 +62,10 @@ def recall_by_size_chart(recall: pd.DataFrame) -> alt.LayerChart:
     """
     columns = ["tile_levels", "face_share_low", "face_share_high", "n_scenes"]
     data = drawable(recall, [*columns, "recall", "recall_low", "recall_high"])
-    data["face width"] = (data["face_share_low"] * data["face_share_high"]) ** 0.5
+    ends = zip(data["face_share_low"], data["face_share_high"], strict=True)
+    data["face width"] = [f"{low:.0%} to {high:.0%}" for low, high in ends]
     data["image"] = [f"and {n} levels of tiles" if n else "whole" for n in data["tile_levels"]]
-    sizes = alt.X(
-        "face width:Q",
-        title="width of the face, in widths of the picture",
-        scale=alt.Scale(type="log", domain=[0.02, 0.4]),
-        axis=alt.Axis(format="%", values=[0.02, 0.04, 0.08, 0.15, 0.4], labelOverlap=False),
-    )
-    kinds = in_order(data.sort_values("tile_levels")["image"])
-    scale = alt.Scale(domain=kinds, range=[MUTED, ACCENT][: len(kinds)])
-    base = alt.Chart(data).encode(
-        x=sizes, color=alt.Color("image:N", sort=kinds, scale=scale), tooltip=list(data)
-    )
-    share = alt.Y("recall_low:Q", title="share of faces detected", scale=UNIT, axis=PERCENT)
-    band = base.mark_area(opacity=0.18).encode(y=share, y2="recall_high:Q")
-    line = base.mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=45)).encode(y="recall:Q")
-    return styled((band + line).properties(width=WIDTH - 60, height=240))
+    data = data.sort_values(["tile_levels", "face_share_low"])
+    data = data.rename(columns={"recall_low": "low", "recall_high": "high", "n_scenes": "n"})
+    title = "share of faces detected"
+    return estimates(data, x="recall", y="face width", title=title, column="image")

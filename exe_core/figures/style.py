@@ -228,7 +228,10 @@ def panels(chart: Any, data: pd.DataFrame, *, y: str, row: str | None, column: s
     facets: dict[str, Any] = {}
     if column:
         columns = in_order(data[column])
-        above = alt.Header(labelLimit=(WIDTH - names_px(data[y])) // len(columns))
+        above = alt.Header(
+            labelLimit=(WIDTH - names_px(data[y])) // len(columns),
+            labelExpr="split(datum.label, '-')",  # pexels-v1 takes two lines
+        )
         facets["column"] = alt.Column(f"{column}:N", sort=columns, header=above)
     if row is None:
         return chart.facet(**facets, data=data) if column else chart.properties(data=data)

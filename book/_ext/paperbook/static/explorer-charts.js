@@ -126,8 +126,7 @@ explorer.charts = (() => {
     for (const [part, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
       marks.push(text(x(part * end), bottom + 11, clock(part * end), { "text-anchor": anchor }));
     }
-    marks.push(line(left, top, left, bottom, { class: "cursor" }));
-    return { drawn: picture(width, bottom + 16, marks), x };
+    return picture(width, bottom + 16, marks);
   }
 
   return { html, clock, shares, film };

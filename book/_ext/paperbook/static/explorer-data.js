@@ -28,7 +28,7 @@ window.explorer = (() => {
   // probability of each label, by label, and the largest of them.
   function unpack(film, run) {
     const bytes = Uint8Array.from(atob(film.probability[run]), (letter) => letter.charCodeAt(0));
-    const [view, n] = [new DataView(bytes.buffer), film.frame.length];
+    const [view, n] = [new DataView(bytes.buffer), film.time_s.length];
     const probability = Array.from({ length: bytes.length / 2 / n }, (_, label) =>
       Float64Array.from({ length: n }, (_, frame) => {
         const parts = view.getUint16(2 * (label * n + frame), true);
@@ -94,7 +94,7 @@ window.explorer = (() => {
     const [a, b = a] = index.runs;
     const film = index.films[0].id;
     const view = { a, "a-genre": "", b, "b-genre": "", film, measure: "probability", threshold: 0 };
-    return { ...view, width: null, frame: null }; // the film's own width, its start
+    return { ...view, width: null }; // the film's own width
   }
 
   function write(view, index) {
@@ -112,7 +112,7 @@ window.explorer = (() => {
     const films = index.films.map((film) => film.id);
     const allowed = { a: index.runs, b: index.runs, film: films, measure };
     allowed["a-genre"] = allowed["b-genre"] = genres(index);
-    const most = { threshold: 1, width: Infinity, frame: Infinity };
+    const most = { threshold: 1, width: Infinity };
     for (const [name, word] of new URLSearchParams(address)) {
       if (word >= 0 && Number(word) <= most[name]) view[name] = Number(word);
       else if (!allowed[name]?.includes(word)) unknown.push(word);

@@ -8,7 +8,7 @@
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const controls = (name) => [...root.querySelectorAll(`[name="${name}"]`)];
   const index = await explorer.load(folder, "index");
-  let [view, film, moveTo] = [];
+  let [view, film] = [];
 
   const percent = (value) => (defined(value) ? `${(100 * value).toFixed(1)}%` : "n/a");
   const points = (value) => {
@@ -20,8 +20,6 @@
     defined(low) ? `${write(value)} [${write(low)}, ${write(high)}]` : write(value);
   const row = (head, ...cells) => html("tr", {}, html("th", { scope: "row" }, head), ...cells);
   const cell = (words, look = "") => html("td", { class: look }, words);
-  const swatch = (label) =>
-    html("span", { class: "swatch", style: `background:${index.colours[label]}` });
 
   function offer(name, entries) {
     for (const select of controls(name)) {
@@ -40,12 +38,11 @@
 
   function choose({ target: { name, value, type } }) {
     if (name === "film") open(value);
-    else if (name === "frame") view.frame = film.frame[value];
     else view[name] = type === "range" ? Number(value) : value;
     show();
   }
 
-  const open = (id) => Object.assign(view, { film: id, frame: null, width: null });
+  const open = (id) => Object.assign(view, { film: id, width: null });
 
   // The estimates of a selection in the study's tables, an object { value, low, high } a label.
   const rows = (table, column, sign, keys) => {
@@ -119,22 +116,12 @@
     const highest = counted.flatMap(({ n, share }) => share.map((one) => one * n)).filter(defined);
     const even = 2 * Math.ceil(Math.max(2, ...highest) / 2); // so that its middle is a count, too
     const most = measure === "count" ? Math.round(even) : 1;
-    const drawn = ["a", "b"].map((side, k) => {
+    ["a", "b"].forEach((side, k) => {
       const place = part(`film-${side}`);
       const frame = { index, most, width: place.clientWidth };
-      const { drawn, x } = charts.film(film, runs[k], options, frame);
-      place.replaceChildren(drawn);
-      const nearest = ({ clientX }) => {
-        const at = clientX - drawn.getBoundingClientRect().left;
-        const far = film.time_s.map((time) => Math.abs(x(time) - at));
-        return far.indexOf(Math.min(...far));
-      };
-      drawn.addEventListener("pointermove", (event) => lookAt(nearest(event)));
-      drawn.addEventListener("pointerleave", () => lookAt(null));
-      drawn.addEventListener("click", (event) => pin(nearest(event)));
+      place.replaceChildren(charts.film(film, runs[k], options, frame));
       const title = `${side.toUpperCase()}: ${view[side]}, ${counted[k].n} faces counted`;
       part(`title-${side}`).textContent = title;
-      return { cursor: drawn.querySelector(".cursor"), x };
     });
     part("film-shares").replaceChildren(
       ...index.labels.map((label, k) => {
@@ -145,42 +132,6 @@
         return row(label, ...cells.map((words) => cell(words)));
       }),
     );
-    moveTo = (k) => {
-      for (const { cursor, x } of drawn) {
-        cursor.setAttribute("x1", x(film.time_s[k]));
-        cursor.setAttribute("x2", x(film.time_s[k]));
-      }
-      showFrame(runs, k);
-    };
-  }
-
-  // A frame: its face, where it may be shown, and what the two models predict.
-  function showFrame(runs, k) {
-    const truth = index.labels[explorer.places(film.truth ?? "")[k]];
-    const words = runs.map(({ predicted, top }, r) => {
-      const label = index.labels[predicted[k]];
-      return `${"AB"[r]} ${label ? `${label} ${top[k].toFixed(2)}` : "no face"}`;
-    });
-    const all = [clock(film.time_s[k]), ...words, ...(truth ? [`truly ${truth}`] : [])];
-    part("frame-words").textContent = all.join(", ");
-    part("frame-rows").replaceChildren(
-      ...index.labels.map((label, place) => {
-        const cells = runs.map(({ probability, predicted }) => {
-          const value = probability[place][k];
-          return cell(defined(value) ? value.toFixed(2) : "n/a", predicted[k] === place ? "best" : "");
-        });
-        return row(html("span", {}, swatch(label), label, label === truth ? " (true)" : ""), ...cells);
-      }),
-    );
-    const place = film.faces ? film.faces.frame.indexOf(film.frame[k]) : -1;
-    let face = html("div", { class: "face none" }, film.faces ? "no face" : "not shown");
-    if (place >= 0) {
-      const { picture, px, in_row } = film.faces;
-      const offset = `-${(place % in_row) * px}px -${Math.floor(place / in_row) * px}px`;
-      const style = `width:${px}px;height:${px}px;background:url("${folder}/${picture}") ${offset}`;
-      face = html("div", { class: "face", style, role: "img", "aria-label": "the face" });
-    }
-    part("frame-face").replaceChildren(face);
   }
 
   async function show() {
@@ -196,31 +147,9 @@
     const width = view.width ?? film.smoothing_s;
     Object.assign(controls("width")[0], { value: width, disabled: view.measure === "count" });
     part("width").textContent = width ? `${width} s` : "none";
-    controls("frame")[0].max = film.frame.length - 1;
-    part("events").replaceChildren(
-      ...film.events.map(({ time_s, event, label }) => {
-        const button = html("button", { type: "button" }, `${clock(time_s)} ${event} (${label})`);
-        const after = film.time_s.findIndex((time) => time >= time_s);
-        button.addEventListener("click", () => pin(after < 0 ? film.frame.length - 1 : after));
-        return button;
-      }),
-    );
+    const happens = ({ time_s, event, label }) => `${clock(time_s)} ${event} (${label})`;
+    part("events").textContent = film.events.map(happens).join(", ");
     showFilm();
-    lookAt(null);
-  }
-
-  // Where nothing is pointed at, the frame that was chosen last is in view; else the first.
-  function lookAt(pointed) {
-    const k = pointed ?? Math.max(0, film.frame.indexOf(view.frame));
-    moveTo(k);
-    controls("frame")[0].value = k;
-    controls("frame")[0].setAttribute("aria-valuetext", part("frame-words").textContent);
-  }
-
-  function pin(k) {
-    view.frame = film.frame[k];
-    remember();
-    lookAt(null);
   }
 
   function remember() {
