@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,16 +44,15 @@ NEAR = 0.95
 Measured on press photos, film stills and photos of the synthetic world: a copy at JPEG quality 30,
 at half the size, in gray, 20 % brighter, mirrored or cropped (`MAX_CROP`) is .95 or more similar to
 its original in 95 of 100 cases, and no two different press photos more than .83. The pairs of
-FER2013 above .92 that were looked at were all of one picture; of the drawn faces of the world, more
-similar than people, 4 of 450,000 pairs are above .95.
+FER2013 above .92 that were looked at were all of one picture.
 """
 MAX_CROP = 0.10
 """Share of the width, and of the height, that a copy may lack; twice that if cut on both sides."""
+COARSE = 0.8
+"""Images less similar in their 5 x 5 lowest coefficients are not compared window by window."""
 
-_SIDE, _KEPT, _COMPARED, _STEPS = 64, 16, 12, 3
-_TABLES, _KEY_BITS, _LOW = 24, 18, 64
-_MAX_FLIPS = 24  # of the 143 signs: more than a similarity of `NEAR` leaves
-_CHUNK = 32  # images compared at once: what fits a processor's cache
+_SIDE, _KEPT, _COMPARED, _COARSE, _STEPS = 64, 16, 12, 5, 3
+_ROWS = 1024  # rows of a matrix of all pairs that are computed at once
 
 
 def perceptual_hash(image: np.ndarray) -> str:
@@ -73,16 +72,16 @@ def perceptual_hash(image: np.ndarray) -> str:
 
 
 def is_hash(text: object) -> bool:
-    """Tell whether something is a hash of `perceptual_hash`."""
+    """Check whether something is a hash of `perceptual_hash`."""
     return isinstance(text, str) and len(text) == 2 * _KEPT**2
 
 
 def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
     """Group images that show the same picture.
 
-    Each image is looked up in tables keyed by 18 signs of its coefficients (locality-sensitive
-    hashing): as a whole, by cropped windows, and mirrored; the candidates are then compared. So the
-    time grows with the number of images, not of pairs, and a copy in a thousand may be missed.
+    All pairs are compared at the lowest frequencies, plain and mirrored, the one also by its
+    middle; where they are similar (`COARSE`), the one is compared with all cropped windows of the
+    other. 30,000 images take about a minute.
 
     Parameters
     ----------
@@ -100,35 +99,66 @@ def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
         raise ValueError(f"no perceptual hash: {str(other)[:40]!r}; perceptual_hash gives such")
     levels = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.int8)
     wholes = levels.reshape(-1, _KEPT, _KEPT) / _frequency(_KEPT).astype(np.float32)
-    windows = _windows()
-    vectors = _unit_vectors(wholes, windows[:1])[:, 0]
-    index = _SignIndex(vectors)
     # to mirror an image is to turn the sign of its odd horizontal frequencies
-    mirror = np.where(np.arange(1, _COMPARED**2) % _COMPARED % 2, -1, 1).astype(np.float32)
+    signs = np.where(np.arange(_COMPARED) % 2, -1, 1).astype(np.float32)
+    flips = [np.ones_like(signs), signs]
+    windows = _windows()
+    whole, middle = (
+        _unit((window @ wholes @ window.T)[:, :_COARSE, :_COARSE].reshape(-1, _COARSE**2)[:, 1:])
+        for window in windows[[0, -1]]
+    )
+    close = np.concatenate(
+        [
+            similar_pairs(one * np.tile(flip[:_COARSE], _COARSE)[1:], other, least=COARSE)[0]
+            for flip in flips
+            for one, other in ((whole, whole), (middle, whole), (whole, middle))
+        ]
+    )
+    # either may be a part of the other; one number a pair, as these are sorted faster
+    first, second = np.concatenate([close, close[:, ::-1]]).T
+    close = np.column_stack(np.divmod(np.unique(first * len(wholes) + second), len(wholes) or 1))
+    vectors = _unit_vectors(wholes, windows[:1])[:, 0]
+    images, starts = np.unique(close[:, 0], return_index=True)
     pairs = [np.empty((0, 2), dtype=np.int64)]
-    for start in range(0, len(wholes), _CHUNK):
-        parts = _unit_vectors(wholes[start : start + _CHUNK], windows)
-        parts = np.concatenate([parts, parts * mirror], axis=1)
-        queries = parts.reshape(-1, parts.shape[-1])
-        image = start + np.arange(len(queries)) // parts.shape[1]
-        for query, candidate in index.look_up(queries, image):
-            is_near = np.einsum("ij,ij->i", queries[query], vectors[candidate]) >= NEAR
-            pairs.append(np.unique(np.stack([image[query], candidate], axis=1)[is_near], axis=0))
+    for image, candidates in zip(images, np.split(close, starts[1:]), strict=False):
+        parts = _unit_vectors(wholes[image : image + 1], windows)[0]
+        parts = np.concatenate([parts * np.tile(one, _COMPARED)[1:] for one in flips])
+        similarity = (vectors[candidates[:, 1]] @ parts.T).max(axis=1)
+        pairs.append(candidates[similarity >= NEAR])
     return _first_of_component(np.concatenate(pairs), len(wholes))
 
 
-def connected_rows(keys: Sequence[ArrayLike]) -> np.ndarray:
-    """Group rows that share one of several keys, and chains of them.
-
-    Parameters
-    ----------
-    keys
-        One or more, each (N,): the person of each row, its picture.
+def similar_pairs(
+    vectors: np.ndarray, others: np.ndarray, *, least: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """List the pairs i < j with a product of `vectors[i]` and `others[j]` of at least `least`.
 
     Returns
     -------
-    numpy.ndarray
-        int, shape (N,): the first row of each row's group.
+    pairs, products
+        int, shape (M, 2), in order; and float, shape (M,).
+    """
+    pairs, products = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, np.float32)]
+    for start in range(0, len(vectors), _ROWS):
+        block = vectors[start : start + _ROWS] @ others[start:].T
+        first, second = np.nonzero(block >= least)
+        later = second > first
+        first, second = first[later], second[later]
+        pairs.append(np.column_stack([first, second]) + start)
+        products.append(block[first, second])
+    return np.concatenate(pairs), np.concatenate(products)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Bring vectors to length 1 along the last axis; zeros stay."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+
+
+def connected_rows(keys: Sequence[ArrayLike]) -> np.ndarray:
+    """Group rows that share one of several keys, each (N,), and chains of them.
+
+    Returns the first row of each row's group: int, shape (N,).
 
     Examples
     --------
@@ -177,51 +207,9 @@ def _windows() -> np.ndarray:
 
 def _unit_vectors(wholes: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Unit vectors of the windows of images, (N, windows of both axes, 143)."""
-    by_row = windows @ wholes[:, None]
-    both = by_row[:, :, None] @ windows.transpose(0, 2, 1)
+    both = (windows @ wholes[:, None])[:, :, None] @ windows.transpose(0, 2, 1)
     both *= _frequency(_COMPARED).astype(np.float32)
-    vectors = both.reshape(len(wholes), len(windows) ** 2, _COMPARED**2)[..., 1:]
-    length = np.sqrt(np.einsum("ijk,ijk->ij", vectors, vectors))[..., None]
-    return vectors / np.where(length > 0, length, 1)
-
-
-class _SignIndex:
-    """Tables of vectors keyed by some of their signs: similar ones share a key in one or more."""
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        rng = np.random.default_rng(0)
-        lowest = np.argsort(_frequency(_COMPARED).ravel()[1:], kind="stable")[:_LOW]
-        self._bits = np.zeros((vectors.shape[1], _TABLES), np.float32)
-        for table in range(_TABLES):
-            chosen = rng.choice(lowest, _KEY_BITS, replace=False)
-            self._bits[chosen, table] = 2.0 ** np.arange(_KEY_BITS)
-        self._signs, keys = self._encode(vectors)
-        self._order = np.argsort(keys, axis=0, kind="stable")
-        sizes = [np.bincount(column, minlength=2**_KEY_BITS) for column in keys.T]
-        ends = np.cumsum(np.stack(sizes, axis=1), axis=0, dtype=np.int32)
-        self._starts = np.concatenate([np.zeros((1, _TABLES), np.int32), ends])
-
-    def _encode(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All signs, packed into (n, 3) 64-bit words, and keys of chosen ones, (n, tables)."""
-        bits = np.zeros((len(vectors), 192), bool)
-        bits[:, : vectors.shape[1]] = vectors > 0
-        keys = ((vectors > 0).astype(np.float32) @ self._bits).astype(np.int64)
-        return np.packbits(bits, axis=1).view(np.uint64), keys
-
-    def look_up(
-        self, queries: np.ndarray, image: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield places of queries and of candidates other than their own image, table by table."""
-        signs, keys = self._encode(queries)
-        for table in range(_TABLES):
-            low, high = (self._starts[keys[:, table] + end, table] for end in (0, 1))
-            counts = high - low
-            query = np.repeat(np.arange(len(queries)), counts)
-            within = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
-            candidate = self._order[low[query] + within, table]
-            flips = np.bitwise_count(signs[query] ^ self._signs[candidate]).sum(axis=1)
-            close = (flips <= _MAX_FLIPS) & (image[query] != candidate)
-            yield query[close], candidate[close]
+    return _unit(both.reshape(len(wholes), len(windows) ** 2, _COMPARED**2)[..., 1:])
 
 
 def split(
@@ -249,14 +237,9 @@ def split(
         in the given split of FER2013.
     """
     given = faces["split_given"]
-    by_group = pd.DataFrame(
-        {
-            "given_train": (given == "train").groupby(faces["group_id"]).any(),
-            "given_test": (given.notna() & ~given.isin(["train", "val"]))
-            .groupby(faces["group_id"])
-            .any(),
-        }
-    )
+    given_test = given.notna() & ~given.isin(["train", "val"])
+    parts = pd.DataFrame({"given_train": given == "train", "given_test": given_test})
+    by_group = parts.groupby(faces["group_id"]).any()
     groups = _strata(faces).join(by_group)
     rng = np.random.default_rng(seed)
     free = ~groups["given_train"] & ~groups["given_test"]
@@ -314,23 +297,17 @@ def decide_labels(hits: pd.DataFrame, rule: str, *, requests: pd.DataFrame) -> p
     hits
         Those of one set, as `found_by` gives them.
     rule
-        For a photo that was found under several labels: "drop" leaves it out; "first" takes the
-        label of its earliest hit; "vote" the label of most hits, of equally many the one whose
-        hits stand higher in their queries (sum of 1 / place), then the first in the order of
-        `EMOTIONS`.
+        For a photo under several labels: "drop" leaves it out; "first" takes the label of its
+        earliest hit; "vote" the label of most hits, of equally many the one whose hits stand higher
+        in their queries (sum of 1 / place), then the first in the order of `EMOTIONS`.
     requests
-        The table, which says when each page was asked for.
+        The table, for the times of the pages.
 
     Returns
     -------
     pandas.DataFrame
         A row a photo: photo_id, label, query (of its earliest hit under this label) and n_labels,
         the number of labels that it was found under.
-
-    Raises
-    ------
-    ValueError
-        If there is no such rule.
     """
     if rule not in RULES:
         raise ValueError(f"no rule {rule!r} for photos under two labels; there are {RULES}")
@@ -355,9 +332,8 @@ def _in_time(hits: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     asked = requests[requests["error"].isna()].groupby(page)["requested_at"].min()
     timed = hits.merge(asked.rename("asked_at").reset_index(), on=page, how="left")
     timed["code"] = pd.Categorical(timed["label"], categories=EMOTIONS).codes
-    return timed.sort_values(
-        ["asked_at", "code", "query", "page", "rank", "photo_id"], ignore_index=True
-    )
+    order = ["asked_at", "code", "query", "page", "rank", "photo_id"]
+    return timed.sort_values(order, ignore_index=True)
 
 
 def _most_voted(hits: pd.DataFrame) -> pd.Series:
@@ -377,16 +353,15 @@ ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given
 def read_set(study: Study, set_name: str) -> pd.DataFrame:
     """List all images of a set, whatever their labels.
 
-    Photos come from the tables of the pull: those of the set's source and design that were
-    downloaded; photos that were found under two labels are treated as the set's `two_labels` says.
+    Photos are those of the set's source and design that the pull downloaded; the set's `two_labels`
+    decides on photos that were found under several labels.
 
     Returns
     -------
     pandas.DataFrame
         item_id, set_name, path (relative to the project's root), label, group_id (the person where
         known, else the image itself), split_given (None, train, val, test; public or private of
-        FER2013; everything of a set of role "test" that is not one of these two is test), and
-        phash, the perceptual hash where the pull left one.
+        FER2013; test for all else of a set of role "test"), and phash, if the pull left one.
 
     Raises
     ------
@@ -409,10 +384,7 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
 def items(study: Study, set_name: str) -> pd.DataFrame:
     """List the images of a set that have a label of the study, as `read_set` gives them.
 
-    Raises
-    ------
-    DatasetError
-        As `read_set`, and if no image is left.
+    A `DatasetError` is raised as there, and if no image is left.
     """
     table = read_set(study, set_name)
     table = table[table["label"].isin(study.labels)].reset_index(drop=True)
@@ -459,21 +431,10 @@ def _files(study: Study, set_name: str) -> pd.DataFrame:
 def all_items(
     study: Study, *, names: Sequence[str] | None = None, progress: bool = True
 ) -> pd.DataFrame:
-    """List the images of all sets of a study; those of one picture share a group in all of them.
+    """List the images of all sets of a study, or of those with `names`, as `items` gives them.
 
-    So no split leaks, whichever sets a run mixes, and whether a copy lies in the same set, in
-    another or at another source.
-
-    Parameters
-    ----------
-    names
-        Sets of the study; all of them by default.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `items` gives them, the sets one below the other. The group is that of the first image
-        of the same picture or person.
+    Images of one picture or person share a group, that of the first, in all sets: so no split
+    leaks, whichever sets a run mixes.
     """
     table = pd.concat([items(study, name) for name in names or study.sets], ignore_index=True)
     hashes = dict(zip(table["path"], table["phash"], strict=True))  # a file may be in several sets
@@ -497,10 +458,7 @@ def faces_as_shipped(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take images that are faces already: the box is the whole image, the crop its file.
 
-    Returns
-    -------
-    images, faces
-        As `exe_core.faces.find_faces` gives them; the score of a face is NaN.
+    Returns tables "images" and "faces", as `find_faces` does; the score of a face is NaN.
     """
     rows = []
     for path in tqdm(items["path"], desc="faces as shipped", disable=not progress):
@@ -528,11 +486,8 @@ def faces_as_shipped(
 def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the images and faces of all sets of a study, each cropped as its settings say.
 
-    Returns
-    -------
-    images, faces
-        As `exe_core.faces.find_faces` gives them, the sets one below the other; after those of a
-        set, its images of labels that the study does not have, as rows of images with a reason.
+    Returns tables "images" and "faces", as `find_faces` does. Images of labels that the study does
+    not have are rows of images with a reason.
     """
     parts = []
     crop, listed = study.crop, all_items(study, progress=progress)
@@ -558,17 +513,9 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
 class TrainingSet(NamedTuple):
     """What a run learns from, a row a face.
 
-    Attributes
-    ----------
-    images
-        (N, S, S, 3) uint8 at the size of the run's recipe.
-    labels
-        (N,) int, places in the study's labels; or (N, C) float, the share of each label in the
-        annotators' votes.
-    sides
-        (N,) "train" or "val".
-    groups
-        (N,) the group_id of each face.
+    images: (N, S, S, 3) uint8 at the size of the run's recipe. labels: (N,) int, places in the
+    study's labels; or (N, C) float, the share of each label in the annotators' votes. sides: (N,)
+    "train" or "val". groups: (N,) the group_id of each face.
     """
 
     images: np.ndarray
@@ -635,14 +582,11 @@ def _labelled(study: Study, run: str, faces: pd.DataFrame) -> tuple[pd.DataFrame
 
 
 THUMBNAIL = 48  # px, that of FER2013: images are compared in gray at this size
-NEAR_BITS = 10  # of 64; images whose hashes differ in more are not compared
 NEAR_CORRELATION = 0.92
 """Least correlation of the pixels of two images of one picture.
 
-Measured on 30,360 different images of FER2013: of all 1,344 pairs that correlate so, 97.7 % differ
-in `NEAR_BITS` bits at most; of 26 pairs between .92 and .94 that were looked at all were of one
-picture, of 13 between .90 and .91 two were not. Mirrored copies are not searched: there are about
-ten pairs above .93.
+In FER2013, of 26 pairs between .92 and .94 that were looked at all were of one picture, of 13
+between .90 and .91 two were not. Mirrored copies are not searched: there are about ten above .93.
 """
 
 _PART = ["set_name", "split"]
@@ -650,7 +594,7 @@ _OTHER_PART = ["other_set_name", "other_split"]
 
 
 def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
-    """Find the pairs of images that are pixel-identical or nearly so.
+    """Find the pairs of images that are pixel-identical or nearly so; all pairs are compared.
 
     Parameters
     ----------
@@ -665,7 +609,7 @@ def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         Table "leakage", a row a pair: the other one stands earlier in `items`; correlation is 1
         for identical ones.
     """
-    places, digests, thumbnails = [], [], []
+    places, digests, thumbnails = [], [], np.empty((len(items), THUMBNAIL**2), np.float32)
     for place, path in enumerate(tqdm(items["path"], desc="audit", disable=not progress)):
         try:
             image = read_image(ROOT / path)
@@ -673,9 +617,9 @@ def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
             continue
         size = (THUMBNAIL, THUMBNAIL)
         small = Image.fromarray(image).convert("L").resize(size, Image.Resampling.BOX)
+        thumbnails[len(places)] = np.asarray(small).ravel()
         places.append(place)
         digests.append(hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest())
-        thumbnails.append(np.asarray(small))
     if len(places) < len(items):
         log.warning("%d of %d images can't be read", len(items) - len(places), len(items))
     order = np.arange(len(places))
@@ -683,81 +627,30 @@ def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
     same = same.merge(same, on="digest", suffixes=("", "_later"), sort=True).query(
         "place < place_later"
     )
-    near = near_pairs(_sign_hashes(thumbnails), bits=NEAR_BITS)
+    thumbnails = thumbnails[: len(places)]
+    thumbnails = _unit(thumbnails - thumbnails.mean(axis=1, keepdims=True))
+    near, correlation = similar_pairs(thumbnails, thumbnails, least=NEAR_CORRELATION)
     codes = pd.factorize(np.array(digests, dtype=object))[0]
-    near = near[codes[near[:, 0]] != codes[near[:, 1]]]
-    correlation = _correlations(thumbnails, near)
-    is_near = correlation >= NEAR_CORRELATION
+    differs = codes[near[:, 0]] != codes[near[:, 1]]
     described = items.iloc[places].rename(columns={"split_given": "split"})
     described = described[["item_id", *_PART, "label"]]
-    found = []
+    parts = []
     for kind, pairs, values in (
         ("identical", same[["place", "place_later"]].to_numpy(), 1.0),
-        ("near", near[is_near], correlation[is_near]),
+        ("near", near[differs], correlation[differs].clip(max=1)),
     ):
         earlier, later = (described.iloc[one].reset_index(drop=True) for one in pairs.T)
         both = pd.concat([later, earlier.add_prefix("other_")], axis=1)
-        found.append(both.assign(kind=kind, correlation=values))
-    return tables.check(pd.concat(found, ignore_index=True), "leakage")
-
-
-def _sign_hashes(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
-    """Hash images by the signs of their 8 x 8 lowest frequencies about the median: uint64, (N,)."""
-    low = np.array([dctn(one.astype(np.float32))[:8, :8].ravel() for one in thumbnails])
-    low = low.reshape(-1, 64)
-    signs = low > np.median(low, axis=1, keepdims=True)
-    return np.packbits(signs, axis=1).view(np.uint64).ravel()
-
-
-def near_pairs(hashes: np.ndarray, *, bits: int) -> np.ndarray:
-    """List the pairs of 64-bit hashes, (N,), that differ in `bits` bits at most.
-
-    All pairs are compared, a row at a time: a second for 30,000 hashes.
-
-    Returns
-    -------
-    numpy.ndarray
-        int, shape (M, 2): places of the two, the earlier one first.
-    """
-    near = [
-        np.flatnonzero(np.bitwise_count(hashes[i + 1 :] ^ one) <= bits) + i + 1
-        for i, one in enumerate(hashes)
-    ]
-    first = np.repeat(np.arange(len(hashes)), [len(found) for found in near])
-    second = np.concatenate(near) if near else np.array([], dtype=int)
-    return np.column_stack([first, second])
-
-
-def _correlations(images: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
-    """Correlate the pixels of pairs of images; an image of one gray level gives 0."""
-    stacked, found = np.array(images), [np.empty(0)]
-    for start in range(0, len(pairs), 4096):
-        one, other = (_standardised(stacked[side]) for side in pairs[start : start + 4096].T)
-        found.append((one * other).sum(axis=1).clip(max=1))
-    return np.concatenate(found)
-
-
-def _standardised(images: np.ndarray) -> np.ndarray:
-    """Bring each image to mean 0 and length 1: (N, H, W) to (N, H * W)."""
-    flat = images.reshape(len(images), -1).astype(np.float32)
-    flat -= flat.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
+        parts.append(both.assign(kind=kind, correlation=values))
+    return tables.check(pd.concat(parts, ignore_index=True), "leakage")
 
 
 def count_copies(pairs: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     """Count, for each two parts of sets, the images of the one that the other has too.
 
-    Parameters
-    ----------
-    pairs, items
-        As `audit_copies` gives them, and what was audited.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Table "leakage_counts": a row for two parts that share a picture, in both directions. Within
-        one part, an image counts if an earlier one is its copy.
+    `pairs` is what `audit_copies` gives for `items`. Returns table "leakage_counts": a row for two
+    parts that share a picture, in both directions. Within one part, an image counts if an earlier
+    one is its copy.
     """
     own, other = (pairs[part].fillna("").to_numpy() for part in (_PART, _OTHER_PART))
     swap = {name: f"other_{name}" for name in ("item_id", *_PART, "label")}
@@ -788,23 +681,9 @@ def votes_as_predictions(
 ) -> pd.DataFrame:
     """Treat the annotators as a classifier whose probabilities are the shares of their votes.
 
-    Parameters
-    ----------
-    items
-        item_id, set_name, group_id, label and split_given of the images of one set.
-    votes
-        As `exe_core.readers.read_votes` gives them; votes for other labels do not count.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Table "predictions" of the run `VOTERS`; the split is the given one. Images without a
-        majority are left out.
-
-    Raises
-    ------
-    DatasetError
-        If votes and images do not fit.
+    `items` has item_id, set_name, group_id, label and split_given of one set; `votes` is what
+    `read_votes` gives. Returns table "predictions" of the run `VOTERS`, without images that have
+    no majority; the split is the given one.
     """
     joined = join_votes(items, votes).set_index("item_id")
     shares = soft_labels(joined, labels=labels)
@@ -828,19 +707,9 @@ def relabel_by_votes(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.Dat
 
 
 def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
-    """Estimate the mean entropy (bits) of the votes on images of each label.
+    """Estimate the mean entropy (bits) of the votes on images of each label: table "metrics".
 
-    Parameters
-    ----------
-    answers
-        As `votes_as_predictions` gives them.
-    statistics
-        Of the bootstrap over groups of images that show the same picture.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Table "metrics", a row a label.
+    `answers` is what `votes_as_predictions` gives; groups of one picture are resampled together.
     """
     labels = labels_of(answers)
     entropy = stats.entropy(answers[prob_columns(labels)].to_numpy(), base=2, axis=1)

@@ -44,7 +44,7 @@ class ImageError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """An image, decoded whole or reduced: uint8 RGB pixels, shape (height, width, 3).
+    """An image, whole or reduced: uint8 RGB pixels, shape (height, width, 3).
 
     `size` is the width and height of the whole upright image, px; `reduction` how many of its
     pixels along a row are one of `pixels`.
@@ -56,15 +56,10 @@ class Decoded(NamedTuple):
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image file as upright RGB.
+    """Read an image file as upright RGB: uint8, shape (height, width, 3).
 
     EXIF rotation is applied, gray is replicated, 16 bits are scaled to 8, and transparent parts
     become white.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 RGB, shape (height, width, 3).
 
     Raises
     ------
@@ -77,13 +72,8 @@ def read_image(path: Path) -> np.ndarray:
 def read_reduced(path: Path, *, least: float) -> Decoded:
     """Read an image as `read_image` does, at 1/2, 1/4 or 1/8 of its size where that is enough.
 
-    A JPEG is decoded at the reduced size (scaling of its DCT blocks), which takes a fraction of the
-    time and memory; other files are averaged after decoding.
-
-    Parameters
-    ----------
-    least
-        Pixels that the longer side must keep; an image that has fewer is read whole.
+    The longer side keeps at least `least` pixels. A JPEG is decoded at the reduced size (scaling of
+    its DCT blocks), which takes a fraction of the time and memory; other files are averaged.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -101,7 +91,9 @@ def read_reduced(path: Path, *, least: float) -> Decoded:
             size = stored if image.size == decoded else stored[::-1]
             left = reduction * max(decoded) // max(stored)  # what the decoder did not reduce
             rgb = _to_rgb(image)
-            pixels = np.asarray(rgb.reduce(left) if left > 1 else rgb)
+            return Decoded(np.asarray(rgb.reduce(left) if left > 1 else rgb), size, reduction)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except UnidentifiedImageError:
@@ -109,11 +101,8 @@ def read_reduced(path: Path, *, least: float) -> Decoded:
         raise ImageError(reason) from None
     except Image.DecompressionBombError:
         raise ImageError(f"too large: over {MAX_PIXELS // 10**6} megapixels") from None
-    except ImageError:
-        raise
     except (OSError, SyntaxError, ValueError, EOFError) as fault:
         raise ImageError(f"damaged: {fault}") from None
-    return Decoded(pixels, size, reduction)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -133,22 +122,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndarray:
     """Load the crops of a table of faces (face_id, path), in its order.
 
-    Parameters
-    ----------
-    size
-        Side of the result, px.
-    gray
-        Show luminance in all three channels.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 RGB, shape (N, size, size, 3).
-
-    Raises
-    ------
-    ImageError
-        Naming the face whose crop can't be read.
+    Returns uint8 RGB, shape (N, size, size, 3); with `gray`, luminance in all three channels. An
+    `ImageError` names the face whose crop can't be read.
     """
     loaded = np.empty((len(faces), size, size, 3), np.uint8)
     for row, face_id, path in zip(loaded, faces["face_id"], faces["path"], strict=True):
@@ -206,7 +181,7 @@ class Face:
         return replace(self, x=left, y=top, width=width, height=height, area_share=share)
 
 
-def side(face: Face, *, margin: float) -> int:
+def crop_side(face: Face, *, margin: float) -> int:
     """Compute the side of the square that `crop` cuts out, px."""
     return max(1, round(max(face.width, face.height) * (1 + 2 * margin)))
 
@@ -234,7 +209,7 @@ def crop(
     numpy.ndarray
         uint8 RGB, shape (size, size, 3).
     """
-    length = side(face, margin=margin)
+    length = crop_side(face, margin=margin)
     left = round(face.x + (face.width - length) / 2)
     top = round(face.y + (face.height - length) / 2)
     turn = face.roll_deg if align and not math.isnan(face.roll_deg) else 0.0
@@ -262,11 +237,11 @@ def save_crops(
     settings: Crop,
     reduction: int = 1,
 ) -> list[dict[str, object]]:
-    """Crop the faces of a photo or of a frame into `<stem>_<k>.png`.
+    """Crop the faces of a photo or of a frame into `<stem>_<k>.png`; return rows of table "faces".
 
-    `faces` are in pixels of the whole image, the primary face first; `image`, as `crop` takes it,
-    may be reduced. The item has item_id, set_name, label, group_id, and split_given if a split is
-    given. Returns rows of the table "faces", with the further columns `EYES`, px.
+    `faces` are in pixels of the whole image, the primary face first; `image` may be reduced. The
+    item has item_id, set_name, label, group_id, and split_given if there is one. The rows have the
+    further columns `EYES`, px.
     """
     rows: list[dict[str, object]] = []
     for k, face in enumerate(faces):
@@ -313,12 +288,8 @@ def detector_model() -> Path:
     """Locate the file of the face detector, and fetch it once if it is missing.
 
     It is the file that `EXE_FACE_MODEL` names, or `.cache` of the project holds; there it comes out
-    of an old wheel of mediapipe, which pip downloads. Its SHA-256 is verified each time.
-
-    Raises
-    ------
-    DetectorError
-        If it can't be fetched, or is another file.
+    of an old wheel of mediapipe, which pip downloads. Its SHA-256 is verified each time; a
+    `DetectorError` says what to do.
     """
     given = os.environ.get("EXE_FACE_MODEL")
     path = Path(given) if given else ROOT / ".cache" / MODEL_NAME
@@ -369,7 +340,6 @@ MIN_TILE = 128  # px, the side of the picture that the detector sees
 CLOSE_UP = 0.25  # size of a face, in tile sides, at which the detector is most certain
 SAME_FACE = 0.5  # share of the smaller of two boxes of one face that the other covers, at least
 
-
 Tile = tuple[slice, slice]
 """Rows and columns of a part of an image."""
 
@@ -380,17 +350,16 @@ def tiles(shape: tuple[int, ...], *, levels: int) -> Iterator[Tile]:
     Tiles of the first level have half of the longer side, those of each further level half of the
     side before, down to `MIN_TILE`.
     """
-
-    def starts(whole: int) -> list[int]:
-        steps = max(0, math.ceil((whole - length) / (length * (1 - OVERLAP))))
-        return np.linspace(0, max(0, whole - length), steps + 1).round().astype(int).tolist()
-
     for level in range(1, levels + 1):
         length = max(shape[:2]) >> level
         if length < MIN_TILE:
             return
-        for top in starts(shape[0]):
-            for left in starts(shape[1]):
+        starts = []
+        for whole in shape[:2]:
+            steps = max(0, math.ceil((whole - length) / (length * (1 - OVERLAP))))
+            starts.append(np.linspace(0, max(0, whole - length), steps + 1).round().astype(int))
+        for top in starts[0].tolist():
+            for left in starts[1].tolist():
                 yield slice(top, top + length), slice(left, left + length)
 
 
@@ -411,7 +380,7 @@ def _is_same(face: Face, other: Face) -> bool:
 
 
 def _is_cut(face: Face, tile: Tile, shape: tuple[int, ...]) -> bool:
-    """Tell whether a face reaches beyond its tile where the image goes on."""
+    """Check whether a face reaches beyond its tile where the image goes on."""
     spans = ((face.y, face.height), (face.x, face.width))
     return any(
         (start < part.start and part.start > 0) or (start + length > part.stop < whole)
@@ -439,11 +408,6 @@ class FaceFinder:
         If above 0, an image without a face is tried again with a black border of this many longer
         sides: the detector expects surroundings and misses faces that fill the picture. A second
         look also gives false detections a second chance.
-
-    Raises
-    ------
-    DetectorError
-        If the file of the detector can't be fetched.
 
     Examples
     --------
@@ -473,10 +437,6 @@ class FaceFinder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the detector."""
         with _quiet():
             self._detector.close()
 
@@ -525,10 +485,8 @@ class FaceFinder:
         ]
 
     def _search_tiles(self, image: np.ndarray, known: list[Face], *, levels: int) -> list[Face]:
-        """Detect further faces in tiles; keep those that a close-up confirms.
-
-        So many looks give false detections, in leaves and lamps; few of them survive a close-up.
-        """
+        """Detect further faces in tiles; keep those that a close-up confirms."""
+        # so many looks give false detections, in leaves and lamps; few of them survive a close-up
         seen = [
             face
             for tile in tiles(image.shape, levels=levels)
@@ -651,6 +609,6 @@ def _large_enough(path: Path, decoded: Decoded, faces: list[Face], *, settings: 
     """Decode an image again if its smallest face would be enlarged and need not be."""
     if decoded.reduction == 1 or not faces:
         return decoded
-    smallest = min(side(face, margin=settings.margin) for face in faces)
+    smallest = min(crop_side(face, margin=settings.margin) for face in faces)
     least = max(decoded.size) * settings.size / smallest
     return decoded if max(decoded.pixels.shape) >= least else read_reduced(path, least=least)

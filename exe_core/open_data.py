@@ -88,13 +88,6 @@ class DataSet:
         return None
 
 
-def find(name: str) -> DataSet:
-    """Look up a data set by its name; a `DatasetError` lists the names."""
-    if name not in DATA_SETS:
-        raise DatasetError(f"no set {name!r}; there are {', '.join(DATA_SETS)}")
-    return DATA_SETS[name]
-
-
 def _compare(what: str, published: object, here: object) -> Finding:
     return Finding(what, *(f"{x:,}" if isinstance(x, int) else str(x) for x in (published, here)))
 
@@ -125,32 +118,27 @@ def _check_fer2013(path: Path) -> list[Finding]:
     return findings + _check_counts(table, readers.FER2013_COUNTS)
 
 
-def _check_rafdb(path: Path) -> list[Finding]:
-    return _check_counts(readers.read_rafdb(path), readers.RAFDB_COUNTS)
-
-
 def _check_ferplus(path: Path) -> list[Finding]:
     """Count rows and votes; no digest of the published file is known."""
     votes = read_votes(path)
+    rows = votes["split_given"].value_counts()
     findings = [
-        _compare(f"{part}, rows", sum(numbers), int((votes["split_given"] == part).sum()))
+        _compare(f"{part}, rows", sum(numbers), int(rows.get(part, 0)))
         for part, numbers in readers.FER2013_COUNTS.items()
     ]
     share = (votes[VOTES].sum(axis=1) == 10).mean()
-    ten = _compare("rows of ten votes", ">= 99.9%", ">= 99.9%" if share > 0.999 else f"{share:.1%}")
+    ten = ">= 99.9%" if share > 0.999 else f"{share:.1%}"
     twice = int(votes["image"].dropna().duplicated().sum())
-    return [*findings, ten, _compare("images named twice", 0, twice)]
+    findings.append(_compare("rows of ten votes", ">= 99.9%", ten))
+    return [*findings, _compare("images named twice", 0, twice)]
 
 
 def _check_faces(path: Path) -> list[Finding]:
     numbers = {"photos": 334, "film_faces": 471}
-    return [
-        *(
-            _compare(f"{name}, images", n, len(read_folder(path / name)))
-            for name, n in numbers.items()
-        ),
-        *_check_files(path, {"film_faces/labels.csv": FILM_LABELS}),
+    findings = [
+        _compare(f"{name}, images", n, len(read_folder(path / name))) for name, n in numbers.items()
     ]
+    return findings + _check_files(path, {"film_faces/labels.csv": FILM_LABELS})
 
 
 def _check_films(path: Path) -> list[Finding]:
@@ -210,7 +198,7 @@ _ALL = (
         licence="to named researchers, not to be passed on",
         source="http://www.whdeng.cn/RAF/model1.html",
         forms=(("rafdb",),),
-        check=_check_rafdb,
+        check=lambda path: _check_counts(readers.read_rafdb(path), readers.RAFDB_COUNTS),
     ),
     DataSet(
         name="faces",
@@ -267,6 +255,13 @@ DATA_SETS = {one.name: one for one in _ALL}
 """Name -> the set. Photos of the pull come from their sources, by `exe stage 01-pull`."""
 
 
+def find(name: str) -> DataSet:
+    """Look up a data set by its name; a `DatasetError` lists the names."""
+    if name not in DATA_SETS:
+        raise DatasetError(f"no set {name!r}; there are {', '.join(DATA_SETS)}")
+    return DATA_SETS[name]
+
+
 def open_sets_at(paths: Iterable[str]) -> list[str]:
     """Name the open sets that lie at some of these paths below a data folder."""
     wanted = {Path(path).parts[0] for path in paths}
@@ -281,21 +276,10 @@ def open_sets_at(paths: Iterable[str]) -> list[str]:
 
 
 def get_open_set(name: str, folder: Path | None = None, *, retries: int = 2) -> list[Finding]:
-    """Fetch an open set, unless it is here already and as published, and check it.
+    """Fetch an open set into a data folder (`CACHE` if None), and check it.
 
-    Files that are there and right are not fetched again; each appears whole or not at all.
-
-    Parameters
-    ----------
-    folder
-        The data folder, in the form that studies read; `CACHE` if None.
-    retries
-        How often a file is tried again.
-
-    Returns
-    -------
-    list of Finding
-        What was checked of it.
+    A set that is there and as published is not fetched again, nor are files of it that are right;
+    each file appears whole or not at all. A file is tried again `retries` times.
 
     Raises
     ------
@@ -375,11 +359,9 @@ def _make_faces(one: DataSet, folder: Path, *, retries: int) -> None:
     sample = photos[:0]
     for label, number in PRESS_PHOTOS.items():
         left = photos[photos["emotion"] == label]
+        # the legend also lists photos that are not there: the next ones take their place
         while (need := number - (sample["emotion"] == label).sum()) and len(left):
-            batch, left = (
-                left[:need],
-                left[need:],
-            )  # the legend also lists photos that are not there
+            batch, left = left[:need], left[need:]
             lost = _fetch_images(one, batch, folder / "photos", retries=retries)
             sample = pd.concat([sample, batch[~batch["file"].isin(lost)]])
     for name, table in (("film_faces", stills), ("photos", sample.sort_values("file"))):
@@ -390,15 +372,10 @@ def _make_faces(one: DataSet, folder: Path, *, retries: int) -> None:
 def read_legend(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Select the film stills and the press photos of the legend of muxspace/facial_expressions.
 
-    The legend says who gave each image which label; the labels have several spellings. Stills are
-    those of `FILM_PEOPLE`, by name; of two labels the first counts. Press photos are those of
-    "Labeled Faces in the Wild", named <person>_<four digits>.jpg, that have one known label only;
-    the digests of their names order them, so that the first ones of each label are a sample.
-
-    Returns
-    -------
-    stills, photos
-        Each image (its name in the repository), file, emotion, person.
+    Stills are those of `FILM_PEOPLE`, by name; of two labels the first counts. Press photos, of
+    "Labeled Faces in the Wild", are named <person>_<four digits>.jpg and have one known label only;
+    the digests of their names order them, so that the first ones of each label are a sample. Both
+    tables have image (its name in the repository), file, emotion, person.
     """
     table = read_csv(path, needs=["image", "emotion"])
     label = table["emotion"].str.strip().str.lower().map(ALIASES["names"])

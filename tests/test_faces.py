@@ -104,11 +104,6 @@ def test_every_kind_of_pixels_becomes_rgb(tmp_path: Path, mode: str) -> None:
         assert np.abs(read - np.asarray(original)).mean() < 18
 
 
-def test_what_is_transparent_is_white(tmp_path: Path) -> None:
-    image = Image.new("RGBA", (20, 20), (10, 20, 30, 0))
-    assert np.all(read_image(saved(image, tmp_path / "a.png")) == 255)
-
-
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
     ("content", "reason"),
@@ -152,19 +147,6 @@ def test_a_reduced_decode_shows_the_same_upright(
     assert (width, height) == (math.ceil(603 / reduction), math.ceil(410 / reduction))
     expected = original.resize((width, height), Image.Resampling.BOX)
     assert np.abs(decoded.pixels.astype(int) - np.asarray(expected)).max() <= 14
-
-
-@pytest.mark.parametrize(
-    ("kind", "mode"),
-    [("jpg", "L"), ("jpg", "CMYK"), ("png", "RGB"), ("webp", "RGB"), ("tiff", "RGB")],
-)
-def test_other_formats_and_modes_are_reduced_too(tmp_path: Path, kind: str, mode: str) -> None:
-    path = saved(smooth(403, 300).convert(mode), tmp_path / f"a.{kind}", quality=95)
-    decoded = read_reduced(path, least=50)
-    assert (decoded.reduction, decoded.size) == (8, (403, 300))
-    assert decoded.pixels.shape == (38, 51, 3)
-    first = read_image(path)[:8, :8].mean(axis=(0, 1))
-    assert np.abs(decoded.pixels[0, 0] - first).max() <= 2
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -252,12 +234,6 @@ def test_photo_and_frame_give_the_same_crop_at_every_border(
     far = 350  # beyond the border lie the border's pixels
     padded = np.pad(frame, ((far, far), (far, far), (0, 0)), mode="edge")
     assert np.array_equal(cut, crop(padded, box.moved(far, far), **how))
-
-
-def test_a_crop_without_margin_is_the_box_itself() -> None:
-    frame = np.random.default_rng(1).integers(0, 256, (64, 90, 3), dtype=np.uint8)
-    cut = crop(frame, Face(11, 7, 24, 24, 1.0), size=24, margin=0)
-    assert np.array_equal(cut, frame[7:31, 11:35])
 
 
 def place_of(cut: np.ndarray, channel: int) -> np.ndarray:
