@@ -17,7 +17,6 @@ import sample_tables
 from browser import PHONE, opened
 
 from exe_core import figures, record
-from exe_core import tables as schema
 from exe_core.figures.films import timeline_chart
 from exe_core.figures.scores import recall_chart
 from exe_core.figures.style import COLOURS, THEMES
@@ -167,7 +166,7 @@ def book(tmp_path_factory):
             alt="Four pictures.", data=rows,
         )  # fmt: skip
         record.write_values(study, "films", values=VALUES)
-        schema.write(sample_tables.metrics(), study.table("metrics"), name="metrics")
+        study.write(sample_tables.metrics(), "metrics")
     frozen = folder / "data" / "frozen"
     values = frozen / "real" / "values" / "benchmarks.json"
     record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, values)
@@ -242,8 +241,7 @@ def test_figures_are_numbered_in_chapters_and_named_in_notebooks(book):
 )
 def test_every_file_of_what_is_shown_can_be_had_once(book, name, n):
     path = page(book, name)
-    links = re.findall(r'href="((?:\.\./)+(?:figures|tables)/[^"]+)"', path.read_text())
-    files = [(path.parent / link).resolve() for link in links]
+    files = links_to_files(path)
     assert len(files) == n
     assert all(path.stat().st_size > 0 for path in files)
     html = book / "_build" / "html"

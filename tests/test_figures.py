@@ -132,12 +132,6 @@ def lab(colours, vision):
     return cv2.cvtColor(encoded[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0]
 
 
-def values_of(chart, column):
-    """All values of a column in the data that a chart carries."""
-    data = chart.to_dict()["datasets"].values()
-    return [row[column] for rows in data for row in rows if column in row]
-
-
 @pytest.mark.parametrize("vision", VISION)
 def test_any_two_emotions_differ_to_every_eye(vision):
     assert tuple(COLOURS) == EMOTIONS
@@ -281,12 +275,6 @@ def saved(study):
     return figures.save(chart, "fig-recall", study=study, alt='Recall of "five" emotions.')
 
 
-def test_a_bundle_has_its_six_files_and_nothing_besides(saved, study):
-    assert {path.name for path in (study.results / "figures").iterdir()} == {
-        f"fig-recall.{suffix}" for suffix in ("svg", "png", "pdf", "csv", "vl.json")
-    } | {"fig-recall.provenance.json"}
-
-
 def test_pictures_are_what_their_names_say(saved):
     drawn = ElementTree.parse(saved.path("svg")).getroot()
     assert drawn.tag.endswith("svg")
@@ -298,14 +286,16 @@ def test_pictures_are_what_their_names_say(saved):
     assert float(box[1]) == pytest.approx(float(drawn.get("width")) * 0.75, abs=1)
 
 
-def test_data_and_inputs_are_those_of_the_chart_and_the_study_if_not_given(saved, study):
+def test_a_bundle_has_its_six_files_with_data_and_inputs_of_the_chart(saved, study):
+    assert {path.name for path in (study.results / "figures").iterdir()} == {
+        f"fig-recall.{suffix}"
+        for suffix in ("svg", "png", "pdf", "csv", "vl.json", "provenance.json")
+    }
     recall = tables.metrics().query("metric == 'recall'")
     assert pd.read_csv(saved.path("csv"))["value"].tolist() == recall["value"].round(5).tolist()
-    about = json.loads(saved.path("provenance.json").read_text())
-    assert list(about["inputs"]) == ["metrics.parquet"]
-
-
-def test_the_specification_is_the_chart(saved):
+    assert list(json.loads(saved.path("provenance.json").read_text())["inputs"]) == [
+        "metrics.parquet"
+    ]
     spec = json.loads(saved.path("vl.json").read_text())
     assert spec["description"] == saved.alt
     assert alt.Chart.from_dict(spec).to_dict()["$schema"].endswith(f"{alt.SCHEMA_VERSION}.json")
@@ -335,12 +325,9 @@ def test_provenance_says_where_a_figure_comes_from_and_it_shows_itself(
 
 
 @pytest.mark.parametrize("name", ["recall", "fig-", "fig-Recall", "fig-a/b", "fig-a b"])
-def test_other_names_are_refused(name, study):
+def test_a_figure_without_a_name_of_its_form_or_without_alt_text_is_refused(name, study):
     with pytest.raises(figures.FigureError, match="no name of a figure"):
         figures.save(alt.Chart().mark_point(), name, study=study, alt="A.")
-
-
-def test_a_figure_without_alt_text_is_refused(study):
     with pytest.raises(figures.FigureError, match="no alt text"):
         figures.save(alt.Chart().mark_point(), "fig-a", study=study, alt=" ")
 
