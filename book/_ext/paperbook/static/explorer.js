@@ -129,7 +129,8 @@
           const { low, high } = index.by_film[run][view.film];
           return [percent(counted[r].share[k]), `${percent(low[k])} to ${percent(high[k])}`];
         });
-        return row(label, ...cells.map((words) => cell(words)));
+        const swatch = html("span", { class: "swatch", style: `background:${index.colours[label]}` });
+        return row(html("span", {}, swatch, label), ...cells.map((words) => cell(words)));
       }),
     );
   }
