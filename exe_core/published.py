@@ -52,8 +52,6 @@ WINDOW_S = 600.0
 HELD_OUT = 0.2
 """The published split of the searches' photos: every fifth face is tested."""
 
-_COLUMNS = ("movie", "frame_idx", "timestamp_sec", "emotion", "confidence")
-
 
 class PublishedError(ValueError):
     """The published files are not as they must be."""
@@ -117,7 +115,8 @@ def read_published(folder: Path) -> Published:
 
 def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
     """Make the table "predictions" of a file's rows, each counted once."""
-    if absent := {*_COLUMNS, *prob_columns(FIVE)} - set(rows):
+    needed = {"movie", "frame_idx", "timestamp_sec", "emotion", "confidence", *prob_columns(FIVE)}
+    if absent := needed - set(rows):
         raise PublishedError(f"{run}.parquet lacks the columns {', '.join(sorted(absent))}")
     unique = rows.drop_duplicates(ignore_index=True)
     probs = unique[prob_columns(FIVE)]
@@ -452,8 +451,10 @@ def published_claims(
         findings.append(Finding(claim_id, **about, found=estimate, reason=reason))
     claims = [finding for finding in findings if finding.claim_id[-1].isdigit()]
     parts = [finding for finding in findings if not finding.claim_id[-1].isdigit()]
-    options = {"source": "published", "statistics": statistics}
-    return judge(claims, **options), judge(parts, **options)
+    return (
+        judge(claims, source="published", statistics=statistics),
+        judge(parts, source="published", statistics=statistics),
+    )
 
 
 def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFrame:

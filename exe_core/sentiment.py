@@ -123,10 +123,11 @@ def _scales(
 ) -> Iterator[tuple[str, Sequence[str], pd.DataFrame]]:
     """Give each scale, its names and the predictions on it; sets are named with their scale."""
     labels = labels_of(predictions)
-    scales = {f"{len(labels)} classes": (labels, predictions)}
-    for n, names in LEVELS.items():
-        scales[f"{n} levels"] = names, at_levels(predictions, levels, n_levels=n)
-    for scale, (of_scale, table) in scales.items():
+    scales: list[tuple[str, Sequence[str], pd.DataFrame]] = [
+        (f"{len(labels)} classes", labels, predictions),
+        *((f"{n} levels", LEVELS[n], at_levels(predictions, levels, n_levels=n)) for n in LEVELS),
+    ]
+    for scale, of_scale, table in scales:
         yield scale, of_scale, table.assign(set_name=table["set_name"] + f", {scale}")
 
 
