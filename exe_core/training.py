@@ -13,8 +13,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,6 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
@@ -70,7 +68,6 @@ def train(
     gray: bool = False,
     provenance: Mapping[str, object] | None = None,
     device: str | None = None,
-    progress: bool = True,
 ) -> pd.DataFrame:
     """Train a network and leave it in `folder`, with its card and its history.
 
@@ -90,8 +87,6 @@ def train(
         that with the lowest loss.
     classes
         Their names, in order.
-    run_id
-        Names the run in the history.
     folder
         Gets model.safetensors, card.json and history.parquet.
     gray
@@ -100,8 +95,6 @@ def train(
         Goes into the card, with device and seed; see `exe_core.record.provenance`.
     device
         "cpu", "cuda" or "mps"; by default the best there is.
-    progress
-        Show a bar.
 
     Returns
     -------
@@ -137,18 +130,19 @@ def train(
         "data_sha256": data.hexdigest(),
         "code_sha256": code_digest("exe_core.training.train"),
     }
-    card["digest"] = record.digest_of(card)
+    card["digest"], checkpoint = record.digest_of(card), folder / CHECKPOINT_FILE
     if (finished := _finished(folder, card["digest"])) is not None:
         log.info("%s: %s holds the model of this recipe, data and code", run_id, folder.name)
         return finished
 
     # Tensors
     device = device or str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
-    n_classes, parts = len(classes), {}
+    n_classes, parts, n_faces = len(classes), {}, {}
     for split in ("train", "val"):
-        chosen = splits == split
-        parts[split] = to_device(faces[chosen], labels[chosen], n_classes=n_classes, device=device)
-    counts = {name: torch.bincount(p.classes, minlength=n_classes) for name, p in parts.items()}
+        used = splits == split
+        part = to_device(faces[used], labels[used], n_classes=n_classes, device=device)
+        counts = torch.bincount(part.classes, minlength=n_classes).tolist()
+        parts[split], n_faces[split] = part, dict(zip(classes, counts, strict=True))
 
     with torch.random.fork_rng():  # the caller's random numbers stay as they were
         # Network, optimiser, schedule
@@ -163,14 +157,9 @@ def train(
         scheduler = scheduler_of(optimizer, recipe)
 
         # All that changes from epoch to epoch, and what a killed training left of it
-        stateful: dict[str, Any] = {
-            "network": network,
-            "optimizer": optimizer,
-            "scheduler": scheduler,
-        }
-        stateful |= {} if average is None else {"average": average}
+        stateful: dict[str, Any] = {"network": network, "optimizer": optimizer}
+        stateful |= {"scheduler": scheduler} | ({} if average is None else {"average": average})
         done: dict[str, Any] = {"epoch": 0, "history": [], "best": (-math.inf, -math.inf)}
-        checkpoint = folder / CHECKPOINT_FILE
         if saved := _read_checkpoint(checkpoint, digest=card["digest"], device=device):
             done = saved["done"]
             for name, part in stateful.items():
@@ -178,7 +167,7 @@ def train(
 
         due = -math.inf
         left = range(done["epoch"] + 1, recipe.epochs + 1)
-        for epoch in tqdm(left, desc=run_id, unit="epoch", disable=not progress):
+        for epoch in tqdm(left, desc=run_id, unit="epoch", disable=None):
             rate = optimizer.param_groups[0]["lr"]
             for split in ("train", "val"):
                 start = time.perf_counter()
@@ -194,7 +183,6 @@ def train(
                         epoch=epoch,
                         optimizer=optimizer,
                         average=average,
-                        extra_loss=architecture.extra_loss,
                     )
                 else:
                     loss, predicted, true = evaluate(evaluated, parts["val"], preprocessing)
@@ -225,9 +213,7 @@ def train(
     tables.write(history, folder / HISTORY_FILE, name="history")
     best = history[history["kept"] & (history["split"] == "val")].iloc[0]
     card |= {
-        "n_faces": {
-            split: dict(zip(classes, n.tolist(), strict=True)) for split, n in counts.items()
-        },
+        "n_faces": n_faces,
         "epoch": done["kept_epoch"],
         "val": {name: float(best[name]) for name in ("loss", "accuracy", "macro_f1")},
         "seconds": float(history["seconds"].sum()),
@@ -243,12 +229,7 @@ def train(
 
 
 def _check(
-    faces: np.ndarray,
-    labels: np.ndarray,
-    splits: np.ndarray,
-    *,
-    size: int,
-    classes: Sequence[str],
+    faces: np.ndarray, labels: np.ndarray, splits: np.ndarray, *, size: int, classes: Sequence[str]
 ) -> None:
     if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[1:] != (size, size, 3):
         raise TrainingError(
@@ -261,9 +242,8 @@ def _check(
         )
     used = np.isin(splits, ["train", "val"])
     if labels.ndim == 2 and labels.shape[1] == len(classes):
-        shares = labels[used]
-        sums = shares.sum(axis=1)
-        if not (np.isfinite(shares).all() and (shares >= 0).all() and np.allclose(sums, 1)):
+        sums = labels[used].sum(axis=1)
+        if not (np.allclose(sums, 1) and (labels[used] >= 0).all()):
             raise TrainingError("soft labels must be shares: none negative, each row summing to 1")
         hard = labels.argmax(axis=1)
     elif labels.ndim == 1 and np.isin(labels[used], range(len(classes))).all():
@@ -273,7 +253,7 @@ def _check(
             f"labels must be 0 to {len(classes) - 1}, places in {tuple(classes)}, or shares of "
             f"these (N, {len(classes)}); they are {labels.dtype} {labels.shape}"
         )
-    present = set(hard[splits == "train"].astype(int).tolist())
+    present = hard[splits == "train"]
     if absent := [name for k, name in enumerate(classes) if k not in present]:
         raise TrainingError(
             f"no training face of {', '.join(absent)}: add some, or leave the label out"
@@ -307,8 +287,7 @@ def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
     if trainable == "all":
         return []
     layers, names = dict(network.named_children()), trainable.split("+")
-    unknown = [name for name in names if name not in layers]
-    if unknown:
+    if unknown := [name for name in names if name not in layers]:
         raise TrainingError(
             f"trainable {trainable!r}: the network has no {', '.join(unknown)}; it has "
             f"{', '.join(layers)}; or set `trainable: all`"
@@ -325,11 +304,8 @@ def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     With `sam_rho`, its `step` needs a closure that passes the batch again.
     """
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    options: dict[str, Any] = {
-        "lr": recipe.learning_rate,
-        "weight_decay": recipe.weight_decay,
-        "fused": True,
-    }
+    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    options["fused"] = True
     learning = [weights for weights in network.parameters() if weights.requires_grad]
     if recipe.sam_rho == 0:
         return kind(learning, **options)
@@ -383,7 +359,6 @@ def train_epoch(
     epoch: int,
     optimizer: torch.optim.Optimizer,
     average: AveragedModel | None = None,
-    extra_loss: Callable[[nn.Module], torch.Tensor] | None = None,
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Pass every face once; give the mean loss, and predicted and true classes (N,) as passed."""
     n, device = len(part.labels), part.images.device
@@ -391,6 +366,10 @@ def train_epoch(
     seed = int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0])
     generator = torch.manual_seed(seed)
     rarity = class_weights(part)  # (C,)
+    preset, extra_loss = (
+        augmentation.PRESETS[recipe.augmentation],
+        models.find(recipe.model).extra_loss,
+    )
     if recipe.sampling == "balanced":  # with replacement, all classes equally often
         chances = rarity[part.classes].cpu()
         order = torch.multinomial(chances, n, replacement=True, generator=generator).to(device)
@@ -401,7 +380,6 @@ def train_epoch(
     # Batches of nearly one size: batch norm fails on a last one of a single face.
     for batch in torch.tensor_split(order, math.ceil(n / recipe.batch_size)):
         faces = preprocessing.to_float(part.images[batch])  # (B, 3, S, S) in [0, 1]
-        preset = augmentation.PRESETS[recipe.augmentation]
         faces = augmentation.augment(faces, preset, generator=generator)
         faces, targets = augmentation.mix(  # targets: (B, C)
             faces, part.targets[batch], mixup=recipe.mixup, cutmix=recipe.cutmix
@@ -425,8 +403,12 @@ def train_epoch(
 
         loss, logits = forward_backward()
         if recipe.sam_rho:  # Foret et al. 2021: step by the gradient at the worst point nearby
-            with running_statistics_kept(network):
-                optimizer.step(lambda: float(forward_backward()[0]))
+            from pytorch_optimizer.optimizer import utils
+
+            # the second pass is made with weights that are not kept: no batch norm follows it
+            utils.disable_running_stats(network)
+            optimizer.step(lambda: float(forward_backward()[0]))
+            utils.enable_running_stats(network)
         else:
             optimizer.step()
         if average is not None:
@@ -444,22 +426,6 @@ def class_weights(part: Faces) -> torch.Tensor:
     return len(part.classes) / (n_classes * counts.float())
 
 
-@contextmanager
-def running_statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Keep batch norms' running statistics, while batches are normalised by their own.
-
-    The second pass of sharpness-aware minimisation is made with weights that are not kept.
-    """
-    tracking = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
-    for module in tracking:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True
-
-
 def loss_of(
     logits: torch.Tensor,
     targets: torch.Tensor,
@@ -467,22 +433,13 @@ def loss_of(
     label_smoothing: float = 0.0,
     weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Compute the mean loss of a batch; of cross-entropy in nats.
+    """Compute the mean loss of logits (N, C) and probabilities of the classes (N, C), in nats.
 
-    Parameters
-    ----------
-    logits
-        (N, C).
-    targets
-        (N, C) probabilities of the classes; rows sum to 1.
-    kind
-        "generalised-cross-entropy" lies between cross-entropy, which wrong labels mislead, and the
-        mean absolute error, which learns slowly: (1 - p^q) / q with q = .7 (Zhang and Sabuncu
-        2018, Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels).
-    label_smoothing
-        Share (0..1) of each target that is spread over all classes.
-    weight
-        (C,) of each class; the mean is weighted by that of the targets.
+    "generalised-cross-entropy" lies between cross-entropy, which wrong labels mislead, and the
+    mean absolute error, which learns slowly: (1 - p^q) / q with q = .7 (Zhang and Sabuncu 2018,
+    Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels). Label
+    smoothing spreads a share of each target over all classes; with a weight (C,) of each class the
+    mean is weighted by that of the targets.
     """
     if kind == "cross-entropy":
         losses = cross_entropy(
@@ -528,11 +485,10 @@ def find_label_errors(
     labels: np.ndarray,
     groups: np.ndarray,
     *,
+    folder: Path,
     recipe: Train,
     classes: Sequence[str],
-    folder: Path,
     gray: bool = False,
-    progress: bool = True,
 ) -> np.ndarray:
     """Find labels that are probably wrong (Northcutt et al. 2021, Confident Learning).
 
@@ -541,20 +497,9 @@ def find_label_errors(
     the label; of each pair of label and class, as many are doubted as the counts of such faces
     estimate ("prune by noise rate").
 
-    Parameters
-    ----------
-    faces, labels, recipe, classes, gray, progress
-        As for `train`; labels are (N,) classes, and the last epoch is taken, as there are no other
-        faces to choose one by.
-    groups
-        (N,); faces of one group are never in both halves.
-    folder
-        Gets the two networks, so that a killed run goes on.
-
-    Returns
-    -------
-    np.ndarray
-        (N,) bool.
+    Parameters are as for `train`, with labels (N,) and groups (N,): faces of one group are never in
+    both halves. The last epoch is taken, as there are no other faces to choose one by. `folder`
+    gets the two networks, so that a killed run goes on. Returns (N,) bool.
 
     Raises
     ------
@@ -566,19 +511,16 @@ def find_label_errors(
     probabilities = np.empty((len(faces), len(classes)))
     halves = StratifiedGroupKFold(2, shuffle=True, random_state=recipe.seed)
     for fold, (_, held_out) in enumerate(halves.split(faces, labels, groups), start=1):
-        splits = np.full(len(faces), "train")
-        splits[held_out] = "val"
         part = folder / f"part-{fold}"
         train(
             faces,
             labels,
-            splits,
+            np.where(np.isin(np.arange(len(faces)), held_out), "val", "train"),
             recipe=recipe.model_copy(update={"keep": "last"}),
             classes=classes,
             run_id=f"{folder.name}, part {fold} of 2",
             folder=part,
             gray=gray,
-            progress=progress,
         )
         probabilities[held_out] = inference.predict(models.load(part), faces[held_out])
     return find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
@@ -587,12 +529,7 @@ def find_label_errors(
 def log_run(history: pd.DataFrame, *, card: Mapping[str, Any], experiment: str) -> None:
     """Show a trained model in MLflow, if `MLFLOW_TRACKING_URI` is set and mlflow is installed.
 
-    Parameters
-    ----------
-    history, card
-        Table "history" of the run, and its card (`exe_core.models.read_card`).
-    experiment
-        Name of the experiment, made if it is not there; the study's.
+    `history` and `card` are of the run; `experiment` is the study's name.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return

@@ -202,7 +202,6 @@ def test_the_published_ensemble_on_a_gpu(benchmark, tmp_path):
                 run_id=str(index),
                 folder=tmp_path / str(index),
                 device="cuda",
-                progress=False,
             )
 
     benchmark.extra_info |= {"faces": sum(PUBLISHED_SETS), "device": torch.cuda.get_device_name()}
