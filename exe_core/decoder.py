@@ -52,13 +52,6 @@ class _Worker:
         self.process.kill()
         self.process.wait()
 
-    def how_ended(self) -> str:
-        try:
-            code = self.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            return "unreadable answer"
-        return signal.Signals(-code).name if code < 0 else f"exit {code}"
-
 
 class Samples(video.Samples):
     """Sampled frames of a film, decoded in a child process."""
@@ -103,20 +96,25 @@ def _answers(path: Path, **step: Any) -> Generator[Any, None, None]:
         worker.connection.send_bytes(json.dumps([str(path), step]).encode())
         while not is_done:
             answer = json.loads(worker.receive())
-            is_done = answer == "done" or "error" in answer
+            is_done = "shape" not in answer
             if "error" in answer:
                 raise VideoError(answer["error"])
-            if "shape" in answer:
+            if is_done:
+                yield answer["result"]
+            else:
                 rgb = np.frombuffer(bytearray(worker.receive()), np.uint8)
                 yield Sample(answer["frame"], answer["time_s"], rgb.reshape(answer["shape"]))
-            elif not is_done:
-                yield answer["result"]
     except TimeoutError:
         raise VideoError(f"{path.name}: no frame in {TIMEOUT_S:.0f} s") from None
     except VideoError:
         raise
     except (OSError, EOFError, ValueError):
-        raise VideoError(f"{path.name} ended its decoder ({worker.how_ended()})") from None
+        try:
+            code = worker.process.wait(timeout=2)
+            reason = signal.Signals(-code).name if code < 0 else f"exit {code}"
+        except subprocess.TimeoutExpired:
+            reason = "unreadable answer"
+        raise VideoError(f"{path.name} ended its decoder ({reason})") from None
     finally:
         if is_done:
             _idle.append(worker)
@@ -146,21 +144,19 @@ def main() -> None:
 def serve(connection: Connection, path: str, step: dict[str, Any]) -> None:
     """Answer one question: probe a film, or sample it if there is a step."""
 
-    def send(content: object) -> None:
+    def send(**content: object) -> None:
         connection.send_bytes(json.dumps(content).encode())
 
     try:
         if not step:
-            send({"result": video.probe(path)})
-        else:
-            samples = video.sample_frames(path, **step)
-            for frame, time_s, rgb in samples:
-                send({"frame": frame, "time_s": time_s, "shape": rgb.shape})
-                connection.send_bytes(np.ascontiguousarray(rgb).data.cast("B"))
-            send({"result": samples.coverage})
+            return send(result=video.probe(path))
+        samples = video.sample_frames(path, **step)
+        for frame, time_s, rgb in samples:
+            send(frame=frame, time_s=time_s, shape=rgb.shape)
+            connection.send_bytes(np.ascontiguousarray(rgb).data.cast("B"))
+        send(result=samples.coverage)
     except VideoError as fault:
-        return send({"error": str(fault)})
-    send("done")
+        send(error=str(fault))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ import re
 from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,14 +73,6 @@ class Film(NamedTuple):
         """Convert time stamps to seconds from the start of the film."""
         return stamp * float(self.stream.time_base or 0) - self.info.start_s
 
-    def packets(self, damage: list[str]) -> Iterator[av.Packet | None]:
-        """Read the packets, then None to empty the decoder; a read error is the end."""
-        try:
-            yield from self.container.demux(self.stream)
-        except av.error.FFmpegError as fault:
-            damage.append(str(fault.strerror))
-        yield None
-
 
 class Sample(NamedTuple):
     """A frame of a film."""
@@ -124,10 +115,7 @@ class Coverage(NamedTuple):
 def probe(path: Path | str) -> VideoInfo:
     """Read what a file says of its film, without decoding it.
 
-    Raises
-    ------
-    VideoError
-        If the file is missing, empty, or no film.
+    Raises VideoError if the file is missing, empty, or no film.
     """
     with opened(Path(path)) as film:
         return film.info
@@ -137,10 +125,7 @@ def probe(path: Path | str) -> VideoInfo:
 def opened(path: Path) -> Iterator[Film]:
     """Open a film and choose its picture: the default stream, or the largest of several.
 
-    Raises
-    ------
-    VideoError
-        If the file is missing, empty, or no film.
+    Raises VideoError as `probe` does.
     """
     if not path.is_file():
         raise VideoError(f"no film at {path}")
@@ -167,8 +152,9 @@ def opened(path: Path) -> Iterator[Film]:
             raise VideoError(
                 f"{path.name}: FFmpeg has no decoder for its picture, or its index is cut off"
             )
-        default = flags.default
-        stream = max(streams, key=lambda s: (bool(s.disposition & default), s.width * s.height))
+        stream = max(
+            streams, key=lambda s: (bool(s.disposition & flags.default), s.width * s.height)
+        )
         yield Film(container, stream, _info(container, stream))
 
 
@@ -195,12 +181,8 @@ def _info(container: av.container.InputContainer, stream: av.VideoStream) -> Vid
 def upright(frame: av.VideoFrame, *, pixel_aspect: float = 1.0) -> np.ndarray:
     """Convert a frame to RGB, in display proportions, turned and mirrored as the file says.
 
-    Parameters
-    ----------
-    frame
-        As decoded.
-    pixel_aspect
-        Width of a pixel in its heights. The shorter side is enlarged, so that nothing is lost.
+    `pixel_aspect` is the width of a pixel in its heights. The shorter side is enlarged, so that
+    nothing is lost.
     """
     width, height = frame.width, frame.height
     if _ASPECTS[0] <= pixel_aspect <= _ASPECTS[1] and abs(pixel_aspect - 1) > 0.01:
@@ -221,12 +203,8 @@ def upright(frame: av.VideoFrame, *, pixel_aspect: float = 1.0) -> np.ndarray:
 class Samples(Iterator[Sample]):
     """Sampled frames of a film, one in memory at a time; see `sample_frames`.
 
-    Attributes
-    ----------
-    coverage
-        Set once the iterator is exhausted, None before.
-    sequential_because
-        Why the film was decoded from start to end; None while a plan holds.
+    `coverage` is None until the iterator is exhausted. `sequential_because` is the reason why the
+    film was decoded from start to end; None while a plan holds.
     """
 
     def __init__(self, path: Path, every: int | None, every_seconds: float | None) -> None:
@@ -384,9 +362,16 @@ def _frame_s(film: Film) -> float:
 
 
 def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:
-    """Decode everything, adding to `damage` what can't be."""
+    """Decode everything, adding to `damage` what can't be; a read error is the end."""
     film.stream.thread_type = "AUTO"
-    for packet in film.packets(damage):
+    packets = film.container.demux(film.stream)
+    packet: av.Packet | None = av.Packet()
+    while packet is not None:
+        try:
+            packet = next(packets, None)  # None empties the decoder
+        except av.error.FFmpegError as fault:
+            packet = None
+            damage.append(str(fault.strerror))
         try:
             yield from film.stream.codec_context.decode(packet)
         except av.error.EOFError:  # emptied already, by the last packet
@@ -406,27 +391,18 @@ class Role(NamedTuple):
     layer: int = 0
 
 
-@dataclass(frozen=True)
-class Index:
-    """The packets of a film's picture, in the order of the file.
-
-    Attributes
-    ----------
-    pts
-        (n,) presentation times in units of the stream's time base, int64.
-    shown
-        (n,) False for packets that an edit list hides.
-    starts, spared
-        (n,) as in `Role`.
-    fault
-        What is wrong with the file, if something was seen to be.
-    """
+class Index(NamedTuple):
+    """The packets of a film's picture, in the order of the file; arrays of one length."""
 
     pts: np.ndarray
+    """Presentation times in units of the stream's time base, int64."""
     shown: np.ndarray
+    """False for packets that an edit list hides."""
     starts: np.ndarray
+    """As in `Role`, like the next."""
     spared: np.ndarray
     fault: str | None = None
+    """What is wrong with the file, if something was seen to be."""
 
     @property
     def order(self) -> np.ndarray:
@@ -438,28 +414,26 @@ class Index:
 def read_index(film: Film) -> Index:
     """Read the packets of a film without decoding them.
 
-    Raises
-    ------
-    NoPlanError
-        If the packets do not tell which frames there are, or what they depend on.
+    Raises NoPlanError if they do not tell which frames there are, or what they depend on.
     """
     family = film.container.format.name.split(",")[0]
     if family not in _CONTAINERS:
         raise NoPlanError(f"the container {family} does not give each picture its time")
     role_of = _role_reader(film.stream.codec_context)
     times, headers, fault = array("q"), bytearray(), None  # a film of two hours has 170,000
-    for packet in film.packets([]):
-        if packet is None or not packet.size:
-            continue
-        if packet.has_sidedata("new_extradata"):
-            raise NoPlanError("the settings of its codec change")
-        if packet.pts is None:
-            raise NoPlanError("not every picture has a time")
-        role = role_of(packet)
-        if packet.is_corrupt or role is None:
-            fault = fault or f"packet {len(times)} is damaged"
-        times.append(packet.pts)
-        headers += bytes((not packet.is_discard, *(role or Role(False, False))))
+    with suppress(av.error.FFmpegError):  # a read error is the end
+        for packet in film.container.demux(film.stream):
+            if not packet.size:
+                continue
+            if packet.has_sidedata("new_extradata"):
+                raise NoPlanError("the settings of its codec change")
+            if packet.pts is None:
+                raise NoPlanError("not every picture has a time")
+            role = role_of(packet)
+            if packet.is_corrupt or role is None:
+                fault = fault or f"packet {len(times)} is damaged"
+            times.append(packet.pts)
+            headers += bytes((not packet.is_discard, *(role or Role(False, False))))
     if not times:
         raise NoPlanError("it has no packets that can be read")
     shown, starts, spared, layer = np.frombuffer(headers, np.uint8).reshape(-1, 4).T
@@ -478,7 +452,12 @@ def read_index(film: Film) -> Index:
 
 
 def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], Role | None]:
-    """Choose what reads the headers of a codec; it gives None for a damaged packet."""
+    """Choose what reads the headers of a codec's packets; it gives None for a damaged one.
+
+    H.264 (ITU-T H.264, 7.3.1): only an IDR picture (5) is a start, nal_ref_idc 0 is spared. HEVC
+    (ITU-T H.265, 7.3.1.2 and table 7-1): intra random access points (16 to 21) are starts for what
+    is shown after them; even types up to 14 are not referred to in their temporal layer.
+    """
     name, extradata = codec.codec.canonical_name, codec.extradata or b""
     if codec.codec.intra_only:
         return lambda _: Role(starts=True, spared=True)
@@ -490,20 +469,12 @@ def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], Role | No
         raise NoPlanError(f"what depends on what in {name} is not known here")
     if extradata[:1] != b"\x01":
         raise NoPlanError(f"its {name} pictures have no lengths before them")
-    return _nal_reader(extradata, is_hevc=name == "hevc")
-
-
-def _nal_reader(extradata: bytes, *, is_hevc: bool) -> Callable[[av.Packet], Role | None]:
-    """Make what reads H.264 and HEVC packets: units, each with its length before it.
-
-    H.264 (ITU-T H.264, 7.3.1): only an IDR picture (5) is a start, nal_ref_idc 0 is spared. HEVC
-    (ITU-T H.265, 7.3.1.2 and table 7-1): intra random access points (16 to 21) are starts for what
-    is shown after them; even types up to 14 are not referred to in their temporal layer.
-    """
+    is_hevc = name == "hevc"
     width = (extradata[21 if is_hevc else 4] & 3) + 1
     parameters = (32, 33, 34) if is_hevc else (7, 8)
 
     def read(packet: av.Packet) -> Role | None:
+        """Read the units of a packet, each with its length before it."""
         content, place, roles, is_changed = memoryview(packet), 0, [], False
         while place < len(content):
             start = place + width
@@ -530,12 +501,12 @@ def _nal_reader(extradata: bytes, *, is_hevc: bool) -> Callable[[av.Packet], Rol
 
 
 def plan_decoding(index: Index, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the packets that the given frames depend on.
+    """Choose the packets, of n, that the given frames depend on.
 
     Parameters
     ----------
     index
-        The n packets of the film.
+        The packets of the film.
     frames
         (k,) numbers of the wanted frames, each below the number of shown packets.
 
@@ -546,9 +517,16 @@ def plan_decoding(index: Index, frames: np.ndarray) -> tuple[np.ndarray, np.ndar
         starts anew with the next. The decoder then gives the wanted frames, among others.
     """
     targets = np.sort(index.order[frames])
+    starts = np.flatnonzero(index.starts)
+    places = np.searchsorted(starts, targets, side="right") - 1
+    # A picture shown before its group's start may be predicted from the group before.
+    while (early := (places > 0) & (index.pts[starts[places]] > index.pts[targets])).any():
+        places -= early
+    # A start serves its target, and those after it in the file.
+    firsts = np.minimum.accumulate(starts[places][::-1])[::-1]
     feed, flush = np.zeros(len(index.pts), bool), np.zeros(len(index.pts), bool)
     done = -1
-    for start, target in zip(_starts_of(index, targets), targets, strict=True):
+    for start, target in zip(firsts, targets, strict=True):
         if start > done + 1 and done >= 0:
             flush[done] = True
         first = max(start, done + 1)
@@ -557,16 +535,6 @@ def plan_decoding(index: Index, frames: np.ndarray) -> tuple[np.ndarray, np.ndar
     feed[targets] = True
     flush[done] = True
     return feed, flush
-
-
-def _starts_of(index: Index, targets: np.ndarray) -> np.ndarray:
-    """Find where decoding must start for each target, and for those after it in the file."""
-    starts = np.flatnonzero(index.starts)
-    places = np.searchsorted(starts, targets, side="right") - 1
-    # A picture shown before its group's start may be predicted from the group before.
-    while (early := (places > 0) & (index.pts[starts[places]] > index.pts[targets])).any():
-        places -= early
-    return np.minimum.accumulate(starts[places][::-1])[::-1]
 
 
 def _decoded(film: Film, feed: np.ndarray, flush: np.ndarray) -> Iterator[av.VideoFrame]:
