@@ -609,7 +609,8 @@ def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         Table "leakage", a row a pair: the other one stands earlier in `items`; correlation is 1
         for identical ones.
     """
-    places, digests, thumbnails = [], [], np.empty((len(items), THUMBNAIL**2), np.float32)
+    places: list[int] = []
+    digests, thumbnails = [], np.empty((len(items), THUMBNAIL**2), np.float32)
     for place, path in enumerate(tqdm(items["path"], desc="audit", disable=not progress)):
         try:
             image = read_image(ROOT / path)
