@@ -1,7 +1,5 @@
 """A photo site on this machine that answers as the sources do, and fails as they may."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json
@@ -11,7 +9,6 @@ import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -19,18 +16,16 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 from PIL import Image
 
+from exe_core.study import parse_study
+
 KEYS = {"pexels": "pexels/secret key", "pixabay": "pixabay+secret"}
 RESET = b"reset"
 """In place of a part of a body: the line drops."""
 
-Answer = tuple[int, bytes | Iterable[bytes], dict[str, str]]
-Fault = Callable[[int, bytes, dict[str, str]], Answer]
-"""What becomes of an answer: its status, its body or the parts of it, its headers."""
-
 _time = time.time  # of the server's clock, whatever a test does to that of the pull
 
 
-def photo_bytes(number: int) -> bytes:
+def photo_bytes(number):
     """A small photo, another for each number."""
     coarse = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     stream = io.BytesIO()
@@ -39,41 +34,30 @@ def photo_bytes(number: int) -> bytes:
 
 
 class Site:
-    """Answers as the sources do, and fails as it is told to.
+    """Answers as the sources do, and fails as `faults` says.
 
-    Attributes
-    ----------
-    found
-        Query -> the photos that it finds.
-    faults
-        Part of a path -> what goes wrong with the next requests for it, one after the other;
-        None: nothing.
-    asked
-        The path of each request.
-    n_faults
-        How many requests went wrong.
+    `found` maps a query to the numbers of its photos; `asked` lists the paths of requests. `faults`
+    maps a part of a path to what goes wrong with the next requests for it (None: nothing), as
+    functions of an answer's status, body and headers. `n_faults` counts them.
     """
 
-    def __init__(self) -> None:
-        self.found: dict[str, list[int]] = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}
-        self.faults: dict[str, list[Fault | None]] = defaultdict(list)
-        self.n_faults = 0
-        self.quota: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.photo_delay_s = 0.0
+    def __init__(self):
+        self.found = {"happy face": [1, 2, 3, 4, 5], "sad face": [5, 6, 7]}
+        self.faults = defaultdict(list)
+        self.n_faults, self.quota, self.asked, self.photo_delay_s = 0, {}, [], 0.0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Site:
+    def __enter__(self):
         site = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+            def do_GET(self):
                 site.answer(self)
 
-            def date_time_string(self, timestamp: float | None = None) -> str:
+            def date_time_string(self, timestamp=None):
                 return super().date_time_string(timestamp or _time())
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_):
                 """Stay silent."""
 
         self.server = _Server(("127.0.0.1", 0), Handler)
@@ -82,14 +66,14 @@ class Site:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
 
-    def count(self, part: str) -> int:
+    def count(self, part):
         return sum(part in path for path in self.asked)
 
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+    def answer(self, handler):
         asked = urlsplit(handler.path)
         with self._lock:
             self.asked.append(handler.path)
@@ -102,7 +86,7 @@ class Site:
         else:
             status, body = self.search(asked.path, dict(parse_qsl(asked.query)), handler)
         headers = {"Content-Length": str(len(body)), **self.quota}
-        parts: Iterable[bytes] = [body]
+        parts = [body]
         if fault:
             status, given, headers = fault(status, body, headers)
             parts = [given] if isinstance(given, bytes) else given
@@ -120,9 +104,7 @@ class Site:
                 return
             handler.wfile.write(part)
 
-    def search(
-        self, path: str, asked: dict[str, str], handler: BaseHTTPRequestHandler
-    ) -> tuple[int, bytes]:
+    def search(self, path, asked, handler):
         pexels = path == "/pexels"
         key = handler.headers["Authorization"] if pexels else asked.get("key")
         if key != KEYS[path[1:]]:
@@ -134,105 +116,108 @@ class Site:
             return 400, b'[ERROR 400] "page" is out of valid range.'
         return 200, json.dumps((self.pexels if pexels else self.pixabay)(shown, numbers)).encode()
 
-    def pexels(self, shown: list[int], numbers: list[int]) -> dict[str, object]:
-        photos = [
-            {
-                "id": number,
-                "width": 640,
-                "height": 480,
-                "url": f"{self.address}/photo/{number}/",
-                "photographer": f"Author {number}",
-                "src": {"large2x": f"{self.address}/photos/{number}.jpg"},
-            }
-            for number in shown
-        ]
+    def addresses(self, number):
+        return f"{self.address}/photo/{number}/", f"{self.address}/photos/{number}.jpg"
+
+    def pexels(self, shown, numbers):
+        photos = []
+        for number in shown:
+            page, url = self.addresses(number)
+            photo = {"id": number, "width": 640, "height": 480, "url": page}
+            photos.append(photo | {"photographer": f"Author {number}", "src": {"large2x": url}})
         more = {"next_page": "more"} if shown and shown[-1] != numbers[-1] else {}
         return {"photos": photos, "total_results": len(numbers), **more}
 
-    def pixabay(self, shown: list[int], numbers: list[int]) -> dict[str, object]:
-        hits = [
-            {
-                "id": number,
-                "pageURL": f"{self.address}/photo/{number}/",
-                "largeImageURL": f"{self.address}/photos/{number}.jpg",
-                "imageWidth": 640,
-                "imageHeight": 480,
-                "user": f"Author {number}",
-            }
-            for number in shown
-        ]
+    def pixabay(self, shown, numbers):
+        hits = []
+        for number in shown:
+            page, url = self.addresses(number)
+            photo = {"id": number, "imageWidth": 640, "imageHeight": 480, "pageURL": page}
+            hits.append(photo | {"user": f"Author {number}", "largeImageURL": url})
         return {"total": len(numbers), "totalHits": len(numbers), "hits": hits}
+
+
+def pulled_study(*names, design="v1", kind="world", **settings):
+    """A study that pulls two queries from some sources."""
+    names = names or ("pexels",)
+    usual = {"sources": names, "designs": ["v1"], "timeout_s": 5, "retries": 2}
+    return parse_study(
+        {
+            "name": "pulled",
+            "kind": kind,
+            "title": "For the tests of the pull",
+            "labels": ["happy", "sad"],
+            "pull": {**usual, **settings},
+            "sets": {"one": {"kind": "photos", "source": names[0], "design": design}},
+            "runs": {"one": {"sets": ["one"]}},
+        }
+    )
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, *_):
         """Say nothing where a client hung up: it may."""
 
 
 class Always(list):
     """A script without end: what goes wrong with every request from some request on."""
 
-    def __init__(self, fault: Fault, *, after: int = 0) -> None:
+    def __init__(self, fault, *, after=0):
         super().__init__([None] * after)
         self.fault = fault
 
-    def __bool__(self) -> bool:
+    def __bool__(self):
         return True
 
-    def pop(self, place: int) -> Fault | None:
+    def pop(self, place):
         return super().pop(place) if len(self) else self.fault
 
 
-def body_of(content: bytes, **headers: str) -> Fault:
+def body_of(content, **headers):
     """Give something else than what was asked for."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda *_: (200, content, {"Content-Length": str(len(content)), **named})
 
 
-def status(code: int, **headers: str) -> Fault:
+def status(code, **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda *_: (code, b"out of order", {"Content-Length": "12", **named})
 
 
-def redirect(location: str) -> Fault:
+def redirect(location):
     return lambda *_: (302, b"", {"Content-Length": "0", "Location": location})
 
 
-def cut(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def cut(code, body, headers):
     return code, body[: len(body) // 2], headers
 
 
-def reset(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def reset(code, body, headers):
     return code, [body[: len(body) // 2], RESET], headers
 
 
-def longer(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def longer(code, body, headers):
     return code, body, {**headers, "Content-Length": str(len(body) + 50)}
 
 
-def shorter(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def shorter(code, body, headers):
     return code, body, {**headers, "Content-Length": str(len(body) - 50)}
 
 
-def truncated(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def truncated(code, body, headers):
     return 200, body[:400], {"Content-Length": "400"}
 
 
-def hang_up(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def hang_up(code, body, headers):
     return 0, b"", {}
 
 
-def stall(code: int, body: bytes, headers: dict[str, str]) -> Answer:
-    time.sleep(0.6)
-    return code, body, headers
-
-
-def drip(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def drip(code, body, headers):
     """Send byte after byte, none of them late, and take for ever."""
 
-    def parts() -> Iterator[bytes]:
+    def parts():
         for place in range(len(body)):
             time.sleep(0.05)
             yield body[place : place + 1]
@@ -240,10 +225,10 @@ def drip(code: int, body: bytes, headers: dict[str, str]) -> Answer:
     return code, parts(), headers
 
 
-def slowly(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def slowly(code, body, headers):
     """Send one half, and a little later the other."""
 
-    def parts() -> Iterator[bytes]:
+    def parts():
         yield body[: len(body) // 2]
         time.sleep(0.03)
         yield body[len(body) // 2 :]
@@ -251,7 +236,7 @@ def slowly(code: int, body: bytes, headers: dict[str, str]) -> Answer:
     return code, parts(), headers
 
 
-def endless(code: int, body: bytes, headers: dict[str, str]) -> Answer:
+def endless(code, body, headers):
     """Send more than a photo may hold, and say that it is little."""
     return 200, (body + bytes(2**20) for _ in range(10**4)), {}
 
@@ -263,13 +248,13 @@ unpacked_too_large = body_of(gzip.compress(bytes(60_000_000), 1), Content_Encodi
 packed_twice = body_of(gzip.compress(gzip.compress(bytes(10**6))), Content_Encoding="gzip, gzip")
 
 
-def animated_gif() -> bytes:
+def animated_gif():
     stream, frames = io.BytesIO(), [Image.open(io.BytesIO(photo_bytes(n))) for n in range(3)]
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
     return stream.getvalue()
 
 
-def png_bomb(side: int) -> bytes:
+def png_bomb(side):
     """A true PNG, black, of so many pixels a side: few bytes, and one bit a pixel unpacked."""
     pack, row = zlib.compressobj(9), bytes(1 + side // 8)
     data = b"".join(pack.compress(row) for _ in range(side)) + pack.flush()
@@ -285,8 +270,8 @@ def png_bomb(side: int) -> bytes:
 class Clock:
     """Notes the waits that it is asked for, and does not wait."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.waits: list[float] = []
 
-    def __call__(self, seconds: float) -> None:
+    def __call__(self, seconds):
         self.waits.append(seconds)

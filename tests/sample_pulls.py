@@ -1,7 +1,5 @@
 """The tables of a pull and of the crop after it, small or made from a seed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -15,27 +13,15 @@ SETS = {
 QUERIES = {"mad": "angry", "sad": "sad", "crying": "sad", "happy": "happy", "smiling": "happy"}
 
 _HITS = [  # photo, query, page, rank
-    (1, "mad", 1, 1),
-    (2, "mad", 1, 2),
-    (3, "sad", 1, 1),
-    (4, "sad", 1, 2),
-    (3, "sad", 2, 1),
-    (5, "sad", 2, 2),
-    (6, "crying", 1, 1),
-    (7, "crying", 1, 2),
-    (5, "crying", 1, 3),
-    (1, "crying", 1, 4),
-    (8, "happy", 1, 1),
-    (9, "happy", 1, 2),
-    (10, "smiling", 1, 1),
+    *[(1, "mad", 1, 1), (2, "mad", 1, 2), (3, "sad", 1, 1), (4, "sad", 1, 2), (3, "sad", 2, 1)],
+    *[(5, "sad", 2, 2), (6, "crying", 1, 1), (7, "crying", 1, 2), (5, "crying", 1, 3)],
+    *[(1, "crying", 1, 4), (8, "happy", 1, 1), (9, "happy", 1, 2), (10, "smiling", 1, 1)],
 ]
 _FAILED = {4: "HTTP 404: not there", 9: "damaged: broken data stream at 123456"}
 _STATUS = {6: "no face", 8: "unreadable"}
 
 
-def make_pull(
-    *, seed: int | None = None, n: int = 0, rule: str = "drop"
-) -> dict[str, pd.DataFrame]:
+def make_pull(*, seed=None, n=0, rule="drop"):
     """Make hits, photos, requests, images, faces, splits and truth; from a seed, of n hits.
 
     Without a seed: ten photos of one source, photo 1 under two labels, 2 and 10 one picture.
@@ -67,32 +53,23 @@ def make_pull(
     }
 
 
-def _hits_of(source: str, rows: list[tuple[int, str, int, int]]) -> pd.DataFrame:
+def _hits_of(source, rows):
     table = pd.DataFrame(rows, columns=["number", "query", "page", "rank"])
     table["photo_id"] = source + ":" + table["number"].astype(str)
-    return table.drop(columns="number").assign(
-        label=table["query"].map(QUERIES), source=source, design="v2"
-    )
+    named = {"label": table["query"].map(QUERIES), "source": source, "design": "v2"}
+    return table.drop(columns="number").assign(**named)
 
 
-def _random_hits(seed: int, n: int) -> pd.DataFrame:
+def _random_hits(seed, n):
     rng = np.random.default_rng(seed)
-    return pd.concat(
-        [
-            _hits_of(
-                source,
-                [
-                    (int(rng.integers(1, 20)), str(rng.choice(list(QUERIES))), 1, rank)
-                    for rank in range(1, n + 1)
-                ],
-            )
-            for source in ("pexels", "pixabay")
-        ],
-        ignore_index=True,
-    )
+    rows = [
+        [(int(rng.integers(1, 20)), str(rng.choice(list(QUERIES))), 1, k + 1) for k in range(n)]
+        for _ in range(2)
+    ]
+    return pd.concat([_hits_of("pexels", rows[0]), _hits_of("pixabay", rows[1])], ignore_index=True)
 
 
-def _requests(hits: pd.DataFrame) -> pd.DataFrame:
+def _requests(hits):
     page = ["source", "design", "query", "page"]
     table = hits.groupby(page, sort=False, as_index=False).agg(n_returned=("rank", "max"))
     start = pd.Timestamp("2026-01-01", tz="UTC")
@@ -103,9 +80,7 @@ def _requests(hits: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table.assign(error=None), again.assign(error=None), failed])
 
 
-def _images(
-    hits: pd.DataFrame, photos: pd.DataFrame, requests: pd.DataFrame, rule: str
-) -> pd.DataFrame:
+def _images(hits, photos, requests, rule):
     ok = photos.loc[photos["status"] == "ok", "photo_id"]
     parts = []
     for name, chosen in SETS.items():

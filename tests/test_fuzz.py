@@ -1,37 +1,251 @@
 """Files changed at random are read or refused with a reason; none ends the process or hangs."""
 
-import fuzz_trials
-import pytest
-from fuzz_trials import KINDS
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+import film_samples
+import numpy as np
+import pandas as pd
+import pytest
+import sample_sets
+from PIL import Image
+
+from exe_core import models, study, video
+from exe_core.curation import TO_LABEL, LabellingError, read_labelled
+from exe_core.faces import ImageError, read_image, read_reduced
+from exe_core.models import ModelError
+from exe_core.pull import read_list
+from exe_core.readers import DatasetError, read_fer2013, read_votes
+from exe_core.study import ConfigError, load_study
+from exe_core.video import VideoError
+
+LIMIT_S = 30.0
 FEW = 12
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_some_tries(kind):
-    counts, told = fuzz_trials.count(kind, tries=FEW)
-    assert not told
-    assert counts.read + counts.clean_errors == FEW
+def mutated(data, rng):
+    """Change a file in one or two ways, as a disk, a network or a hand does."""
+    for _ in range(int(rng.integers(1, 3))):
+        if not data:
+            break
+        first, last = np.sort(rng.integers(0, len(data), size=2))
+        places = rng.integers(0, len(data), size=int(rng.integers(1, 16)))
+        lines = data.split(b"\n")
+        one, other = rng.integers(0, len(lines), size=2)
+        lines[one], lines[other] = lines[other], lines[one]
+        ways = [
+            replaced(data, places, rng.integers(0, 256, len(places))),
+            replaced(data, places % 64 % len(data), rng.integers(0, 256, len(places))),
+            replaced(data, places, rng.integers(32, 127, len(places))),
+            b"\n".join(lines),
+            data[:first],
+            data[:first] + data[last:],
+            data[:last] + data[first:],
+            data[:first] + bytes(int(last - first)) + data[last:],
+            data[:first] + b"\xff\xff\xff\xff" + data[first + 4 :],
+            data[:first] + b"\x7f\xff\xff\xff" + data[first + 4 :],
+        ]
+        data = ways[rng.integers(len(ways))]
+    return data
+
+
+def replaced(data, places, values):
+    changed = np.frombuffer(data, np.uint8).copy()
+    changed[places] = values
+    return changed.tobytes()
+
+
+def make_image(suffix, folder):
+    smooth = np.add.outer(np.arange(120), np.arange(90))[..., None] * [1, 2, 3] % 226
+    noise = np.random.default_rng(0).integers(0, 30, smooth.shape)
+    paths = [folder / f"{mode}.{suffix}" for mode in ("RGB", "L")]
+    for path in paths:
+        Image.fromarray((smooth + noise).astype(np.uint8)).convert(path.stem).save(path)
+    return paths
+
+
+def read_any_image(path):
+    pixels = read_image(path)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[2:] == (3,)
+    assert read_reduced(path, least=64).size == pixels.shape[1::-1]
+
+
+def make_film(name, folder):
+    (kind,) = (kind for kind in film_samples.KINDS if kind.name == name)
+    return [film_samples.make_film(folder / name, kind, n=72)]
+
+
+def read_film(path):
+    samples = video.sample_frames(path, every=10)
+    assert all(sample.rgb.dtype == np.uint8 for sample in samples)
+    assert samples.coverage is not None
+
+
+def make_studies(folder):
+    (folder / "configs").mkdir()
+    names = ("smoke", "rafdb", "open", "labels")
+    source = study.ROOT / "configs"
+    return [Path(shutil.copy(source / f"{name}.yml", folder / "configs")) for name in names]
+
+
+def read_study(path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "ROOT", path.parent.parent)
+        load_study(path.stem)
+
+
+def read_fer(path):
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the copy is altered: it is
+        read_fer2013(path, unpacked=Path(folder) / "unpacked")
+
+
+def write_votes(path):
+    labels = [label for _, label, _ in sample_sets.fer_images()]
+    sample_sets.write_ferplus(path, pd.DataFrame({"label": labels, "split_given": "train"}))
+
+
+def write_labelled(path):
+    usual = dict.fromkeys(TO_LABEL, "") | {"label": "happy", "label_true": "sad", "n_faces": "1"}
+    pd.DataFrame([usual | {"face_id": f"a/a:{k}/0"} for k in range(20)]).to_csv(path, index=False)
+
+
+def write_list(path):
+    lines = [f"happy,https://example.org/{k}.jpg,A. Person" for k in range(20)]
+    path.write_text("\n".join(["label,url,author", *lines]))
+
+
+def make_model(folder):
+    shown = models.Preprocessing(size=32)
+    card = {"model": "tiny", "labels": ["happy", "sad"], "preprocessing": shown}
+    models.save(models.build("tiny", n_classes=2, seed=0), folder, card=card)
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def one(name, write, folder):
+    write(folder / name)
+    return [folder / name]
+
+
+class Kind(NamedTuple):
+    """A kind of file: how sound ones are made and read, what may be raised, and how many tries."""
+
+    make: Callable
+    read: Callable
+    error: type[Exception]
+    tries: int = 200
+
+
+def fault_of_trial(path):
+    """Die, raise or hang, which shows that the trials notice it."""
+    faults = {
+        2: lambda: os.kill(os.getpid(), signal.SIGSEGV),
+        4: lambda: 1 / 0,
+        6: lambda: time.sleep(99),
+    }
+    faults.get(int(path.parent.name), str)()
+
+
+IMAGES = {f"image, {s}": partial(make_image, s) for s in ("jpg", "png", "webp", "gif", "tiff")}
+FILMS = {"film, mp4": "h264 defaults.mp4", "film, mkv": "h264 open GOP.mkv"}
+KINDS = {
+    **{name: Kind(make, read_any_image, ImageError, 400) for name, make in IMAGES.items()},
+    **{k: Kind(partial(make_film, name), read_film, VideoError, 100) for k, name in FILMS.items()},
+    "study": Kind(make_studies, read_study, ConfigError, 400),
+    "FER2013, csv": Kind(partial(one, "f.csv", sample_sets.write_fer_csv), read_fer, DatasetError),
+    "FER2013, tar.xz": Kind(
+        partial(one, "f.tar.xz", sample_sets.write_fer_archive), read_fer, DatasetError
+    ),
+    "FER+": Kind(partial(one, "votes.csv", write_votes), read_votes, DatasetError),
+    "labels by hand": Kind(partial(one, "l.csv", write_labelled), read_labelled, LabellingError),
+    "list of photos": Kind(partial(one, "l.csv", write_list), read_list, DatasetError),
+    "model": Kind(make_model, lambda path: models.load(path.parent), ModelError),
+}
+TRIAL = Kind(
+    partial(one, "a", lambda path: path.write_bytes(b"a" * 99)), fault_of_trial, ValueError
+)
+
+
+@cache
+def processes():
+    """Start processes from one that has imported what takes long, and has done nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cv2", "pytest", "exe_core.models", "exe_core.video"])
+    return context
+
+
+def first_fault(name, seeds):
+    """Read changed files in a process that may die; describe the first fault, if any."""
+    here, there = multiprocessing.Pipe(duplex=False)
+    process = processes().Process(target=try_all, args=(name, seeds, there))
+    process.start()
+    there.close()
+    try:
+        for seed in ("the sound files", *seeds):
+            if not here.poll(LIMIT_S if isinstance(seed, int) else 120):
+                return f"{seed}: hangs"
+            if fault := here.recv():
+                return f"{seed}: {fault}"
+    except EOFError:
+        process.join()
+        return f"{seed}: the process died ({process.exitcode})"
+    finally:
+        process.kill()
+        process.join()
+    return None
+
+
+def try_all(name, seeds, connection):
+    kind = KINDS.get(name, TRIAL)
+    with TemporaryDirectory() as sound, TemporaryDirectory() as changed:
+        names = [path.relative_to(sound) for path in kind.make(Path(sound))]
+        if kind is not TRIAL:
+            for path in names:
+                kind.read(sound / path)
+        connection.send("")
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            path = Path(changed) / str(seed) / names[rng.integers(len(names))]
+            shutil.copytree(sound, Path(changed) / str(seed))
+            path.write_bytes(mutated(path.read_bytes(), rng))
+            connection.send(outcome(kind, path))
+            shutil.rmtree(Path(changed) / str(seed))
+
+
+def outcome(kind, path):
+    try:
+        kind.read(path)
+    except kind.error as fault:
+        return "" if str(fault) else "an error without a reason"
+    except Exception as fault:  # noqa: BLE001 - whatever else is raised is what is looked for
+        return f"{type(fault).__name__}: {fault}"
+    return ""
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_some_tries(name):
+    assert first_fault(name, range(FEW)) is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_try(kind):
-    _, told = fuzz_trials.count(kind, tries=KINDS[kind].tries)
-    assert not told
+@pytest.mark.parametrize("name", KINDS)
+def test_every_try(name):
+    assert first_fault(name, range(KINDS[name].tries)) is None
 
 
-def test_a_sound_file_is_read(tmp_path):
-    for name, kind in KINDS.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        for path in kind.make(folder):
-            kind.read(path)
-
-
-def test_crashes_and_hangs_are_counted(monkeypatch):
-    monkeypatch.setattr(fuzz_trials, "LIMIT_S", 3.0)
-    counts, told = fuzz_trials.count("test of the trials", tries=8)
-    assert (counts.tries, counts.read, counts.crashes, counts.hangs) == (8, 5, 2, 1)
-    assert any("the process died (-11)" in text for text in told)
-    assert any("ZeroDivisionError" in text for text in told)
+@pytest.mark.parametrize(
+    ("seed", "fault"), [(2, "2: the process died (-11)"), (4, "ZeroDivision"), (6, "6: hangs")]
+)
+def test_crashes_errors_and_hangs_are_noticed(monkeypatch, seed, fault):
+    monkeypatch.setitem(globals(), "LIMIT_S", 3.0)
+    assert fault in first_fault("trial", range(seed - 1, seed + 1))
