@@ -119,6 +119,8 @@ def test_a_raised_limit_fetches_the_rest_and_another_filter_asks_anew(site):
         ({"max_per_query": 2}, ["happy face 1", "sad face 1"]),
         ({"max_per_query": 2}, []),
         ({"max_per_query": 6}, ["happy face 1", "happy face 2"]),
+        ({"max_per_query": 8}, ["happy face 2"]),
+        ({"max_pages": {"pexels": 2}}, []),
         ({}, ["happy face 3"]),
         ({"max_per_query": 1}, []),
         ({"filters": {"pexels": {"size": "large"}}}, [f"happy face {k}" for k in (1, 2, 3)]),
