@@ -264,8 +264,12 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
                 f"{source.name} failed in its cell {fault.exec_count} ({given})\n"
                 f"  {cause}\n  read it: {failed}\n  the same command again resumes at this stage"
             ) from None
-        except DeadKernelError:
-            working.replace(failed)
+        except RuntimeError as fault:
+            # One that dies while it starts is a plain RuntimeError of nbclient's.
+            if not isinstance(fault, DeadKernelError) and "Kernel died" not in str(fault):
+                raise
+            if working.exists():
+                working.replace(failed)
             raise StageError(
                 f"{source.name}: its kernel died ({given}), often for lack of memory"
             ) from None
