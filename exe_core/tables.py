@@ -433,13 +433,13 @@ def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
     try:
         checked = TABLES[name].validate(table, lazy=True)
     except pa.errors.SchemaErrors as faults:
-        raise SchemaError(_told(faults, name)) from None
+        raise SchemaError(_describe_faults(faults, name)) from None
     if name in ("predictions", "film_predictions"):
         _check_probabilities(checked)
     return checked
 
 
-def _told(faults: pa.errors.SchemaErrors, name: str) -> str:
+def _describe_faults(faults: pa.errors.SchemaErrors, name: str) -> str:
     cases = faults.failure_cases[["column", "check", "failure_case"]].drop_duplicates()
     lines = [" · ".join(map(str, case)) for case in cases.head(5).itertuples(index=False)]
     return f"table {name!r} is not as its schema says:\n" + "\n".join(lines)
@@ -536,4 +536,4 @@ def _check_part(table: pd.DataFrame, name: str) -> pd.DataFrame:
     try:
         return part.validate(table, lazy=True)
     except pa.errors.SchemaErrors as faults:
-        raise SchemaError(_told(faults, name)) from None
+        raise SchemaError(_describe_faults(faults, name)) from None

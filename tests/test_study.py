@@ -129,7 +129,7 @@ def test_openverse_needs_no_key_and_a_list_its_file(monkeypatch, tmp_path):
     assert parse_study(study).missing() == []
 
 
-def test_sentiment_keeps_the_levels_of_emotions_that_are_not_told():
+def test_sentiment_keeps_the_levels_of_emotions_that_are_not_given():
     study = parse_study(settings(sentiment={"set_name": "lab", "valence": {"surprise": [0, None]}}))
     assert study.sentiment.valence["surprise"] == (0, None)
     assert study.sentiment.valence["happy"] == (2,)

@@ -28,7 +28,7 @@ def test_a_network_of_ones_own_becomes_a_model(tmp_path):
     assert own.preprocessing.size == 224
 
 
-def test_photos_of_ones_own_are_read_and_a_faceless_one_is_told(tmp_path):
+def test_photos_of_ones_own_are_read_and_a_faceless_one_is_named(tmp_path):
     rng = np.random.default_rng(7)
     for name, share in (("ann", 0.3), ("bob", 0.3), ("tree", None)):
         Image.fromarray(scene(rng, (480, 640), share=share).picture).save(tmp_path / f"{name}.jpg")
