@@ -12,7 +12,7 @@ import sample_tables
 from browser import PHONE, opened
 from hypothesis import given
 from hypothesis import strategies as st
-from test_book_ext import build, page, text_of, write_pages
+from test_book_ext import build, lay_out, page, text_of
 
 from exe_core import films as film_measures
 from exe_core.figures import explorer
@@ -102,10 +102,10 @@ def saved(study, tables):
 
 @pytest.fixture(scope="module")
 def site(bundle, tmp_path_factory):
-    return make_page(tmp_path_factory.mktemp("site") / "book", bundle)
+    return lay_out_page(tmp_path_factory.mktemp("site") / "book", bundle)
 
 
-def make_page(folder, bundle):
+def lay_out_page(folder, bundle):
     """Lay the page out as the book does, without the book."""
     own = ROOT / "book" / "_ext" / "paperbook"
     shutil.copytree(own / "static", folder)
@@ -344,7 +344,7 @@ def test_a_phone_shows_titles_as_text_and_needs_no_sideways_scrolling(site, chro
         assert faults == []
 
 
-def test_going_back_to_a_link_shows_it_and_unknown_names_are_named(tab):
+def test_going_back_to_a_link_shows_it_and_unknown_names_are_told(tab):
     tab.evaluate("location.hash = 'a=nobody&b=rafdb&film=film03&threshold=7'")
     part(tab, "status").get_by_text("This study has no nobody, 7").wait_for()
     assert tab.locator("[name=a] >> nth=0").input_value() == "exe"
@@ -358,7 +358,7 @@ def test_books_have_the_explorer_and_without_films_say_so(home, bundle, tmp_path
         "explorer": "# A\n:::{explorer}\n:::\n",
         "claims": "# B\n:::{explorer} published\n:::\n",
     }
-    write_pages(tmp_path, {"index": "# Book\n", **both})
+    lay_out(tmp_path, {"index": "# Book\n", **both})
     for place in ("demo/explorer", "real/explorer", "real/explorer-published"):
         shutil.copytree(bundle, tmp_path / "data" / "results" / place)
     done = build(tmp_path)
