@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +95,7 @@ def _resized(image: np.ndarray, size: int, index: int) -> np.ndarray:
 
 
 def predict_images(
-    classifier: Classifier, images: np.ndarray | Sequence[np.ndarray | Image.Image | str | Path]
+    classifier: Classifier, images: Sequence[np.ndarray | Image.Image | str | Path]
 ) -> pd.DataFrame:
     """Predict the expression of faces.
 
@@ -105,8 +104,8 @@ def predict_images(
     classifier
         From `exe_core.models.load`, e.g. of a ready model by its name.
     images
-        Face crops of any sizes: arrays (H, W, 3) RGB, uint8 or float in [0, 1]; PIL images; or
-        paths of image files. OpenCV reads BGR: give it as ``image[..., ::-1]``.
+        Face crops of any sizes: arrays (H, W, 3) uint8 RGB, PIL images, or paths of image files.
+        OpenCV reads BGR: give it as ``image[..., ::-1]``.
 
     Returns
     -------
@@ -115,10 +114,8 @@ def predict_images(
 
     Raises
     ------
-    TypeError
-        If an image is none of these.
     InferenceError
-        If an array has another shape, or floats outside [0, 1].
+        If an array is of another form.
     exe_core.faces.ImageError
         If a file can't be read.
 
@@ -128,40 +125,21 @@ def predict_images(
     >>> predict_images(models.load("fer7"), faces).shape
     (2, 8)
     """
-    if isinstance(images, str | Path | Image.Image) or not hasattr(images, "__len__"):
-        raise TypeError(f"images are {type(images).__name__}: give a list of images")
-    arrays = [_as_array(image, index) for index, image in enumerate(images)]
-    for index, image in enumerate(arrays):
-        if image.ndim == 3 and max(image.shape[:2]) > 1.6 * min(image.shape[:2]) > 0:
-            warnings.warn(
-                f"image {index} is {image.shape[1]} x {image.shape[0]} px and is squeezed to a "
-                "square: is it a face, or a scene? exe_core.faces.find_faces cuts faces out",
-                stacklevel=2,
-            )
-    probabilities = predict(classifier, arrays)
+    probabilities = predict(classifier, [_as_array(image) for image in images])
     table = pd.DataFrame(probabilities, columns=prob_columns(classifier.labels))
     labels = np.array(classifier.labels, dtype=object)
     table.insert(0, "predicted", labels[probabilities.argmax(axis=1)])
     return table
 
 
-def _as_array(image: object, index: int) -> np.ndarray:
+def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     if isinstance(image, str | Path):
         from exe_core.faces import read_image  # here: `predict` is to run where only PyTorch is
 
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    if not isinstance(image, np.ndarray):
-        raise TypeError(
-            f"image {index} is {type(image).__name__}: give an array (H, W, 3), a PIL image or a "
-            "path"
-        )
-    if not np.issubdtype(image.dtype, np.floating):
-        return image
-    if not ((image >= 0) & (image <= 1)).all():
-        raise InferenceError(f"image {index} is {image.dtype} with values outside [0, 1]")
-    return np.round(255 * image).astype(np.uint8)
+        image = ImageOps.exif_transpose(image).convert("RGB")
+    return np.asarray(image)
 
 
 class _SelectOutputs(nn.Module):
@@ -223,25 +201,16 @@ def predict_faces(
     splits: pd.DataFrame,
     gray: bool | None = None,
 ) -> pd.DataFrame:
-    """Compute the predictions of a run for the primary face of each item.
+    """Predict the primary face of each item: table "predictions", in the order of `faces`.
 
     Parameters
     ----------
-    classifier
-        The trained run.
-    faces
-        Table "faces"; its crops are read a thousand at a time.
+    faces, splits
+        Tables of these names; the crops are read a thousand at a time.
     run_id
         Goes into the table.
-    splits
-        Table "splits"; a face that has no row there is refused.
     gray
         As in `predict`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "predictions", in the order of `faces`.
 
     Raises
     ------
@@ -265,24 +234,19 @@ def predict_faces(
 
 
 def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
-    """Average the probabilities of several runs, item by item.
+    """Average the probabilities of several runs, item by item: table "predictions".
 
     Parameters
     ----------
     predictions
-        Tables "predictions" of the same items and labels, one run each.
+        Tables "predictions", one run each; the rows stay in the order of the first.
     run_id
         Names the ensemble.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "predictions", in the order of the first.
 
     Raises
     ------
     EnsembleError
-        If there is none, or the tables differ in their items, labels, splits or groups.
+        If there is none, or they differ in their items, labels, splits or groups.
 
     Examples
     --------
@@ -329,22 +293,16 @@ def _aligned(predictions: Sequence[pd.DataFrame]) -> np.ndarray:
     """Give the probabilities (M, N, C) of all runs, in the order of the first."""
     if not predictions:
         raise EnsembleError("an ensemble needs the predictions of at least one run")
-    first, keys = predictions[0], ["set_name", "item_id"]
-    labels, ours = labels_of(first), first.set_index(keys)
-    members = []
+    first, identity = predictions[0], ["set_name", "item_id", "split", "group_id", "label"]
+    columns, members = prob_columns(labels_of(first)), []
     for table in predictions:
-        pair = " and ".join(", ".join(each["run_id"].unique()) for each in (table, first))
-        if (others := labels_of(table)) != labels:
-            raise EnsembleError(f"{pair} have different labels: {others}, {labels}")
-        theirs = table.set_index(keys)
-        if len(unshared := ours.index.symmetric_difference(theirs.index)):
+        same = len(table) == len(first) and labels_of(table) == labels_of(first)
+        rows = first[identity].merge(table, on=identity, how="left") if same else table
+        if not same or rows["run_id"].isna().any():
+            runs = " and ".join(str(each["run_id"].iloc[0]) for each in (table, first))
             raise EnsembleError(
-                f"{pair} are of different items ({len(unshared)} are of one only, such as "
-                f"{'/'.join(unshared[0])}): predict the same faces with every run"
+                f"{runs} differ in {', '.join(identity)} or the labels predicted: predict the same "
+                "faces of the same study with every run"
             )
-        theirs = theirs.loc[ours.index]
-        for column in ("split", "group_id", "label"):
-            if not ours[column].equals(theirs[column]):
-                raise EnsembleError(f"{pair} disagree in the column {column!r} of the same items")
-        members.append(theirs[prob_columns(labels)].to_numpy())
+        members.append(rows[columns].to_numpy())
     return np.stack(members)
