@@ -12,7 +12,7 @@ import yaml
 from browser import opened
 from film_samples import write_film
 from test_book import see_all_charts
-from test_book_ext import build, lay_out, page
+from test_book_ext import build, make_book_folder, page
 
 from exe_core import cli, figures, film_report, readers, record, screening, study
 from exe_core.curation import CREDITS, credits_page
@@ -117,7 +117,7 @@ def test_the_book_shows_it_as_text(chromium, home):
     told.mkdir(parents=True)
     pd.DataFrame({"who": [NASTY], "n": [1]}).to_csv(told / "told.csv", index=False)
     record.write_json({"command": NASTY, "commit": None}, told / "provenance.json")
-    lay_out(
+    make_book_folder(
         home,
         {
             "index": "# Book\n",

@@ -113,7 +113,7 @@ def write_pages(folder, pages):
         (folder / "book" / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
-def lay_out(folder, pages):
+def make_book_folder(folder, pages):
     """Make a small book beside the real configuration and extension."""
     (folder / "book").mkdir(parents=True)
     for name in ("_config.yml", "CITATION.cff"):
@@ -176,7 +176,7 @@ def book(tmp_path_factory):
     (frozen / "faults" / "faults.csv").write_text("fault,tries\nreset mid-body,41\n")
     made = {"command": "pytest --write-faults", "commit": None}
     record.write_json(made, frozen / "faults" / "provenance.json")
-    lay_out(folder, PAGES)
+    make_book_folder(folder, PAGES)
     add_notebook(folder, [saved[0], saved[2]])
     done = build(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -420,7 +420,7 @@ def test_a_changed_number_rebuilds_the_pages_that_cite_it(book):
 
 def test_the_same_pages_make_the_book_of_another_study(tmp_path):
     both = "# Both\n:::{when} world\nA world.\n:::\n:::{when} real\nReal, {val}`films.n`.\n:::\n"
-    lay_out(tmp_path, {"index": both, "prose": PAGES["prose"]})
+    make_book_folder(tmp_path, {"index": both, "prose": PAGES["prose"]})
     assert build(tmp_path, "demo").returncode == 0
     assert "A world." in text_of(tmp_path, "index")
     values = tmp_path / "data" / "results" / "real" / "values" / "films.json"
@@ -449,7 +449,7 @@ WRONG = {
 
 def test_a_wrong_citation_fails_the_build_and_says_why(book, tmp_path):
     page_of_faults = "# Wrong\n" + "\n\n".join(WRONG) + "\n"
-    lay_out(tmp_path, {"index": page_of_faults, "prose": PAGES["prose"]})
+    make_book_folder(tmp_path, {"index": page_of_faults, "prose": PAGES["prose"]})
     shutil.copytree(book / "data", tmp_path / "data")
     done = build(tmp_path)
     assert done.returncode != 0

@@ -12,7 +12,7 @@ import sample_tables
 from browser import PHONE, opened
 from hypothesis import given
 from hypothesis import strategies as st
-from test_book_ext import build, lay_out, page, text_of
+from test_book_ext import build, make_book_folder, page, text_of
 
 from exe_core import films as film_measures
 from exe_core.figures import explorer
@@ -358,7 +358,7 @@ def test_books_have_the_explorer_and_without_films_say_so(home, bundle, tmp_path
         "explorer": "# A\n:::{explorer}\n:::\n",
         "claims": "# B\n:::{explorer} published\n:::\n",
     }
-    lay_out(tmp_path, {"index": "# Book\n", **both})
+    make_book_folder(tmp_path, {"index": "# Book\n", **both})
     for place in ("demo/explorer", "real/explorer", "real/explorer-published"):
         shutil.copytree(bundle, tmp_path / "data" / "results" / place)
     done = build(tmp_path)

@@ -4,7 +4,7 @@ import re
 import sys
 
 import pytest
-from test_book_ext import build, lay_out, text_of
+from test_book_ext import build, make_book_folder, text_of
 
 from exe_core import tables
 from exe_core.cli import app
@@ -94,11 +94,13 @@ def test_a_module_is_described_by_its_docstrings(tmp_path, monkeypatch):
 def test_the_pages_build_without_a_warning_and_an_unknown_kind_does_not(tmp_path):
     kinds = {"settings": "", "tables": "", "commands": "", "api": " ".join(LISTED)}
     pages = {kind: f"# A\n```{{reference}} {kind} {of}\n```\n" for kind, of in kinds.items()}
-    lay_out(tmp_path / "good", {"index": "# Index\n", **pages})
+    make_book_folder(tmp_path / "good", {"index": "# Index\n", **pages})
     done = build(tmp_path / "good")
     assert done.returncode == 0, done.stdout + done.stderr
     for module in LISTED:
         assert f"exe_core.{module}" in text_of(tmp_path / "good", "api")
-    lay_out(tmp_path / "bad", {"index": "# Index\n", "all": "# All\n```{reference} all\n```\n"})
+    make_book_folder(
+        tmp_path / "bad", {"index": "# Index\n", "all": "# All\n```{reference} all\n```\n"}
+    )
     done = build(tmp_path / "bad")
     assert "all is none of settings, tables, commands, api" in done.stdout + done.stderr
