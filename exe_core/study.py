@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -312,22 +312,15 @@ class Study(SettingsModel):
         folder = self._folder(part, of_study=of_study)
         return folder / name / f"{run}.parquet" if run else folder / f"{name}.parquet"
 
-    def read(
-        self,
-        name: str,
-        *,
-        run: str | None = None,
-        columns: Sequence[str] | None = None,
-        where: Mapping[str, Collection[object]] | None = None,
-    ) -> pd.DataFrame:
-        """Read and check a table of the study; see `exe_core.tables.read`.
+    def read(self, name: str, *, run: str | None = None) -> pd.DataFrame:
+        """Read and check a table of the study, or of one of its runs.
 
         Examples
         --------
         >>> load_study("demo").read("predictions", run="rafdb")  # doctest: +SKIP
         """
         path = self.table(name, run=run)
-        table = tables.read(path, name=name, columns=columns, where=where)
+        table = tables.read(path, name=name)
         self._inputs.append(path)
         return table
 
@@ -494,7 +487,7 @@ def _departures(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
 
 
 def _name_of(departures: Mapping[str, object]) -> str:
-    """Name a trial by what departs; a long name is cut and told apart by its digest."""
+    """Name a trial by what departs; a long name is cut, and its digest makes it unique."""
     text = "-".join(f"{key}-{value}" for key, value in sorted(departures.items()))
     plain = re.sub(r"[^\w.-]+", "_", text)
     return plain if len(plain) <= 60 else f"{plain[:50]}-{digest_of(text)[:8]}"

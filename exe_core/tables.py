@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import reduce
-from operator import and_
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-import pyarrow
-from pyarrow import compute, parquet
 
 from exe_core.labels import EMOTIONS, SchemaError, labels_of, prob_columns
 from exe_core.record import replacing
@@ -25,8 +21,7 @@ def item_id(film_id: str, frame: int) -> str:
 
 def item_ids(film_id: pd.Series, frame: pd.Series) -> pd.Series:
     """Name many items by `item_id`."""
-    names = [item_id(*pair) for pair in zip(film_id, frame, strict=True)]
-    return pd.Series(names, film_id.index, dtype=str)
+    return film_id + frame.map(":{:06d}".format).astype(str)
 
 
 def film_and_frame(item_id: pd.Series) -> pd.DataFrame:
@@ -55,14 +50,9 @@ def number(
     return pa.Column(float, checks=checks, coerce=True, description=description, **kwargs)
 
 
-def choice(description: str, *values: str) -> pa.Column:
+def choice(description: str, *values: str, **kwargs: Any) -> pa.Column:
     """Define a text column that holds one of `values`."""
-    return text(description, checks=pa.Check.isin(values))
-
-
-def emotion(description: str, **kwargs: Any) -> pa.Column:
-    """Define a label, one of `EMOTIONS`."""
-    return text(description, checks=pa.Check.isin(EMOTIONS), **kwargs)
+    return text(description, checks=pa.Check.isin(values), **kwargs)
 
 
 def flag(description: str) -> pa.Column:
@@ -76,36 +66,39 @@ def time(description: str) -> pa.Column:
     return pa.Column(dtype, coerce=True, nullable=True, description=description)
 
 
-def _table(
-    name: str, row: str, *, key: str, common: str = "", **columns: pa.Column
-) -> pa.DataFrameSchema:
-    """Define a table: what a row is, the columns that identify it, and all columns."""
-    shared = {column: COMMON[column] for column in common.split()}
-    unique = key.split() or None
-    return pa.DataFrameSchema(shared | columns, unique=unique, name=name, description=row)
+def _table(row: str, *, key: str, common: str = "", **columns: pa.Column) -> pa.DataFrameSchema:
+    """Define a table: what a row is, the columns that identify it, and all columns.
+
+    Those of `common` stand in `COMMON`; a "?" after a name allows nulls.
+    """
+    shared = {column.strip("?"): COMMON[column.strip("?")] for column in common.split()}
+    schema = pa.DataFrameSchema(shared | columns, unique=key.split() or None, description=row)
+    optional = [column[:-1] for column in common.split() if column.endswith("?")]
+    return schema.update_columns({column: {"nullable": True} for column in optional})
 
 
 COMMON = {
     "photo_id": text("source and number, e.g. pexels:123"),
-    "label": emotion("emotion: as labelled, or the one that the row is about"),
+    "label": choice("emotion: as labelled, or the one that the row is about", *EMOTIONS),
     "source": text("where it comes from"),
     "design": text("search design: v1, v2 or given"),
     "query": text("words that were searched for"),
     "page": integer("of the search, counted from 1"),
     "width_px": integer("width, px", nullable=True),
     "height_px": integer("height, px", nullable=True),
-    "path": text("where the file lies", nullable=True),
+    "path": text("where the file lies"),
     "error": text("what went wrong, if anything did", nullable=True),
     "seconds": number("duration, s", 0),
     "item_id": text("the photo, frame or image"),
     "set_name": text("the set"),
     "face_id": text("the face: its item and its number there, 0 for the largest"),
     "group_id": text("unit of splits and resampling: a photo, person or film"),
-    "split": text("part of the set: train, val or test", nullable=True),
+    "split": text("part of the set: train, val or test"),
     "other_set_name": text("set of the other"),
     "other_split": text("part of the other", nullable=True),
     "n": integer("items that the row rests on"),
     "film_id": text("the film"),
+    "time_s": number("time stamp in the film, s", 0),
     "genre": text("of the film; null for all or unknown", nullable=True),
     "run_id": text("the run, ensemble or external model"),
     "value": number("the estimate", nullable=True),
@@ -119,26 +112,24 @@ COMMON = {
     "p_value": number("p-value of the null hypothesis", 0, 1, nullable=True),
     "n_groups": integer("groups that the row rests on"),
     "p_adjusted": number("p-value after Holm's correction in its family", 0, 1, nullable=True),
-    "predicted": emotion("most probable emotion"),
+    "predicted": choice("most probable emotion", *EMOTIONS),
     "metric": text("what is measured"),
 }
 """Columns that mean the same in several tables."""
 
 
-_DEFINED = (
-    _table(
-        "hits",
+TABLES = {
+    "hits": _table(
         "A photo that a query returned.",
         key="photo_id design query",
         common="photo_id source design query page",
-        label=emotion("emotion that the query asks for"),
+        label=choice("emotion that the query asks for", *EMOTIONS),
         rank=integer("position on its page, from 1"),
     ),
-    _table(
-        "photos",
+    "photos": _table(
         "A photo, also one whose download failed.",
         key="photo_id",
-        common="photo_id source width_px height_px path error",
+        common="photo_id source width_px height_px path? error",
         page_url=text("the photo's page at its source", nullable=True),
         url=text("address of the file", nullable=True),
         author=text("photographer", nullable=True),
@@ -151,8 +142,7 @@ _DEFINED = (
         retrieved_at=time("when the file was fetched"),
         reported_at=time("when the download was reported, as Unsplash asks"),
     ),
-    _table(
-        "requests",
+    "requests": _table(
         "A search request to a photo source.",
         key="",
         common="source design query page seconds error",
@@ -166,21 +156,17 @@ _DEFINED = (
         is_last=flag("the query ends with this page"),
         quota_left=integer("requests left, as the source says", nullable=True),
     ),
-    _table(
-        "images",
+    "images": _table(
         "An image of a set; those without a face, unreadable or of another label are kept.",
         key="set_name item_id",
-        common="item_id set_name width_px height_px error",
-        path=text("where the file lies"),
+        common="item_id set_name width_px height_px error path",
         n_faces=integer("faces detected", nullable=True),
         status=choice("ok, or why not", "ok", "no face", "unreadable", "other label"),
     ),
-    _table(
-        "faces",
+    "faces": _table(
         "A face in an image; the box is in the pixels of the upright image.",
         key="face_id",
-        common="face_id item_id set_name group_id",
-        label=emotion("emotion: as labelled, or the one that the row is about", nullable=True),
+        common="face_id item_id set_name group_id label? path",
         split_given=text("part that the set itself puts the face into", nullable=True),
         score=number("of the detector", 0, 1, nullable=True),
         x_px=integer("left edge, px"),
@@ -189,71 +175,60 @@ _DEFINED = (
         height_px=integer("height of the box, px"),
         area_share=number("share of the picture that the face's box takes", 0, 1),
         is_primary=flag("is the largest face of its item"),
-        path=text("where the file lies"),
     ),
-    _table(
-        "splits",
+    "splits": _table(
         "The side of the split that a face is on; a group is on one side only.",
         key="face_id",
         common="face_id set_name group_id",
         split=choice("part of the set: train, val or test", "train", "val", "test"),
     ),
-    _table(
-        "truth",
+    "truth": _table(
         "What an item of the synthetic world shows; no stage but the evaluation reads it.",
         key="set_name item_id",
         common="item_id set_name",
-        label_true=emotion("emotion that is shown", nullable=True),
+        label_true=choice("emotion that is shown", *EMOTIONS, nullable=True),
         intensity=number("of the expression, 1 for its prototype", 0, nullable=True),
         skin_tone=number("0 the lightest to 6 the darkest", 0, 6, nullable=True),
         yaw_deg=number("turn of the head, degrees", nullable=True),
         n_faces=integer("faces that are drawn"),
         is_blend=flag("passes from one expression to another"),
     ),
-    _table(
-        "leakage",
+    "leakage": _table(
         "Two images of one picture; the other one stands earlier.",
         key="set_name item_id other_set_name other_item_id",
-        common="item_id set_name split other_set_name other_split",
-        label=emotion("emotion: as labelled, or the one that the row is about", nullable=True),
+        common="item_id set_name split? other_set_name other_split label?",
         other_item_id=text("the other image"),
-        other_label=emotion("label of the other image", nullable=True),
+        other_label=choice("label of the other image", *EMOTIONS, nullable=True),
         kind=choice("pixel-identical, or nearly the same", "identical", "near"),
         correlation=number("of the two images' pixels, made small", 0, 1),
     ),
-    _table(
-        "leakage_counts",
+    "leakage_counts": _table(
         "Two parts of sets, and how many images of the one the other has too.",
         key="set_name split other_set_name other_split",
-        common="set_name split other_set_name other_split n",
+        common="set_name split? other_set_name other_split n",
         n_identical=integer("images with an identical one in the other part"),
         share_identical=number("identical ones, of all images of the part", 0, 1),
         n_other_label=integer("of the identical ones, those under other labels only"),
         n_near=integer("images with a near-duplicate, but no identical one, there"),
     ),
-    _table(
-        "films",
+    "films": _table(
         "A film of the study.",
         key="film_id",
-        common="film_id genre path",
+        common="film_id genre path? error",
         title=text("of the film"),
         duration_s=number("length, s", 0, nullable=True),
         fps=number("frames a second", 0, nullable=True),
         n_frames=integer("frames of the film", nullable=True),
         status=choice("ok, or why not", "ok", "partial", "unreadable"),
-        error=text("why it could not be read, whole or in part", nullable=True),
     ),
-    _table(
-        "events",
+    "events": _table(
         "A plot event of a film, and the emotion that should rise after it.",
         key="film_id time_s label",
-        common="film_id",
-        time_s=number("time stamp in the film, s", 0),
+        common="film_id time_s",
         event=text("what happens"),
-        label=emotion("emotion that should rise after it"),
+        label=choice("emotion that should rise after it", *EMOTIONS),
     ),
-    _table(
-        "frames",
+    "frames": _table(
         "A sampled frame; frames without a face have n_faces 0.",
         key="film_id frame",
         common="film_id",
@@ -261,8 +236,7 @@ _DEFINED = (
         time_s=number("time stamp in the film, s"),
         n_faces=integer("faces detected"),
     ),
-    _table(
-        "film_summary",
+    "film_summary": _table(
         "A film, run and label: how often, and how probable on average.",
         key="film_id run_id label",
         common="film_id run_id label",
@@ -274,39 +248,33 @@ _DEFINED = (
         share_low=number("share of all frames if no faceless one showed the label", 0, 1),
         share_high=number("share of all frames if every faceless one showed it", 0),
     ),
-    _table(
-        "selection_shares",
+    "selection_shares": _table(
         "A run and label over the films of a genre, or of no genre named: over all.",
         key="run_id genre label",
         common="run_id genre label low high level n_films",
         value=number("the estimate", 0, 1, nullable=True),
     ),
-    _table(
-        "selection_differences",
+    "selection_differences": _table(
         "A share of one run and genre less that of another.",
         key="run_id genre other_run_id other_genre label",
         common="run_id genre other_run_id label difference low high level n_films",
         other_genre=text("genre of the second", nullable=True),
         other_n_films=integer("films of the second"),
     ),
-    _table(
-        "film_criteria",
+    "film_criteria": _table(
         "A criterion of plausible output, for one run over all films, with its test.",
         key="run_id criterion",
         common="run_id value low high level null_mean p_value n_films",
         criterion=text("criterion that needs no labels"),
     ),
-    _table(
-        "agreement",
+    "agreement": _table(
         "How far two runs, or all, agree on the same faces.",
         key="measure run_id other_run_id",
-        common="run_id low high level null_mean p_value n n_groups",
+        common="run_id low high level null_mean p_value n n_groups other_run_id?",
         measure=text("of agreement"),
-        other_run_id=text("second run; null for all together", nullable=True),
         value=number("the estimate", high=1, nullable=True),
     ),
-    _table(
-        "sampling",
+    "sampling": _table(
         "How a run's share of a label over films differs if fewer frames are looked at.",
         key="run_id label every",
         common="run_id label difference low high level n_films",
@@ -315,8 +283,7 @@ _DEFINED = (
         typical=number("root mean square difference in one film", 0, 1, nullable=True),
         same_top=number("share of films whose top label stays the same", 0, 1, nullable=True),
     ),
-    _table(
-        "claims",
+    "claims": _table(
         "A claim put to a test.",
         key="claim_id",
         common="low high level p_value p_adjusted",
@@ -330,8 +297,7 @@ _DEFINED = (
         ),
         reason=text("why there is no verdict, or a caveat", nullable=True),
     ),
-    _table(
-        "history",
+    "history": _table(
         "An epoch of a run, on one split.",
         key="run_id epoch split",
         common="run_id seconds",
@@ -342,34 +308,27 @@ _DEFINED = (
         macro_f1=number("macro-averaged F1", 0, 1, nullable=True),
         learning_rate=number("of the epoch", 0),
     ),
-    _table(
-        "predictions",
+    "predictions": _table(
         "What a run says of a face; prob_<label> columns follow.",
         key="run_id set_name item_id",
-        common="item_id set_name group_id run_id predicted",
-        split=text("part of the set: train, val or test"),
-        label=emotion("emotion: as labelled, or the one that the row is about", nullable=True),
+        common="item_id set_name group_id run_id predicted label? split",
     ),
-    _table(
-        "metrics",
+    "metrics": _table(
         "An estimate of one run on one set, with its interval.",
         key="run_id set_name split metric label",
-        common="run_id set_name metric value low high level n n_groups",
-        split=text("part of the set: train, val or test"),
+        common="run_id set_name metric value low high level n n_groups split",
         label=text("emotion: as labelled, or the one that the row is about", nullable=True),
         method=text("how the interval was made", nullable=True),
         seed=integer("of the resampling", nullable=True),
     ),
-    _table(
-        "comparisons",
+    "comparisons": _table(
         "A paired difference between two runs on one set, first minus second.",
         key="run_id other_run_id set_name metric",
         common="run_id other_run_id set_name metric low high level p_value p_adjusted n n_groups",
         difference=number("first minus second", nullable=True),
         mcnemar_p=number("McNemar's p-value, as if faces were independent", 0, 1, nullable=True),
     ),
-    _table(
-        "factorial",
+    "factorial": _table(
         "A cell of the factorial of faults, an effect of undoing some, or the score at home.",
         key="set_name kind term metric over",
         common="set_name metric value low high level n n_groups",
@@ -384,14 +343,13 @@ _DEFINED = (
         spread=number("standard deviation over seeds", nullable=True),
         n_seeds=integer("seeds averaged over"),
     ),
-    _table(
-        "confusion",
+    "confusion": _table(
         "How often one run answers `predicted` where the label is `label`.",
         key="run_id set_name label predicted",
         common="run_id set_name label predicted n",
         share_of_label=number("of the faces of this label", 0, 1, nullable=True),
     ),
-)
+}
 
 _LIKE = {
     "film_faces": ("faces", "A face in a sampled frame of a film."),
@@ -406,18 +364,10 @@ _LIKE = {
 }
 """Table -> the one whose columns it has, and what a row is."""
 
-TABLES = {schema.name: schema for schema in _DEFINED}
-TABLES |= {
-    name: pa.DataFrameSchema(
-        TABLES[like].columns, unique=TABLES[like].unique, name=name, description=row
+for _name, (_like, _row) in _LIKE.items():
+    TABLES[_name] = pa.DataFrameSchema(
+        TABLES[_like].columns, unique=TABLES[_like].unique, description=_row
     )
-    for name, (like, row) in _LIKE.items()
-}
-"""Table name -> its schema; the description says what a row is. Further columns are allowed."""
-
-
-ROWS_READ_AT_ONCE = 20_000
-"""Rows that a file keeps together: one film's are found without reading those of all others."""
 
 
 def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -433,28 +383,20 @@ def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
     try:
         checked = TABLES[name].validate(table, lazy=True)
     except pa.errors.SchemaErrors as faults:
-        raise SchemaError(_describe_faults(faults, name)) from None
-    if name in ("predictions", "film_predictions"):
-        _check_probabilities(checked)
-    return checked
-
-
-def _describe_faults(faults: pa.errors.SchemaErrors, name: str) -> str:
-    cases = faults.failure_cases[["column", "check", "failure_case"]].drop_duplicates()
-    lines = [" · ".join(map(str, case)) for case in cases.head(5).itertuples(index=False)]
-    return f"table {name!r} is not as its schema says:\n" + "\n".join(lines)
-
-
-def _check_probabilities(predictions: pd.DataFrame) -> None:
-    columns = prob_columns(labels_of(predictions))
-    if len(columns) < 2:
-        raise SchemaError("predictions need a prob_<label> column for two labels or more")
-    totals = predictions[columns].sum(axis=1, skipna=False)
-    bad = ~totals.between(1 - 1e-3, 1 + 1e-3) | (predictions[columns] < 0).any(axis=1)
-    if bad.any():
+        cases = faults.failure_cases[["column", "check", "failure_case"]].drop_duplicates()
+        lines = [" · ".join(map(str, case)) for case in cases.head(5).itertuples(index=False)]
         raise SchemaError(
-            f"{bad.sum()} rows of predictions have probabilities that do not sum to 1"
-        )
+            "\n".join([f"table {name!r} is not as its schema says:", *lines])
+        ) from None
+    if name in ("predictions", "film_predictions"):
+        columns = prob_columns(labels_of(checked))
+        if len(columns) < 2:
+            raise SchemaError("predictions need a prob_<label> column for two labels or more")
+        shares = checked[columns]
+        good = shares.sum(axis=1, skipna=False).between(1 - 1e-3, 1 + 1e-3)
+        if not (good & shares.ge(0).all(axis=1)).all():
+            raise SchemaError("predictions have probabilities that do not sum to 1")
+    return checked
 
 
 def with_probabilities(
@@ -483,28 +425,12 @@ def write(table: pd.DataFrame, path: Path, *, name: str) -> Path:
     """Check a table and write it as parquet, whole or not at all."""
     checked = check(table, name)
     with replacing(path) as partial:
-        checked.to_parquet(partial, index=False, row_group_size=ROWS_READ_AT_ONCE)
+        checked.to_parquet(partial, index=False)
     return path
 
 
-def read(
-    path: Path,
-    *,
-    name: str,
-    columns: Sequence[str] | None = None,
-    where: Mapping[str, Collection[object]] | None = None,
-) -> pd.DataFrame:
-    """Read a table, or what is asked for of it, and check it.
-
-    Parameters
-    ----------
-    path, name
-        The file, and the table that it holds.
-    columns
-        Those that are read; all by default.
-    where
-        Column -> values: rows with other values are left out, and parts of the file that hold
-        none of them are not read.
+def read(path: Path, *, name: str) -> pd.DataFrame:
+    """Read a table and check it.
 
     Raises
     ------
@@ -515,25 +441,4 @@ def read(
     """
     if not path.exists():
         raise FileNotFoundError(f"no table {name!r} at {path}: run the stage that writes it first")
-    stored = parquet.read_schema(path)
-    absent = {*(columns or ()), *(where or ())} - set(stored.names)
-    if absent:
-        raise SchemaError(f"table {name!r} has no column {', '.join(sorted(absent))}")
-    kept = [
-        compute.field(column).isin(pyarrow.array(list(values), stored.field(column).type))
-        for column, values in (where or {}).items()
-    ]
-    filters = reduce(and_, kept) if kept else None
-    table = pd.read_parquet(path, columns=columns and list(columns), filters=filters)
-    return check(table, name) if columns is None else _check_part(table, name)
-
-
-def _check_part(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Check the columns of a table that were read; its key, if they hold all of it."""
-    whole = TABLES[name]
-    part = whole.select_columns([column for column in whole.columns if column in table])
-    part.unique = whole.unique if set(whole.unique or ()) <= set(table) else None
-    try:
-        return part.validate(table, lazy=True)
-    except pa.errors.SchemaErrors as faults:
-        raise SchemaError(_describe_faults(faults, name)) from None
+    return check(pd.read_parquet(path), name)

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from exe_core import tables
 from exe_core.labels import EMOTIONS, SchemaError, canonical, labels_of, prob_columns
@@ -106,54 +105,3 @@ def test_reading_names_the_table_that_is_not_there(tmp_path):
 def test_unknown_table():
     with pytest.raises(SchemaError, match="no table 'fases'; tables are hits"):
         tables.check(pd.DataFrame(), "fases")
-
-
-class TestAPart:
-    """What is asked for of a table, and no more, is read and checked."""
-
-    @pytest.fixture
-    def path(self, tmp_path):
-        rows = [
-            {"film_id": f"film{k // 1000}", "frame": k % 1000, "time_s": k / 24.0, "n_faces": k % 3}
-            for k in range(50_000)
-        ]
-        return tables.write(pd.DataFrame(rows), tmp_path / "frames.parquet", name="frames")
-
-    def test_of_one_film(self, path):
-        found = tables.read(path, name="frames", where={"film_id": ["film7"]})
-        whole = tables.read(path, name="frames")
-        expected = whole[whole["film_id"] == "film7"].reset_index(drop=True)
-        pd.testing.assert_frame_equal(found, expected)
-        assert tables.read(path, name="frames", where={"film_id": []}).empty
-
-    def test_rows_of_a_film_lie_together_in_the_file(self, path):
-        file = parquet.ParquetFile(path)
-        of_film = [
-            group
-            for group in range(file.num_row_groups)
-            if file.metadata.row_group(group).column(0).statistics.min <= "film7"
-            and file.metadata.row_group(group).column(0).statistics.max >= "film7"
-        ]
-        assert file.num_row_groups == 3
-        assert len(of_film) < 3
-
-    def test_of_some_columns(self, path):
-        found = tables.read(path, name="frames", columns=["film_id", "n_faces"])
-        assert list(found) == ["film_id", "n_faces"]
-        assert found["n_faces"].dtype == int
-
-    def test_a_column_that_is_not_there(self, path):
-        with pytest.raises(SchemaError, match="'frames' has no column shot"):
-            tables.read(path, name="frames", columns=["film_id", "shot"])
-        with pytest.raises(SchemaError, match="has no column run_id"):
-            tables.read(path, name="frames", where={"run_id": ["a"]})
-
-    def test_is_checked(self, path):
-        table = pd.read_parquet(path).assign(n_faces="many")
-        table.to_parquet(path)
-        with pytest.raises(SchemaError, match="n_faces"):
-            tables.read(path, name="frames", columns=["n_faces"])
-        twice = pd.concat([table[:1], table[:1]], ignore_index=True)[["film_id", "frame"]]
-        twice.to_parquet(path)
-        with pytest.raises(SchemaError, match="not as its schema says"):
-            tables.read(path, name="frames", columns=["film_id", "frame"])
