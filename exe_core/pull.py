@@ -663,7 +663,6 @@ def pull(
             redact=redactor(secrets.values()),
             retries=settings.retries,
             sleep=sleep or wait_or_stop,
-            longest_s=settings.photo_timeout_s,
         )
         ledger = Ledger(study)
         stack.callback(ledger.close)

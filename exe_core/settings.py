@@ -60,10 +60,6 @@ class World(SettingsModel):
 
     n_films: int = Field(12, ge=0, le=200, description="0 for a study of faces alone")
     film_seconds: float = Field(180.0, ge=5, description="length of a film")
-    fps: int = Field(24, ge=1, le=60, description="frames a second in the film's file")
-    renders_per_second: float = Field(
-        1.0, gt=0, description="distinct pictures; others repeat them"
-    )
     film_size: tuple[int, int] = Field((640, 360), description="width, height, px")
     photos_per_query: dict[Design, int] = Field(
         default={"v1": 60, "v2": 30}, description="design -> photos that match each query"
@@ -71,12 +67,6 @@ class World(SettingsModel):
     photo_size: tuple[int, int] = Field((640, 480), description="width, height, px")
     keyword_noise: dict[str, dict[str, float]] = Field(
         default={}, description="query -> other emotion -> share of its photos that show it instead"
-    )
-    faces_per_photo: tuple[float, float, float] = Field(
-        (0.10, 0.65, 0.25), description="shares of photos with no face, one and two"
-    )
-    duplicate_share: float = Field(
-        0.1, ge=0, le=1, description="share of a query's photos that another query returns, too"
     )
     benchmark_faces: int = Field(150, ge=4, description="training faces a class and benchmark set")
     benchmark_test_faces: int = Field(40, ge=2, description="test faces a class")
@@ -139,9 +129,6 @@ class Pull(SettingsModel):
     downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
     timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")
     retries: int = Field(4, ge=0, le=20, description="of a request that failed and may succeed")
-    photo_timeout_s: float = Field(
-        120.0, gt=0, description="for a whole photo; timeout_s is for silence"
-    )
 
     @field_validator("sources")
     @classmethod

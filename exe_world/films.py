@@ -1,7 +1,7 @@
 """Films of the world: their scripts, and the scripts played and encoded as H.264.
 
 A script has acts, plot events, cuts, and who does what in each shot. Time runs in ticks: a picture
-is drawn each tick and held until the next one.
+is drawn each second and held until the next one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from exe_core.labels import EMOTIONS
 from exe_core.record import ROOT, digest_of, replacing
-from exe_core.settings import World
 from exe_core.staleness import code_digest
 from exe_core.study import Study
 from exe_core.tables import item_id, write
@@ -29,6 +28,9 @@ from exe_world.camera import camera, sample_light
 from exe_world.face import Identity, blend, sample_expression, sample_identity, sample_pose
 from exe_world.making import FACE_WIDTH, generator, workers, write_truth
 from exe_world.render import Person, draw_body, draw_head
+
+FPS = 24
+"""Frames a second in a film's file."""
 
 GENRES = {
     "comedy": (2, 1, 1, 8, 2, 4, 3),
@@ -115,20 +117,19 @@ def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.Data
         made = pool.map(_make_film, repeat(study), scripts, paths, repeat(code))
         list(tqdm(made, "films", len(scripts), disable=not progress))
     write_truth(study, "films", [row for script in scripts for row in truth(study, script)])
-    hold, fps = frames_per_tick(study.world), study.world.fps
     events = [
-        (script.film_id, tick * hold / fps, EVENTS[label], label)
+        (script.film_id, float(tick), EVENTS[label], label)
         for script in scripts
         for tick, label in script.events
     ]
     study.write(pd.DataFrame(events, columns=["film_id", "time_s", "event", "label"]), "events")
-    n_frames = [script.shots[-1].stop * hold for script in scripts]
+    lengths_s = [script.shots[-1].stop for script in scripts]
     named = [(script.film_id, script.title, script.genre) for script in scripts]
     films = pd.DataFrame(named, columns=["film_id", "title", "genre"]).assign(
         path=[os.path.relpath(path, ROOT) for path in paths],
-        duration_s=[n / fps for n in n_frames],
-        fps=fps,
-        n_frames=n_frames,
+        duration_s=lengths_s,
+        fps=FPS,
+        n_frames=[FPS * length_s for length_s in lengths_s],
         status="ok",
         error=None,
     )
@@ -138,7 +139,6 @@ def make_films(study: Study, *, jobs: int = 2, progress: bool = True) -> pd.Data
 
 def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
     """Give what every frame of a film shows, as rows of the table `truth`."""
-    hold = frames_per_tick(study.world)
     for shot in script.shots:
         rows: list[dict[str, object]] = [
             {
@@ -151,13 +151,8 @@ def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
             }
             for moment in act(study, script, shot)
         ] or [{"n_faces": 0, "is_blend": False}] * (shot.stop - shot.start)
-        for frame in range(shot.start * hold, shot.stop * hold):
-            yield {"item_id": item_id(script.film_id, frame), **rows[frame // hold - shot.start]}
-
-
-def frames_per_tick(world: World) -> int:
-    """Count the frames a drawn picture is held for."""
-    return max(round(world.fps / world.renders_per_second), 1)
+        for frame in range(shot.start * FPS, shot.stop * FPS):
+            yield {"item_id": item_id(script.film_id, frame), **rows[frame // FPS - shot.start]}
 
 
 def write_script(study: Study, place: int) -> Script:
@@ -167,7 +162,7 @@ def write_script(study: Study, place: int) -> Script:
     film_id, titles = f"{genre}-{turn + 1:02d}", _TITLES[genre]
     rng = generator(study.seed, film_id)
     sequel = f" {turn // len(titles) + 1}" if turn >= len(titles) else ""
-    n_ticks = max(round(study.world.film_seconds * study.world.renders_per_second), 1)
+    n_ticks = round(study.world.film_seconds)
     moved = rng.choice(study.labels, len(EVENT_TIMES), replace=False)
     events = tuple(
         (round(n_ticks * rng.uniform(*window)), str(label))
@@ -189,7 +184,7 @@ def _shots(
 ) -> Iterator[Shot]:
     start = 0
     while start < n_ticks:
-        length = max(round(rng.uniform(2, 8) * study.world.renders_per_second), 1)
+        length = round(rng.uniform(2, 8))
         # A plot event comes with a cut.
         stop = min(start + length, n_ticks, *(tick for tick, _ in events if tick > start))
         shares = _shares(study, genre, events, at=start, n_ticks=n_ticks)
@@ -228,7 +223,7 @@ def act(study: Study, script: Script, shot: Shot) -> list[Moment]:
     home, phases = np.array(sample_pose(rng, scale=1)), rng.uniform(0, 2 * math.pi, 4)
     moments = []
     for tick in range(shot.stop - shot.start):
-        waves = np.sin(0.9 * tick / study.world.renders_per_second + phases)
+        waves = np.sin(0.9 * tick + phases)
         # The weight of the second emotion rises over the middle third of the shot.
         turned = float(np.clip(3 * (tick + 0.5) / (shot.stop - shot.start) - 1, 0, 1))
         weight = turned if len(shown) > 1 else 0.0
@@ -281,12 +276,9 @@ def _photograph(study: Study, script: Script, canvas: np.ndarray) -> np.ndarray:
 
 def _make_film(study: Study, script: Script, path: Path, code: str) -> None:
     """Play and encode a film unless it lies there already, made by the same settings and code."""
-    world = study.world
-    made_by = digest_of(
-        [study.seed, world.film_size, world.fps, world.renders_per_second, script, code]
-    )
+    made_by = digest_of([study.seed, study.world.film_size, script, code])
     if _made_by(path) != made_by:
-        _encode(path, play(study, script), world=world, made_by=made_by)
+        _encode(path, play(study, script), size=study.world.film_size, made_by=made_by)
 
 
 def _made_by(path: Path) -> str | None:
@@ -298,21 +290,23 @@ def _made_by(path: Path) -> str | None:
         return None
 
 
-def _encode(path: Path, pictures: Iterator[np.ndarray], *, world: World, made_by: str) -> None:
+def _encode(
+    path: Path, pictures: Iterator[np.ndarray], *, size: tuple[int, int], made_by: str
+) -> None:
     """Encode a film as H.264 with a closed group of pictures every 5 s, whole or not at all."""
-    hold, at = frames_per_tick(world), 0
+    at = 0
     # The fastest preset, but with the cuts and the B-frames of a usual film. One thread: with
     # more, the bytes would depend on their number.
     speed = {"preset": "ultrafast", "crf": "22", "threads": "1"}
-    options = speed | {"g": str(5 * world.fps), "flags": "+cgop", "sc_threshold": "40", "bf": "2"}
+    options = speed | {"g": str(5 * FPS), "flags": "+cgop", "sc_threshold": "40", "bf": "2"}
     with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as film:
         film.metadata["comment"] = made_by
-        stream = film.add_stream("libx264", rate=world.fps, options=options)
-        stream.width, stream.height = world.film_size
+        stream = film.add_stream("libx264", rate=FPS, options=options)
+        stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for picture in pictures:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-            for _ in range(hold):
+            for _ in range(FPS):
                 frame.pts, at = at, at + 1
                 film.mux(stream.encode(frame))
         film.mux(stream.encode())

@@ -23,19 +23,14 @@ from exe_world.face import sample_expression, sample_identity, sample_pose
 from exe_world.making import FACE_WIDTH, generator
 from exe_world.render import Person, draw_person
 
+FACES_PER_PHOTO = (0.10, 0.65, 0.25)
+"""Shares of photos with no face, one and two."""
+
+DUPLICATE_SHARE = 0.1
+"""Share of a query's photos that another query returns, too."""
+
 _FIRST_NAMES = (
-    "Ada",
-    "Bo",
-    "Cleo",
-    "Dag",
-    "Esi",
-    "Fay",
-    "Gus",
-    "Ines",
-    "Jun",
-    "Kofi",
-    "Lin",
-    "Mio",
+    *("Ada", "Bo", "Cleo", "Dag", "Esi", "Fay", "Gus", "Ines", "Jun", "Kofi", "Lin", "Mio"),
 )
 _LAST_NAMES = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Hazel", "Juniper", "Larch")
 
@@ -63,7 +58,7 @@ class Photo:
 def catalogue(study: Study, source: str) -> dict[str, list[Photo]]:
     """List what each query of the study's labels and designs gives at a source, best hit first.
 
-    On average `duplicate_share` of a query's photos are given by another query as well: half of
+    On average `DUPLICATE_SHARE` of a query's photos are given by another query as well: half of
     them are borrowed from the others, half lent to them.
     """
     world, taken, borrowed = study.world, {}, {}
@@ -75,7 +70,7 @@ def catalogue(study: Study, source: str) -> dict[str, list[Photo]]:
     ]
     for place, (query, emotion, n_photos) in enumerate(asked, start=1):
         rng = generator(study.seed, source, query)
-        borrowed[query] = rng.binomial(n_photos, world.duplicate_share / 2)
+        borrowed[query] = rng.binomial(n_photos, DUPLICATE_SHARE / 2)
         noise = world.keyword_noise.get(query, {})
         shares = {name: noise.get(name, 0.0) for name in EMOTIONS}
         shares[emotion] = 1 - sum(noise.values())
@@ -137,7 +132,7 @@ def truth(study: Study, photo: Photo) -> dict[str, object]:
 def _people(rng: np.random.Generator, emotion: str, world: World) -> list[tuple[Person, float]]:
     """Place the people of a photo, the nearest (largest) last, with their intensities."""
     width, height = world.photo_size
-    n_faces = rng.choice(3, p=np.array(world.faces_per_photo) / sum(world.faces_per_photo))
+    n_faces = rng.choice(3, p=FACES_PER_PHOTO)
     places = {0: [], 1: [(0.28, 0.72)], 2: [(0.22, 0.32), (0.68, 0.78)]}[int(n_faces)]
     people = []
     for left, right in places:

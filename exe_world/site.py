@@ -452,7 +452,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _open_cache(study: Study) -> Path:
     """Give the folder of drawn photos; those of other settings or older code are removed."""
-    made_by = [study.seed, study.world.photo_size, study.world.faces_per_photo]
+    made_by = [study.seed, study.world.photo_size]
     code = code_digest("exe_world.photos.draw")
     folder = study.raw / "site" / digest_of([made_by, code])[:16]
     if folder.parent.exists() and not folder.exists():

@@ -10,7 +10,7 @@ from sample_worlds import tiny_study
 
 from exe_core.record import ROOT
 from exe_core.tables import read
-from exe_world.films import EVENT_REACH, act, frames_per_tick, make_films, truth, write_script
+from exe_world.films import EVENT_REACH, FPS, act, make_films, truth, write_script
 
 FIVE = ("angry", "fear", "happy", "sad", "surprise")
 
@@ -67,7 +67,7 @@ def test_only_what_is_not_whole_is_made_again(study):
 
 
 def test_a_picture_is_held_and_only_people_move_within_a_shot(study):
-    script, hold = write_script(study, 3), frames_per_tick(study.world)
+    script, hold = write_script(study, 3), FPS
     frames = np.array(decode(study.raw / "films" / "horror-01.mp4"), int)
     moved = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
     at_ticks = np.arange(1, 480) % hold == 0

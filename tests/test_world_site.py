@@ -42,7 +42,7 @@ def site(home):
     """A site that many tests ask."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXE_HOME", str(home))
-        study = tiny_study(keyword_noise=NOISE, duplicate_share=0.4, pull={"sources": ALL})
+        study = tiny_study(keyword_noise=NOISE, pull={"sources": ALL})
         limits = {"pexels": (10_000, 3600), "pixabay": (10_000, 60)}
         with PhotoSite(study, limits=limits) as opened:
             yield opened
@@ -155,9 +155,7 @@ def test_every_photo_of_a_query_has_its_truth(site, home, monkeypatch):
 
 
 def test_labels_duplicates_and_numbers_of_faces_are_as_set():
-    study = tiny_study(
-        keyword_noise=NOISE, duplicate_share=0.2, photos_per_query={"v1": 600, "v2": 1}
-    )
+    study = tiny_study(keyword_noise=NOISE, photos_per_query={"v1": 600, "v2": 1})
     hits = photos.catalogue(study, "pexels")
     shown = [photo.emotion for photo in hits["angry face"] if photo.query == "angry face"]
     for emotion, share in {"angry": 0.5, "disgust": 0.3, "neutral": 0.2}.items():
@@ -165,9 +163,9 @@ def test_labels_duplicates_and_numbers_of_faces_are_as_set():
         assert shown.count(emotion) / len(shown) == pytest.approx(share, abs=spread)
     given = [photo.photo_id for of_query in hits.values() for photo in of_query]
     shared = sum(given.count(photo_id) > 1 for photo_id in given) / len(given)
-    assert shared == pytest.approx(0.2, abs=0.05)
+    assert shared == pytest.approx(photos.DUPLICATE_SHARE, abs=0.05)
     counts = [photos.truth(study, photo)["n_faces"] for photo in hits["happy face"][:200]]
-    for n_faces, share in enumerate(study.world.faces_per_photo):
+    for n_faces, share in enumerate(photos.FACES_PER_PHOTO):
         assert counts.count(n_faces) / 200 == pytest.approx(share, abs=0.13)
 
 

@@ -17,7 +17,7 @@ def test_faces(benchmark, size, style):
 
 
 def test_photos(benchmark):
-    study = tiny_study(photo_size=(640, 480), faces_per_photo=(0, 0, 1))
+    study = tiny_study(photo_size=(640, 480))
     [(photo, _)] = sample(study, 1)
     assert benchmark(draw, study, photo).shape == (480, 640, 3)
 
