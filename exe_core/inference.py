@@ -214,16 +214,13 @@ def predict_faces(
 
     Raises
     ------
-    InferenceError
+    exe_core.labels.SchemaError
         If a face has no split.
     """
     from exe_core.faces import load_faces  # here: `predict` is to run where only PyTorch is
 
     primary = faces[faces["is_primary"]].reset_index(drop=True)
     split = primary["face_id"].map(splits.set_index("face_id")["split"])
-    if split.isna().any():
-        lost = primary.loc[split.isna(), "face_id"]
-        raise InferenceError(f"{len(lost)} faces have no split, {lost.iloc[0]} first: split them")
     parts = [np.empty((0, len(classifier.labels)))]
     for start in range(0, len(primary), _FACES_AT_ONCE):
         part = primary.iloc[start : start + _FACES_AT_ONCE]

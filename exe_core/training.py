@@ -51,9 +51,8 @@ class Faces(NamedTuple):
     """The faces of one split, on the device."""
 
     images: torch.Tensor  # (N, S, S, 3) uint8 RGB
-    labels: torch.Tensor  # (N,) classes, or (N, C) the probability of each class
-    classes: torch.Tensor  # (N,); of probabilities, the class of the highest
-    targets: torch.Tensor  # (N, C) float; of classes, one-hot
+    targets: torch.Tensor  # (N, C) float, the probability of each class; one-hot if one is certain
+    classes: torch.Tensor  # (N,) of the highest probability
 
 
 def train(
@@ -162,14 +161,14 @@ def train(
         done: dict[str, Any] = {"epoch": 0, "history": [], "best": (-math.inf, -math.inf)}
         if saved := _read_checkpoint(checkpoint, digest=card["digest"], device=device):
             done = saved["done"]
-            for name, part in stateful.items():
-                part.load_state_dict(saved[name])
+            for name, state in stateful.items():
+                state.load_state_dict(saved[name])
 
         due = -math.inf
         left = range(done["epoch"] + 1, recipe.epochs + 1)
         for epoch in tqdm(left, desc=run_id, unit="epoch", disable=None):
             rate = optimizer.param_groups[0]["lr"]
-            for split in ("train", "val"):
+            for split, part in parts.items():
                 start = time.perf_counter()
                 if split == "train":
                     network.train()
@@ -177,7 +176,7 @@ def train(
                         layer.eval()
                     loss, predicted, true = train_epoch(
                         network,
-                        parts["train"],
+                        part,
                         recipe,
                         preprocessing,
                         epoch=epoch,
@@ -185,7 +184,7 @@ def train(
                         average=average,
                     )
                 else:
-                    loss, predicted, true = evaluate(evaluated, parts["val"], preprocessing)
+                    loss, predicted, true = evaluate(evaluated, part, preprocessing)
                 if not math.isfinite(loss):
                     raise TrainingError(
                         f"the {split} loss of epoch {epoch} is {loss}: lower learning_rate "
@@ -202,7 +201,7 @@ def train(
                 weights = {name: w.detach().clone() for name, w in evaluated.state_dict().items()}
                 done |= {"best": reached, "kept_epoch": epoch, "kept_weights": weights}
             if (now := time.monotonic()) >= due:
-                states = {name: part.state_dict() for name, part in stateful.items()}
+                states = {name: state.state_dict() for name, state in stateful.items()}
                 with record.replacing(checkpoint) as partial:
                     torch.save({"digest": card["digest"], "done": done, **states}, partial)
                 due = time.monotonic() + (time.monotonic() - now) / CHECKPOINT_SHARE
@@ -231,29 +230,19 @@ def train(
 def _check(
     faces: np.ndarray, labels: np.ndarray, splits: np.ndarray, *, size: int, classes: Sequence[str]
 ) -> None:
-    if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[1:] != (size, size, 3):
+    if faces.dtype != np.uint8 or faces.shape[1:] != (size, size, 3):
         raise TrainingError(
-            f"faces are {faces.dtype} {faces.shape}; needed is uint8 (N, {size}, {size}, 3): "
-            "load them at the size of the recipe"
+            f"faces are {faces.dtype} {faces.shape}; needed is uint8 (N, {size}, {size}, 3)"
         )
     if not len(faces) == len(labels) == len(splits):
-        raise TrainingError(
-            f"{len(faces)} faces, {len(labels)} labels, {len(splits)} splits: one of each a face"
-        )
-    used = np.isin(splits, ["train", "val"])
-    if labels.ndim == 2 and labels.shape[1] == len(classes):
-        sums = labels[used].sum(axis=1)
-        if not (np.allclose(sums, 1) and (labels[used] >= 0).all()):
-            raise TrainingError("soft labels must be shares: none negative, each row summing to 1")
-        hard = labels.argmax(axis=1)
-    elif labels.ndim == 1 and np.isin(labels[used], range(len(classes))).all():
-        hard = labels
-    else:
-        raise TrainingError(
-            f"labels must be 0 to {len(classes) - 1}, places in {tuple(classes)}, or shares of "
-            f"these (N, {len(classes)}); they are {labels.dtype} {labels.shape}"
-        )
-    present = hard[splits == "train"]
+        raise TrainingError(f"{len(faces)} faces, {len(labels)} labels and {len(splits)} splits")
+    is_learnt = splits == "train"
+    if labels.ndim == 2:
+        used = labels[is_learnt | (splits == "val")]
+        if not (np.allclose(used.sum(axis=1), 1) and (used >= 0).all()):
+            raise TrainingError("labels that are shares must be 0 or more, and each row sum to 1")
+        labels = labels.argmax(axis=1)
+    present = labels[is_learnt]
     if absent := [name for k, name in enumerate(classes) if k not in present]:
         raise TrainingError(
             f"no training face of {', '.join(absent)}: add some, or leave the label out"
@@ -276,23 +265,20 @@ def to_device(faces: np.ndarray, labels: np.ndarray, *, n_classes: int, device: 
     """Bring faces (N, S, S, 3) uint8 and labels, (N,) classes or (N, C) shares, to the device."""
     exact = labels.astype(np.int64 if labels.ndim == 1 else np.float32)
     given = torch.from_numpy(exact).to(device)
-    images = torch.from_numpy(faces).to(device)
-    if given.ndim == 2:
-        return Faces(images, given, classes=given.argmax(dim=1), targets=given)
-    return Faces(images, given, classes=given, targets=one_hot(given, n_classes).float())
+    targets = given if given.ndim == 2 else one_hot(given, n_classes).float()
+    return Faces(torch.from_numpy(faces).to(device), targets, classes=targets.argmax(dim=1))
 
 
 def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
     """Keep the layers that are not named in "a+b+c" from learning, and return them."""
     if trainable == "all":
         return []
-    layers, names = dict(network.named_children()), trainable.split("+")
-    if unknown := [name for name in names if name not in layers]:
+    layers, learning = dict(network.named_children()), trainable.split("+")
+    if not layers.keys() >= set(learning):
         raise TrainingError(
-            f"trainable {trainable!r}: the network has no {', '.join(unknown)}; it has "
-            f"{', '.join(layers)}; or set `trainable: all`"
+            f"trainable {trainable!r}: the network has the layers {', '.join(layers)}: set all"
         )
-    frozen = [layer for name, layer in layers.items() if name not in names]
+    frozen = [layer for name, layer in layers.items() if name not in learning]
     for layer in frozen:
         layer.requires_grad_(False)
     return frozen
@@ -305,13 +291,12 @@ def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     """
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    options["fused"] = True
     learning = [weights for weights in network.parameters() if weights.requires_grad]
     if recipe.sam_rho == 0:
-        return kind(learning, **options)
+        return kind(learning, **options, fused=True)
     from pytorch_optimizer import SAM  # here: importing it takes seconds
 
-    return SAM(learning, kind, rho=recipe.sam_rho, **options)
+    return SAM(learning, kind, rho=recipe.sam_rho, **options, fused=True)
 
 
 def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Train) -> lr_scheduler.LRScheduler:
@@ -361,20 +346,20 @@ def train_epoch(
     average: AveragedModel | None = None,
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Pass every face once; give the mean loss, and predicted and true classes (N,) as passed."""
-    n, device = len(part.labels), part.images.device
+    n, device = len(part.images), part.images.device
     # One seed an epoch: a resumed training draws what an uninterrupted one draws.
     seed = int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0])
     generator = torch.manual_seed(seed)
-    rarity = class_weights(part)  # (C,)
-    preset, extra_loss = (
-        augmentation.PRESETS[recipe.augmentation],
-        models.find(recipe.model).extra_loss,
-    )
+    counts = torch.bincount(part.classes, minlength=part.targets.shape[1])
+    rarity = n / (len(counts) * counts.float())  # (C,); 1 where all are equally frequent
+    preset = augmentation.PRESETS[recipe.augmentation]
+    extra_loss = models.find(recipe.model).extra_loss
     if recipe.sampling == "balanced":  # with replacement, all classes equally often
         chances = rarity[part.classes].cpu()
         order = torch.multinomial(chances, n, replacement=True, generator=generator).to(device)
     else:
         order = torch.randperm(n, generator=generator).to(device)
+    weight = rarity if recipe.class_weights else None
     predicted, true, total = [], [], torch.zeros((), device=device)
 
     # Batches of nearly one size: batch norm fails on a last one of a single face.
@@ -392,7 +377,6 @@ def train_epoch(
             optimizer.zero_grad()
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 logits = network(shown).float()  # (B, C)
-            weight = rarity if recipe.class_weights else None
             loss = loss_of(logits, targets, recipe.loss, recipe.label_smoothing, weight)
             if extra_loss is not None:
                 loss = loss + recipe.diversity_weight * extra_loss(network)
@@ -417,13 +401,6 @@ def train_epoch(
         predicted.append(logits.argmax(dim=1))
         true.append(targets.argmax(dim=1))
     return float(total) / n, torch.cat(predicted).cpu().numpy(), torch.cat(true).cpu().numpy()
-
-
-def class_weights(part: Faces) -> torch.Tensor:
-    """Weigh each class (C,) by the inverse of its share; 1 where all are equally frequent."""
-    n_classes = part.targets.shape[1]
-    counts = torch.bincount(part.classes, minlength=n_classes)
-    return len(part.classes) / (n_classes * counts.float())
 
 
 def loss_of(
@@ -461,12 +438,12 @@ def evaluate(
     network.eval()
     batches = part.images.split(256)
     logits = torch.cat([models.logits_of(network, x, shown=preprocessing) for x in batches])
-    loss = float(cross_entropy(logits, part.labels))
+    loss = float(cross_entropy(logits, part.targets))
     return loss, logits.argmax(dim=1).cpu().numpy(), part.classes.cpu().numpy()
 
 
 def _read_checkpoint(path: Path, *, digest: str, device: str) -> dict[str, Any] | None:
-    """What a killed training of the same recipe, data and code left, or None."""
+    """Read what a killed training of the same recipe, data and code left, if anything."""
     if not path.is_file():
         return None
     try:
@@ -474,10 +451,7 @@ def _read_checkpoint(path: Path, *, digest: str, device: str) -> dict[str, Any] 
     except (pickle.UnpicklingError, RuntimeError, EOFError) as fault:
         log.warning("%s can't be read (%s): training starts anew", path.name, fault)
         return None
-    if saved["digest"] != digest:
-        log.info("%s is of another recipe, data or code: training starts anew", path.name)
-        return None
-    return saved
+    return saved if saved["digest"] == digest else None
 
 
 def find_label_errors(
@@ -490,21 +464,16 @@ def find_label_errors(
     classes: Sequence[str],
     gray: bool = False,
 ) -> np.ndarray:
-    """Find labels that are probably wrong (Northcutt et al. 2021, Confident Learning).
+    """Find labels that are probably wrong: (N,) bool (Northcutt et al. 2021, Confident Learning).
 
     Each half of the faces is predicted by a network that learned from the other. A label is
     doubted if the network is surer of another class than it is, on average, where that class is
     the label; of each pair of label and class, as many are doubted as the counts of such faces
     estimate ("prune by noise rate").
 
-    Parameters are as for `train`, with labels (N,) and groups (N,): faces of one group are never in
+    Parameters and errors are as for `train`, with labels (N,), and groups (N,) that are never in
     both halves. The last epoch is taken, as there are no other faces to choose one by. `folder`
-    gets the two networks, so that a killed run goes on. Returns (N,) bool.
-
-    Raises
-    ------
-    TrainingError
-        If a half lacks a class.
+    gets the two networks, so that a killed run goes on.
     """
     from cleanlab.filter import find_label_issues  # here: importing it takes seconds
 
@@ -527,17 +496,11 @@ def find_label_errors(
 
 
 def log_run(history: pd.DataFrame, *, card: Mapping[str, Any], experiment: str) -> None:
-    """Show a trained model in MLflow, if `MLFLOW_TRACKING_URI` is set and mlflow is installed.
-
-    `history` and `card` are of the run; `experiment` is the study's name.
-    """
+    """Show a run in MLflow, if `MLFLOW_TRACKING_URI` is set; `experiment` is the study's name."""
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return
-    try:
-        import mlflow  # here: an optional extra
-    except ImportError:
-        log.warning("MLFLOW_TRACKING_URI is set without mlflow: pip install '.[tracking]'")
-        return
+    import mlflow  # here: an optional extra, `tracking`
+
     mlflow.set_experiment(experiment)
     tags = {name: card[name] for name in ("digest", "model", "data_sha256")}
     with mlflow.start_run(run_name=card["run_id"], tags=tags):

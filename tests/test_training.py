@@ -178,7 +178,7 @@ class TestFrozenLayers:
         assert drifted == {"running_mean", "running_var", "num_batches_tracked"}
 
     def test_a_layer_that_is_not_there_is_named(self):
-        with pytest.raises(TrainingError, match="no layer5; it has layer1"):
+        with pytest.raises(TrainingError, match="has the layers layer1"):
             freeze(models.build("tiny", n_classes=2), "layer5+fc")
 
 
@@ -213,18 +213,6 @@ def test_a_single_face_left_over_does_not_stop_batch_norm(tmp_path):
     images, labels, _ = faces(12)
     splits = np.array(["train"] * 9 + ["val"] * 3)  # 8 + 1 would leave a batch of one
     assert len(go(tmp_path, data=(images, labels, splits), recipe=recipe(batch_size=8))) == 6
-
-
-def test_rare_classes_weigh_more():
-    def part(labels):
-        given = np.asarray(labels)
-        images = np.zeros((len(given), 4, 4, 3), np.uint8)
-        return training.to_device(images, given, n_classes=2, device="cpu")
-
-    assert training.class_weights(part([0, 1])).tolist() == [1, 1]
-    assert training.class_weights(part([0, 0, 0, 1])).tolist() == pytest.approx([2 / 3, 2])
-    soft = part([[0.6, 0.4], [0.1, 0.9], [0.3, 0.7]])
-    assert training.class_weights(soft).tolist() == pytest.approx([1.5, 0.75])
 
 
 def test_balanced_sampling_shows_rare_classes_as_often(tmp_path, monkeypatch):
@@ -545,11 +533,9 @@ class TestRefusal:
             ((IMAGES[:, :20], LABELS, SPLITS), r"needed is uint8 \(N, 24, 24, 3\)"),
             ((IMAGES / 255, LABELS, SPLITS), "faces are float64"),
             ((IMAGES, LABELS[1:], SPLITS), "90 faces, 89 labels"),
-            ((IMAGES, LABELS + 1, SPLITS), "labels must be 0 to 2"),
-            ((IMAGES, np.full((90, 3), 0.5), SPLITS), "each row summing to 1"),
-            ((IMAGES, np.full((90, 3), np.nan), SPLITS), "each row summing to 1"),
-            ((IMAGES, np.tile([1.5, -0.5, 0], (90, 1)), SPLITS), "each row summing to 1"),
-            ((IMAGES, np.full((90, 4), 0.25), SPLITS), r"they are float64 \(90, 4\)"),
+            ((IMAGES, LABELS[:, None] + 0.5, SPLITS), "each row sum to 1"),
+            ((IMAGES, np.full((90, 3), 0.5), SPLITS), "each row sum to 1"),
+            ((IMAGES, np.tile([1.5, -0.5, 0], (90, 1)), SPLITS), "each row sum to 1"),
             ((IMAGES, LABELS, np.where(LABELS == 1, "val", SPLITS)), "no training face of happy"),
             ((IMAGES, LABELS, np.full(90, "train")), "no face of split 'val'"),
         ],
@@ -621,14 +607,10 @@ class TestTracking:
     def log(self):
         training.log_run(HISTORY, card=CARD, experiment="demo")
 
-    def test_without_an_address_or_mlflow_nothing_happens(self, monkeypatch, caplog):
+    def test_without_an_address_nothing_happens(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "mlflow", None)  # importing it would fail
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         self.log()
-        assert not caplog.text
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        self.log()
-        assert "pip install '.[tracking]'" in caplog.text
 
     def test_shows_the_recipe_and_each_epoch(self, monkeypatch, tmp_path):
         mlflow = pytest.importorskip("mlflow", reason="the extra `tracking` is not installed")
