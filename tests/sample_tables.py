@@ -114,17 +114,6 @@ def query_truth() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["query", "label", "label_true", "n"])
 
 
-def recall_by_size() -> pd.DataFrame:
-    """How many faces of each size are found, looking at the whole picture and at tiles, too."""
-    edges = [0.02, 0.04, 0.08, 0.15, 0.25, 0.4]
-    rows = []
-    for levels, shares in ((0, (0, 0, 0.3, 0.9, 1)), (2, (0.2, 0.8, 0.95, 1, 1))):
-        for low, high, recall in zip(edges, edges[1:], shares, strict=False):
-            rows.append((levels, low, high, 40, recall, max(recall - 0.1, 0), min(recall + 0.1, 1)))
-    names = ["tile_levels", "face_share_low", "face_share_high", "n_scenes"]
-    return pd.DataFrame(rows, columns=[*names, "recall", "recall_low", "recall_high"])
-
-
 def claims() -> pd.DataFrame:
     rows = [
         ("C1", "Comedies show more happy", "comedies minus crime films", 0.05, -0.02, 0.12),

@@ -42,6 +42,7 @@ PAGE_PX = 640
 SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 LONGEST_NAME = 80
+PROVENANCE = ".provenance.json"
 
 
 class FigureError(ValueError):
@@ -79,9 +80,7 @@ class Figure:
 
 
 def name_of(*words: str) -> str:
-    """Make the name of a figure of any words, be they the name of a file.
-
-    A digest keeps apart words that differ only in letters that a name can't hold.
+    """Make a figure's name of any words, e.g. of a file's name; a digest keeps like ones apart.
 
     Examples
     --------
@@ -128,31 +127,18 @@ def save(
     FigureError
         If the name is not of that form or there is no alt text.
     """
-    _check(name, alt)
     spec = {**chart.to_dict(), "description": alt}
     contents = {
         **{suffix: drawn(spec, suffix) for suffix in ("svg", "png", "pdf")},
-        "csv": _csv(plotted(chart)),
+        "csv": _csv(plotted(spec)),
         "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
     }
     return _write(name, contents, study=study, alt=alt, inputs=inputs, folder=folder)
 
 
-def plotted(chart: Any) -> pd.DataFrame:
-    """Return the rows that a chart draws, those of all its panels one below the other."""
-    tables: list[pd.DataFrame] = []
-
-    def collect(part: Any) -> None:
-        table = getattr(part, "data", None)
-        if isinstance(table, pd.DataFrame) and not any(table.equals(other) for other in tables):
-            tables.append(table)
-        for children in ("layer", "concat", "hconcat", "vconcat"):
-            for child in getattr(part, children, None) or ():
-                collect(child)
-        if getattr(part, "spec", None) is not None:
-            collect(part.spec)
-
-    collect(chart)
+def plotted(spec: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows that a specification draws, those of all its panels one below the other."""
+    tables = [pd.DataFrame(rows) for rows in spec.get("datasets", {}).values()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -186,7 +172,6 @@ def sheet(
     study: Study,
     alt: str,
     data: pd.DataFrame,
-    inputs: Iterable[Path] | None = None,
 ) -> Figure:
     """Write pictures as one contact sheet: JPEG for the page, PNG, CSV and provenance.
 
@@ -194,7 +179,7 @@ def sheet(
     ----------
     images
         Each (H, W, 3) uint8 RGB; smaller ones are scaled up to the largest.
-    name, study, alt, inputs
+    name, study, alt
         As in `save`.
     columns
         Pictures in a row.
@@ -202,18 +187,7 @@ def sheet(
         A short line under each picture; "" for none.
     data
         What is shown, a row a picture.
-
-    Raises
-    ------
-    FigureError
-        If there is no picture, or not one caption and one row of data for each.
     """
-    _check(name, alt)
-    if not len(images) or not len(images) == len(captions) == len(data):
-        raise FigureError(
-            f"{name}: {len(images)} pictures, {len(captions)} captions and {len(data)} rows of "
-            "data; give one or more pictures, with a caption and a row each"
-        )
     picture = _arranged(images, columns=min(columns, len(images)), captions=captions)
     for_page = picture.copy()
     for_page.thumbnail((2 * PAGE_PX, picture.height))  # as much as a sharp screen can show
@@ -222,14 +196,7 @@ def sheet(
         "png": _encoded(picture, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI)),
         "csv": _csv(data),
     }
-    return _write(name, contents, study=study, alt=alt, inputs=inputs)
-
-
-def _check(name: str, alt: str) -> None:
-    if not NAME.fullmatch(name):
-        raise FigureError(f"{name!r} is no name of a figure: fig- and lower-case words, fig-recall")
-    if not alt.strip():
-        raise FigureError(f"{name} has no alt text: say in words what it shows")
+    return _write(name, contents, study=study, alt=alt)
 
 
 def _write(
@@ -238,21 +205,24 @@ def _write(
     *,
     study: Study,
     alt: str,
-    inputs: Iterable[Path] | None,
+    inputs: Iterable[Path] | None = None,
     folder: Path | None = None,
 ) -> Figure:
     """Put the provenance last: it lists the other files, so where it lies the bundle is whole."""
+    if not NAME.fullmatch(name):
+        raise FigureError(f"{name!r} is no name of a figure: fig- and lower-case words, fig-recall")
+    if not alt.strip():
+        raise FigureError(f"{name} has no alt text: say in words what it shows")
     figure = Figure(name=name, folder=folder or study.results / "figures", alt=alt)
     for suffix, content in contents.items():
         with replacing(figure.path(suffix)) as partial:
             partial.write_bytes(content)
-    drawn_with = {package: version(package) for package in ("altair", "vl-convert-python")}
     about = {
         "figure": name,
         "alt": alt,
         "files": [*contents, "provenance.json"],
         **record.provenance(study, inputs=study.inputs if inputs is None else inputs),
-        "drawn_with": drawn_with,
+        "drawn_with": {part: version(part) for part in ("altair", "vl-convert-python")},
     }
     record.write_json(about, figure.path("provenance.json"))
     return figure
@@ -272,8 +242,7 @@ def _arranged(
     images: Sequence[np.ndarray], *, columns: int, captions: Sequence[str], gap: int = 6
 ) -> Image.Image:
     """Put pictures in rows, each with its caption in letters of about 11 px on a page."""
-    height = max(image.shape[0] for image in images)
-    width = max(image.shape[1] for image in images)
+    height, width = np.max([image.shape[:2] for image in images], axis=0).tolist()
     size = max(11, 11 * columns * width // PAGE_PX)
     texts = [textwrap.wrap(caption, max(1, int(width / size * 1.9))) for caption in captions]
     below = max(len(lines) for lines in texts) * (size + 3)
@@ -291,29 +260,21 @@ def _arranged(
 
 
 def find_bundle(name: str, study: str) -> Path:
-    """Return the provenance of a figure of a study, which is written last: the bundle is whole.
-
-    Parameters
-    ----------
-    name, study
-        "fig-recall" and the study that it is of: its last build or, if there is none, what is
-        frozen of it.
+    """Return the provenance of a figure, in the last build of a study or, if none, as frozen.
 
     Raises
     ------
     FigureError
         If there is none, with the names that are near.
     """
-    places = [load_study(study).results] if study in studies() else []
-    folders = [place / "figures" for place in [*places, ROOT / "data" / "frozen" / study]]
-    if not any(folder.is_dir() for folder in folders):
-        raise FigureError(f"no figures of a study {study!r} yet: make book STUDY={study} first")
-    ends = "provenance.json"
+    folders = [load_study(study).results] if study in studies() else []
     known = {
-        path.name.removesuffix(f".{ends}"): path
-        for folder in reversed(folders)
-        for path in sorted(folder.glob(f"*.{ends}"))
+        path.name.removesuffix(PROVENANCE): path
+        for folder in [ROOT / "data" / "frozen" / study, *folders]
+        for path in sorted((folder / "figures").glob(f"*{PROVENANCE}"))
     }
+    if not known:
+        raise FigureError(f"no figures of a study {study!r} yet: make book STUDY={study} first")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)
         raise FigureError(f"study {study} has no figure {name!r}; it has {', '.join(near)}")

@@ -10,12 +10,10 @@ from exe_core.figures.style import (
     SHADE,
     UNIT,
     WIDTH,
-    ChartError,
     drawable,
     emotion_colour,
     heat,
     in_order,
-    only,
     stacked,
     styled,
 )
@@ -60,11 +58,11 @@ def share_differences_chart(
     run, other_run
         Drawn is the share of `run` minus that of `other_run`.
     """
-    shares = summary.set_index(["film_id", "label"])[["run_id", "share_of_faces"]]
-    of_run, of_other = (
-        only(shares, "run_id", [name])["share_of_faces"] for name in (run, other_run)
-    )
-    differences = (of_run - of_other).rename("difference").reset_index()
+    by_run = {
+        name: rows.set_index(["film_id", "label"])["share_of_faces"]
+        for name, rows in summary.groupby("run_id")
+    }
+    differences = (by_run[run] - by_run[other_run]).rename("difference").reset_index()
     data = _titled(drawable(differences, ["film_id", "label", "difference"]), films)
     title = f"share of faces, {run} minus {other_run}"
     return heat(data, x="label", y="title", value="difference", title=title, signed=True, side=60)
@@ -73,10 +71,7 @@ def share_differences_chart(
 def _titled(data: pd.DataFrame, films: pd.DataFrame) -> pd.DataFrame:
     """Add title and genre, and put films in the order of genres and titles."""
     known = films[["film_id", "title", "genre"]].fillna({"genre": NO_GENRE})
-    joined = data.merge(known, on="film_id", how="left", validate="many_to_one")
-    if joined["title"].isna().any():
-        absent = joined.loc[joined["title"].isna(), "film_id"].unique()
-        raise ChartError(f"films without a title: {', '.join(absent[:5])}; give the films table")
+    joined = data.merge(known, on="film_id", validate="many_to_one")
     return joined.sort_values(["genre", "title"], kind="stable", ignore_index=True)
 
 
@@ -99,8 +94,6 @@ def timeline_chart(
         Rows of `events`: a dashed line each, named in the row of the emotion that should rise.
     """
     data = drawable(course, ["measure", "label", "time_s", "value", "low", "high"])
-    if data.duplicated(["measure", "label", "time_s"]).any():
-        raise ChartError("a timeline shows one run of one film; its times hold repeats")
     labels, measures = in_order(data["label"]), in_order(data["measure"])
     panels = pd.MultiIndex.from_product([labels, measures], names=["label", "measure"])
     panels = panels.to_frame(index=False)

@@ -1,19 +1,11 @@
-"""Charts of photos and faces: where photos are lost, how wrong keywords are, what is detected."""
+"""Charts of photos: where they are lost, and what those of a keyword show."""
 
 from __future__ import annotations
 
 import altair as alt
 import pandas as pd
 
-from exe_core.figures.style import (
-    ACCENT,
-    PERCENT,
-    drawable,
-    emotion_colour,
-    estimates,
-    in_order,
-    stacked,
-)
+from exe_core.figures.style import ACCENT, PERCENT, drawable, emotion_colour, in_order, stacked
 
 USED = "faces used"
 _LOST = ("#7A4B9A", "#B9B9B9", "#E08E45", "#8A8A8A", "#C2410C", "#D9B44A", "#57606A", "#E3C6C1")
@@ -49,23 +41,3 @@ def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
     x = alt.X("n:Q", stack="normalize", title="share of photos", axis=PERCENT)
     colour = emotion_colour(in_order(data["label_true"]), "label_true")
     return stacked(data, x=x, y="query", colour=colour, row="label")
-
-
-def recall_by_size_chart(recall: pd.DataFrame) -> alt.FacetChart:
-    """Draw the recall of the detector by the size of faces, with and without tiles, with intervals.
-
-    Parameters
-    ----------
-    recall
-        tile_levels (two of them), face_share_low and face_share_high (of the picture's width),
-        n_scenes, recall, recall_low and recall_high.
-    """
-    columns = ["tile_levels", "face_share_low", "face_share_high", "n_scenes"]
-    data = drawable(recall, [*columns, "recall", "recall_low", "recall_high"])
-    ends = zip(data["face_share_low"], data["face_share_high"], strict=True)
-    data["face width"] = [f"{low:.0%} to {high:.0%}" for low, high in ends]
-    data["image"] = [f"and {n} levels of tiles" if n else "whole" for n in data["tile_levels"]]
-    data = data.sort_values(["tile_levels", "face_share_low"])
-    data = data.rename(columns={"recall_low": "low", "recall_high": "high", "n_scenes": "n"})
-    title = "share of faces detected"
-    return estimates(data, x="recall", y="face width", title=title, column="image")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -15,44 +14,26 @@ from exe_core.figures.style import (
     ACCENT,
     ESTIMATE,
     INK,
-    MUTED,
     VERDICTS,
     WIDTH,
     drawable,
     estimates,
     heat,
     in_order,
-    only,
     styled,
 )
 
-_GAINS: dict[str, Any] = {
-    "colour": alt.condition(
-        "datum.low > 0 || datum.high < 0", alt.value(ACCENT), alt.value("#8A8A8A")
-    ),
-    "unit": False,
-    "zero": True,
-}
-"""How differences are drawn: to either side of 0, in gray where the interval holds it."""
+SHOWN = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
-def score_table_chart(
-    metrics: pd.DataFrame,
-    *,
-    show: Sequence[str] = ("accuracy", "balanced_accuracy", "macro_f1"),
-) -> alt.FacetChart:
-    """Draw overall scores with their intervals, a line a run, a column a measure.
+def score_table_chart(metrics: pd.DataFrame) -> alt.FacetChart:
+    """Draw the scores in `SHOWN` with their intervals, a line a run, a column a measure.
 
-    Parameters
-    ----------
-    metrics
-        Rows of `metrics`; several sets become rows of panels, or lines where there is one run.
-    show
-        The metrics to draw, in this order; all between 0 and 1.
+    Of `metrics`, several sets become rows of panels, or lines where there is one run.
     """
-    data = only(metrics, "metric", show)
-    data = drawable(data[data["label"].isna()], ["run_id", "set_name", "metric", *ESTIMATE, "n"])
-    data = data.sort_values("metric", key=lambda names: names.map([*show].index), kind="stable")
+    data = metrics[metrics["metric"].isin(SHOWN) & metrics["label"].isna()]
+    data = drawable(data, ["run_id", "set_name", "metric", *ESTIMATE, "n"])
+    data = data.sort_values("metric", key=lambda names: names.map(SHOWN.index), kind="stable")
     data["metric"] = data["metric"].str.replace("_", " ")
     return estimates(data, title="score", column="metric", **_lines(data))
 
@@ -60,14 +41,10 @@ def score_table_chart(
 def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
     """Draw the recall of each emotion with its interval, a line a run, a column an emotion.
 
-    Parameters
-    ----------
-    metrics
-        Rows of `metrics` whose metric is "recall"; several sets become rows of panels, or lines
-        where there is one run.
+    Of `metrics`, several sets become rows of panels, or lines where there is one run.
     """
-    data = only(metrics, "metric", ["recall"])
-    data = drawable(data, ["run_id", "set_name", "label", *ESTIMATE, "n"])
+    columns = ["run_id", "set_name", "label", *ESTIMATE, "n"]
+    data = drawable(metrics[metrics["metric"] == "recall"], columns)
     return estimates(data, title="recall", column="label", emotion="label", **_lines(data))
 
 
@@ -108,10 +85,8 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart:
         run_id, set_name, metric, value, low, high, n, n_groups and own. Cells whose test faces are
         of a set that the model learned from (`own`) are outlined: they say less of other faces.
     """
-    data = drawable(
-        only(scores, "metric", ["balanced_accuracy"]),
-        ["run_id", "set_name", *ESTIMATE, "n", "n_groups", "own"],
-    )
+    columns = ["run_id", "set_name", *ESTIMATE, "n", "n_groups", "own"]
+    data = drawable(scores[scores["metric"] == "balanced_accuracy"], columns)
     data["interval"] = [
         f"{100 * row.low:.0f}–{100 * row.high:.0f}" if pd.notna(row.low) else ""
         for row in data.itertuples()
@@ -128,54 +103,6 @@ def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart:
         outlined="own",
         side=58,
     )
-
-
-def differences_chart(
-    comparisons: pd.DataFrame, *, metric: str = "balanced_accuracy"
-) -> alt.FacetChart:
-    """Draw what each recipe gains over the reference, with its interval, a column a set.
-
-    Parameters
-    ----------
-    comparisons
-        run_id, other_run_id, set_name, metric, difference, low, high, n_seeds and spread; an
-        interval that holds 0 is drawn in gray.
-    metric
-        The measure that is drawn.
-    """
-    names = ["run_id", "other_run_id", "set_name", "difference", "low", "high", "n_seeds", "spread"]
-    data = drawable(only(comparisons, "metric", [metric]), names)
-    best_first = data.groupby("run_id")["difference"].transform("mean")
-    data = data.iloc[best_first.argsort(kind="stable")[::-1]]
-    return estimates(
-        data,
-        x="difference",
-        y="run_id",
-        title=f"{metric.replace('_', ' ')} gained over {data['other_run_id'].iloc[0]}",
-        column="set_name",
-        wrap=min(2, data["set_name"].nunique()),
-        **_GAINS,
-    )
-
-
-def factorial_chart(
-    estimates_of: pd.DataFrame, *, metric: str = "balanced_accuracy"
-) -> alt.FacetChart:
-    """Draw what undoing each fault, and each combination of them, is worth, a column a set.
-
-    Parameters
-    ----------
-    estimates_of
-        Table "factorial"; of its rows those of kind "effect" are drawn, with intervals over groups.
-    metric
-        The measure that is drawn.
-    """
-    chosen = only(only(estimates_of, "metric", [metric]), "kind", ["effect"])
-    columns = ["set_name", "term", *ESTIMATE, "n", "n_groups"]
-    data = drawable(only(chosen, "over", ["groups"]), columns)
-    title = f"{metric.replace('_', ' ')} gained by undoing it"
-    wrap = min(2, data["set_name"].nunique())
-    return estimates(data, y="term", title=title, column="set_name", wrap=wrap, **_GAINS)
 
 
 def history_chart(history: pd.DataFrame) -> alt.FacetChart:
@@ -199,8 +126,6 @@ def history_chart(history: pd.DataFrame) -> alt.FacetChart:
 
 
 NAMES_PX, LINE_PX = 300, 13
-CLAIM = ("claim_id", "text", "statistic", "estimate", "low", "high", "verdict")
-PREDICTED = ("claimed", "reference", "tolerance")
 
 
 def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
@@ -212,22 +137,21 @@ def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
         Table "claims". Shaded is where the estimate should lie: about `reference`, or all that is
         `claimed` above or below it.
     """
-    data = drawable(claims, [*CLAIM, *PREDICTED])
-    labels = (data["claim_id"] + ": " + data["statistic"]).map(lambda text: textwrap.wrap(text, 46))
-    data["claim"] = labels.map("\n".join)
-    ends = [0.0, *data["low"].dropna(), *data["high"].dropna(), *data["reference"].dropna()]
-    pad = 0.04 * (max(ends) - min(ends) or 1.0)
-    domain = (min(ends) - pad, max(ends) + pad)
+    columns = ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict"]
+    data = drawable(claims, [*columns, "claimed", "reference", "tolerance"])
+    names = (data["claim_id"] + ": " + data["statistic"]).map(lambda text: textwrap.wrap(text, 46))
+    data["claim"] = names.map("\n".join)
+    ends = data[["low", "high", "reference"]].assign(zero=0.0)
+    domain = [ends.min(axis=None) - 0.05, ends.max(axis=None) + 0.05]
     about = data["tolerance"].where(data["claimed"] == "equal", 0.0)
     data["from"] = (data["reference"] - about).mask(data["claimed"] == "below", domain[0])
     data["to"] = (data["reference"] + about).mask(data["claimed"] == "above", domain[1])
-    data.loc[data["estimate"].isna(), ["from", "to"]] = None
-    n_lines = labels.map(len).max()
+    data.loc[data["estimate"].isna(), ["from", "to", "reference"]] = None
+    n_lines = names.map(len).max()
     step = int(LINE_PX * n_lines + 10)
-    names = alt.Axis(
+    axis = alt.Axis(
         labelLimit=NAMES_PX,
         labelExpr="split(datum.label, '\\n')",
-        labelPadding=6,
         labelOffset=-LINE_PX * (n_lines - 1) / 2,
         labelLineHeight=LINE_PX,
         ticks=False,
@@ -236,30 +160,25 @@ def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
     title = "estimate with its interval; shaded: where it lies if the claim holds"
 
     def at(name: str) -> alt.X:
-        scale = alt.Scale(domain=domain, nice=False, zero=False)
-        return alt.X(f"{name}:Q", title=title, scale=scale, axis=alt.Axis(ticks=False))
+        return alt.X(f"{name}:Q", title=title, scale=alt.Scale(domain=domain, nice=False))
 
     verdicts = [name for name in VERDICTS if name in set(data["verdict"])]
     colours = alt.Scale(domain=verdicts, range=[VERDICTS[name] for name in verdicts])
     base = alt.Chart().encode(
-        y=alt.Y("claim:N", title=None, sort=in_order(data["claim"]), axis=names),
+        y=alt.Y("claim:N", title=None, sort=in_order(data["claim"]), axis=axis),
         tooltip=["text", "estimate", "low", "high", "verdict"],
     )
     seen = base.encode(color=alt.Color("verdict:N", scale=colours, legend=None))
-    absent = base.mark_text(align="left", color=MUTED, fontStyle="italic").encode(
-        x=alt.value(4), text=alt.value("no estimate: see the reason")
-    )
     layers = [
         base.mark_bar(color=INK, opacity=0.13, height=step - 6).encode(x=at("from"), x2="to:Q"),
         base.mark_tick(color=INK, thickness=1, size=step - 6).encode(x=at("reference")),
         seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high:Q"),
         seen.mark_circle(size=55, opacity=1).encode(x=at("estimate")),
-        absent.transform_filter("!isValid(datum.estimate)"),
     ]
-    panels = alt.layer(*layers, data=data).properties(width=WIDTH - NAMES_PX, height=alt.Step(step))
+    chart = alt.layer(*layers, data=data).properties(width=WIDTH - NAMES_PX, height=alt.Step(step))
     above = alt.Header(labelOrient="top", labelAnchor="start", labelFontSize=12)
     row = alt.Row("verdict:N", sort=verdicts, header=above)
-    return styled(panels.facet(row=row, spacing=12).resolve_scale(y="independent"))
+    return styled(chart.facet(row=row, spacing=12).resolve_scale(y="independent"))
 
 
 def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.ConcatChart:
@@ -272,33 +191,28 @@ def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.
         high.
     correlations
         A row a criterion: criterion, statistic (what its axis shows), estimate, low and high of
-        the rank correlation; null where it is undefined.
+        the rank correlation.
     """
-    about = drawable(correlations, ["criterion", "statistic", "estimate", "low", "high"])
     columns = ["run_id", "criterion", "measure", "balanced_accuracy", "low", "high"]
-    data = drawable(measured, columns).dropna(subset="measure")
+    data = drawable(measured, columns)
+    near = alt.Scale(zero=False)
+
+    def y(name: str) -> alt.Y:
+        title, axis = "balanced accuracy on film faces", alt.Axis(format="%")
+        return alt.Y(f"{name}:Q", title=title, scale=near, axis=axis)
+
     panels = []
-    for named in about.itertuples():
-        title = "rank correlation undefined"
-        if pd.notna(named.estimate):
-            title = f"rank correlation {named.estimate:.2f} [{named.low:.2f}, {named.high:.2f}]"
-        x = alt.X(
-            "measure:Q", title=textwrap.wrap(named.statistic, 50), scale=alt.Scale(zero=False)
-        )
+    for about in correlations.itertuples():
+        x = alt.X("measure:Q", title=textwrap.wrap(about.statistic, 50), scale=near)
         base = alt.Chart().encode(x=x, tooltip=columns)
-        lines = base.mark_rule(color=ACCENT, opacity=0.35).encode(y=_accuracy("low"), y2="high:Q")
-        dots = base.mark_circle(color=ACCENT, size=45, opacity=1)
-        layers = [lines, dots.encode(y=_accuracy("balanced_accuracy"))]
-        panel = alt.layer(*layers, data=data[data["criterion"] == named.criterion])
-        title = f"{named.criterion}: {title.replace('-', chr(0x2212))}"
+        lines = base.mark_rule(color=ACCENT, opacity=0.35).encode(y=y("low"), y2="high:Q")
+        dots = base.mark_circle(color=ACCENT, size=45, opacity=1).encode(y=y("balanced_accuracy"))
+        interval = f"{about.estimate:.2f} [{about.low:.2f}, {about.high:.2f}]"
+        title = f"{about.criterion}: rank correlation {interval}".replace("-", "\N{MINUS SIGN}")
+        panel = alt.layer(lines, dots, data=data[data["criterion"] == about.criterion])
         panels.append(panel.properties(width=(WIDTH - 110) // 2, height=190, title=title))
     grid = alt.concat(*panels, columns=2, spacing={"column": 24, "row": 20})
     return styled(grid.resolve_scale(y="shared"))
-
-
-def _accuracy(name: str) -> alt.Y:
-    title, scale = "balanced accuracy on film faces", alt.Scale(zero=False)
-    return alt.Y(f"{name}:Q", title=title, scale=scale, axis=alt.Axis(format="%"))
 
 
 def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

@@ -24,14 +24,14 @@ COLOURS = {
 }
 """The colour of each emotion: any two differ to every eye, and none is lost on white (tested)."""
 
+INK, MUTED, GRID, ACCENT = "#1F2328", "#57606A", "#E3E6EA", "#2B4190"
+SHADE, PAPER, GRAY = "#DCE3EC", "#FFFFFF", "#8A8A8A"
 VERDICTS = {
     "supported": "#2B6CB0",
-    "not supported": "#8A8A8A",
+    "not supported": GRAY,
     "contradicted": "#C2410C",
     "not testable": "#B9B9B9",
 }
-INK, MUTED, GRID, ACCENT = "#1F2328", "#57606A", "#E3E6EA", "#2B4190"
-SHADE, PAPER = "#DCE3EC", "#FFFFFF"
 THEMES = {
     "ink": (INK, "#E6EDF3"),
     "muted": (MUTED, "#9099A3"),
@@ -95,34 +95,18 @@ def styled(chart: Chart) -> Chart:
 
 
 def drawable(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Take the columns that a chart draws; five decimals are more than a page can show.
+    """Take the columns that a chart draws, rounded to five decimals.
 
     Raises
     ------
     ChartError
-        If a column is missing, or there are no rows, or too many for a page.
+        If there are no rows, or too many for a page.
+    KeyError
+        If a column is missing.
     """
-    absent = [name for name in columns if name not in table]
-    if absent:
-        raise ChartError(f"no column {', '.join(absent)}; the table has {', '.join(table)}")
     if not 0 < len(table) <= MAX_ROWS:
         raise ChartError(f"{len(table)} rows to draw: aggregate or choose 1 to {MAX_ROWS} first")
     return table[list(columns)].round(5)
-
-
-def only(table: pd.DataFrame, column: str, values: Sequence[str]) -> pd.DataFrame:
-    """Keep the rows whose `column` is one of `values`.
-
-    Raises
-    ------
-    ChartError
-        If there is none, with the values that there are.
-    """
-    chosen = table[table[column].isin(values)]
-    if chosen.empty:
-        known = ", ".join(map(str, table[column].unique()))
-        raise ChartError(f"no row whose {column} is {' or '.join(values)}; there is {known}")
-    return chosen
 
 
 def in_order(column: pd.Series) -> list[str]:
@@ -149,11 +133,10 @@ def estimates(
     column: str | None = None,
     wrap: int | None = None,
     emotion: str | None = None,
-    colour: Any = None,
     unit: bool = True,
+    signed: bool = False,
     tick: str | None = None,
     span: tuple[str, str] | None = None,
-    zero: bool = False,
 ) -> Any:
     """Draw estimates as dots on lines from low to high, all that is drawn in the tooltip.
 
@@ -165,17 +148,16 @@ def estimates(
         The estimate, what each line is of, and the title of the axis.
     row, column, wrap
         What each row and column of panels is of; with `wrap`, so many columns and then a new row.
-    emotion, colour
-        A column with the emotion that gives the colour, or a condition of Altair; one colour if
-        neither is given.
+    emotion
+        A column with the emotion that gives the colour.
     unit
         The axis goes from 0 to 100 %; else as far as the estimates do, in each wrapped panel.
+    signed
+        Differences: one axis with a line at 0, in gray where the interval holds 0.
     tick
         A second value, drawn as a tick: what is expected by chance, or the truth.
     span
         Columns with the ends of a pale bar behind each estimate.
-    zero
-        Draw a line at 0, on one scale.
 
     Examples
     --------
@@ -188,34 +170,38 @@ def estimates(
     extent = names_px(data[y])
     names = alt.Axis(ticks=False, minExtent=extent, maxExtent=extent)
     lines = alt.Y(f"{y}:N", title=None, sort=in_order(data[y]), axis=names)
+    unit = unit and not signed
 
     def at(name: str) -> alt.X:
         scale, axis = (UNIT, PERCENT) if unit else (alt.Scale(zero=False), alt.Axis(tickCount=4))
         return alt.X(f"{name}:Q", title=title, scale=scale, axis=axis)
 
+    colour: Any = alt.value(ACCENT)
     if emotion:
         colour = emotion_colour(in_order(data[emotion]), emotion, legend=None)
+    elif signed:
+        colour = alt.condition("datum.low <= 0 && datum.high >= 0", alt.value(GRAY), colour)
     base = alt.Chart().encode(y=lines)
-    seen = base.encode(color=colour or alt.value(ACCENT), tooltip=list(data))
+    seen = base.encode(color=colour, tooltip=list(data))
     layers = [
         seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high"),
         seen.mark_circle(size=55, opacity=1).encode(x=at(x)),
     ]
     if tick:
         layers.insert(1, base.mark_tick(color=INK, thickness=1.5, size=12).encode(x=at(tick)))
-    if zero:
+    if signed:
         layers.insert(0, alt.Chart().mark_rule(color=INK).encode(x=alt.datum(0)))
     if span:
         bar = base.mark_bar(color=SHADE, height=12)
         layers.insert(0, bar.encode(x=at(span[0]), x2=span[1]))
-    n_panels = wrap or (data[column].nunique() if column else 1)
+    n_panels = data[column].nunique() if column else 1
+    n_panels = min(wrap, n_panels) if wrap else n_panels
     width = (WIDTH - (60 if row else 0) - extent) // n_panels - 14
     chart = alt.layer(*layers).properties(width=width, height=alt.Step(18))
     if wrap:
         panel = alt.Facet(f"{column}:N", sort=in_order(data[column]))
-        grid = chart.facet(panel, columns=wrap, data=data)
-        grid = grid.resolve_axis(x="independent")
-        return styled(grid if unit or zero else grid.resolve_scale(x="independent"))
+        grid = chart.facet(panel, columns=n_panels, data=data).resolve_axis(x="independent")
+        return styled(grid if unit or signed else grid.resolve_scale(x="independent"))
     return styled(panels(chart, data, y=y, row=row, column=column))
 
 
@@ -225,30 +211,30 @@ def panels(chart: Any, data: pd.DataFrame, *, y: str, row: str | None, column: s
     Vega-Lite misplaces the panels of a grid with gaps, and repeats the names of lines in every
     column where rows have different lines: there, each row is a chart of its own below the others.
     """
-    facets: dict[str, Any] = {}
-    if column:
-        columns = in_order(data[column])
-        above = alt.Header(
-            labelLimit=(WIDTH - names_px(data[y])) // len(columns),
-            labelExpr="split(datum.label, '-')",  # pexels-v1 takes two lines
-        )
-        facets["column"] = alt.Column(f"{column}:N", sort=columns, header=above)
-    if row is None:
-        return chart.facet(**facets, data=data) if column else chart.properties(data=data)
-    rows = dict(iter(data.groupby(row, sort=False)))
-    lines = [{*of_row[y]} for of_row in rows.values()]
-    shown = [{*of_row[column]} if column else {} for of_row in rows.values()]
-    whole = all(one == lines[0] for one in lines) and all(one == shown[0] for one in shown)
-    if whole or not column:
-        side = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
-        facets["row"] = alt.Row(f"{row}:N", sort=in_order(data[row]), header=side)
-        grid = chart.facet(**facets, data=data, spacing=8)
-        return grid if whole else grid.resolve_scale(y="independent")
-    below = []
-    for name, of_row in rows.items():
-        own = alt.Column(f"{column}:N", sort=in_order(of_row[column]), header=above)
-        title = alt.Title(str(name), anchor="start")
-        below.append(chart.facet(column=own, data=of_row).properties(title=title))
+    if not row and not column:
+        return chart.properties(data=data)
+    side = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
+    rows = alt.Row(f"{row}:N", sort=in_order(data[row]) if row else None, header=side)
+    if not column:
+        return chart.facet(row=rows, data=data, spacing=8).resolve_scale(y="independent")
+    above = alt.Header(
+        labelLimit=(WIDTH - names_px(data[y])) // data[column].nunique(),
+        labelExpr="split(datum.label, '-')",  # pexels-v1 takes two lines
+    )
+
+    def in_columns(part: pd.DataFrame, **options: Any) -> Any:
+        columns = alt.Column(f"{column}:N", sort=in_order(part[column]), header=above)
+        return chart.facet(column=columns, data=part, **options)
+
+    if not row:
+        return in_columns(data)
+    parts = dict(iter(data.groupby(row, sort=False)))
+    if len({(frozenset(part[y]), frozenset(part[column])) for part in parts.values()}) == 1:
+        return in_columns(data, row=rows, spacing=8)
+    below = [
+        in_columns(part).properties(title=alt.Title(str(name), anchor="start"))
+        for name, part in parts.items()
+    ]
     return alt.vconcat(*below, spacing=10).resolve_scale(x="shared")
 
 
