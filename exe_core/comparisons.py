@@ -296,8 +296,7 @@ def factorial_cells(
             of_sets = validation["set_name"].isin(study.runs[run].sets)
             unseen = validation[of_sets & (validation["run_id"] == run)]
             corrected = [
-                calibration.adapt_to_shift(rows, unseen, method=design.correction)
-                for _, rows in raw.groupby("set_name")
+                calibration.adapt_to_shift(rows, unseen) for _, rows in raw.groupby("set_name")
             ]
             for level, table in zip(
                 FACTORS["calibration"], (raw, pd.concat(corrected)), strict=True

@@ -6,8 +6,6 @@ can't silently leave a default in force.
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Literal
 
@@ -71,24 +69,25 @@ class World(SettingsModel):
     benchmark_faces: int = Field(150, ge=4, description="training faces a class and benchmark set")
     benchmark_test_faces: int = Field(40, ge=2, description="test faces a class")
 
-    @model_validator(mode="after")
-    def _noise_is_known(self) -> World:
-        asked = {
+    @field_validator("keyword_noise")
+    @classmethod
+    def _noise_is_known(cls, given: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        meant = {
             query: emotion
             for design in KEYWORDS.values()
             for emotion, queries in design.items()
             for query in queries
         }
-        for query, shares in self.keyword_noise.items():
-            if query not in asked:
-                raise ValueError(f"keyword_noise: {query!r} is no query of the designs v1 and v2")
-            wrong = [name for name in shares if name not in EMOTIONS or name == asked[query]]
-            if wrong or min(shares.values()) < 0 or sum(shares.values()) >= 1:
+        for query, shares in given.items():
+            if query not in meant:
+                raise ValueError(f"{query!r} is no query of the designs v1 and v2")
+            others = {*EMOTIONS} - {meant[query]}
+            if not shares.keys() <= others or min(shares.values()) < 0 or sum(shares.values()) >= 1:
                 raise ValueError(
-                    f"keyword_noise: {query!r}: {shares} must be shares of emotions other than "
-                    f"{asked[query]}, summing to less than 1"
+                    f"{query!r}: {shares} must be shares of {', '.join(sorted(others))}, "
+                    "summing to less than 1"
                 )
-        return self
+        return given
 
 
 class Pull(SettingsModel):
@@ -322,40 +321,6 @@ class Run(SettingsModel):
     train: dict[str, object] = Field(default={}, description="what differs from the study's recipe")
 
 
-def recipe_of(run: Run, train: Train) -> Train:
-    """Give the recipe of a run: that of its study, with the run's own differences."""
-    return Train.model_validate({**train.model_dump(), **run.train})
-
-
-def seeds_of_one(runs: Mapping[str, Run], train: Train) -> dict[str, tuple[str, ...]]:
-    """Find the runs that differ in nothing but their seed, and are named `<variant>-<number>`.
-
-    Returns
-    -------
-    dict
-        variant -> two runs or more; what is alone of its kind is left out.
-    """
-    alike: dict[str, list[str]] = defaultdict(list)
-    for name in runs:
-        if numbered := re.fullmatch(r"(.+)-\d+", name):
-            alike[numbered[1]].append(name)
-    return {
-        variant: tuple(names)
-        for variant, names in alike.items()
-        if _differ_in_seed([runs[name] for name in names], train)
-    }
-
-
-def _differ_in_seed(runs: list[Run], train: Train) -> bool:
-    recipes = [recipe_of(run, train).model_dump() for run in runs]
-    n_seeds = len({recipe.pop("seed") for recipe in recipes})
-    rest = [
-        run.model_dump(exclude={"train"}) | recipe
-        for run, recipe in zip(runs, recipes, strict=True)
-    ]
-    return 1 < len(runs) == n_seeds and all(part == rest[0] for part in rest)
-
-
 FILM_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
     *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
@@ -413,10 +378,6 @@ class Factorial(SettingsModel):
     )
     sets: tuple[str, ...] = Field(
         min_length=1, description="sets whose test faces are read; `films`, those of the world"
-    )
-    correction: Literal["em", "bbse"] = Field(
-        "em",
-        description="how the shares of the labels are estimated, after calibration by class",
     )
     least_faces: int = Field(
         20, ge=1, description="labels of which a set has fewer faces are left out of its scores"

@@ -10,20 +10,15 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import yaml
-from pydantic import (
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from exe_core import tables
 from exe_core.labels import EMOTIONS, FIVE
@@ -41,8 +36,6 @@ from exe_core.settings import (
     SettingsModel,
     Train,
     World,
-    recipe_of,
-    seeds_of_one,
 )
 from exe_core.sources import SOURCES
 
@@ -107,10 +100,8 @@ class Study(SettingsModel):
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         in_order = [label for label in EMOTIONS if label in self.labels]
-        if len(in_order) < 2 or len(in_order) < len(set(self.labels)):
-            raise ValueError(f"labels {self.labels}: two or more of {', '.join(EMOTIONS)}")
-        if list(self.labels) != in_order:
-            raise ValueError(f"labels must stand in the order {', '.join(EMOTIONS)}")
+        if len(in_order) < 2 or list(self.labels) != in_order:
+            raise ValueError(f"labels: two or more of {', '.join(EMOTIONS)}, in this order")
         for name, run in self.runs.items():
             _refuse_unknown(f"run {name}", "set", run.sets, self.sets)
             for member in run.sets:
@@ -138,21 +129,29 @@ class Study(SettingsModel):
         _refuse_unknown("methods", "ensemble", self.methods, self.ensembles)
         if "films" in self.traits and set(self.methods.values()) - {"mean"}:
             raise ValueError("methods: an ensemble reads films by its mean only; leave it out")
-        kinds: dict[str, Iterable[str]] = {
-            "a run": self.runs,
-            "an ensemble": self.ensembles,
-            "a guest": self.guests,
-            "runs of several seeds": self.variants,
-        }
-        for (one, first), (other, second) in combinations(kinds.items(), 2):
-            if clash := set(first) & set(second):
-                raise ValueError(f"{', '.join(sorted(clash))}: {one} and {other} of one name")
+        names = [*self.runs, *self.ensembles, *self.guests, *self.variants]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(
+                f"{', '.join(sorted(twice))}: two of one name among runs, ensembles, guests and "
+                "runs of several seeds"
+            )
         return self
 
     @property
     def variants(self) -> dict[str, tuple[str, ...]]:
-        """The runs that differ only in their seed: variant -> two runs or more."""
-        return seeds_of_one(self.runs, self.train)
+        """The runs `<variant>-<number>` that differ in their seed only: variant -> two or more."""
+        named = defaultdict(list)
+        for name, run in self.runs.items():
+            if numbered := re.fullmatch(r"(.+)-\d+", name):
+                recipe = self.recipe(name).model_dump()
+                seed = recipe.pop("seed")
+                named[numbered[1]].append((name, seed, (run.model_dump(exclude={"train"}), recipe)))
+        found = {}
+        for variant, members in named.items():
+            names, seeds, rests = zip(*members, strict=True)
+            if 1 < len(names) == len({*seeds}) and all(rest == rests[0] for rest in rests):
+                found[variant] = names
+        return found
 
     def learned_from(self, name: str) -> frozenset[str]:
         """The sets from whose images a run, a variant, an ensemble or a guest learned.
@@ -172,7 +171,7 @@ class Study(SettingsModel):
 
     def recipe(self, run: str) -> Train:
         """The training recipe of a run: the study's, with what the run changes."""
-        return recipe_of(self._run(run), self.train)
+        return Train.model_validate({**self.train.model_dump(), **self._run(run).train})
 
     def _run(self, run: str) -> Run:
         if run not in self.runs:
@@ -239,19 +238,13 @@ class Study(SettingsModel):
             return lacking
         needed = {name: entry.path for name, entry in self.sets.items()}
         needed |= {"films": self.films.path, "published": self.published, "local": self.pull.local}
-        places = [(name, self.data_dir / path) for name, path in needed.items() if path]
-        places += [
-            (f"{name}, votes", self.votes(name)) for name in self.sets if self.sets[name].votes
-        ]
-        lacking += [f"{name}: {path}" for name, path in places if not path.exists()]
+        places = {name: self.data_dir / path for name, path in needed.items() if path}
+        places |= {f"{name}, votes": self.votes(name) for name, s in self.sets.items() if s.votes}
+        lacking += [f"{name}: {path}" for name, path in places.items() if not path.exists()]
         for name in sorted({entry.source for entry in self.sets.values() if entry.source}):
-            source = SOURCES[name]
-            if (
-                source.key_variable
-                and source.key_needed
-                and not os.environ.get(source.key_variable)
-            ):
-                lacking.append(f"{name}: its API key in the variable {source.key_variable}")
+            variable = SOURCES[name].key_variable
+            if variable and SOURCES[name].key_needed and not os.environ.get(variable):
+                lacking.append(f"{name}: its API key in the variable {variable}")
         return lacking
 
     def votes(self, set_name: str) -> Path:
@@ -427,68 +420,38 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     if not isinstance(settings, dict):
         raise ConfigError(f"{path.name} holds {type(settings).__name__}, not keys and values")
     study = parse_study({"name": name, **settings}, origin=path.name)
-    kept = {
-        part: changes if not isinstance(changes, Mapping) else _given(changes)
-        for part, changes in parts.items()
-        if changes is not None
-    }
     if trial is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,80}", trial):
         raise ConfigError(f"trial {trial!r}: letters, digits, '.', '_' and '-', at most 81")
-    begun = _begun(study, trial)
-    changes = _merged(begun, kept)
-    changed = _merged(settings, changes)
-    changed["runs"] = _overridden(changed["runs"], changes.get("train", {}))
+    changes: dict[str, Any] = {
+        part: {key: value for key, value in given.items() if value is not None}
+        for part, given in parts.items()
+    }
+    begun = study.results / "trials" / str(trial) / "trial.json"
+    if trial and begun.exists():
+        changes = _merged(json.loads(begun.read_text(encoding="utf-8")), changes)
+    changed, recipe = _merged(settings, changes), changes.get("train", {})
+    for run in changed["runs"].values():  # a run's own recipe gives way, too
+        own = run.get("train", {})
+        own.update({key: recipe[key] for key in own.keys() & recipe.keys()})
     other = parse_study({"name": name, **changed}, origin=path.name)
-    departs = _departures(study.model_dump(mode="json"), other.model_dump(mode="json"))
-    if trial is None and not departs:
+    if trial is None and other == study:
         return study
-    other._trial = trial or _name_of(departs)
+    other._trial = trial or _trial_name(changes)
     other._changes = changes
     return other
 
 
-def _given(changes: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in changes.items() if value is not None}
-
-
 def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with `changes` put over them, one level deep."""
-    merged = dict(settings)
-    for part, change in changes.items():
-        is_part = isinstance(change, Mapping)
-        merged[part] = {**(settings.get(part) or {}), **change} if is_part else change
-    return merged
-
-
-def _overridden(runs: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs in whose differences from the study's recipe the trial's recipe wins."""
+    """Settings with the parts of `changes` put over theirs."""
     return {
-        name: run
-        | {"train": {key: recipe.get(key, value) for key, value in run.get("train", {}).items()}}
-        for name, run in runs.items()
+        **settings,
+        **{part: {**(settings.get(part) or {}), **change} for part, change in changes.items()},
     }
 
 
-def _begun(study: Study, trial: str | None) -> dict[str, Any]:
-    """What a trial of this name that is there already changed."""
-    path = study.results / "trials" / str(trial) / "trial.json"
-    return json.loads(path.read_text(encoding="utf-8")) if trial and path.exists() else {}
-
-
-def _departures(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, object]:
-    """The settings that differ: {"epochs": 2}, by the last part of their name."""
-    changed: dict[str, object] = {}
-    for key, value in after.items():
-        if isinstance(value, Mapping) and isinstance(before.get(key), Mapping):
-            changed |= _departures(before[key], value)
-        elif value != before.get(key):
-            changed[key] = value
-    return changed
-
-
-def _name_of(departures: Mapping[str, object]) -> str:
-    """Name a trial by what departs; a long name is cut, and its digest makes it unique."""
-    text = "-".join(f"{key}-{value}" for key, value in sorted(departures.items()))
+def _trial_name(changes: Mapping[str, Any]) -> str:
+    """Name a trial by what it changes; a long name is cut, and a digest makes it unique."""
+    text = "-".join(f"{key}-{value}" for part in changes.values() for key, value in part.items())
     plain = re.sub(r"[^\w.-]+", "_", text)
     return plain if len(plain) <= 60 else f"{plain[:50]}-{digest_of(text)[:8]}"
 
@@ -503,22 +466,12 @@ def parse_study(settings: dict[str, object], *, origin: str = "settings") -> Stu
 
 
 def _explain(fault: Mapping[str, Any]) -> str:
-    where = ".".join(str(step) for step in fault["loc"]) or "study"
+    where = ".".join(map(str, fault["loc"])) or "study"
     if fault["type"] == "extra_forbidden":
-        return f"{where}: no such key (known: {', '.join(_known_keys(fault['loc'][:-1]))})"
+        return f"{where}: no such key"
     message = fault["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(fault["input"], Mapping) else f" (given: {str(fault['input'])[:80]})"
     return f"{where}: {message}{shown}"
-
-
-def _known_keys(where: tuple) -> list[str]:
-    """The keys of the part of the settings at a place such as ("sets", "fer2013")."""
-    entries = {"sets": Set, "runs": Run, "guests": ExternalModel}
-    part: Any = Study
-    for step in where:
-        field = getattr(part, "model_fields", {}).get(step)
-        part = entries.get(step, field.annotation if field else part)
-    return list(getattr(part, "model_fields", ()))
 
 
 def _refuse_unknown(

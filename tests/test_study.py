@@ -37,7 +37,7 @@ def test_a_run_may_differ_from_the_recipe_of_the_study():
     ("changes", "fault"),
     [
         ({"trian": {}}, "trian: no such key"),
-        ({"train": {"epoch": 3}}, r"train\.epoch: no such key \(known: model, weights"),
+        ({"train": {"epoch": 3}}, r"train\.epoch: no such key"),
         ({"train": {"epochs": "many"}}, r"train\.epochs: .*given: many"),
         ({"train": {"optimizer": "adm"}}, r"train\.optimizer: .*'adam'"),
         ({"sets": {"lab": {"kind": "fer2013"}}}, "needs `path`"),
@@ -53,12 +53,12 @@ def test_a_run_may_differ_from_the_recipe_of_the_study():
         ({"runs": {"lab": {"sets": ["lab"], "colour": 1}}}, r"runs\.lab\.colour: no such key"),
         ({"runs": {"lab": {"sets": ["lab"], "train": {"epoch": 1}}}}, "epoch"),
         ({"ensembles": {"mean": ["lob"]}}, "no run"),
-        ({"ensembles": {"lab": ["lab"]}}, "a run and an ensemble of one name"),
+        ({"ensembles": {"lab": ["lab"]}}, "lab: two of one name"),
         ({"ensembles": {"m": ["lab"]}, "methods": {"m": "stack"}}, "films by its mean only"),
-        ({"labels": ["sad", "happy"]}, "in the order"),
+        ({"labels": ["sad", "happy"]}, "in this order"),
         ({"labels": ["happy", "joy"]}, "two or more of"),
         ({"world": {"keyword_noise": {"glad": {"sad": 0.1}}}}, "no query of the designs"),
-        ({"world": {"keyword_noise": {"mad": {"angry": 0.1}}}}, "other than"),
+        ({"world": {"keyword_noise": {"mad": {"angry": 0.1}}}}, "must be shares of"),
         ({"world": {"keyword_noise": {"mad": {"sad": 1.0}}}}, "summing to less than 1"),
     ],
 )
@@ -225,7 +225,7 @@ class TestVariants:
 
     def test_a_variant_and_a_run_of_one_name_are_refused(self):
         runs = COMPARED_RUNS | {"plain": {"sets": ["again"]}}
-        with pytest.raises(ConfigError, match="plain: a run and runs of several seeds of one name"):
+        with pytest.raises(ConfigError, match="plain: two of one name"):
             compared(runs=runs)
 
 
@@ -255,11 +255,11 @@ class TestGuests:
     @pytest.mark.parametrize(
         ("guests", "fault"),
         [
-            ({"plain-1": "fer7"}, "plain-1: a run and a guest of one name"),
-            ({"plain": "fer7"}, "plain: a guest and runs of several seeds of one name"),
+            ({"plain-1": "fer7"}, "plain-1: two of one name"),
+            ({"plain": "fer7"}, "plain: two of one name"),
             ({"g": "a/b/c"}, r"guests\.g\.model"),
             ({"g": ""}, r"guests\.g\.model"),
-            ({"g": {"model": "fer7", "set": []}}, r"guests\.g\.set: no such key \(known: model"),
+            ({"g": {"model": "fer7", "set": []}}, r"guests\.g\.set: no such key"),
             ({"g": {"model": "fer7", "sets": ["lob"]}}, "guest g: no set 'lob'; sets: lab, again"),
         ],
     )
@@ -315,7 +315,6 @@ class TestFactorial:
             ({"as_shipped": ["plain-1", "cropped-2"]}, "run cropped-2 must be gray, and learn"),
             ({"sets": ["films"]}, "factorial: no set 'films'; sets: lab, again, press"),
             ({"sets": []}, r"factorial\.sets"),
-            ({"correction": "none"}, r"factorial\.correction"),
         ],
     )
     def test_runs_must_be_what_their_lists_say(self, change, fault):
