@@ -77,7 +77,6 @@ def list_sets() -> None:
         rows.append([name, one.purpose, one.size, one.licence, "yes" if place else absent])
         details.append(f"{name}: {one.source}")
         details += [f"  commit {one.repository.rpartition('/')[2]}"] if one.repository else []
-        details += [f"  {file} SHA-256 {digest}" for file, digest in one.digests.items()]
         details += [f"  here: {place}"] if place else []
     show_table(["set", "for", "size", "licence", "here"], rows, lines=True)
     typer.echo("\n".join(details))
@@ -89,13 +88,13 @@ def get_set(
     to: Annotated[Path | None, typer.Option(help="the data folder; .cache/data if none")] = None,
 ) -> None:
     """Fetch an open set from its public repository, at a pinned commit, and check it."""
-    from exe_core.open_data import CACHE, OpenSetError, get_open_set
+    from exe_core.open_data import CACHE, get_open_set
     from exe_core.readers import DatasetError
 
     folder = (to or CACHE).resolve()
     try:
         findings = get_open_set(name, folder)
-    except (OpenSetError, DatasetError) as fault:
+    except DatasetError as fault:
         fail(str(fault))
     _show_findings(findings)
     typer.echo(f"{name} is in {folder}; studies read it with DATA={folder}")
@@ -121,7 +120,10 @@ def check_set(
 
 def _show_findings(findings: list[Finding]) -> None:
     """Show what was checked; end with status 1 if something is not as published."""
-    rows = [[*finding, "yes" if finding.good else "NO"] for finding in findings]
+    rows = [
+        [*(f"{x:,}" if isinstance(x, int) else x for x in finding), "yes" if finding.good else "NO"]
+        for finding in findings
+    ]
     show_table(["checked", "published", "here", "the same"], rows, lines=False)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
@@ -300,14 +302,14 @@ def _provide(study: Study) -> None:
     """Fetch what a real study reads and is open, if no data folder is given."""
     if study.kind == "world" or os.environ.get("EXE_DATA"):
         return
-    from exe_core import open_data  # slow to import
+    from exe_core import open_data, readers  # slow to import
 
     paths = [entry.path for entry in study.sets.values()] + [study.films.path, study.published]
     names = open_data.open_sets_at([path for path in paths if path])
     try:
         for name in names:
             open_data.get_open_set(name)
-    except open_data.OpenSetError as fault:
+    except readers.DatasetError as fault:
         fail(f"study {study.name} was given no DATA=<folder>, and of what is open {fault}")
     if names:
         os.environ["EXE_DATA"] = str(open_data.CACHE)

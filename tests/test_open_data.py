@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,19 +13,18 @@ import pooch
 import pytest
 from data_server import DataServer, data_server
 from PIL import ImageOps
-from sample_sets import picture, save, write_fer_csv, write_fer_tree, write_ferplus, write_listed
+from sample_sets import picture, save, write_fer_csv, write_fer_tree
 from typer.testing import CliRunner
 
 from exe_core import cli, open_data, readers
 from exe_core.labels import EMOTIONS
-from exe_core.open_data import DATA_SETS, OpenSetError, get_open_set, open_sets_at, read_legend
+from exe_core.open_data import DATA_SETS, get_open_set, listed_files, open_sets_at
 from exe_core.readers import DatasetError, read_folder
 from exe_core.record import ROOT
 
 RUNS = {name: f"the predictions of {name}".encode() * 500 for name in ("ExE", "FER", "RAFDB")}
-FILMS = b"[]"
 CLOSED = "http://127.0.0.1:9"
-STILLS = {"Avinash_1.jpg": "NEUTRAL", "Dwarakish_1.jpg": "DISGUST"}
+OPEN = [name for name, one in DATA_SETS.items() if one.repository]
 
 
 def digest(content: bytes) -> str:
@@ -53,26 +51,28 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[DataServer]:
         yield server
 
 
-def with_digests(monkeypatch: pytest.MonkeyPatch, name: str, digests: dict[str, str]) -> str:
-    """Let a set have the digests of made files; give its repository."""
-    one = replace(DATA_SETS[name], digests=digests)
-    if name in ("published", "clip"):
-        one = replace(one, check=lambda path: open_data._check_files(path, digests))
-    monkeypatch.setitem(DATA_SETS, name, one)
-    return str(one.repository)
+@pytest.fixture
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for lists of made files, in place of the published ones."""
+    monkeypatch.setattr(open_data, "LISTS", tmp_path / "lists")
+    (tmp_path / "lists").mkdir()
+    for name in OPEN:
+        (tmp_path / "lists" / f"{name}.csv").write_text("file,path,sha256\n")
+    return tmp_path / "lists"
 
 
 @pytest.fixture
-def published(site: DataServer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of the published predictions."""
-    digests = {f"{run}.parquet": digest(content) for run, content in RUNS.items()}
-    at = with_digests(monkeypatch, "published", digests | {"movie_list.json": digest(FILMS)})
-    movies = "streamlit-app/movie_data"
-    paths = [site.put(at, f"{movies}/{run}/all_movies.parquet", RUNS[run]) for run in RUNS]
-    return [*paths, site.put(at, "notebooks/movie_list.json", FILMS)]
+def published(site: DataServer, lists: Path) -> list[str]:
+    """The paths of made predictions."""
+    contents = {f"{run}.parquet": content for run, content in RUNS.items()}
+    contents["movie_list.json"] = b"[]"
+    rows = [(f"published/{name}", f"at/{name}", digest(x)) for name, x in contents.items()]
+    pd.DataFrame(rows, columns=["file", "path", "sha256"]).to_csv(lists / "published.csv")
+    at = DATA_SETS["published"].repository
+    return [site.put(at, f"at/{name}", content) for name, content in contents.items()]
 
 
-def checked(name: str, path: Path) -> dict[str, tuple[str, str]]:
+def checked(name: str, path: Path) -> dict[str, tuple[object, object]]:
     return {one.what: (one.published, one.here) for one in DATA_SETS[name].check(path)}
 
 
@@ -92,8 +92,8 @@ class TestCheck:
         assert totals == {"train": 28_709, "public": 3_589, "private": 3_589}
         write_fer_csv(tmp_path / "fer2013.csv")
         found = checked("fer2013", tmp_path / "fer2013.csv")
-        assert found["train, all"] == ("28,709", "7")
-        assert found["public, angry"] == ("467", "1")
+        assert found["train, all"] == (28_709, 7)
+        assert found["public, angry"] == (467, 1)
         assert found["pixels and names"] == ("original", "original")
         counts = {"train": (1,) * 7, "public": (1, 1, *[0] * 5), "private": (0, 0, 1, *[0] * 4)}
         monkeypatch.setattr(readers, "FER2013_COUNTS", counts)
@@ -112,30 +112,38 @@ class TestCheck:
         save(picture(1), tmp_path / "Image" / "aligned" / "train_1_aligned.jpg")
         (tmp_path / "EmoLabel").mkdir()
         (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text("train_1.jpg 4\n")
-        assert checked("rafdb", tmp_path)["train, all"] == ("12,271", "1")
-        assert checked("rafdb", tmp_path)["test, all"] == ("3,068", "0")
+        assert checked("rafdb", tmp_path)["train, all"] == (12_271, 1)
+        assert checked("rafdb", tmp_path)["test, all"] == (3_068, 0)
 
-    def test_rows_and_votes_of_ferplus_are_counted(self, tmp_path: Path) -> None:
-        items = pd.DataFrame({"label": list(EMOTIONS), "split_given": ["train"] * 7})
-        path = write_ferplus(tmp_path / "ferplus.csv", items, published=False)
-        assert checked("ferplus", path)["rows of ten votes"] == (">= 99.9%", ">= 99.9%")
-        path.write_text(path.read_text().replace(",9,", ",3,").replace("\n1,", "\n0,"))
-        assert checked("ferplus", path)["rows of ten votes"] == (">= 99.9%", "0.0%")
-        assert checked("ferplus", path)["images named twice"] == ("0", "1")
-
-    def test_faces_films_and_files_are_compared(self, tmp_path: Path) -> None:
-        for folder in ("photos", "film_faces"):
-            write_listed(tmp_path / folder, [("a.png", "happy", "p01")])
-        assert checked("faces", tmp_path)["film_faces, images"] == ("471", "1")
+    def test_files_of_open_sets_are_compared_by_their_digests(self, tmp_path: Path) -> None:
         (tmp_path / "ExE.parquet").write_bytes(b"other")
-        found = checked("published", tmp_path)
-        assert found["SHA-256 of ExE.parquet"] == ("8ce57e7de65d", "d9298a10d1b0")
-        assert found["SHA-256 of movie_list.json"][1] == "not there"
-        assert checked("films", tmp_path)["films"] == ("one or more", "none")
-        (tmp_path / "a.MP4").touch()
-        assert checked("films", tmp_path)["films"] == ("one or more", "one or more")
+        found = checked("published", tmp_path)["files, by SHA-256"]
+        assert found[0] == 4
+        assert found[1].startswith("0, not published/ExE.parquet, published/FER")
+        (tmp_path / "votes.csv").write_bytes(b"other")
+        assert not DATA_SETS["ferplus"].check(tmp_path / "votes.csv")[0].good
 
-    @pytest.mark.parametrize("name", ["published", "faces", "clip"])
+    @pytest.mark.parametrize("name", OPEN)
+    def test_lists_of_open_sets_are_whole(self, name: str) -> None:
+        files = listed_files(name)
+        assert files["file"].is_unique
+        assert files["sha256"].str.fullmatch("[0-9a-f]{64}").all()
+        one = DATA_SETS[name]
+        made = set(files["file"]) | set(open_data.label_files(files))
+        place, *members = one.forms[0]
+        assert {os.path.normpath(Path(place, member)) for member in members or [""]} <= made
+        owner, _, commit = one.repository.rpartition("/")
+        assert f"https://github.com/{owner}" == one.source
+        assert len(commit) == 40
+
+    def test_labels_of_the_listed_photos_are_those_that_were_measured(self) -> None:
+        texts = open_data.label_files(listed_files("faces"))
+        assert {name: digest(text.encode())[:8] for name, text in texts.items()} == {
+            "photos/labels.csv": "70547968",
+            "film_faces/labels.csv": "53e6aa91",
+        }
+
+    @pytest.mark.parametrize("name", ["published", "clip"])
     def test_the_real_files_are_as_published(self, name: str) -> None:
         place = DATA_SETS[name].place(Path(os.environ.get("REAL_DATA") or ROOT / "no such folder"))
         if place is None:
@@ -147,10 +155,10 @@ class TestGet:
     def test_a_set_is_fetched_once_at_its_pinned_commit(
         self, site: DataServer, published: list[str], tmp_path: Path
     ) -> None:
-        get_open_set("published")
+        assert all(finding.good for finding in get_open_set("published"))
         folder = tmp_path / "cache" / "published"
         assert (folder / "ExE.parquet").read_bytes() == RUNS["ExE"]
-        assert {path.name for path in folder.iterdir()} == set(DATA_SETS["published"].digests)
+        assert len(list(folder.iterdir())) == 4
         assert "2cf7449b55fdd8b8796e517996c3f2b3102c8162" in published[0]
         get_open_set("published")
         assert site.asked == dict.fromkeys(published, 1)
@@ -167,7 +175,7 @@ class TestGet:
         assert (tmp_path / "other" / "published" / "FER.parquet").read_bytes() == RUNS["FER"]
 
     @pytest.mark.parametrize(
-        ("fault", "reason"), [("cut", "no answer .*Error"), (500, "HTTP 500"), (429, "HTTP 429")]
+        ("fault", "reason"), [("cut", "no answer .*Error"), (500, "HTTP 500"), (404, "HTTP 404")]
     )
     def test_after_a_lasting_fault_the_next_try_goes_on(
         self,
@@ -179,43 +187,39 @@ class TestGet:
     ) -> None:
         site.faults[published[1]] = [fault] * 9
         with pytest.raises(
-            OpenSetError, match=f"FER.parquet can't be fetched from 127.*{reason}"
+            DatasetError, match=f"FER.parquet can't be fetched from 127.*{reason}"
         ) as caught:
             get_open_set("published", tmp_path)
         assert "\n" not in str(caught.value)
         here = {path.name for path in (tmp_path / "published").iterdir()}
-        assert here <= set(DATA_SETS["published"].digests) - {"FER.parquet"}
+        assert "FER.parquet" not in here
         site.faults.clear()
         before = site.asked.copy()
-        get_open_set("published", tmp_path)
+        assert all(finding.good for finding in get_open_set("published", tmp_path))
         again = {path for path in published if site.asked[path] > before[path]}
         assert len(again) == 4 - len(here)
 
-    def test_another_file_and_a_missing_one_are_named(
+    def test_another_file_than_the_published_one_is_named_and_not_kept(
         self, site: DataServer, published: list[str], tmp_path: Path
     ) -> None:
         site.files[published[0]] = b"<html>moved</html>"
-        with pytest.raises(OpenSetError, match=r"ExE\.parquet is not the published file: .*expec"):
+        with pytest.raises(DatasetError, match=r"ExE\.parquet is not the published file: .*expec"):
             get_open_set("published", tmp_path)
         assert not (tmp_path / "published" / "ExE.parquet").exists()
-        site.files[published[0]] = RUNS["ExE"]
-        del site.files[published[3]]
-        with pytest.raises(OpenSetError, match=r"has no notebooks/movie_list\.json"):
-            get_open_set("published", tmp_path / "other", retries=0)
 
     def test_without_a_network_or_a_place_one_line_says_so(
         self, published: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "published").write_text("a file in the way")
-        with pytest.raises(OpenSetError, match="published can't be kept in"):
+        with pytest.raises(DatasetError, match="published can't be kept in"):
             get_open_set("published", tmp_path)
         monkeypatch.setenv("EXE_DATA_URL", CLOSED)
-        with pytest.raises(OpenSetError, match=r"no answer .ConnectionError.; what is here is k"):
-            get_open_set("published", tmp_path / "other", retries=0)
+        with pytest.raises(DatasetError, match=r"no answer .ConnectionError.; what is here is k"):
+            get_open_set("published", tmp_path / "other")
 
     @pytest.mark.parametrize(("name", "where"), [("fer2013", "kaggle"), ("rafdb", "whdeng")])
     def test_a_set_that_is_not_open_says_where_to_ask(self, name: str, where: str) -> None:
-        with pytest.raises(OpenSetError, match=f"not open .*: ask at .*{where}"):
+        with pytest.raises(DatasetError, match=f"not open .*: ask at .*{where}"):
             get_open_set(name)
 
     def test_open_sets_are_found_by_the_paths_that_a_study_reads(self) -> None:
@@ -223,94 +227,26 @@ class TestGet:
         assert sorted(open_sets_at(paths)) == ["clip", "faces", "published"]
         assert open_sets_at(["fer2013.csv"]) == []
 
-
-class TestFaces:
-    @pytest.fixture
-    def faces(self, site: DataServer, monkeypatch: pytest.MonkeyPatch) -> str:
-        """The repository of faces: two stills, and eight press photos of each label."""
-        monkeypatch.setattr(open_data, "PRESS_PHOTOS", dict.fromkeys(EMOTIONS, 2))
-        press = {f"{label.title()}_Lee_{k:04d}.jpg": label for label in EMOTIONS for k in range(8)}
-        lines = [f"a,{image},{label}" for image, label in (STILLS | press).items()]
-        text = "\n".join(["user.id,image,emotion", *lines]).encode()
-        at = with_digests(monkeypatch, "faces", {"legend.csv": digest(text)})
-        labels = "file,emotion,person\nfilm_0001.jpg,neutral,p01\nfilm_0002.jpg,disgust,p02\n"
-        monkeypatch.setattr(open_data, "FILM_LABELS", digest(labels.encode()))
-        site.put(at, "data/legend.csv", text)
-        for seed, image in enumerate(STILLS | press):
-            stream = io.BytesIO()
-            picture(seed).save(stream, "JPEG")
-            site.put(at, f"images/{image}", stream.getvalue())
-        return at
-
-    def test_they_become_the_folders_that_studies_read(
-        self, site: DataServer, faces: str, tmp_path: Path
+    def test_photos_become_the_folders_that_studies_read(
+        self, site: DataServer, lists: Path, tmp_path: Path
     ) -> None:
-        """Press photos that are listed but not there are replaced by the next ones."""
-        gone = [path for path in site.files if "Happy_Lee" in path][:6]
-        for path in gone:
-            del site.files[path]
-        get_open_set("faces", tmp_path, retries=0)
-        stills, photos = read_folder(tmp_path / "film_faces"), read_folder(tmp_path / "photos")
-        assert stills["label"].tolist() == ["neutral", "disgust"]
-        assert photos["label"].value_counts().to_dict() == dict.fromkeys(EMOTIONS, 2)
-        assert set(photos["person"]) == {f"{label.title()}_Lee" for label in EMOTIONS}
-        assert not {Path(path).name for path in gone} & set(photos["name"])
+        rows = []
+        for k, label in enumerate(EMOTIONS):
+            path = save(picture(k), tmp_path / "made" / f"{k}.jpg")
+            at = site.put(DATA_SETS["faces"].repository, f"images/a b {k}.jpg", path.read_bytes())
+            place = f"{'photos' if k % 2 else 'film_faces'}/{k}.jpg"
+            name = at.partition("/images/")[2]
+            rows.append((place, f"images/{name}", digest(path.read_bytes()), label, f"p{k}"))
+        columns = ["file", "path", "sha256", "emotion", "person"]
+        pd.DataFrame(rows, columns=columns).to_csv(lists / "faces.csv", index=False)
+        site.files = {at.replace(" ", "%20"): content for at, content in site.files.items()}
+        assert all(finding.good for finding in get_open_set("faces", tmp_path))
+        photos = read_folder(tmp_path / "photos")
+        assert photos["label"].tolist() == [EMOTIONS[1], EMOTIONS[3], EMOTIONS[5]]
+        assert photos["person"].tolist() == ["p1", "p3", "p5"]
         assert DATA_SETS["faces"].place(tmp_path) == tmp_path
-
-    def test_a_still_that_is_missing_or_no_image_is_named(
-        self, site: DataServer, faces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        still = f"/{faces}/images/Dwarakish_1.jpg"
-        content = site.files.pop(still)
-        with pytest.raises(OpenSetError, match=r"lacks 1 film stills, such as film_0002\.jpg"):
-            get_open_set("faces", tmp_path, retries=0)
-        site.files[still] = b"<html>"
-        with pytest.raises(OpenSetError, match=r"images/Dwarakish_1\.jpg of .* is no image"):
-            get_open_set("faces", tmp_path)
-        assert DATA_SETS["faces"].place(tmp_path) is None
-        site.files[still] = content
-        get_open_set("faces", tmp_path)
-        assert len(read_folder(tmp_path / "film_faces")) == 2
-        monkeypatch.setattr(open_data, "FILM_LABELS", digest(b"others"))
-        with pytest.raises(OpenSetError, match="does not give the 471 film stills"):
-            get_open_set("faces", tmp_path / "again")
-
-    def test_the_legend_gives_stills_in_order_and_photos_of_one_clear_label(
-        self, tmp_path: Path
-    ) -> None:
-        rows = """user.id,image,emotion
-628,facial-expressions_2868588k.jpg,angry
-302,Ann_Lee_0001.jpg,happiness
-302,Ann_Lee_0002.jpg,neutral
-dw,Ann_Lee_0002.jpg,happiness
-dw,Ann_Lee_0003.jpg,contempt
-dw,Bo_Al-Din_0001.jpg,SADNESS
-dw,Bo_Al-Din_0001.jpg,sadness
-jh,SharmilaTagore_2.jpg,HAPPINESS
-jh,Avinash_30.jpg,SURPRISE
-jh,Avinash_4.jpg, NEUTRAL
-jh,Avinash_30.jpg,SADNESS
-jh,Dileep_1.jpg,ANGER
-"""
-        (tmp_path / "legend.csv").write_text(rows)
-        stills, photos = read_legend(tmp_path / "legend.csv")
-        assert stills[["image", "file", "emotion", "person"]].to_numpy().tolist() == [
-            ["Avinash_30.jpg", "film_0001.jpg", "surprise", "p01"],  # the first of two labels
-            ["Avinash_4.jpg", "film_0002.jpg", "neutral", "p01"],
-            ["SharmilaTagore_2.jpg", "film_0003.jpg", "happy", "p04"],
-            ["facial-expressions_2868588k.jpg", "film_0004.jpg", "angry", "p05"],
-        ]
-        chosen = photos[["image", "emotion", "person"]].sort_values("image")
-        assert chosen.to_numpy().tolist() == [
-            ["Ann_Lee_0001.jpg", "happy", "Ann_Lee"],
-            ["Bo_Al-Din_0001.jpg", "sad", "Bo_Al-Din"],
-        ]
-        header, *body = rows.splitlines()
-        (tmp_path / "legend.csv").write_text("\n".join([header, *body[::-1]]))
-        pd.testing.assert_frame_equal(read_legend(tmp_path / "legend.csv")[1], photos)
-        (tmp_path / "legend.csv").write_text("image,label\na.jpg,happy\n")
-        with pytest.raises(DatasetError, match="no column emotion"):
-            read_legend(tmp_path / "legend.csv")
+        (tmp_path / "photos" / "labels.csv").write_text("file,emotion,person\n")
+        assert not all(finding.good for finding in DATA_SETS["faces"].check(tmp_path))
 
 
 class TestCommands:
@@ -329,16 +265,17 @@ class TestCommands:
         assert all(f"`{name}`" in text for name in DATA_SETS)
 
     def test_get_fetches_into_a_folder_and_a_real_study_takes_what_is_open(
-        self, site: DataServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, site: DataServer, lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         content = b"moving pictures"
-        at = with_digests(monkeypatch, "clip", {"face_noface.mov": digest(content)})
-        site.put(at, "feat/tests/data/face_noface.mov", content)
+        text = f"file,path,sha256\nvideo/face_noface.mov,a.mov,{digest(content)}\n"
+        (lists / "clip.csv").write_text(text)
+        site.put(DATA_SETS["clip"].repository, "a.mov", content)
         result = exe("data", "get", "clip", "--to", tmp_path / "mine")
         assert result.exit_code == 0, result.output
         assert (tmp_path / "mine" / "video" / "face_noface.mov").is_file()
         assert f"DATA={tmp_path / 'mine'}" in result.output
-        for name in ("faces", "published", "ferplus"):
+        for name in set(OPEN) - {"clip"}:
             monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], repository=None))
         result = exe("build", "real")
         assert result.exit_code == 1
@@ -354,7 +291,7 @@ class TestCommands:
             (["data", "check", "fer", "."], "exe: no set 'fer'"),
             (["data", "check", "rafdb", "nowhere"], "exe: nothing at nowhere; rafdb comes from ht"),
             (["data", "check", "rafdb", "."], "exe: train_labels.csv is not in folder"),
-            (["data", "check", "films", "Makefile"], "exe: "),
+            (["data", "check", "rafdb", "Makefile"], "exe: "),
             (["build", "real"], "exe: study real was given no DATA=<folder>, and of what is open"),
         ],
     )
