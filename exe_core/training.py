@@ -14,6 +14,7 @@ import os
 import pickle
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,10 +69,10 @@ def train(
     provenance: Mapping[str, object] | None = None,
     device: str | None = None,
 ) -> pd.DataFrame:
-    """Train a network and leave it in `folder`, with its card and its history.
+    """Train a network and leave it in `folder`: model.safetensors, card.json, history.parquet.
 
-    If `folder` holds the finished model of the same recipe, data and code, that one is kept. A
-    training that was killed goes on from its checkpoint.
+    A finished model of the same recipe, data and code is kept; a killed training goes on from its
+    checkpoint.
 
     Parameters
     ----------
@@ -84,10 +85,6 @@ def train(
     recipe
         With ``keep="best"`` the epoch with the highest macro-F1 on "val" is saved, of equal ones
         that with the lowest loss.
-    classes
-        Their names, in order.
-    folder
-        Gets model.safetensors, card.json and history.parquet.
     gray
         Take the colours away, now and whenever the model is used.
     provenance
@@ -98,9 +95,9 @@ def train(
     Returns
     -------
     pd.DataFrame
-        Table "history", and `kept`: whether the epoch is the one saved. Rows of "train" are of the
-        augmented faces during the epoch, with the loss that was minimised; those of "val" are
-        measured after it, in fp32, on faces as they are, with the cross-entropy in nats.
+        Table "history". Rows of "train" are of the augmented faces during the epoch, with the loss
+        that was minimised; those of "val" are measured after it, in fp32, on faces as they are,
+        with the cross-entropy in nats.
 
     Raises
     ------
@@ -131,7 +128,6 @@ def train(
     }
     card["digest"], checkpoint = record.digest_of(card), folder / CHECKPOINT_FILE
     if (finished := _finished(folder, card["digest"])) is not None:
-        log.info("%s: %s holds the model of this recipe, data and code", run_id, folder.name)
         return finished
 
     # Tensors
@@ -175,13 +171,7 @@ def train(
                     for layer in frozen if recipe.batch_norm == "frozen" else ():
                         layer.eval()
                     loss, predicted, true = train_epoch(
-                        network,
-                        part,
-                        recipe,
-                        preprocessing,
-                        epoch=epoch,
-                        optimizer=optimizer,
-                        average=average,
+                        network, part, recipe, preprocessing, optimizer, average, epoch=epoch
                     )
                 else:
                     loss, predicted, true = evaluate(evaluated, part, preprocessing)
@@ -252,12 +242,10 @@ def _check(
 
 
 def _finished(folder: Path, digest: str) -> pd.DataFrame | None:
-    """The history of a whole model of this digest, or None."""
-    try:
+    """Read the history of a whole model of this digest, if there is one."""
+    with suppress(models.ModelError, FileNotFoundError, SchemaError):
         if models.load(folder).card.get("digest") == digest:
             return tables.read(folder / HISTORY_FILE, name="history")
-    except (models.ModelError, FileNotFoundError, SchemaError) as fault:
-        log.debug("nothing finished in %s: %s", folder.name, fault)
     return None
 
 
@@ -290,13 +278,17 @@ def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     With `sam_rho`, its `step` needs a closure that passes the batch again.
     """
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     learning = [weights for weights in network.parameters() if weights.requires_grad]
+    how: dict[str, Any] = {
+        "lr": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "fused": True,
+    }
     if recipe.sam_rho == 0:
-        return kind(learning, **options, fused=True)
+        return kind(learning, **how)
     from pytorch_optimizer import SAM  # here: importing it takes seconds
 
-    return SAM(learning, kind, rho=recipe.sam_rho, **options, fused=True)
+    return SAM(learning, kind, rho=recipe.sam_rho, **how)
 
 
 def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Train) -> lr_scheduler.LRScheduler:
@@ -340,10 +332,10 @@ def train_epoch(
     part: Faces,
     recipe: Train,
     preprocessing: Preprocessing,
-    *,
-    epoch: int,
     optimizer: torch.optim.Optimizer,
     average: AveragedModel | None = None,
+    *,
+    epoch: int,
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Pass every face once; give the mean loss, and predicted and true classes (N,) as passed."""
     n, device = len(part.images), part.images.device

@@ -494,7 +494,7 @@ class TestSharpnessAware:
             network = models.build("tiny", n_classes=3).train()
             optimizer = optimizer_of(network, settings)
             shown = models.Preprocessing(size=24)
-            training.train_epoch(network, part, settings, shown, epoch=1, optimizer=optimizer)
+            training.train_epoch(network, part, settings, shown, optimizer, epoch=1)
             means.append(network.layer1[1].running_mean)
             assert network.layer1[1].momentum == 0.1
         assert torch.equal(*means)

@@ -110,7 +110,7 @@ def epoch_of(recipe, faces, labels, *, n_classes):
 
     def epoch():
         network.train()
-        return training.train_epoch(network, part, recipe, shown, epoch=1, optimizer=optimizer)[0]
+        return training.train_epoch(network, part, recipe, shown, optimizer, epoch=1)[0]
 
     return epoch
 
