@@ -193,10 +193,10 @@ def film(
         fail("give one step, over 0: --every (frames) or --every-seconds")
     from exe_core.film_report import ReportError, report_films  # these are slow to import
     from exe_core.models import ModelError
-    from exe_core.screening import ScreeningError, Step
+    from exe_core.screening import ScreeningError
 
     logging.basicConfig(format="%(message)s")
-    step = Step(None, every_seconds) if every_seconds else Step(every or 100)
+    step = {"every_seconds": every_seconds} if every_seconds else {"every": every or 100}
     try:
         with explain_disk_errors(out):
             films = report_films(files, model_names=model or ["fer7"], step=step, out=out.resolve())

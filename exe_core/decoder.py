@@ -1,18 +1,17 @@
 """Films are opened by a child process, as a damaged file may end the process that decodes it.
 
 Messages are JSON, and pixels as bytes: nothing that a hostile film may have made of the child is
-run here. A child serves film after film until one ends it; the next film gets another.
+run here. Each question is put to a new child.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,47 +22,26 @@ import numpy as np
 from exe_core import video
 from exe_core.video import Coverage, Sample, VideoError, VideoInfo
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_S = 600.0
 """A film that gives no frame for so long is given up."""
 _MAX_BYTES = 2**30
 # without -P, modules would be imported from the working folder first
 COMMAND = (sys.executable, "-P", "-m", "exe_core.decoder")
 
-_idle: list[_Worker] = []
-
-
-class _Worker:
-    """A child process, and the connection to it."""
-
-    def __init__(self) -> None:
-        self.connection, theirs = Pipe()
-        with theirs:
-            number = theirs.fileno()
-            self.process = subprocess.Popen([*COMMAND, str(number)], pass_fds=[number])
-
-    def receive(self) -> bytes:
-        if not self.connection.poll(TIMEOUT_S):
-            raise TimeoutError
-        return self.connection.recv_bytes(_MAX_BYTES)
-
-    def close(self) -> None:
-        """End it, in the middle of a film too."""
-        self.connection.close()
-        self.process.kill()
-        self.process.wait()
-
 
 class Samples(video.Samples):
     """Sampled frames of a film, decoded in a child process."""
 
-    def _sample(self) -> Generator[Sample, None, None]:
+    def __iter__(self) -> Iterator[Sample]:
         for answer in _answers(self._path, every=self._every, every_seconds=self._every_seconds):
             if isinstance(answer, Sample):
                 yield answer
             else:
                 self.coverage = Coverage(*answer)
                 if not self.coverage.is_complete:
-                    logging.getLogger(__name__).warning("%s: %s", self._path.name, self.coverage)
+                    log.warning("%s: %s", self._path.name, self.coverage)
 
 
 def probe(path: Path) -> VideoInfo:
@@ -85,78 +63,65 @@ def sample_frames(
     return Samples(path, every, every_seconds)
 
 
-def _answers(path: Path, **step: Any) -> Generator[Any, None, None]:
+def _answers(path: Path, **step: Any) -> Iterator[Any]:
     """Ask a child to probe a film, or to sample it by a step; give its answers till it is done."""
-    worker = _idle.pop() if _idle else _Worker()
-    if worker.process.poll() is not None:  # it was ended while it waited
-        worker.close()
-        worker = _Worker()
-    is_done = False
+    connection, theirs = Pipe(duplex=False)
+    with theirs:
+        question = [str(theirs.fileno()), str(path), json.dumps(step)]
+        process = subprocess.Popen([*COMMAND, *question], pass_fds=[theirs.fileno()])
+
+    def receive() -> bytes:
+        if not connection.poll(TIMEOUT_S):
+            raise VideoError(f"{path.name}: no frame in {TIMEOUT_S:.0f} s")
+        return connection.recv_bytes(_MAX_BYTES)
+
     try:
-        worker.connection.send_bytes(json.dumps([str(path), step]).encode())
-        while not is_done:
-            answer = json.loads(worker.receive())
-            is_done = "shape" not in answer
+        while True:
+            answer = json.loads(receive())
             if "error" in answer:
                 raise VideoError(answer["error"])
-            if is_done:
+            if "result" in answer:
                 yield answer["result"]
-            else:
-                rgb = np.frombuffer(bytearray(worker.receive()), np.uint8)
-                yield Sample(answer["frame"], answer["time_s"], rgb.reshape(answer["shape"]))
-    except TimeoutError:
-        raise VideoError(f"{path.name}: no frame in {TIMEOUT_S:.0f} s") from None
+                return
+            rgb = np.frombuffer(bytearray(receive()), np.uint8).reshape(answer["shape"])
+            yield Sample(answer["frame"], answer["time_s"], rgb)
     except VideoError:
         raise
     except (OSError, EOFError, ValueError):
         try:
-            code = worker.process.wait(timeout=2)
+            code = process.wait(timeout=2)
             reason = signal.Signals(-code).name if code < 0 else f"exit {code}"
         except subprocess.TimeoutExpired:
             reason = "unreadable answer"
         raise VideoError(f"{path.name} ended its decoder ({reason})") from None
     finally:
-        if is_done:
-            _idle.append(worker)
-        else:
-            worker.close()
-
-
-@atexit.register
-def close() -> None:
-    """End the processes that wait for a film."""
-    while _idle:
-        _idle.pop().close()
+        connection.close()
+        process.kill()
+        process.wait()
 
 
 def main() -> None:
-    """Serve a connection, whose number is the last argument, till its other end is closed."""
+    """Answer one question: the number of a connection, a film, and its step if it is sampled."""
     logging.disable()  # the parent logs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is stopped, and ends this
-    with Connection(int(sys.argv[-1])) as connection:
+    number, path, step = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    with Connection(number, readable=False) as connection:
+
+        def send(**content: object) -> None:
+            connection.send_bytes(json.dumps(content).encode())
+
         try:
-            while True:
-                serve(connection, *json.loads(connection.recv_bytes()))
-        except (EOFError, ConnectionError):
+            if not step:
+                return send(result=video.probe(path))
+            samples = video.sample_frames(path, **step)
+            for frame, time_s, rgb in samples:
+                send(frame=frame, time_s=time_s, shape=rgb.shape)
+                connection.send_bytes(np.ascontiguousarray(rgb).data.cast("B"))
+            send(result=samples.coverage)
+        except VideoError as fault:
+            send(error=str(fault))
+        except BrokenPipeError:  # nobody asks any more
             return
-
-
-def serve(connection: Connection, path: str, step: dict[str, Any]) -> None:
-    """Answer one question: probe a film, or sample it if there is a step."""
-
-    def send(**content: object) -> None:
-        connection.send_bytes(json.dumps(content).encode())
-
-    try:
-        if not step:
-            return send(result=video.probe(path))
-        samples = video.sample_frames(path, **step)
-        for frame, time_s, rgb in samples:
-            send(frame=frame, time_s=time_s, shape=rgb.shape)
-            connection.send_bytes(np.ascontiguousarray(rgb).data.cast("B"))
-        send(result=samples.coverage)
-    except VideoError as fault:
-        send(error=str(fault))
 
 
 if __name__ == "__main__":

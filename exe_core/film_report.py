@@ -18,21 +18,19 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from exe_core import criteria, figures, films, inference, models, record, screening, tables
+from exe_core import figures, films, inference, models, record, screening, tables
 from exe_core.faces import FaceFinder
 from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.labels import labels_of, prob_columns
 from exe_core.models import Classifier
 from exe_core.record import ROOT, locked, replacing
 from exe_core.resampling import Statistics
-from exe_core.screening import Screened, Step
+from exe_core.screening import Screened
 from exe_core.settings import Crop
 
 PAGE, ORIGIN = "report.html", "provenance.json"
-ENSEMBLE = "ensemble"
-"""The run that is the mean of several models."""
-STORED_PX = 224
-"""Crops are kept at least this large, so that a further model need not decode the film again."""
+ENSEMBLE = "ensemble"  # the run that is the mean of several models
+STORED_PX = 224  # crops are at least this large: a further model need not decode the film again
 STATISTICS = Statistics()
 _FACE_PX = 96
 
@@ -42,13 +40,13 @@ class ReportError(ValueError):
 
 
 def report_films(
-    places: Sequence[Path], *, model_names: Sequence[str], step: Step, out: Path
+    places: Sequence[Path], *, model_names: Sequence[str], step: Mapping[str, Any], out: Path
 ) -> pd.DataFrame:
     """Read films with models; leave tables, figures and a page for each in `<out>/<film_id>/`.
 
-    predictions.parquet and .csv hold a row a run and sampled frame, faceless frames kept;
-    summary.csv a row a run and label; course.csv a row a measure, label and time, by the first run;
-    timeline and shares are figures; report.html shows it all. Crops are kept in `<out>/.screened`.
+    predictions.csv holds a row a run and sampled frame, faceless frames kept; summary.csv a row a
+    run and label; course.csv a row a measure, label and time, by the first run; timeline and shares
+    are figures; report.html shows it all. Crops are kept in `<out>/.screened`.
 
     Parameters
     ----------
@@ -57,7 +55,7 @@ def report_films(
     model_names
         Ready models by name, or folders of models, of the same labels; several are also averaged.
     step
-        Which frames are looked at.
+        Which frames are looked at: `every` or `every_seconds`, as of `video.sample_frames`.
     out
         Films that were reported on with the same settings and models are left as they are.
 
@@ -74,20 +72,15 @@ def report_films(
     classifiers = load_models(model_names)
     listed = screening.find_films(places)
     crop = Crop(size=max(STORED_PX, *(each.preprocessing.size for each in classifiers.values())))
+    store, rows = out / ".screened", []
     with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
-        rows = []
         try:
             with locked(out / ".lock"):
                 for film in listed.to_dict("records"):
                     screened = screening.screen_film(
-                        film,
-                        store=out / ".screened",
-                        finder=finder,
-                        settings=crop,
-                        step=step,
-                        progress=True,
+                        film, store=store, finder=finder, settings=crop, step=step
                     )
-                    how = {"step": step._asdict(), "crop": crop.model_dump()}
+                    how = {"step": step, "crop": crop.model_dump()}
                     rows.append(_report(screened, classifiers, out / film["film_id"], how))
                     done = pd.DataFrame(rows).drop(columns="path")
                     with replacing(out / "films.csv") as partial:
@@ -101,18 +94,16 @@ def report_films(
 
 def load_models(names: Sequence[str]) -> dict[str, Classifier]:
     """Load models by name or folder, all of the same labels in the same order."""
-    loaded: dict[str, Classifier] = {}
+    loaded = {}
     for name in names:
         folder = Path(name)
-        classifier = models.load(folder if folder.is_dir() else name)
-        first = next(iter(loaded.values()), classifier)
-        if classifier.labels != first.labels:
-            raise ReportError(
-                f"{name} answers {', '.join(classifier.labels)}; {names[0]} answers "
-                f"{', '.join(first.labels)}: an ensemble needs the same labels in the same order"
-            )
-        key = folder.resolve().name if folder.is_dir() else name
-        loaded[key if key not in loaded else f"{key}-{len(loaded) + 1}"] = classifier
+        run = folder.resolve().name if folder.is_dir() else name
+        loaded[run] = models.load(folder if folder.is_dir() else name)
+    if len(loaded) < len(names):
+        raise ReportError(f"two models have one name among {', '.join(names)}: rename one")
+    if len({model.labels for model in loaded.values()}) > 1:
+        known = [f"{run} answers {', '.join(model.labels)}" for run, model in loaded.items()]
+        raise ReportError(f"{'; '.join(known)}: an ensemble needs the same labels in one order")
     return loaded
 
 
@@ -148,10 +139,7 @@ def _report(
 def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.DataFrame:
     """Predict the sampled frames of a film by each model, and by the mean of several.
 
-    Returns
-    -------
-    pd.DataFrame
-        As given by `films.timeline`, the ensemble first; null in frames without a face.
+    Gives a table as `films.timeline` does, the ensemble first; null in frames without a face.
     """
     faces = screened.faces
     splits = faces[["face_id", "set_name", "group_id"]].assign(split="test")
@@ -181,8 +169,6 @@ def _write(
 ) -> None:
     """Write tables and figures, then the page, then what it was made of: the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
-    with replacing(folder / "predictions.parquet") as partial:
-        rows.to_parquet(partial, index=False)
     shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
     seen = rows.dropna(subset="predicted")
     csvs, svgs, over_time = {"predictions": rows}, {}, {}
@@ -196,14 +182,8 @@ def _write(
         )
         smooth_s = films.smoothing_s(shown)
         csvs["course"] = films.course(shown, smooth_s=smooth_s, statistics=STATISTICS)
-        times_s, p_value = criteria.change_points(shown, statistics=STATISTICS)
-        over_time = {
-            "smooth_s": smooth_s,
-            "level": STATISTICS.level,
-            "n_shots": films.shot_blocks(shown.dropna(subset="predicted")).nunique(),
-            "times_s": times_s,
-            "p_value": p_value,
-        }
+        n_shots = films.shot_blocks(shown.dropna(subset="predicted")).nunique()
+        over_time = {"smooth_s": smooth_s, "level": STATISTICS.level, "n_shots": n_shots}
         charts = {
             "timeline": timeline_chart(csvs["course"]),
             "shares": shares_chart(csvs["summary"], films=pd.DataFrame([film]).assign(genre="")),
@@ -238,8 +218,8 @@ def render_page(
 ) -> str:
     """Make the page of a film: its row of table "films", and the rows of the run that is shown.
 
-    `over_time` holds smooth_s, level and n_shots of the timeline, times_s of the changes and the
-    p_value of the first; without a face it and `svgs` are empty and `summary` is None.
+    `over_time` holds smooth_s, level and n_shots of the timeline; without a face it and `svgs` are
+    empty and `summary` is None.
     """
     run = rows["run_id"].iloc[0]
     shown = summary[summary["run_id"] == run].to_dict("records") if summary is not None else None
@@ -253,26 +233,11 @@ def render_page(
         summary=shown,
         svgs=svgs,
         over_time=over_time,
-        changes=_changes(over_time) if shown else "",
         faces=_surest(rows, faces) if shown else [],
         origin=json.dumps(origin, indent=1, ensure_ascii=False),
         clock=_clock,
         face_px=_FACE_PX,
     )
-
-
-def _changes(over_time: Mapping[str, Any]) -> str:
-    p_value, n = over_time["p_value"], over_time["n_shots"]
-    # shots on one side of a split may stand in any order: of n! orders, n/2! twice are as extreme
-    if n and 1 / math.comb(n, n // 2) > 1 - over_time["level"]:
-        return f"There are too few shots with a face ({n}) to test whether the film changes."
-    if math.isnan(p_value):
-        return "There are too few faces to test whether the film changes."
-    chance = f"the first split is tested against shots in any order, p = {p_value:.3f}"
-    if not over_time["times_s"]:
-        return f"No time is found at which the film changes for good ({chance})."
-    times = ", ".join(map(_clock, over_time["times_s"]))
-    return f"What is read in the film changes for good at {times} ({chance})."
 
 
 def _surest(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:

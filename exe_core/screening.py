@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from exe_core.decoder import probe, sample_frames
 from exe_core.faces import EYES, FaceFinder, save_crops
-from exe_core.record import ROOT, digest, digest_of, paths_outside
+from exe_core.record import ROOT, digest, digest_of
 from exe_core.settings import FILM_SUFFIXES, Crop
 from exe_core.study import Study
 from exe_core.tables import check, empty, item_id, read, write
@@ -34,9 +34,6 @@ CUT = 0.35
 """Distance of two colour signatures, 0 to 1, above which a cut lies between their frames."""
 _SEEN = (64, 36)
 _BINS = (8, 4, 4)
-_BYTES = {0xDC00 + byte: 0xF700 + byte for byte in range(128, 256)}
-"""Bytes of file names that are not UTF-8: as Python keeps them -> as characters for private use."""
-_NAMES = {text: byte for byte, text in _BYTES.items()}
 
 
 class ScreeningError(ValueError):
@@ -47,31 +44,15 @@ class Screened(NamedTuple):
     """Tables of films, as in `exe_core.tables`."""
 
     films: pd.DataFrame
-    frames: pd.DataFrame
-    """Frames without a face are kept: n_faces 0, and no row of faces; `shot` is their shot."""
-    faces: pd.DataFrame
-    """The largest of each frame, or all; their item is "<film_id>:<frame>"."""
-
-
-class Step(NamedTuple):
-    """Which frames are looked at: every n-th, or the first in every so many seconds."""
-
-    every: int | None = None
-    every_seconds: float | None = None
+    frames: pd.DataFrame  # those without a face, too; `shot` is their shot
+    faces: pd.DataFrame  # the largest of each frame, or all; their item is "<film_id>:<frame>"
 
 
 def shot_signature(rgb: np.ndarray) -> np.ndarray:
     """Describe the colours of a picture's quarters.
 
-    Parameters
-    ----------
-    rgb
-        (H, W, 3) uint8.
-
-    Returns
-    -------
-    np.ndarray
-        (4, 128) shares of each quarter's pixels, by hue, saturation and value.
+    Takes (H, W, 3) uint8; gives (4, 128) shares of each quarter's pixels, by hue, saturation and
+    value.
     """
     stride = max(1, min(rgb.shape[1] // _SEEN[0], rgb.shape[0] // _SEEN[1]) // 4)
     seen = np.ascontiguousarray(rgb[::stride, ::stride])  # a mean over all pixels takes 7x longer
@@ -84,22 +65,17 @@ def shot_signature(rgb: np.ndarray) -> np.ndarray:
     return np.stack(counts) / (width * height)
 
 
-def number_shots(signatures: Iterable[np.ndarray]) -> list[int]:
+def number_shots(signatures: Sequence[np.ndarray]) -> list[int]:
     """Number the shot of each sampled frame, from 0, given their signatures in order of time.
 
     A cut is where the Hellinger distance of two signatures, mean over quarters, is above `CUT`.
     """
-    shots: list[int] = []
-    before: np.ndarray | None = None
-    for signature in signatures:
-        if before is None:
-            shots.append(0)
-        else:
-            overlap = np.sqrt(before * signature).sum(axis=-1)
-            distance = np.sqrt(np.clip(1 - overlap, 0, 1)).mean()
-            shots.append(shots[-1] + int(distance > CUT))
-        before = signature
-    return shots
+    if not signatures:
+        return []
+    of_all = np.stack(signatures)
+    overlap = np.sqrt(of_all[:-1] * of_all[1:]).sum(axis=-1)
+    distance = np.sqrt(np.clip(1 - overlap, 0, 1)).mean(axis=-1)
+    return [0, *np.cumsum(distance > CUT).tolist()]
 
 
 def list_films(study: Study) -> pd.DataFrame:
@@ -131,11 +107,6 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
         if not place.exists():
             raise ScreeningError(f"no film or folder at {place}")
         inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
-        if outside := paths_outside(inside, place):
-            raise ScreeningError(
-                f"{place} holds links that lead out of it, such as {outside[0]}: give what they "
-                "lead to"
-            )
         paths += inside if place.is_dir() else [place]
     if not paths:
         where = ", ".join(map(str, places))
@@ -149,39 +120,25 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
         ids = [short if n[short] == 1 else long for short, long in zip(ids, longer, strict=True)]
     rows = []
     for path, film_id in zip(paths, ids, strict=True):
-        row = {
-            "film_id": film_id.translate(_BYTES),
-            "title": os.fsencode(path.stem.replace("_", " ")).decode(errors="replace"),
-            "path": os.path.relpath(path, ROOT).translate(_BYTES),
-            "status": "ok",
-        }
+        if os.fsencode(path).decode(errors="ignore") != str(path):
+            raise ScreeningError(f"the name of {str(path)!r} is not UTF-8: rename it")
+        row = {"film_id": film_id, "title": path.stem.replace("_", " "), "status": "ok"}
+        row["path"] = os.path.relpath(path, ROOT)
         try:
             row |= probe(path)._asdict()
         except VideoError as fault:
-            row |= {"status": "unreadable", "error": str(fault).translate(_BYTES)}
+            row |= {"status": "unreadable", "error": str(fault)}
         rows.append(row)
     return check(pd.DataFrame(rows).reindex(columns=empty("films").columns), "films")
 
 
 def screen(study: Study, films: pd.DataFrame, *, finder: FaceFinder) -> Screened:
-    """Sample the frames of every film of a study and cut the largest face, or all, out of each.
+    """Sample every `films.every`-th frame of films, and cut the largest face, or all, out of each.
 
-    Parameters
-    ----------
-    study
-        Its settings `films.every` and `crop`.
-    films
-        As given by `list_films`.
-    finder
-        The detector that the photos' faces were found with.
-
-    Returns
-    -------
-    Screened
-        A film that ends early or has gaps is "partial", one that can't be read "unreadable",
-        each with its reason; the others go on.
+    A film that ends early or has gaps is "partial", one that can't be read "unreadable", each with
+    its reason; the others go on.
     """
-    store, step = study.processed / "screened", Step(every=study.films.every)
+    store, step = study.processed / "screened", {"every": study.films.every}
     parts = [
         screen_film(film, store=store, finder=finder, settings=study.crop, step=step)
         for film in tqdm(films.to_dict("records"), "films", unit="film", disable=None)
@@ -196,8 +153,7 @@ def screen_film(
     store: Path,
     finder: FaceFinder,
     settings: Crop,
-    step: Step,
-    progress: bool = False,
+    step: Mapping[str, Any],
 ) -> Screened:
     """Screen a film, unless that was done: the same file, sampling and crops.
 
@@ -212,43 +168,35 @@ def screen_film(
     settings
         How faces are found and cut out.
     step
-        Which frames are looked at.
-    progress
-        Show a bar of the frames.
+        Which frames are looked at: `every` or `every_seconds`, as of `video.sample_frames`.
     """
-    path = ROOT / film["path"].translate(_NAMES)
+    if film["status"] == "unreadable":
+        return Screened(check(pd.DataFrame([film]), "films"), empty("frames"), empty("faces"))
+    parts = [digest(ROOT / film["path"]), step, settings.model_dump(), CUT, STORE_VERSION]
+    folder = store / film["film_id"] / digest_of(parts)[:16]
     try:
-        probe(path)
-        parts = [digest(path), step._asdict(), settings.model_dump(), CUT, STORE_VERSION]
-        folder = store / film["film_id"] / digest_of(parts)[:16]
         if not folder.exists():
-            _screen(film, path, folder, finder, settings, step, progress)
-        films, *found = (read(folder / f"{name}.parquet", name=name) for name in Screened._fields)
-        # the file's name may have changed since, its content has not
-        film = film | films.iloc[0][["duration_s", "n_frames", "status", "error"]].to_dict()
+            _screen(film, folder, finder, settings, step)
     except VideoError as fault:
-        film = film | {"status": "unreadable", "error": str(fault).translate(_BYTES)}
-        found = [empty("frames"), empty("faces")]
+        unread = film | {"status": "unreadable", "error": str(fault)}
+        return screen_film(unread, store=store, finder=finder, settings=settings, step=step)
+    films, *found = (read(folder / f"{name}.parquet", name=name) for name in Screened._fields)
+    # the file's name may have changed since, its content has not
+    film = film | films.iloc[0][["duration_s", "n_frames", "status", "error"]].to_dict()
     return Screened(check(pd.DataFrame([film]), "films"), *found)
 
 
 def _screen(
-    film: dict[str, Any],
-    path: Path,
-    folder: Path,
-    finder: FaceFinder,
-    settings: Crop,
-    step: Step,
-    progress: bool,
+    film: dict[str, Any], folder: Path, finder: FaceFinder, settings: Crop, step: Mapping[str, Any]
 ) -> None:
     """Write the tables and crops of a film into a folder, which appears when it is whole."""
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     frames, faces, signatures, film_id = [], [], [], film["film_id"]
-    samples = sample_frames(path, **step._asdict())
-    for frame, time_s, rgb in tqdm(samples, film["title"], unit="frame", disable=not progress):
-        in_frame = finder.find(rgb, tiles=settings.tiles)
+    samples = sample_frames(ROOT / film["path"], **step)
+    for frame, time_s, rgb in tqdm(samples, film["title"], unit="frame", disable=None):
+        in_frame = finder.find(rgb)
         frames.append((film_id, frame, time_s, len(in_frame)))
         signatures.append(shot_signature(rgb))
         kept = in_frame[:1] if settings.primary_only else in_frame
@@ -264,8 +212,6 @@ def _screen(
         row |= {"duration_s": coverage.end_s}
     if not coverage.is_complete:
         row |= {"status": "partial", "error": str(coverage)}
-    elif coverage.counted_fps:
-        row |= {"error": str(coverage)}
     tables = {
         "films": pd.DataFrame([row]),
         "frames": pd.DataFrame(frames, columns=["film_id", "frame", "time_s", "n_faces"]).assign(

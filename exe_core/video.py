@@ -13,7 +13,7 @@ import math
 import re
 from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,16 +24,10 @@ from av.buffer import Buffer
 
 log = logging.getLogger(__name__)
 
-_NO_FILM = ("image2", "tty", "_pipe")
-"""FFmpeg opens pictures, and text as animated terminal output, as films of a frame or so."""
-_CONTAINERS = ("mov", "matroska")
-"""In these, a packet is one picture and has its time of presentation."""
-_ASPECTS = (0.2, 5.0)
-"""Shapes of pixels outside of this range are faults of the file, and are ignored."""
-_TOLERANCE_S = 1.0
-"""Containers round durations, and clocks step back a little around damage."""
-_ROUNDING_S = 1e-6
-"""Times are sums of fractions; a mark is not missed for the last digit."""
+_CONTAINERS = ("mov", "matroska")  # in these, a packet is one picture and has its time
+_NO_FILM = ("image2", "tty", "_pipe")  # FFmpeg opens pictures, and text, as films of a frame or so
+_TOLERANCE_S = 1.0  # containers round durations
+_ROUNDING_S = 1e-6  # times are sums of fractions; a mark is not missed for the last digit
 
 
 class VideoError(ValueError):
@@ -44,22 +38,19 @@ class NoPlanError(ValueError):
     """A film has to be decoded from start to end; the message is the reason."""
 
 
-class _DamageError(ValueError):
-    """A packet can't be decoded."""
+class _DamageError(NoPlanError):
+    """A packet can't be decoded; the index of the others holds."""
 
 
 class VideoInfo(NamedTuple):
-    """What a file says of its film."""
+    """What a file says of its film; NaN or None where it does not say."""
 
-    fps: float
-    """On average; films may vary it. NaN where the file does not say, as below."""
+    fps: float  # on average; films may vary it
     duration_s: float
     n_frames: int | None
-    """As the container counts them; None where it does not."""
-    start_s: float
-    """Time stamp of the start of the film."""
-    pixel_aspect: float
-    """Width of a pixel in its heights."""
+    start_s: float  # time stamp of the start of the film
+    pixel_aspect: float  # width of a pixel in its heights
+    frame_s: float  # mean time between frames; that of 25 a second where the file does not say
 
 
 class Film(NamedTuple):
@@ -77,27 +68,18 @@ class Film(NamedTuple):
 class Sample(NamedTuple):
     """A frame of a film."""
 
-    frame: int
-    """Number in order of presentation, from 0."""
-    time_s: float
-    """From the start of the film."""
-    rgb: np.ndarray
-    """(H, W, 3) uint8, upright and in display proportions."""
+    frame: int  # in order of presentation, from 0
+    time_s: float  # from the start of the film
+    rgb: np.ndarray  # (H, W, 3) uint8, upright and in display proportions
 
 
 class Coverage(NamedTuple):
     """How much of a film could be decoded."""
 
-    n_frames: int
-    """Frames that there are: those decoded or, with a plan, those in the index."""
-    n_lost: int
-    """Frames of the index that did not come, or packets that can't be decoded."""
-    end_s: float
-    """Where the decoded film ends."""
-    duration_s: float
-    """Where it should end; NaN where the file does not say."""
-    counted_fps: float | None = None
-    """Frame rate that times are counted by, if the file has no time stamps."""
+    n_frames: int  # those decoded or, with a plan, those in the index
+    n_lost: int  # frames of the index that did not come, or packets that can't be decoded
+    end_s: float  # where the decoded film ends
+    duration_s: float  # where it should end; NaN where the file does not say
 
     @property
     def is_complete(self) -> bool:
@@ -106,10 +88,7 @@ class Coverage(NamedTuple):
 
     def __str__(self) -> str:
         of = "" if math.isnan(self.duration_s) else f" of {self.duration_s:.1f}"
-        text = f"{self.n_frames} frames, {self.end_s:.1f}{of} s decoded, {self.n_lost} frames lost"
-        if self.counted_fps:
-            text += f", no time stamps: times are counted at {self.counted_fps:g} frames a second"
-        return text
+        return f"{self.n_frames} frames, {self.end_s:.1f}{of} s decoded, {self.n_lost} frames lost"
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -127,10 +106,6 @@ def opened(path: Path) -> Iterator[Film]:
 
     Raises VideoError as `probe` does.
     """
-    if not path.is_file():
-        raise VideoError(f"no film at {path}")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path.name} is empty (0 bytes)")
     try:
         container = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as fault:
@@ -140,17 +115,15 @@ def opened(path: Path) -> Iterator[Film]:
         ) from None
     with container:
         flags = av.stream.Disposition
-        streams = [s for s in container.streams.video if not s.disposition & flags.attached_pic]
-        if not streams or container.format.name.endswith(_NO_FILM):
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        streams = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & flags.attached_pic and stream.codec_context is not None
+        ]
+        if container.format.name.endswith(_NO_FILM) or not streams:
             raise VideoError(
-                f"{path.name} has no moving picture: it is {container.format.long_name}, "
-                f"with {kinds}"
-            )
-        streams = [stream for stream in streams if stream.codec_context is not None]
-        if not streams:
-            raise VideoError(
-                f"{path.name}: FFmpeg has no decoder for its picture, or its index is cut off"
+                f"{path.name} has no moving picture that FFmpeg can decode, or its index is cut "
+                f"off: it is {container.format.long_name}"
             )
         stream = max(
             streams, key=lambda s: (bool(s.disposition & flags.default), s.width * s.height)
@@ -175,17 +148,19 @@ def _info(container: av.container.InputContainer, stream: av.VideoStream) -> Vid
         n_frames=stream.frames or None,
         start_s=start_s,
         pixel_aspect=float(stream.sample_aspect_ratio or 1),
+        # a raw stream says its rate in its first pictures, the average is a guess of FFmpeg
+        frame_s=float(1 / (stream.guessed_rate or stream.average_rate or 25)),
     )
 
 
-def upright(frame: av.VideoFrame, *, pixel_aspect: float = 1.0) -> np.ndarray:
+def upright(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> np.ndarray:
     """Convert a frame to RGB, in display proportions, turned and mirrored as the file says.
 
     `pixel_aspect` is the width of a pixel in its heights. The shorter side is enlarged, so that
     nothing is lost.
     """
     width, height = frame.width, frame.height
-    if _ASPECTS[0] <= pixel_aspect <= _ASPECTS[1] and abs(pixel_aspect - 1) > 0.01:
+    if 0.2 <= pixel_aspect <= 5 and abs(pixel_aspect - 1) > 0.01:  # others are faults of the file
         width = round(width * max(1, pixel_aspect))
         height = round(height / min(1, pixel_aspect))
     rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
@@ -200,34 +175,22 @@ def upright(frame: av.VideoFrame, *, pixel_aspect: float = 1.0) -> np.ndarray:
     return np.ascontiguousarray(shown[:: 1 if y_sign >= 0 else -1, :: 1 if x_sign >= 0 else -1])
 
 
-class Samples(Iterator[Sample]):
+class Samples(Iterable[Sample]):
     """Sampled frames of a film, one in memory at a time; see `sample_frames`.
 
-    `coverage` is None until the iterator is exhausted. `sequential_because` is the reason why the
+    `coverage` is None until the last frame was given. `sequential_because` is the reason why the
     film was decoded from start to end; None while a plan holds.
     """
 
     def __init__(self, path: Path, every: int | None, every_seconds: float | None) -> None:
-        if every is not None and every_seconds is not None:
-            raise ValueError("give one step: every (frames) or every_seconds")
-        if every is not None and every < 1:
-            raise ValueError(f"every must be 1 or more, got {every}")
-        if every_seconds is not None and not 0 < every_seconds < math.inf:
-            raise ValueError(f"every_seconds must be over 0, got {every_seconds}")
+        step = every if every_seconds is None else every_seconds
+        if None not in (every, every_seconds) or step is None or not 0 < step < math.inf:
+            raise ValueError("give one step, over 0: every (frames) or every_seconds")
         self.coverage: Coverage | None = None
         self.sequential_because: str | None = None
-        self._path, self._every_seconds = path, every_seconds
-        self._every = 100 if every is every_seconds is None else every
-        self._samples = self._sample()
+        self._path, self._every, self._every_seconds = path, every, every_seconds
 
-    def __next__(self) -> Sample:
-        return next(self._samples)
-
-    def close(self) -> None:
-        """Close the file before the end is reached."""
-        self._samples.close()
-
-    def _sample(self) -> Generator[Sample, None, None]:
+    def __iter__(self) -> Iterator[Sample]:
         index, last = None, -1
         try:
             with opened(self._path) as film:
@@ -237,18 +200,17 @@ class Samples(Iterator[Sample]):
             for sample in self._planned(index):
                 yield sample
                 last = sample.frame
-        except _DamageError as fault:
-            self.sequential_because = str(fault)
         except NoPlanError as reason:
-            self.sequential_because, index = str(reason), None
-        if self.sequential_because:
-            log.info("%s is decoded as a whole: %s", self._path.name, self.sequential_because)
-            yield from self._sequential(index, after=last)
+            self.sequential_because = str(reason)
+            log.info("%s is decoded as a whole: %s", self._path.name, reason)
+            yield from self._sequential(
+                index if isinstance(reason, _DamageError) else None, after=last
+            )
         assert self.coverage is not None  # both ways end by setting it
         if not self.coverage.is_complete:
             log.warning("%s: %s", self._path.name, self.coverage)
 
-    def _planned(self, index: Index) -> Generator[Sample, None, None]:
+    def _planned(self, index: Index) -> Iterator[Sample]:
         """Decode what the wanted frames need; raise as soon as something is not as planned."""
         is_wanted = self._chooser()
         with opened(self._path) as film:
@@ -261,60 +223,43 @@ class Samples(Iterator[Sample]):
                     number = wanted[frame.pts]
                     if not due or frame.pts != due.popleft():
                         raise NoPlanError(f"frame {number} did not come in its turn")
-                    rgb = upright(frame, pixel_aspect=film.info.pixel_aspect)
-                    yield Sample(number, times_s[number], rgb)
+                    yield Sample(number, times_s[number], upright(frame, film.info.pixel_aspect))
         if due:
             raise NoPlanError(f"frame {wanted[due[0]]} did not come")
-        end_s = times_s[-1] + _frame_s(film)
+        end_s = times_s[-1] + film.info.frame_s
         self.coverage = Coverage(len(times_s), 0, end_s, film.info.duration_s)
 
-    def _sequential(self, index: Index | None, *, after: int) -> Generator[Sample, None, None]:
+    def _sequential(self, index: Index | None, *, after: int) -> Iterator[Sample]:
         """Decode everything and give the wanted frames after one; an index numbers them."""
         is_wanted, seen, damage = self._chooser(), array("q"), list[str]()
         numbers = {} if index is None else {int(p): k for k, p in enumerate(index.pts[index.order])}
         with opened(self._path) as film:
-            # a raw stream says its rate in its first pictures, the average is a guess of FFmpeg
-            fps = float(film.stream.guessed_rate or film.stream.average_rate or 25)
-            time_s, length_s, shift_s, n_untimed = -math.inf, 0.0, 0.0, 0
+            time_s = -film.info.frame_s
             for count, frame in enumerate(_frames(film, damage)):
-                next_s = max(time_s + length_s, 0.0)
-                if frame.pts is None:
-                    time_s, length_s, n_untimed = next_s, 1 / fps, n_untimed + 1
-                else:
-                    stamp_s = film.seconds(frame.pts)
-                    if stamp_s + shift_s < time_s - _TOLERANCE_S:  # a broadcast's clock restarts
-                        shift_s = next_s - stamp_s
-                    time_s = stamp_s + shift_s
-                    length_s = float((frame.duration or 0) * (frame.time_base or 0))
-                    length_s = length_s or _frame_s(film)
+                # without a stamp, and where the clock of a broadcast restarts, time is counted
+                stamp_s = -math.inf if frame.pts is None else film.seconds(frame.pts)
+                time_s = stamp_s if stamp_s > time_s else time_s + film.info.frame_s
                 number = numbers.get(frame.pts or 0, count)
                 if is_wanted(number, time_s) and number > after:
-                    rgb = upright(frame, pixel_aspect=film.info.pixel_aspect)
-                    yield Sample(number, time_s, rgb)
+                    yield Sample(number, time_s, upright(frame, film.info.pixel_aspect))
                 seen.append(number)
         if not seen:
             fault = damage[0] if damage else "no error reported"
             raise VideoError(f"{self._path.name}: no frame can be decoded ({fault})")
-        self.coverage = Coverage(
-            n_frames=len(seen),
-            n_lost=max(len(damage), len(numbers) - len(set(seen))),
-            end_s=time_s + length_s,
-            duration_s=film.info.duration_s,
-            counted_fps=fps if n_untimed == len(seen) else None,
-        )
+        n_lost = max(len(damage), len(numbers) - len(set(seen)))
+        end_s = time_s + film.info.frame_s
+        self.coverage = Coverage(len(seen), n_lost, end_s, film.info.duration_s)
 
     def _chooser(self) -> Callable[[int, float], bool]:
         """Make the test of whether a frame is wanted; it is asked for all frames in turn."""
-        every, step_s, due_s = self._every, self._every_seconds, -math.inf
-        if step_s is None:
-            return lambda number, _: number % (every or 1) == 0
+        if self._every_seconds is None:
+            return lambda number, _: number % (self._every or 1) == 0
+        step_s, mark = self._every_seconds, -math.inf
 
         def is_due(_: int, time_s: float) -> bool:
-            nonlocal due_s
-            if time_s + _ROUNDING_S < due_s:
-                return False
-            due_s = (math.floor((time_s + _ROUNDING_S) / step_s) + 1) * step_s
-            return True
+            nonlocal mark
+            before, mark = mark, max(mark, math.floor((time_s + _ROUNDING_S) / step_s))
+            return mark > before
 
         return is_due
 
@@ -329,7 +274,7 @@ def sample_frames(
     path
         Any file that FFmpeg reads.
     every
-        Step in frames, 1 or more; 100 if neither step is given.
+        Step in frames.
     every_seconds
         Step in seconds instead: the first frame at or after each multiple of it.
 
@@ -347,18 +292,9 @@ def sample_frames(
     VideoError
         While iterating, if the file is missing, empty, no film, or no frame can be decoded.
     ValueError
-        If the step is not positive, or there are two.
-
-    Examples
-    --------
-    >>> for frame, time_s, rgb in sample_frames("film.mp4", every_seconds=2):  # doctest: +SKIP
-    ...     print(frame, time_s, rgb.shape)
+        If no step is given, or two, or one that is not over 0.
     """
     return Samples(Path(path), every, every_seconds)
-
-
-def _frame_s(film: Film) -> float:
-    return 0.0 if math.isnan(film.info.fps) else 1 / film.info.fps
 
 
 def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:
@@ -380,29 +316,19 @@ def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:
             damage.append(str(fault.strerror))
 
 
-class Role(NamedTuple):
-    """Whether decoding can start at a packet, and whether no other picture is predicted from it.
-
-    The latter is of use in the highest temporal layer only.
-    """
-
-    starts: bool
-    spared: bool
-    layer: int = 0
+_Role = tuple[bool, bool, int]
+"""Whether decoding can start at a packet, whether no other picture of its temporal layer is
+predicted from it, and the layer."""
 
 
 class Index(NamedTuple):
     """The packets of a film's picture, in the order of the file; arrays of one length."""
 
-    pts: np.ndarray
-    """Presentation times in units of the stream's time base, int64."""
-    shown: np.ndarray
-    """False for packets that an edit list hides."""
-    starts: np.ndarray
-    """As in `Role`, like the next."""
-    spared: np.ndarray
-    fault: str | None = None
-    """What is wrong with the file, if something was seen to be."""
+    pts: np.ndarray  # presentation times in units of the stream's time base, int64
+    shown: np.ndarray  # False for packets that an edit list hides
+    starts: np.ndarray  # whether decoding can start there
+    spared: np.ndarray  # whether no other picture is predicted from it
+    fault: str | None = None  # what is wrong with the file, if something was seen to be
 
     @property
     def order(self) -> np.ndarray:
@@ -420,7 +346,7 @@ def read_index(film: Film) -> Index:
     if family not in _CONTAINERS:
         raise NoPlanError(f"the container {family} does not give each picture its time")
     role_of = _role_reader(film.stream.codec_context)
-    times, headers, fault = array("q"), bytearray(), None  # a film of two hours has 170,000
+    rows, fault = [], None  # a film of two hours has 170,000
     with suppress(av.error.FFmpegError):  # a read error is the end
         for packet in film.container.demux(film.stream):
             if not packet.size:
@@ -431,17 +357,14 @@ def read_index(film: Film) -> Index:
                 raise NoPlanError("not every picture has a time")
             role = role_of(packet)
             if packet.is_corrupt or role is None:
-                fault = fault or f"packet {len(times)} is damaged"
-            times.append(packet.pts)
-            headers += bytes((not packet.is_discard, *(role or Role(False, False))))
-    if not times:
-        raise NoPlanError("it has no packets that can be read")
-    shown, starts, spared, layer = np.frombuffer(headers, np.uint8).reshape(-1, 4).T
-    is_spared = (spared == 1) & (layer == layer.max())
-    index = Index(np.array(times), shown == 1, starts == 1, is_spared, fault)
+                fault = fault or f"packet {len(rows)} is damaged"
+            rows.append((packet.pts, not packet.is_discard, *(role or (False, False, 0))))
+    if not any(is_shown for _, is_shown, *_ in rows):
+        raise NoPlanError("it has no picture that can be read and is shown")
+    pts, shown, starts, spared, layer = np.array(rows).T
+    spared = (spared == 1) & (layer == layer.max())
+    index = Index(pts, shown == 1, starts == 1, spared, fault)
     shown_at = index.pts[index.shown]
-    if not len(shown_at):
-        raise NoPlanError("no picture of it is shown")
     if len(np.unique(shown_at)) < len(shown_at):
         raise NoPlanError("several pictures have one time")
     if not index.starts[0]:
@@ -451,7 +374,7 @@ def read_index(film: Film) -> Index:
     return index
 
 
-def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], Role | None]:
+def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], _Role | None]:
     """Choose what reads the headers of a codec's packets; it gives None for a damaged one.
 
     H.264 (ITU-T H.264, 7.3.1): only an IDR picture (5) is a start, nal_ref_idc 0 is spared. HEVC
@@ -460,11 +383,11 @@ def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], Role | No
     """
     name, extradata = codec.codec.canonical_name, codec.extradata or b""
     if codec.codec.intra_only:
-        return lambda _: Role(starts=True, spared=True)
+        return lambda _: (True, True, 0)
     if name in ("vp9", "av1"):
         # Frames hand on their statistics, so none is spared. What the container calls a key
         # picture is checked when it is decoded.
-        return lambda packet: Role(packet.is_keyframe, spared=False)
+        return lambda packet: (packet.is_keyframe, False, 0)
     if name not in ("h264", "hevc"):
         raise NoPlanError(f"what depends on what in {name} is not known here")
     if extradata[:1] != b"\x01":
@@ -473,7 +396,7 @@ def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], Role | No
     width = (extradata[21 if is_hevc else 4] & 3) + 1
     parameters = (32, 33, 34) if is_hevc else (7, 8)
 
-    def read(packet: av.Packet) -> Role | None:
+    def read(packet: av.Packet) -> _Role | None:
         """Read the units of a packet, each with its length before it."""
         content, place, roles, is_changed = memoryview(packet), 0, [], False
         while place < len(content):
@@ -485,17 +408,17 @@ def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], Role | No
             kind = unit[0] >> 1 & 63 if is_hevc else unit[0] & 31
             if is_hevc and kind < 32:
                 spared, layer = kind < 16 and kind % 2 == 0, max(unit[1] & 7, 1) - 1
-                roles.append(Role(16 <= kind <= 21, spared, layer))
+                roles.append((16 <= kind <= 21, spared, layer))
             elif not is_hevc and 1 <= kind <= 5:
-                roles.append(Role(kind == 5, not unit[0] >> 5 & 3))
+                roles.append((kind == 5, not unit[0] >> 5 & 3, 0))
             elif kind in parameters:
                 is_changed |= bytes(unit) not in extradata
         if not roles:
             return None
-        starts = all(role.starts for role in roles)
-        if is_changed and not starts:
+        starts, spared, layers = zip(*roles, strict=True)
+        if is_changed and not all(starts):
             raise NoPlanError("the settings of its codec change between pictures")
-        return Role(starts, all(role.spared for role in roles), roles[0].layer)
+        return all(starts), all(spared), layers[0]
 
     return read
 

@@ -22,12 +22,6 @@ def whole(tmp_path_factory):
     return make_film(path, Kind("whole.mp4", container={"movflags": "faststart"}), n=240)
 
 
-def test_probe_reads_rate_length_and_number_of_frames(tmp_path):
-    info = video.probe(make_film(tmp_path / "film.mp4", PLAIN, n=N))
-    assert (info.fps, info.n_frames) == (RATE, N)
-    assert info.duration_s == pytest.approx(N / RATE, abs=0.01)
-
-
 def picture(suffix):
     return cv2.imencode(suffix, np.zeros((40, 40, 3), np.uint8))[1].tobytes()
 
@@ -35,38 +29,28 @@ def picture(suffix):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("empty.mp4", b"", "empty"),
+        ("empty.mp4", b"", "no film that FFmpeg can read"),
         ("text.mp4", b"not a film\n" * 100, "no film that FFmpeg can read"),
         ("text.txt", b"not a film\n" * 100, "no moving picture"),
-        ("noise.mkv", np.random.default_rng(0).bytes(5000), "no film that FFmpeg can read"),
         ("photo.jpg", picture(".jpg"), "no moving picture"),
-        ("photo.mp4", picture(".png"), "no moving picture"),
-        ("absent.mp4", None, "no film at"),
+        ("absent.mp4", None, "No such file"),
     ],
 )
 def test_what_is_no_film_is_refused(tmp_path, name, content, reason):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    for read in (video.probe, lambda path: next(video.sample_frames(path))):
+    for read in (video.probe, lambda path: list(video.sample_frames(path, every=9))):
         with pytest.raises(video.VideoError) as fault:
             read(tmp_path / name)
         assert name in str(fault.value)
         assert reason in str(fault.value)
 
 
-def test_a_film_cut_off_before_its_index_is_refused(tmp_path):
-    path = make_film(tmp_path / "film.mp4", PLAIN, n=N)
-    path.write_bytes(path.read_bytes()[:-1500])
-    with pytest.raises(video.VideoError, match="index"):
-        video.probe(path)
-
-
 def with_sound(path, *, picture_s, sound_s):
     """Write a film whose sound is of another length than its picture."""
     with av.open(str(path), "w") as film:
-        if picture_s:
-            picture = film.add_stream("libx264", rate=RATE)
-            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        picture = film.add_stream("libx264", rate=RATE)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
         sound = film.add_stream("aac", rate=44100, layout="mono")
         for k in range(picture_s * RATE):
             blank = np.full((48, 64, 3), k % 256, np.uint8)
@@ -78,11 +62,6 @@ def with_sound(path, *, picture_s, sound_s):
         for stream in film.streams:
             film.mux(stream.encode())
     return path
-
-
-def test_sound_without_a_picture_is_refused(tmp_path):
-    with pytest.raises(video.VideoError, match=r"no moving picture.*audio"):
-        video.probe(with_sound(tmp_path / "sound.m4a", picture_s=0, sound_s=1))
 
 
 @pytest.mark.parametrize("kind", [kind.mark for kind in KINDS])
@@ -102,21 +81,9 @@ def test_frames_are_those_of_a_plain_decode_of_the_whole_film(tmp_path, kind):
         assert samples.coverage.n_frames == len(expected)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        kind.mark
-        for kind in KINDS
-        if kind.codec in ("libx264", "mpeg4", "libvpx-vp9")
-        and kind.name not in ("h264 10 bit.mkv", "h264 interlaced.mp4", "h264 mirrored.mov")
-    ],
-)
-def test_frames_are_those_of_another_reader(tmp_path, kind):
-    """OpenCV, which the published study read films with.
-
-    It rounds 10-bit pictures otherwise, can't convert interlaced ones and mirrors none.
-    """
-    path = make_film(tmp_path / kind.name, kind, n=60)
+@pytest.mark.parametrize("name", ["h264 edit list.mp4", "vp9.webm", "mpeg-4.avi"])
+def test_frames_are_those_of_opencv_which_the_published_study_read_films_with(tmp_path, name):
+    path = make_film(tmp_path / name, KIND[name], n=60)
     expected = list(opencv_decode(path))
     got = list(video.sample_frames(path, every=7))
     assert [sample.frame for sample in got] == list(range(0, len(expected), 7))
@@ -142,7 +109,7 @@ def test_the_display_matrix_says_which_way_is_up(tmp_path, matrix, turned):
     """All eight ways to hold a camera or a mirror."""
     path = make_film(tmp_path / "film.mov", Kind("film.mov", matrix=matrix), n=2)
     ((_, stored), _) = plain_decode(path)
-    assert (next(video.sample_frames(path, every=1)).rgb == turned(stored)).all()
+    assert (next(iter(video.sample_frames(path, every=1))).rgb == turned(stored)).all()
 
 
 @pytest.mark.parametrize("name", ["planned.mp4", "sequential.ts"])
@@ -152,7 +119,6 @@ def test_the_display_matrix_says_which_way_is_up(tmp_path, matrix, turned):
         ("64/45", None, (48, 91)),
         ("1/2", None, (96, 64)),
         ("2/1", (0, 1, -1, 0), (128, 48)),
-        ("1000/999", None, (48, 64)),
         ("1/1000", None, (48, 64)),
     ],
 )
@@ -179,13 +145,7 @@ def test_of_several_pictures_the_default_or_the_largest_is_read(tmp_path):
                 blank = np.zeros((stream.height, stream.width, 3), np.uint8)
                 film.mux(stream.encode(av.VideoFrame.from_ndarray(blank, format="rgb24")))
                 film.mux(stream.encode())
-        assert next(video.sample_frames(path)).rgb.shape[:2] == shape
-
-
-def test_time_is_that_of_the_time_stamps_not_of_a_rate(tmp_path):
-    path = make_film(tmp_path / "film.mkv", Kind("film.mkv", times_ms=UNEVEN_MS), n=N)
-    times = [sample.time_s for sample in video.sample_frames(path, every=1)]
-    assert times == pytest.approx((np.array(UNEVEN_MS[:N]) - UNEVEN_MS[0]) / 1000, abs=2e-3)
+        assert next(iter(video.sample_frames(path, every=1))).rgb.shape[:2] == shape
 
 
 @pytest.mark.parametrize("name", ["even.mp4", "uneven.mkv", "even.ts"])
@@ -202,12 +162,9 @@ def test_a_step_in_seconds_gives_the_first_frame_after_each_mark(tmp_path, name)
 
 def test_without_time_stamps_times_are_counted_by_the_frame_rate(tmp_path):
     samples = video.sample_frames(make_film(tmp_path / "film.h264", PLAIN, n=30), every_seconds=0.5)
-    frames, times, _ = zip(*samples, strict=True)
-    assert frames == (0, 12, 24)
-    assert times == pytest.approx((0, 0.5, 1))
+    times = {frame: time_s for frame, time_s, _ in samples}
+    assert times == pytest.approx({0: 0, 12: 0.5, 24: 1})
     assert samples.coverage.is_complete
-    assert samples.coverage.end_s == pytest.approx(30 / RATE)
-    assert "times are counted at 24 frames a second" in str(samples.coverage)
 
 
 def test_times_rise_where_the_clock_of_a_broadcast_restarts(tmp_path):
@@ -234,18 +191,6 @@ def test_a_film_that_starts_late_is_whole(tmp_path):
     assert samples.coverage.duration_s == pytest.approx(3, abs=0.1)
 
 
-def test_a_longer_step_than_the_film_gives_its_first_frame(whole):
-    assert [sample.frame for sample in video.sample_frames(whole, every=1000)] == [0]
-
-
-def test_a_film_can_be_left_early(whole):
-    samples = video.sample_frames(whole, every=10)
-    assert next(samples).frame == 0
-    samples.close()
-    assert list(samples) == []
-    assert samples.coverage is None
-
-
 def test_a_film_cut_off_gives_what_is_there_and_says_what_is_missing(whole, tmp_path, caplog):
     content = whole.read_bytes()
     cut = tmp_path / "cut.mp4"
@@ -258,14 +203,6 @@ def test_a_film_cut_off_gives_what_is_there_and_says_what_is_missing(whole, tmp_
     assert not samples.coverage.is_complete
     assert "cut.mp4" in caplog.text
     assert "of 10.0 s decoded" in caplog.text
-
-
-def test_matroska_cut_off_is_noticed_too(tmp_path):
-    path = make_film(tmp_path / "film.mkv", Kind("film.mkv"), n=240)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    samples = video.sample_frames(path, every=10)
-    assert 3 < len(list(samples)) < 24
-    assert not samples.coverage.is_complete
 
 
 def test_frames_after_damage_keep_their_numbers_and_those_lost_are_counted(whole, tmp_path, caplog):
@@ -307,17 +244,17 @@ def test_where_a_plan_breaks_a_whole_decode_goes_on(whole, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("steps", "fault"),
+    "steps",
     [
-        ({"every": 0}, "every must be 1 or more, got 0"),
-        ({"every_seconds": 0}, "every_seconds must be over 0, got 0"),
-        ({"every_seconds": float("nan")}, "over 0, got nan"),
-        ({"every_seconds": float("inf")}, "over 0, got inf"),
-        ({"every": 1, "every_seconds": 1}, "give one step"),
+        {},
+        {"every": 0},
+        {"every_seconds": np.nan},
+        {"every_seconds": np.inf},
+        {"every": 1, "every_seconds": 1},
     ],
 )
-def test_one_step_is_given_and_is_positive(whole, steps, fault):
-    with pytest.raises(ValueError, match=fault):
+def test_one_step_is_given_and_is_positive(whole, steps):
+    with pytest.raises(ValueError, match="give one step, over 0"):
         video.sample_frames(whole, **steps)
 
 
@@ -376,39 +313,12 @@ def test_a_plan_feeds_what_the_wanted_frames_need_and_nothing_else(index, data):
         ("h264 intra refresh.mp4", [0], False),
         ("vp9.webm", [0, 30], False),
         ("prores.mov", list(range(60)), True),
+        pytest.param("hevc layers.mkv", [0, 30], True, marks=pytest.mark.slow),
     ],
 )
 def test_starts_are_read_from_the_pictures(tmp_path, name, starts, some_are_spared):
     index = index_of(make_film(tmp_path / name, KIND[name], n=60))
     assert np.flatnonzero(index.starts).tolist() == starts
     assert index.spared.any() == some_are_spared
+    assert "layers" not in name or index.spared.mean() <= 0.5, "the highest layer only"
     assert index.fault is None
-
-
-@pytest.mark.slow
-def test_only_the_highest_layer_is_spared(tmp_path):
-    """In three temporal layers of one B-frame each, that is every other picture at most."""
-    path = make_film(tmp_path / "film.mkv", KIND["hevc layers.mkv"], n=60)
-    assert 0.2 < index_of(path).spared.mean() <= 0.5
-
-
-def test_pictures_hidden_by_an_edit_list_are_no_frames(tmp_path):
-    index = index_of(make_film(tmp_path / "film.mp4", KIND["h264 edit list.mp4"], n=60))
-    assert len(index.pts) == 60
-    assert len(index.order) == 53
-    assert (np.diff(index.pts[index.order]) > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("h264 stream.ts", "container mpegts"),
-        ("mpeg-4.mkv", "mpeg4"),
-        ("mpeg-2.mkv", "mpeg2video"),
-        ("vp8.webm", "vp8"),
-    ],
-)
-def test_no_plan_where_the_headers_do_not_say_what_depends_on_what(tmp_path, name, reason):
-    path = make_film(tmp_path / name, KIND[name], n=30)
-    with pytest.raises(video.NoPlanError, match=reason):
-        index_of(path)

@@ -88,7 +88,7 @@ def ours(film, classifiers, finder, store):
         store=store,
         finder=finder,
         settings=Crop(size=SIZE, margin=0.1),
-        step=screening.Step(every=EVERY),
+        step={"every": EVERY},
     )
     numbers = screened.faces["item_id"].str.rpartition(":")[2].astype(int)
     crops = [np.asarray(Image.open(screening.ROOT / path)) for path in screened.faces["path"]]
