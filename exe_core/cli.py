@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from exe_core import stages
-from exe_core.record import (
-    ROOT,
-    StorageError,
-    digest_of,
-    explain_disk_errors,
-    replacing,
-    write_json,
-)
-from exe_core.study import ConfigError, Study, load_study
+from exe_core.record import ROOT, digest_of, explain_disk_errors, replacing, write_json
+from exe_core.study import Study, load_study
+
+if TYPE_CHECKING:
+    from exe_core.open_data import Finding
+
+StudyName = Annotated[str, typer.Argument(help="the study, configs/<name>.yml")]
 
 
 def fail(message: str) -> NoReturn:
@@ -34,26 +31,39 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, lines: bool) -> None:
-    """Show a table as wide as the terminal; long texts are folded, none is cut.
+class Commands(TyperGroup):
+    """Commands that end with one message where the package refuses, or a file can't be used."""
 
-    Parameters
-    ----------
-    lines
-        Rule off the rows, for those of several lines.
-    """
-    table = Table(show_lines=lines)
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except (ValueError, RuntimeError, OSError) as fault:
+            ours = type(fault).__module__.startswith("exe_core.")
+            if not ours and not isinstance(fault, OSError):
+                raise
+            fail(str(fault))
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Expressions Ensemble, re-examined: run the stages of a study.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="The data sets of the paper: list, get, check.")
+app.add_typer(data_app, name="data")
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Show a table as wide as the terminal; long texts are folded, none is cut."""
+    table = Table(show_lines=True)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table, markup=False)
-
-
-if TYPE_CHECKING:
-    from exe_core.open_data import Finding
-
-data_app = typer.Typer(help="The data sets of the paper: list, get, check.")
 
 
 @data_app.callback(invoke_without_command=True)
@@ -78,7 +88,7 @@ def list_sets() -> None:
         details.append(f"{name}: {one.source}")
         details += [f"  commit {one.repository.rpartition('/')[2]}"] if one.repository else []
         details += [f"  here: {place}"] if place else []
-    show_table(["set", "for", "size", "licence", "here"], rows, lines=True)
+    show_table(["set", "for", "size", "licence", "here"], rows)
     typer.echo("\n".join(details))
 
 
@@ -89,14 +99,9 @@ def get_set(
 ) -> None:
     """Fetch an open set from its public repository, at a pinned commit, and check it."""
     from exe_core.open_data import CACHE, get_open_set
-    from exe_core.readers import DatasetError
 
     folder = (to or CACHE).resolve()
-    try:
-        findings = get_open_set(name, folder)
-    except DatasetError as fault:
-        fail(str(fault))
-    _show_findings(findings)
+    _show_findings(get_open_set(name, folder))
     typer.echo(f"{name} is in {folder}; studies read it with DATA={folder}")
 
 
@@ -107,15 +112,11 @@ def check_set(
 ) -> None:
     """Check whether a set is whole and as published: counts, digests, altered copies."""
     from exe_core.open_data import find
-    from exe_core.readers import DatasetError
 
-    try:
-        one = find(name)
-        if not path.exists():
-            fail(f"nothing at {path}; {name} comes from {one.source}")
-        _show_findings(one.check(path))
-    except (DatasetError, NotADirectoryError, IsADirectoryError) as fault:
-        fail(str(fault))
+    one = find(name)
+    if not path.exists():
+        fail(f"nothing at {path}; {name} comes from {one.source}")
+    _show_findings(one.check(path))
 
 
 def _show_findings(findings: list[Finding]) -> None:
@@ -124,38 +125,31 @@ def _show_findings(findings: list[Finding]) -> None:
         [*(f"{x:,}" if isinstance(x, int) else x for x in finding), "yes" if finding.good else "NO"]
         for finding in findings
     ]
-    show_table(["checked", "published", "here", "the same"], rows, lines=False)
+    show_table(["checked", "published", "here", "the same"], rows)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 
 
-class Format(StrEnum):
-    """The files of a figure that can be copied."""
-
-    svg = "svg"
-    pdf = "pdf"
-    png = "png"
-    csv = "csv"
-
-
+@app.command()
 def figure(
     name: Annotated[str, typer.Argument(help="its permanent name: fig-recall, real/fig-recall")],
-    kind: Annotated[Format, typer.Option("--format", help="png has 300 dpi")] = Format.pdf,
+    kind: Annotated[
+        Literal["svg", "pdf", "png", "csv"], typer.Option("--format", help="png has 300 dpi")
+    ] = "pdf",
     study: Annotated[str, typer.Option(help="whose figure it is")] = "demo",
-    out: Annotated[Path | None, typer.Option(help="a file or folder; here if not given")] = None,
+    out: Annotated[Path, typer.Option(help="a file, or a folder that is there")] = Path(),
 ) -> None:
     """Copy a figure out of a build, or of the frozen results, and say where it is from."""
-    from exe_core.figures import FigureError, find_bundle  # slow to import
+    from exe_core.figures import find_bundle  # slow to import
 
     whose, _, bare = name.rpartition("/")
-    try:
-        bundle = find_bundle(bare, whose or study)
-    except FigureError as fault:
-        fail(str(fault))
-    source = bundle.with_name(f"{bare}.{kind.value}")
+    bundle = find_bundle(bare, whose or study)
+    source = bundle.with_name(f"{bare}.{kind}")
     if not source.exists():
         fail(f"{bare} is a sheet of pictures, not a chart: take it as png or csv")
-    target = _target(out, source.name)
+    target = out / source.name if out.is_dir() else out
+    if not target.parent.is_dir():
+        fail(f"there is no folder {target.parent} to write into")
     with replacing(target) as partial:
         partial.write_bytes(source.read_bytes())
     about = json.loads(bundle.read_text(encoding="utf-8"))
@@ -163,13 +157,7 @@ def figure(
     typer.echo(f"{target}: {bare} of study {about['study']}, commit {commit}")
 
 
-def _target(out: Path | None, name: str) -> Path:
-    target = out / name if out is not None and out.is_dir() else out or Path(name)
-    if not target.parent.is_dir():
-        fail(f"there is no folder {target.parent} to write into")
-    return target
-
-
+@app.command()
 def film(
     files: Annotated[list[Path], typer.Argument(help="films, or folders of films")],
     out: Annotated[Path, typer.Option(help="folder for the results")],
@@ -189,69 +177,32 @@ def film(
 
     Stopped, the same command goes on with the film that it was at.
     """
-    if every_seconds is not None and (every is not None or not 0 < every_seconds < math.inf):
+    if every_seconds is not None and (every is not None or not every_seconds > 0):
         fail("give one step, over 0: --every (frames) or --every-seconds")
-    from exe_core.film_report import ReportError, report_films  # these are slow to import
-    from exe_core.models import ModelError
-    from exe_core.screening import ScreeningError
+    from exe_core.film_report import report_films  # slow to import
 
     logging.basicConfig(format="%(message)s")
     step = {"every_seconds": every_seconds} if every_seconds else {"every": every or 100}
-    try:
-        with explain_disk_errors(out):
-            films = report_films(files, model_names=model or ["fer7"], step=step, out=out.resolve())
-    except (StorageError, ScreeningError, ModelError, ReportError) as fault:
-        fail(str(fault))
+    with explain_disk_errors(out):
+        films = report_films(files, model_names=model or ["fer7"], step=step, out=out.resolve())
     lines = [
         [row.title, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]
         for row in films.replace({float("nan"): None}).itertuples()
     ]
-    show_table(["film", "frames", "faces", "status"], lines, lines=False)
+    show_table(["film", "frames", "faces", "status"], lines)
     typer.echo(f"pages, tables and figures: {out}")
     if n_lost := (films["status"] == "unreadable").sum():
         fail(f"{n_lost} of {len(films)} films could not be read: see {out / 'films.csv'}")
 
 
-def screen(
-    name: Annotated[str, typer.Argument(help="the study, configs/<name>.yml")],
-    film: Annotated[int, typer.Argument(min=1, help="its place in the list of the films")],
-    ledger: Annotated[
-        Path | None, typer.Option(help="where the digest of what was found is kept")
-    ] = None,
-) -> None:
-    """Decode one film and find its faces, which 06-films then finds done: a job of a cluster."""
-    from exe_core import screening
-    from exe_core.faces import FaceFinder  # these are slow to import
-
-    try:
-        study = load_study(name)
-        films = screening.list_films(study).iloc[film - 1 : film]
-    except (ConfigError, screening.ScreeningError, FileNotFoundError) as fault:
-        fail(str(fault))
-    if films.empty:
-        fail(f"study {name} has no film {film}: they are counted from 1")
-    settings = {"min_score": study.crop.min_score, "retry_border": study.crop.retry_border}
-    with FaceFinder(**settings) as finder:
-        tables = screening.screen(study, films, finder=finder)
-    row = tables.films.iloc[0]
-    if ledger:
-        write_json({row.film_id: digest_of([each.to_dict("list") for each in tables])}, ledger)
-    n_shown = (tables.frames["n_faces"] > 0).sum()
-    typer.echo(f"{row.film_id}: {row.status}, {len(tables.frames)} frames, {n_shown} with a face")
-
-
+@app.command()
 def claims(
     folder: Annotated[Path, typer.Argument(help="the published files, DATA/published")],
     to: Annotated[Path, typer.Option(help="where the answers go")] = ROOT / "data" / "frozen",
 ) -> None:
     """Put the eight published claims to the test, and keep the answers with the paper."""
-    from exe_core.labels import SchemaError
-    from exe_core.published import PublishedError, freeze_claims
+    from exe_core.published import freeze_claims
 
-    try:
-        answers = freeze_claims(folder, to)
-    except (PublishedError, SchemaError) as fault:
-        fail(str(fault))
     rows = [
         [
             row["claim_id"],
@@ -260,64 +211,45 @@ def claims(
             f"{row['p_adjusted']:.3g}",
             row["verdict"],
         ]
-        for row in answers.to_dict("records")
+        for row in freeze_claims(folder, to).to_dict("records")
     ]
-    show_table(["claim", "says", "estimate", "p (Holm)", "verdict"], rows, lines=True)
-
-
-app = typer.Typer(
-    help="Expressions Ensemble, re-examined: run the stages of a study.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.add_typer(data_app, name="data")
-app.command()(film)
-app.command()(figure)
-app.command()(claims)
-app.command()(screen)
-
-
-def _study(name: str) -> Study:
-    try:
-        return load_study(name)
-    except ConfigError as fault:
-        fail(str(fault))
+    show_table(["claim", "says", "estimate", "p (Holm)", "verdict"], rows)
 
 
 @app.command()
-def check(name: Annotated[str, typer.Argument(help="the study, configs/<name>.yml")]) -> None:
+def screen(
+    name: StudyName,
+    film: Annotated[int, typer.Argument(min=1, help="its place in the list of the films")],
+    ledger: Annotated[Path, typer.Option(help="where the digest of what was found is kept")],
+) -> None:
+    """Decode one film and find its faces, which 06-films then finds done: a job of a cluster."""
+    from exe_core import screening
+    from exe_core.faces import FaceFinder  # these are slow to import
+
+    study = load_study(name)
+    films = screening.list_films(study).iloc[film - 1 : film]
+    if films.empty:
+        fail(f"study {name} has no film {film}: they are counted from 1")
+    settings = {"min_score": study.crop.min_score, "retry_border": study.crop.retry_border}
+    with FaceFinder(**settings) as finder:
+        tables = screening.screen(study, films, finder=finder)
+    row = tables.films.iloc[0]
+    write_json({row.film_id: digest_of([each.to_dict("list") for each in tables])}, ledger)
+    n_shown = (tables.frames["n_faces"] > 0).sum()
+    typer.echo(f"{row.film_id}: {row.status}, {len(tables.frames)} frames, {n_shown} with a face")
+
+
+@app.command()
+def check(name: StudyName) -> None:
     """Say whether everything that a study reads is there."""
-    study = _study(name)
-    try:
-        missing = study.missing()
-    except ConfigError as fault:
-        fail(str(fault))
-    if missing:
+    if missing := load_study(name).missing():
         lines = "\n".join(f"  {what}" for what in missing)
         fail(f"study {name} lacks\n{lines}\ndata/README.md says what each is and who has it")
 
 
-def _provide(study: Study) -> None:
-    """Fetch what a real study reads and is open, if no data folder is given."""
-    if study.kind == "world" or os.environ.get("EXE_DATA"):
-        return
-    from exe_core import open_data, readers  # slow to import
-
-    paths = [entry.path for entry in study.sets.values()] + [study.films.path, study.published]
-    names = open_data.open_sets_at([path for path in paths if path])
-    try:
-        for name in names:
-            open_data.get_open_set(name)
-    except readers.DatasetError as fault:
-        fail(f"study {study.name} was given no DATA=<folder>, and of what is open {fault}")
-    if names:
-        os.environ["EXE_DATA"] = str(open_data.CACHE)
-
-
 @app.command()
 def build(
-    study: Annotated[str, typer.Argument(help="the study, configs/<study>.yml")],
+    name: StudyName,
     jobs: Annotated[int, typer.Option(min=1, help="cores to use on this machine")] = 2,
     profile: Annotated[
         list[str] | None,
@@ -328,13 +260,26 @@ def build(
 
     A study of real data that is given none fetches, once, what is openly available.
     """
-    _provide(_study(study))
-    check(study)
+    _fetch_open_sets(load_study(name))
+    check(name)
+    raise typer.Exit(stages.build(load_study(name), jobs=jobs, profiles=tuple(profile or ())))
+
+
+def _fetch_open_sets(study: Study) -> None:
+    """Fetch what a real study reads and is open, if no data folder is given."""
+    if study.kind == "world" or os.environ.get("EXE_DATA"):
+        return
+    from exe_core import open_data  # slow to import
+
+    paths = [entry.path for entry in study.sets.values()] + [study.films.path, study.published]
+    names = open_data.open_sets_at([path for path in paths if path])
     try:
-        status = stages.build(_study(study), jobs=jobs, profiles=tuple(profile or ()))
-    except (stages.StageError, StorageError) as fault:
-        fail(str(fault))
-    raise typer.Exit(status)
+        for one in names:
+            open_data.get_open_set(one)
+    except open_data.DatasetError as fault:
+        fail(f"study {study.name} was given no DATA=<folder>, and of what is open {fault}")
+    if names:
+        os.environ["EXE_DATA"] = str(open_data.CACHE)
 
 
 @app.command()
@@ -356,26 +301,18 @@ def stage(
 
     A trial writes into a place of its own; the study and its book stay as they are.
     """
-    given = dict(_parameter(text) for text in parameter or [])
-    try:
-        done = stages.run_stage(
-            _study(study),
-            notebook,
-            parameters=given,
-            out=out,
-            writes=tuple(writes or ()),
-            ledger=ledger,
+    given = {}
+    for text in parameter or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            fail(f"-p {text!r}: write name=value")
+        given[name] = yaml.safe_load(value)
+    written = tuple(writes or ())
+    typer.echo(
+        stages.run_stage(
+            load_study(study), notebook, parameters=given, out=out, writes=written, ledger=ledger
         )
-    except (stages.StageError, StorageError) as fault:
-        fail(str(fault))
-    typer.echo(done)
-
-
-def _parameter(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        fail(f"-p {text!r}: write name=value")
-    return name, yaml.safe_load(value)
+    )
 
 
 @app.command()
@@ -387,20 +324,14 @@ def convert_backbone(
     """
     from exe_core import models
 
-    try:
-        written = models.convert_backbone(source, models.backbone_path())
-    except (models.WeightsError, OSError) as fault:
-        fail(str(fault))
+    written = models.convert_backbone(source, models.backbone_path())
     typer.echo(f"the weights of {source.name} are in {written}")
 
 
 @app.command()
-def freeze(name: Annotated[str, typer.Argument(help="a study that has been computed")]) -> None:
+def freeze(name: StudyName) -> None:
     """Keep a study's estimates, values and cited figures with the paper, in data/frozen/<study>."""
-    try:
-        n_files, absent = stages.freeze(_study(name))
-    except stages.StageError as fault:
-        fail(str(fault))
+    n_files, absent = stages.freeze(load_study(name))
     typer.echo(f"{n_files} files of {name} are frozen in data/frozen/{name}")
     if absent:
         fail(f"a page cites figures of {name} that can't be frozen: {', '.join(absent)}")
@@ -408,11 +339,11 @@ def freeze(name: Annotated[str, typer.Argument(help="a study that has been compu
 
 @app.command()
 def assemble(
-    study: Annotated[str, typer.Argument(help="the study whose notebooks become the pages")],
+    name: StudyName,
     notebooks: Annotated[list[Path], typer.Argument(help="executed notebooks")],
 ) -> None:
     """Make the executed notebooks of a study, and no others, the pages of the book."""
-    stages.assemble(_study(study), tuple(notebooks))
+    stages.assemble(load_study(name), tuple(notebooks))
 
 
 if __name__ == "__main__":

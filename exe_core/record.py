@@ -14,9 +14,11 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+import psutil
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,16 +33,10 @@ COMMAND = "EXE_COMMAND"
 
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "mediapipe")
 
-_REMEDIES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some of your quota",
-    errno.EFBIG: "raise the limit on the size of files",
-    errno.EROFS: "make the folder writable",
-    errno.EACCES: "make the folder writable",
-    errno.EPERM: "make the folder writable",
-    errno.EIO: "check the disk",
+_DISK_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
 }
-"""Faults that the next file would meet as well, and what to do."""
+"""Faults that the next file would meet as well."""
 
 
 class StorageError(RuntimeError):
@@ -51,20 +47,13 @@ class StorageError(RuntimeError):
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a name to write a file under; at the end it takes the place of `path`.
 
-    Readers of `path` find the old file or the complete new one, also after a power cut. A write
-    that fails leaves nothing behind; what a killed one left is removed by the next.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder, replacing(Path(folder) / "new" / "a.txt") as partial:
-    ...     partial.write_text("whole", encoding="utf-8")
-    5
+    Readers of `path` find the old file or the complete new one, also after a power cut. What a
+    killed write left is removed by the next.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         writer = left.name.removeprefix(f".{path.name}.")
-        if writer.isdecimal() and not _is_alive(int(writer)):
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
             left.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -74,16 +63,6 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it belongs to another user
-        return True
-    return True
 
 
 @contextmanager
@@ -103,15 +82,15 @@ def locked(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def explain_disk_errors(folder: Path) -> Iterator[None]:
-    """Turn faults of the disk, not of a single file, into a `StorageError` with a remedy."""
+    """Turn faults of the disk, not of a single file, into a `StorageError`."""
     try:
         yield
     except OSError as fault:
-        if fault.errno not in _REMEDIES:
+        if fault.errno not in _DISK_FAULTS:
             raise
         raise StorageError(
-            f"{folder} can't be written ({fault.strerror or fault}): {_REMEDIES[fault.errno]} and "
-            "run the same again; what was written before is kept"
+            f"{folder} can't be written ({fault.strerror or fault}): mend that and run the same "
+            "again; what was written before is kept"
         ) from None
 
 
@@ -146,17 +125,14 @@ def digest_of(content: object) -> str:
 @cache
 def commit() -> str | None:
     """Return the git commit of this code, with "+" if tracked files differ; None outside git."""
+    words = ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
     try:
-        head = _git("rev-parse", "HEAD")
-        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
+        )
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return done.stdout.strip()
 
 
 def provenance(
@@ -169,8 +145,8 @@ def provenance(
     study
         Its merged settings are kept in full.
     inputs
-        Files or folders that the result was computed from; kept as digests under names relative
-        to the project, never as paths of a machine.
+        Files or folders that the result was computed from: kept as digests, without the paths of
+        a machine.
     device
         What it was computed on.
     seed
@@ -187,24 +163,16 @@ def provenance(
         "study": study.name,
         "kind": study.kind,
         "settings": study.model_dump(mode="json"),
-        "inputs": {_name(path): digest(path) for path in inputs},
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "inputs": {
+            str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name: digest(path)
+            for path in inputs
+        },
+        "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "device": device,
         "seed": study.seed if seed is None else seed,
         "command": os.environ.get(COMMAND),
     }
-
-
-def _name(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def write_json(content: object, path: Path) -> Path:
@@ -220,13 +188,11 @@ def _plain(content: object) -> object:
         return {str(key): _plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_plain(value) for value in content]
-    if hasattr(content, "item"):
+    if hasattr(content, "item"):  # of numpy
         content = content.item()
     if isinstance(content, float) and not math.isfinite(content):
         return None
-    if content is None or isinstance(content, str | int | float | bool):
-        return content
-    return str(content)
+    return content if isinstance(content, str | int | float | None) else str(content)
 
 
 def write_values(
@@ -242,8 +208,6 @@ def write_values(
 
     Parameters
     ----------
-    study, stage
-        They name the file: `results/<study>/values/<stage>.json`.
     values
         key -> a number or text, or an estimate as {"value": .., "low": .., "high": ..}.
     table
@@ -251,7 +215,7 @@ def write_values(
     keys
         The columns of `table` that name its rows, joined by dots; null ones are left out.
     folder
-        Where the file goes instead of the results of the study.
+        Where the file goes instead of the results of the study, below `values`.
     """
     named = dict(values or {})
     if table is not None:

@@ -13,6 +13,7 @@ from browser import opened
 from film_samples import write_film
 from test_book import see_all_charts
 from test_book_ext import build, make_book_folder, page
+from typer.testing import CliRunner
 
 from exe_core import cli, figures, film_report, readers, record, screening, study
 from exe_core.curation import CREDITS, credits_page
@@ -205,8 +206,8 @@ def test_a_study_runs_nothing(tmp_path, monkeypatch, text):
     (tmp_path / "configs" / "bad.yml").write_text(text)
     with pytest.raises(ConfigError, match="could not determine a constructor"):
         load_study("bad")
-    with pytest.raises(yaml.YAMLError):
-        cli._parameter(f"run={text.removeprefix('title: ')}")
+    words = ["stage", "03-train", "--study", "smoke", "-p", f"run={text.removeprefix('title: ')}"]
+    assert isinstance(CliRunner().invoke(cli.app, words).exception, yaml.YAMLError)
     assert not (tmp_path / "ran").exists()
 
 

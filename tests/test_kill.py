@@ -185,7 +185,7 @@ class TestDisk:
         (home / "ballast").write_bytes(bytes(shutil.disk_usage(home).free))
         done = CliRunner().invoke(cli.app, ["stage", "09-x", "--study", "smoke"])
         assert done.exit_code == 1
-        assert "No space left on device): free some space and run the same again" in done.output
+        assert "No space left on device): mend that and run the same again" in done.output
         assert "Traceback" not in done.output
 
     @pytest.mark.parametrize("command", ["stage 09-x --study smoke", "build smoke"])
@@ -193,5 +193,5 @@ class TestDisk:
         mount("remount", "ro")
         done = CliRunner().invoke(cli.app, command.split())
         assert done.exit_code == 1
-        assert "Read-only file system): make the folder writable" in done.output
+        assert "Read-only file system): mend that" in done.output
         assert "Traceback" not in done.output

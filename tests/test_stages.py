@@ -331,7 +331,7 @@ def test_faults_of_the_disk_come_with_a_remedy(tmp_path, code):
 def test_an_error_is_one_line_and_a_narrow_table_loses_no_letter(capsys, monkeypatch):
     assert run("stage", "09-x", "--study", "nosuch").output.count("\n") == 1
     monkeypatch.setenv("COLUMNS", "30")
-    cli.show_table(["what", "[found]"], [["a", "https://example.org/" + "x" * 40]], lines=True)
+    cli.show_table(["what", "[found]"], [["a", "https://example.org/" + "x" * 40]])
     shown = capsys.readouterr().out
     assert shown.count("x") == 41
     assert max(map(len, shown.splitlines())) <= 30
