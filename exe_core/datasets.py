@@ -22,12 +22,16 @@ from exe_core import resampling, tables
 from exe_core.faces import FaceFinder, ImageError, find_faces, load_faces, read_image
 from exe_core.labels import EMOTIONS, labels_of, prob_columns
 from exe_core.readers import (
+    ATTRIBUTES,
     DatasetError,
     join_votes,
     majority,
     read_fer2013,
     read_folder,
+    read_imfdb,
+    read_keywords,
     read_rafdb,
+    read_sfew,
     read_votes,
     soft_labels,
 )
@@ -359,9 +363,10 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        item_id, set_name, path (relative to the project's root), label, group_id (the person where
-        known, else the image itself), split_given (None, train, val, test; public or private of
-        FER2013; test for all else of a set of role "test"), and phash, if the pull left one.
+        item_id, set_name, path (relative to the project's root), label (null if it has none),
+        group_id (the person where known, and the film; else the image itself), split_given (None,
+        train, val, test; public or private of FER2013; test for all else of a set of role "test"),
+        phash, if the pull left one, person, and `exe_core.readers.ATTRIBUTES`.
 
     Raises
     ------
@@ -378,7 +383,9 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
         table["split_given"] = table["split_given"].where(kept, "test")
     table["set_name"] = set_name
     table["path"] = [os.path.relpath(path, ROOT) for path in table["path"]]
-    return table[ITEM_COLUMNS]
+    new = [name for name in ("person", *ATTRIBUTES) if name not in table]  # unknown of photos
+    table[new] = None
+    return table[[*ITEM_COLUMNS, "person", *ATTRIBUTES]]
 
 
 def items(study: Study, set_name: str) -> pd.DataFrame:
@@ -390,7 +397,13 @@ def items(study: Study, set_name: str) -> pd.DataFrame:
     table = table[table["label"].isin(study.labels)].reset_index(drop=True)
     if table.empty:
         raise DatasetError(f"{set_name}: no image of the labels {', '.join(study.labels)}")
-    return table
+    return table[ITEM_COLUMNS]
+
+
+def attributes(study: Study) -> pd.DataFrame:
+    """List what the sets of a study say of their images: table "attributes", a row an image."""
+    table = pd.concat([read_set(study, name) for name in study.sets], ignore_index=True)
+    return tables.check(table[list(tables.TABLES["attributes"].columns)], "attributes")
 
 
 def _photos(study: Study, set_name: str) -> pd.DataFrame:
@@ -413,18 +426,34 @@ def _files(study: Study, set_name: str) -> pd.DataFrame:
             f"set {set_name}: nothing at {chosen.path} below the data folder of study "
             f"{study.name}; data/README.md says what it must hold and who has it"
         )
+    # a set of the same images in another crop finds them unpacked
+    first = next(name for name, other in study.sets.items() if other.origin == chosen.origin)
+    unpacked = study.raw / "unpacked" / first
     if chosen.kind == "folder":
         table = read_folder(source)
     elif chosen.kind == "rafdb":
         published = study.kind == "real" and chosen.counts == "published"
         table = read_rafdb(source, published=published)
+    elif chosen.kind == "imfdb":
+        actors = {"persons": chosen.persons, "without": chosen.without_persons}
+        table = read_imfdb(source, unpacked=unpacked, **actors)
+    elif chosen.kind == "keywords":
+        table = read_keywords(
+            source,
+            unpacked=unpacked,
+            keywords=chosen.keywords,
+            collections=chosen.collections,
+            two_labels=chosen.two_labels,
+        )
+    elif chosen.kind == "sfew":
+        table = read_sfew(source, unpacked=unpacked)
     else:
-        # a set of the same images in another crop finds them unpacked
-        first = next(name for name, other in study.sets.items() if other.origin == chosen.origin)
-        table = read_fer2013(source, unpacked=study.raw / "unpacked" / first)
+        table = read_fer2013(source, unpacked=unpacked)
     prefix = set_name if chosen.kind == "folder" else chosen.kind
-    group = table["person"].where(table["person"].notna(), table["name"])
-    ids = {"item_id": f"{prefix}:" + table["name"], "group_id": f"{prefix}:" + group}
+    known = table[["person", "film"]].fillna("").astype(str)
+    group = (known["person"] + "/" + known["film"]).str.strip("/")
+    group = group.where(group != "", table["name"].astype(str))
+    ids = {"item_id": f"{prefix}:" + table["name"].astype(str), "group_id": f"{prefix}:" + group}
     return table.assign(**ids, phash=None)
 
 
@@ -501,9 +530,11 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
                 images, faces = find_faces(
                     of_set, finder=finder, crops=folder, settings=crop, progress=progress
                 )
-            others = read_set(study, name)[["item_id", "set_name", "path", "label"]]
+            others = read_set(study, name)[["item_id", "set_name", "path", "label", "no_label"]]
             others = others[~others["label"].isin(study.labels)]
-            reason = others.pop("label") + " is no label of the study"
+            reason = others.pop("no_label").fillna(
+                others.pop("label") + " is no label of the study"
+            )
             others = others.assign(status="other label", error=reason)
             parts.append((pd.concat([images, others], ignore_index=True), faces))
     images, faces = (pd.concat(one, ignore_index=True) for one in zip(*parts, strict=True))

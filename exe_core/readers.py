@@ -1,17 +1,22 @@
 """Readers of labelled images: each takes a path and gives one table with a row an image.
 
-The columns are name (unique in the set), path, label, person (None if unknown) and split_given (the
-part of the set: train, val, test; public or private of FER2013; None if there are no parts).
+The columns are name (unique in the set), path, label (None if it has none, or several), person
+(None if unknown), split_given (the part of the set: train, val, test; public or private of FER2013;
+None if there are no parts), and `ATTRIBUTES`, null where a set does not know them.
 """
 
 from __future__ import annotations
 
 import logging
 import lzma
+import re
 import shutil
 import tarfile
 import warnings
-from collections.abc import Callable, Sequence
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -20,27 +25,44 @@ from PIL import Image
 from tqdm import tqdm
 
 from exe_core.faces import ImageError, read_image
-from exe_core.labels import EMOTIONS, SchemaError, canonical
+from exe_core.labels import ALIASES, EMOTIONS, SchemaError, canonical
 from exe_core.record import digest, paths_outside
 
 log = logging.getLogger(__name__)
 
 IMAGE_COLUMNS = ["name", "path", "label", "person", "split_given"]
+IMFDB_VALUES = {
+    "sex": ("male", "female"),
+    "age": ("child", "young", "middle", "old"),
+    "pose": ("frontal", "left", "right", "up", "down"),
+    "light": ("bad", "medium", "high"),
+    "occlusion": ("none", "glasses", "beard", "ornaments", "hair", "hand", "others"),
+    "makeup": ("partial", "over"),
+}
+"""What IMFDB says of a face, in its words."""
+ATTRIBUTES = ["film", "clip", "frame", "source", "keyword", "year", *IMFDB_VALUES, "no_label"]
+"""film; the clip of it and the number of the frame there; the collection that a photo is from; the
+keyword that found it; year of the film; `IMFDB_VALUES`; and why an image has no label."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 class DatasetError(ValueError):
     """A data set does not have the form that its reader expects."""
 
 
-def image_table(rows: list[tuple], root: Path) -> pd.DataFrame:
-    """Make a reader's table of rows of `IMAGE_COLUMNS`.
+def image_table(rows: list, root: Path) -> pd.DataFrame:
+    """Make a reader's table of tuples of `IMAGE_COLUMNS`, or of dicts that may have `ATTRIBUTES`.
 
     Raises
     ------
     DatasetError
         If an image is missing, stands twice, or lies outside of the folder of the set.
     """
-    table = pd.DataFrame(rows, columns=IMAGE_COLUMNS)
+    named = [
+        dict(zip(IMAGE_COLUMNS, row, strict=True)) if isinstance(row, tuple) else row
+        for row in rows
+    ]
+    table = pd.DataFrame(named, columns=[*IMAGE_COLUMNS, *ATTRIBUTES], dtype=object)
     if outside := paths_outside(table["path"], root):
         raise DatasetError(
             f"{root.name}: {len(outside)} images lie outside of its folder, such as {outside[0]}: "
@@ -250,6 +272,16 @@ def _unpack_once(source: Path, folder: Path, *, write: Callable[[Path, Path], No
 def _extract(source: Path, folder: Path) -> None:
     size = 0
     try:
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                members = [member for member in archive.infolist() if not member.is_dir()]
+                size = sum(member.file_size for member in members)
+                if size > LARGEST_UNPACKED or len(members) > MOST_FILES:
+                    most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
+                    raise zipfile.BadZipFile(f"it would be more than {most}")
+                for member in tqdm(members, desc=f"unpack {source.name}", unit=" files"):
+                    archive.extract(member, folder)  # drops what leads outside of the folder
+            return
         with tarfile.open(source) as archive:
             listed = tqdm(archive, desc=f"unpack {source.name}", unit=" files")
             for place, member in enumerate(listed):
@@ -260,7 +292,7 @@ def _extract(source: Path, folder: Path) -> None:
                     most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
                     raise tarfile.ReadError(f"it would be more than {most}")
                 archive.extract(member, folder, filter="data")  # refuses places outside the folder
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as fault:
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, EOFError, OSError) as fault:
         raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
 
 
@@ -512,4 +544,299 @@ def read_rafdb(source: Path, *, published: bool = False) -> pd.DataFrame:
                     f"{part} {label} {here} instead of {number}. If that is meant, say "
                     "`counts: any` in the study's set"
                 )
+    return table
+
+
+def read_imfdb(
+    source: Path, *, unpacked: Path, persons: Sequence[str] = (), without: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read the Indian Movie Face Database, or a part of it (Setty et al. 2013).
+
+    Parameters
+    ----------
+    source
+        A folder or archive with `<actor>/<film>/images/<image>` at some depth, and beside `images`
+        text files with a line a face: source, frame, image, box (left, top, width, height), title,
+        date, actor, sex, expression, occlusion, light, age, pose and makeup. The words are
+        recognised by what they say, as some files lack columns or order them otherwise.
+    unpacked
+        Folder for the files of an archive; written once for the same source.
+    persons, without
+        Actors that are read, if not all, and actors that are left out; named as their folders.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an image file; person is the folder of the actor, film that of the film. An image
+        whose lines name several expressions, or none, has no label; attributes on which its lines
+        differ are null.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such image, or none of `persons`.
+    """
+    if source.is_file():
+        source = _unpack_once(source, unpacked, write=_extract)
+    films: dict[Path, dict[str, Path]] = defaultdict(dict)
+    others: Counter[str] = Counter()
+    for path in _images_below(source, others, leave=(".txt",)):
+        folder = path.parents[1] if path.parent.name.lower() == "images" else path.parent
+        if len(folder.relative_to(source).parts) < 2:
+            others["images outside of <actor>/<film>"] += 1
+        else:
+            films[folder][path.name.lower()] = path
+    known = {folder.parent.name for folder in films}
+    if absent := sorted({*persons, *without} - known):
+        log.warning("%s: no actors %s", source.name, ", ".join(absent))
+    chosen = (set(persons) or known) & known - set(without)
+    rows: list[dict] = []
+    for folder, images in sorted(films.items()):
+        if folder.parent.name in chosen:
+            faces = _imfdb_faces(folder, images, others)
+            rows += [
+                {
+                    "name": f"{folder.parent.name}/{folder.name}/{path.name}",
+                    "path": path,
+                    "person": folder.parent.name,
+                    "film": folder.name,
+                    **faces.get(name, {"no_label": "no line names it"}),
+                }
+                for name, path in images.items()
+            ]
+    if not rows:
+        raise DatasetError(f"{source.name} has no <actor>/<film>/images/<image> of these actors")
+    table = image_table(rows, source)
+    _log_losses(source.name, table, others)
+    return table
+
+
+def _images_below(root: Path, others: Counter[str], leave: Sequence[str] = ()) -> list[Path]:
+    """List the images in all folders below `root`; count what else there is, but for `leave`."""
+    images = []
+    for path in sorted(root.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(root).parts) or path.is_dir():
+            continue
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            images.append(path)
+        elif path.suffix.lower() not in leave:
+            others[f"files *{path.suffix.lower()}"] += 1
+    return images
+
+
+def _log_losses(name: str, table: pd.DataFrame, others: Mapping[str, int]) -> None:
+    """Write into the log how many images have no label, what was not read, and why."""
+    reasons = Counter(reason.partition(":")[0] for reason in table["no_label"].dropna())
+    lost = [f"{n} {reason}" for reason, n in [*reasons.items(), *others.items()]]
+    labelled = table["label"].notna().sum()
+    log.info("%s: %d images, %d with a label; %s", name, len(table), labelled, "; ".join(lost))
+
+
+def _decoded(path: Path) -> str:
+    """Read a text file in the encoding that it has; what is left of broken disks is dropped."""
+    data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig").replace("\0", "")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace").replace("\0", "")
+
+
+YEAR = re.compile(r"(?:\d{1,2}[-/.]\d{1,2}[-/.])?((?:19|20)\d\d)")
+IMFDB_WORDS = {word: kind for kind, words in IMFDB_VALUES.items() for word in words}
+
+
+def _imfdb_faces(folder: Path, images: Mapping[str, Path], others: Counter[str]) -> dict[str, dict]:
+    """Read what the text files of a film say of its images, by the images' names in small letters.
+
+    Lines that name no image of the film, and words that are not known, are counted in `others`.
+    """
+    lines: dict[str, list[dict]] = defaultdict(list)
+    for path in sorted(folder.glob("*.[tT][xX][tT]")):
+        for line in _decoded(path).splitlines():
+            words = line.split()
+            places = [place for place, word in enumerate(words) if word.lower() in images]
+            if not places:
+                others["lines that name no image"] += bool(words)
+                continue
+            lines[words[places[-1]].lower()].append(_imfdb_line(words, places[-1], others))
+    faces = {}
+    for name, told in lines.items():
+        values = {key: {line[key] for line in told} - {None} for key in told[0]}
+        faces[name] = {key: min(one) if len(one) == 1 else None for key, one in values.items()}
+        if len(values["label"]) != 1:
+            several = f"several labels: {', '.join(sorted(values['label']))}"
+            faces[name]["no_label"] = several if values["label"] else "no label in its line"
+    return faces
+
+
+def _imfdb_line(words: list[str], place: int, others: Counter[str]) -> dict:
+    """Read a line of which the word at `place` is the image's name."""
+    found = dict.fromkeys(["label", "clip", "frame", "year", *IMFDB_VALUES])
+    before = words[:place]
+    if before and before[-1].lower().endswith(IMAGE_SUFFIXES):
+        number = re.search(r"\d+", before[-1])
+        found |= {"clip": "_".join(before[:-1]) or None, "frame": number and int(number[0])}
+    after = [word.lower() for word in words[place + 1 :]]
+    sexes = [here for here, word in enumerate(after) if IMFDB_WORDS.get(word) == "sex"]
+    if not sexes:
+        return found
+    years = [year[1] for word in after[: sexes[-1]] if (year := YEAR.fullmatch(word))]
+    found["year"] = int(years[-1]) if years else None
+    vocabulary = {**IMFDB_WORDS, **dict.fromkeys(ALIASES["names"], "label")}
+    for word in after[sexes[-1] :]:
+        near = [word] if word in vocabulary else get_close_matches(word, vocabulary, 1, 0.85)
+        if not near:
+            others[f"unknown word {word}"] += 1
+        else:
+            kind = vocabulary[near[0]]
+            found[kind] = canonical(near[0]) if kind == "label" else near[0]
+    return found
+
+
+def read_keywords(
+    source: Path,
+    *,
+    unpacked: Path,
+    keywords: Mapping[str, str] = {},
+    collections: Sequence[str] = (),
+    two_labels: str = "drop",
+) -> pd.DataFrame:
+    """Read photos in a folder a keyword that found them; no person looked at the labels.
+
+    Parameters
+    ----------
+    source
+        A folder or zip archive with `<keyword>/<image>`. A table of the same name may lie beside
+        it (`<name>.csv`): file, repository, and other_labels, the keywords, divided by "|", that
+        found the same photo.
+    unpacked
+        Folder for the files of an archive; written once for the same source.
+    keywords
+        Keyword -> label, for keywords that are no names of a label; photos of others have none.
+    collections
+        Repositories whose photos are read, if not all.
+    two_labels
+        "drop": a photo found under keywords of several labels has none; "first": that of its
+        folder.
+
+    Returns
+    -------
+    pandas.DataFrame
+        source is the repository.
+
+    Raises
+    ------
+    DatasetError
+        If there is no image, or none of the `collections`.
+    """
+    beside = source.with_suffix(".csv")
+    if source.is_file():
+        source = _unpack_once(source, unpacked, write=_extract)
+    others: Counter[str] = Counter()
+    listed = pd.DataFrame(columns=["file", "repository", "other_labels"], dtype=object)
+    if beside.is_file():
+        listed = read_csv(beside, needs=["file"]).reindex(columns=listed.columns)
+        if listed["file"].duplicated().any():
+            raise DatasetError(
+                f"{beside.name} lists {listed['file'].duplicated().sum()} files twice"
+            )
+    about = listed.set_index("file").T.to_dict()
+    labels = {**ALIASES["names"], **keywords}
+    rows = []
+    for path in _images_below(source, others):
+        keyword, name = path.parent.name, f"{path.parent.name}/{path.name}"
+        told = about.pop(name, {"repository": None, "other_labels": None})
+        found = [
+            keyword,
+            *str(told["other_labels"] if pd.notna(told["other_labels"]) else "").split("|"),
+        ]
+        several = list(dict.fromkeys(labels[one.lower()] for one in found if one.lower() in labels))
+        label = labels.get(keyword.lower())
+        why = None
+        if label is None:
+            why = f"keyword {keyword} is no label"
+        elif len(several) > 1 and two_labels == "drop":
+            label, why = None, f"several labels: {', '.join(several)}"
+        rows.append(
+            {
+                "name": name,
+                "path": path,
+                "label": label,
+                "source": told["repository"],
+                "keyword": keyword,
+                "no_label": why,
+            }
+        )
+    if about:
+        others[f"files of {beside.name} that are not there"] = len(about)
+    if collections:
+        others["photos of other collections"] = sum(
+            row["source"] not in collections for row in rows
+        )
+        rows = [row for row in rows if row["source"] in collections]
+    if not rows:
+        of = f" of the collections {', '.join(collections)}" if collections else ""
+        raise DatasetError(f"{source.name} has no <keyword>/<image>{of}")
+    table = image_table(rows, source)
+    _log_losses(source.name, table, others)
+    return table
+
+
+SFEW_PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+SFEW_NAME = re.compile(r"(?P<film>.+)_(?P<clip>\d+)_(?P<frame>\d+)")
+
+
+def read_sfew(source: Path, *, unpacked: Path) -> pd.DataFrame:
+    """Read a set laid out as SFEW (Dhall et al. 2011, doi:10.1109/ICCVW.2011.6130508).
+
+    Parameters
+    ----------
+    source
+        A folder or archive with `{Train,Val,Test}/<emotion>/<film>_<time>_<face>.png`; images of
+        a part without labels may lie in no folder of an emotion.
+    unpacked
+        Folder for the files of an archive; written once for the same source.
+
+    Returns
+    -------
+    pandas.DataFrame
+        split_given is train, val or test; film, clip (its time) and frame are from the name.
+
+    Raises
+    ------
+    DatasetError
+        If there is no image in a folder of a part.
+    """
+    if source.is_file():
+        source = _unpack_once(source, unpacked, write=_extract)
+    others: Counter[str] = Counter()
+    rows = []
+    for path in _images_below(source, others):
+        folders = path.relative_to(source).parts[:-1]
+        parts = [re.match("[a-z]*", folder.lower())[0] for folder in folders]
+        part = next((SFEW_PARTS[one] for one in parts if one in SFEW_PARTS), None)
+        if part is None:
+            others["images outside of Train, Val and Test"] += 1
+            continue
+        label = ALIASES["names"].get(folders[-1].lower())
+        place = SFEW_NAME.fullmatch(path.stem)
+        others["names other than <film>_<time>_<face>"] += place is None
+        rows.append(
+            {
+                "name": "/".join((part, *folders[-1:], path.name)),
+                "path": path,
+                "label": label,
+                "split_given": part,
+                "film": place and place["film"],
+                "clip": place and place["clip"],
+                "frame": place and int(place["frame"]),
+                "no_label": None if label else f"folder is no label: {folders[-1]}",
+            }
+        )
+    if not rows:
+        raise DatasetError(f"{source.name} has no {{Train,Val,Test}}/<emotion>/<image>")
+    table = image_table(rows, source)
+    _log_losses(source.name, table, others)
     return table

@@ -165,7 +165,7 @@ def _known_source(name: str) -> Source:
 class Set(SettingsModel):
     """A named collection of faces."""
 
-    kind: Literal["photos", "folder", "fer2013", "rafdb"] = Field(
+    kind: Literal["photos", "folder", "fer2013", "rafdb", "imfdb", "keywords", "sfew"] = Field(
         description="the form of its files: data/README.md"
     )
     source: str | None = Field(None, description="photos: a source of the pull")
@@ -179,6 +179,14 @@ class Set(SettingsModel):
     two_labels: Literal["drop", "first", "vote"] = Field(
         "drop", description="photos found under several labels: drop, or by first hit, or most hits"
     )
+    keywords: dict[str, str] = Field(
+        {}, description="keywords: label of a keyword that is no label itself, as crying: sad"
+    )
+    collections: tuple[str, ...] = Field(
+        (), description="keywords: only photos of these repositories"
+    )
+    persons: tuple[str, ...] = Field((), description="imfdb: only these actors")
+    without_persons: tuple[str, ...] = Field((), description="imfdb: all actors but these")
     gray: bool = Field(False, description="its faces have no colour")
     crop: Literal["detector", "as shipped"] = Field(
         "detector", description="cut out anew as film faces are, or taken as they come"
@@ -198,6 +206,14 @@ class Set(SettingsModel):
             raise ValueError("photos of source local, and no others, are of design given")
         if self.votes and self.kind != "fer2013":
             raise ValueError("votes are those of FER+, which are on the images of kind fer2013")
+        if self.kind != "imfdb" and (self.persons or self.without_persons):
+            raise ValueError("persons and without_persons choose actors of kind imfdb")
+        if self.kind != "keywords" and (self.keywords or self.collections):
+            raise ValueError("keywords and collections are those of kind keywords")
+        if unknown := set(self.keywords.values()) - set(EMOTIONS):
+            raise ValueError(f"keywords: {', '.join(unknown)} must be of {', '.join(EMOTIONS)}")
+        if self.kind == "keywords" and self.two_labels == "vote":
+            raise ValueError("two_labels: vote counts the hits of photos; keywords have none")
         if self.kind != "photos" and not self.path:
             raise ValueError(f"a set of kind {self.kind} needs `path`")
         return self
