@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +57,8 @@ COARSE = 0.8
 """Images less similar in their 5 x 5 lowest coefficients are not compared window by window."""
 
 _SIDE, _KEPT, _COMPARED, _COARSE, _STEPS = 64, 16, 12, 5, 3
-_ROWS = 1024  # rows of a matrix of all pairs that are computed at once
+_FREQUENCY = np.hypot(*np.mgrid[:_KEPT, :_KEPT]).astype(np.float32)  # of each coefficient
+_FREQUENCY[0, 0] = 1
 
 
 def perceptual_hash(image: np.ndarray) -> str:
@@ -67,7 +69,7 @@ def perceptual_hash(image: np.ndarray) -> str:
     signed byte.
     """
     gray = Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    kept = dctn(np.asarray(gray, dtype=float), norm="ortho")[:_KEPT, :_KEPT] * _frequency(_KEPT)
+    kept = dctn(np.asarray(gray, dtype=float), norm="ortho")[:_KEPT, :_KEPT] * _FREQUENCY
     kept[0, 0] = 0  # brightness does not count
     scale = np.abs(kept).max()
     # less than one gray level a pixel: an image of one colour, whose rounding errors are no picture
@@ -75,17 +77,12 @@ def perceptual_hash(image: np.ndarray) -> str:
     return levels.astype(np.int8).tobytes().hex()
 
 
-def is_hash(text: object) -> bool:
-    """Check whether something is a hash of `perceptual_hash`."""
-    return isinstance(text, str) and len(text) == 2 * _KEPT**2
-
-
 def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
     """Group images that show the same picture.
 
-    All pairs are compared at the lowest frequencies, plain and mirrored, the one also by its
-    middle; where they are similar (`COARSE`), the one is compared with all cropped windows of the
-    other. 30,000 images take about a minute.
+    Each image is compared with all others at the lowest frequencies, as a whole and by its middle,
+    plain and mirrored; where one is similar (`COARSE`), it is compared with all cropped windows of
+    the image. 30,000 images take about a minute.
 
     Parameters
     ----------
@@ -98,65 +95,48 @@ def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
         int, shape (N,): the index of the first image of the same picture; chains are joined. An
         image of one colour is similar to no other.
     """
-    other = next((text for text in hashes if not is_hash(text)), None)
-    if other is not None:
-        raise ValueError(f"no perceptual hash: {str(other)[:40]!r}; perceptual_hash gives such")
     levels = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.int8)
-    wholes = levels.reshape(-1, _KEPT, _KEPT) / _frequency(_KEPT).astype(np.float32)
+    images = levels.reshape(-1, _KEPT, _KEPT) / _FREQUENCY
+    windows, weights = _windows(), _FREQUENCY[:_COMPARED, :_COMPARED]
     # to mirror an image is to turn the sign of its odd horizontal frequencies
-    signs = np.where(np.arange(_COMPARED) % 2, -1, 1).astype(np.float32)
-    flips = [np.ones_like(signs), signs]
-    windows = _windows()
-    whole, middle = (
-        _unit((window @ wholes @ window.T)[:, :_COARSE, :_COARSE].reshape(-1, _COARSE**2)[:, 1:])
-        for window in windows[[0, -1]]
-    )
-    close = np.concatenate(
-        [
-            similar_pairs(one * np.tile(flip[:_COARSE], _COARSE)[1:], other, least=COARSE)[0]
-            for flip in flips
-            for one, other in ((whole, whole), (middle, whole), (whole, middle))
-        ]
-    )
-    # either may be a part of the other; one number a pair, as these are sorted faster
-    first, second = np.concatenate([close, close[:, ::-1]]).T
-    close = np.column_stack(np.divmod(np.unique(first * len(wholes) + second), len(wholes) or 1))
-    vectors = _unit_vectors(wholes, windows[:1])[:, 0]
-    images, starts = np.unique(close[:, 0], return_index=True)
+    mirror = np.where(np.arange(_COMPARED) % 2, -1, 1).astype(np.float32)
+    wholes = windows[0] @ images @ windows[0].T
+    coarse, fine = _directions(wholes[:, :_COARSE, :_COARSE]), _directions(wholes * weights)
     pairs = [np.empty((0, 2), dtype=np.int64)]
-    for image, candidates in zip(images, np.split(close, starts[1:]), strict=False):
-        parts = _unit_vectors(wholes[image : image + 1], windows)[0]
-        parts = np.concatenate([parts * np.tile(one, _COMPARED)[1:] for one in flips])
-        similarity = (vectors[candidates[:, 1]] @ parts.T).max(axis=1)
-        pairs.append(candidates[similarity >= NEAR])
-    return _first_of_component(np.concatenate(pairs), len(wholes))
+    for place, image in enumerate(images):
+        parts = (windows[:, None] @ image @ windows.transpose(0, 2, 1)).reshape(-1, *weights.shape)
+        few = np.concatenate([parts[[0, -1]], parts[[0, -1]] * mirror])[:, :_COARSE, :_COARSE]
+        close = np.flatnonzero((coarse @ _directions(few).T >= COARSE).any(axis=1))
+        if len(close) > 1:
+            shown = _directions(np.concatenate([parts, parts * mirror]) * weights)
+            same = close[(fine[close] @ shown.T >= NEAR).any(axis=1)]
+            pairs.append(np.column_stack([np.full_like(same, place), same]))
+    return _first_of_component(np.concatenate(pairs), len(images))
 
 
-def similar_pairs(
-    vectors: np.ndarray, others: np.ndarray, *, least: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """List the pairs i < j with a product of `vectors[i]` and `others[j]` of at least `least`.
+def _windows() -> np.ndarray:
+    """Matrices that take coefficients of an image along one axis to those of a window of it.
 
-    Returns
-    -------
-    pairs, products
-        int, shape (M, 2), in order; and float, shape (M,).
+    A window begins and ends at multiples of a third of `MAX_CROP`; the first is the whole. The
+    cosines of the whole are sampled within it and transformed again; shape (windows, 12, 16).
     """
-    pairs, products = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, np.float32)]
-    for start in range(0, len(vectors), _ROWS):
-        block = vectors[start : start + _ROWS] @ others[start:].T
-        first, second = np.nonzero(block >= least)
-        later = second > first
-        first, second = first[later], second[later]
-        pairs.append(np.column_stack([first, second]) + start)
-        products.append(block[first, second])
-    return np.concatenate(pairs), np.concatenate(products)
+    centres = (np.arange(_SIDE) + 0.5) / _SIDE
+    scale = np.where(np.arange(_KEPT) == 0, np.sqrt(1 / _SIDE), np.sqrt(2 / _SIDE))
+    step, steps = MAX_CROP / _STEPS, range(_STEPS + 1)
+    cuts = [(i * step, j * step) for i in steps for j in steps if i == j or i + j <= _STEPS]
+    sampled = [
+        scale * np.cos(np.pi * np.arange(_KEPT) * (low + centres[:, None] * (1 - low - high)))
+        for low, high in cuts
+    ]
+    taken = [dct(cosines, axis=0, norm="ortho")[:_COMPARED] for cosines in sampled]
+    return np.stack(taken).astype(np.float32)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Bring vectors to length 1 along the last axis; zeros stay."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+def _directions(parts: np.ndarray) -> np.ndarray:
+    """Unit vectors of coefficients (N, n, n), without the mean brightness; zeros stay."""
+    flat = parts.reshape(len(parts), parts.shape[1] * parts.shape[2])[:, 1:]
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
 
 
 def connected_rows(keys: Sequence[ArrayLike]) -> np.ndarray:
@@ -182,38 +162,6 @@ def _first_of_component(pairs: np.ndarray, n: int) -> np.ndarray:
     _, component = connected_components(graph, directed=False)
     _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
     return first[inverse]
-
-
-def _frequency(n: int) -> np.ndarray:
-    """Spatial frequency of each coefficient, (n, n); 1 for the mean brightness."""
-    frequency = np.hypot(*np.mgrid[:n, :n])
-    frequency[0, 0] = 1
-    return frequency
-
-
-def _windows() -> np.ndarray:
-    """Matrices that take coefficients of an image along one axis to those of a window of it.
-
-    A window begins and ends at multiples of a third of `MAX_CROP`; the first is the whole. The
-    cosines of the whole are sampled within it and transformed again; shape (windows, 12, 16).
-    """
-    centres = (np.arange(_SIDE) + 0.5) / _SIDE
-    scale = np.where(np.arange(_KEPT) == 0, np.sqrt(1 / _SIDE), np.sqrt(2 / _SIDE))
-    step, steps = MAX_CROP / _STEPS, range(_STEPS + 1)
-    cuts = [(i * step, j * step) for i in steps for j in steps if i == j or i + j <= _STEPS]
-    sampled = [
-        scale * np.cos(np.pi * np.arange(_KEPT) * (low + centres[:, None] * (1 - low - high)))
-        for low, high in cuts
-    ]
-    taken = [dct(cosines, axis=0, norm="ortho")[:_COMPARED] for cosines in sampled]
-    return np.stack(taken).astype(np.float32)
-
-
-def _unit_vectors(wholes: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """Unit vectors of the windows of images, (N, windows of both axes, 143)."""
-    both = (windows @ wholes[:, None])[:, :, None] @ windows.transpose(0, 2, 1)
-    both *= _frequency(_COMPARED).astype(np.float32)
-    return _unit(both.reshape(len(wholes), len(windows) ** 2, _COMPARED**2)[..., 1:])
 
 
 def split(
@@ -468,7 +416,7 @@ def all_items(
     table = pd.concat([items(study, name) for name in names or study.sets], ignore_index=True)
     hashes = dict(zip(table["path"], table["phash"], strict=True))  # a file may be in several sets
     for path in tqdm(hashes, desc="compare", disable=not progress):
-        if not is_hash(hashes[path]):
+        if not isinstance(hashes[path], str):
             try:
                 hashes[path] = perceptual_hash(read_image(ROOT / path))
             except ImageError as fault:
@@ -640,41 +588,32 @@ def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
         Table "leakage", a row a pair: the other one stands earlier in `items`; correlation is 1
         for identical ones.
     """
-    places: list[int] = []
-    digests, thumbnails = [], np.empty((len(items), THUMBNAIL**2), np.float32)
+    from sklearn.neighbors import NearestNeighbors  # here: a download needs no such search
+
+    rows = []
     for place, path in enumerate(tqdm(items["path"], desc="audit", disable=not progress)):
-        try:
-            image = read_image(ROOT / path)
-        except ImageError:
-            continue
-        size = (THUMBNAIL, THUMBNAIL)
-        small = Image.fromarray(image).convert("L").resize(size, Image.Resampling.BOX)
-        thumbnails[len(places)] = np.asarray(small).ravel()
-        places.append(place)
-        digests.append(hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest())
-    if len(places) < len(items):
-        log.warning("%d of %d images can't be read", len(items) - len(places), len(items))
-    order = np.arange(len(places))
-    same = pd.DataFrame({"digest": pd.Series(digests, dtype=str), "place": order})
-    same = same.merge(same, on="digest", suffixes=("", "_later"), sort=True).query(
-        "place < place_later"
-    )
-    thumbnails = thumbnails[: len(places)]
-    thumbnails = _unit(thumbnails - thumbnails.mean(axis=1, keepdims=True))
-    near, correlation = similar_pairs(thumbnails, thumbnails, least=NEAR_CORRELATION)
-    codes = pd.factorize(np.array(digests, dtype=object))[0]
-    differs = codes[near[:, 0]] != codes[near[:, 1]]
-    described = items.iloc[places].rename(columns={"split_given": "split"})
-    described = described[["item_id", *_PART, "label"]]
-    parts = []
-    for kind, pairs, values in (
-        ("identical", same[["place", "place_later"]].to_numpy(), 1.0),
-        ("near", near[differs], correlation[differs].clip(max=1)),
-    ):
-        earlier, later = (described.iloc[one].reset_index(drop=True) for one in pairs.T)
-        both = pd.concat([later, earlier.add_prefix("other_")], axis=1)
-        parts.append(both.assign(kind=kind, correlation=values))
-    return tables.check(pd.concat(parts, ignore_index=True), "leakage")
+        with suppress(ImageError):
+            image, size = read_image(ROOT / path), (THUMBNAIL, THUMBNAIL)
+            small = Image.fromarray(image).convert("L").resize(size, Image.Resampling.BOX)
+            digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+            rows.append((place, digest, np.asarray(small, dtype=np.float32).ravel()))
+    if len(rows) < len(items):
+        log.warning("%d of %d images can't be read", len(items) - len(rows), len(items))
+    known = pd.DataFrame(rows, columns=["place", "digest", "pixels"])
+    same = known.merge(known, on="digest", suffixes=("", "_later")).query("place < place_later")
+    pixels = np.stack(known.pop("pixels"))
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    search = NearestNeighbors(radius=1 - NEAR_CORRELATION, metric="cosine").fit(pixels)
+    graph = search.radius_neighbors_graph(mode="distance").tocoo()
+    earlier, later = (known.iloc[one].reset_index(drop=True) for one in (graph.row, graph.col))
+    near = earlier.join(later.add_suffix("_later")).assign(correlation=1 - graph.data)
+    near = near.query("place < place_later and digest != digest_later")
+    pairs = pd.concat([same.assign(kind="identical", correlation=1.0), near.assign(kind="near")])
+    described = items.rename(columns={"split_given": "split"})[["item_id", *_PART, "label"]]
+    ones = described.iloc[pairs["place_later"]].reset_index(drop=True)
+    others = described.iloc[pairs["place"]].reset_index(drop=True).add_prefix("other_")
+    how = pairs[["kind", "correlation"]].reset_index(drop=True)
+    return tables.check(pd.concat([ones, others, how], axis=1), "leakage")
 
 
 def count_copies(pairs: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
