@@ -74,7 +74,7 @@ def add_scripts(
     scripts += [VEGA, "charts.js"] * ('class="chart"' in body)
     if 'id="film-explorer"' in body:
         app.add_css_file("explorer.css")
-        scripts += ["explorer-data.js", "explorer-charts.js", "explorer.js"]
+        scripts += [VEGA, "explorer.js"]
     for name in scripts:
         app.add_js_file(name, loading_method="defer")
     # docutils gives the entries of a bibliography a role that items of a list may not have

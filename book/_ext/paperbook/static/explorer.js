@@ -1,179 +1,271 @@
-// The page of the explorer: each control changes the view, which is shown and put in the address.
-(async () => {
-  const { defined } = explorer;
-  const { html, clock, ...charts } = explorer.charts;
-  const root = document.getElementById("film-explorer");
-  if (!root) return;
-  const folder = root.dataset.bundle;
-  const part = (name) => root.querySelector(`[data-part="${name}"]`);
-  const controls = (name) => [...root.querySelectorAll(`[name="${name}"]`)];
-  const index = await explorer.load(folder, "index");
-  let [view, film] = [];
+// What models read in films, for two selections and for one film over its time.
+window.explorer = (() => {
+  const [GRID, REACH, MAX_TIMES] = [1000, 3, 200]; // parts of a probability; kernel widths
+  const [waiting, loaded] = [new Map(), new Map()];
 
-  const percent = (value) => (defined(value) ? `${(100 * value).toFixed(1)}%` : "n/a");
-  const points = (value) => {
-    if (!defined(value)) return "n/a";
-    const size = Math.abs(100 * value).toFixed(1);
-    return `${Number(size) === 0 ? "" : value > 0 ? "+" : "−"}${size}`;
-  };
-  const estimate = (write, { value, low, high }) =>
-    defined(low) ? `${write(value)} [${write(low)}, ${write(high)}]` : write(value);
-  const row = (head, ...cells) => html("tr", {}, html("th", { scope: "row" }, head), ...cells);
-  const cell = (words, look = "") => html("td", { class: look }, words);
+  // A page that was opened from disk may not read files, but may run them: each file is a call of
+  // `explorer.receive` with its name and its content.
+  const receive = (name, content) => waiting.get(name)(content);
 
-  function offer(name, entries) {
-    for (const select of controls(name)) {
-      select.replaceChildren(...entries.map(([value, words]) => html("option", { value }, words)));
+  function load(folder, name) {
+    if (!loaded.has(name)) {
+      const content = new Promise((resolve) => waiting.set(name, resolve));
+      loaded.set(name, content);
+      const script = document.createElement("script");
+      script.src = `${folder}/${name}.js`;
+      document.head.append(script);
     }
+    return loaded.get(name);
   }
 
-  function prepare() {
-    const genres = explorer.genres(index).map((genre) => [genre, genre]);
-    for (const side of ["a", "b"]) {
-      offer(side, index.runs.map((run) => [run, run]));
-      offer(`${side}-genre`, [["", "all films"], ...genres]);
-    }
-    offer("film", index.films.map(({ id, title }) => [id, title]));
+  // For each frame the place of the predicted label (-1: no face), by label its probability, and
+  // the frames whose face is predicted with at least this confidence.
+  function unpack(film, name, threshold) {
+    const { predicted, probability } = film.runs[name];
+    const top = predicted.map((_, k) => Math.max(...probability.map((of) => of[k])));
+    const sure = [...predicted.keys()].filter((k) => top[k] >= Math.round(threshold * GRID));
+    return { predicted, probability, sure };
   }
 
-  function choose({ target: { name, value, type } }) {
-    if (name === "film") open(value);
-    else view[name] = type === "range" ? Number(value) : value;
-    show();
+  function shares({ predicted, probability, sure }) {
+    const count = (label) => sure.filter((k) => predicted[k] === label).length;
+    return probability.map((_, label) => count(label) / sure.length);
   }
 
-  const open = (id) => Object.assign(view, { film: id, width: null });
+  // The sampled times or, of a long film that is smoothed, as many as a chart can show.
+  function times(film, width) {
+    const all = film.time_s;
+    if (all.length <= MAX_TIMES || width === 0) return all;
+    const step = (all.at(-1) - all[0]) / (MAX_TIMES - 1);
+    return Array.from({ length: MAX_TIMES }, (_, k) => all[0] + k * step);
+  }
 
-  // The estimates of a selection in the study's tables, an object { value, low, high } a label.
-  const rows = (table, column, sign, keys) => {
-    const found = table.find((one) =>
-      Object.entries(keys).every(([name, wanted]) => (one[name] ?? "") === wanted),
-    );
-    const signed = (value) => (defined(value) ? sign * value : null);
-    return found?.[column].map((value, k) => {
-      const [low, high] = [found.low[k], found.high[k]].map(signed).sort((one, other) => one - other);
-      return { value: signed(value), low, high };
+  function kernel(distance, width) {
+    if (width === 0) return distance === 0 ? 1 : 0;
+    const far = Math.abs(distance) / width;
+    return far <= REACH ? Math.exp(-0.5 * far ** 2) : 0;
+  }
+
+  // By label, at each time: the mean probability or the share of faces under a Gaussian kernel
+  // (NaN where there is none), or the faces counted so far. A test holds it to `exe_core.films`.
+  function course(film, run, { measure, width }) {
+    const at = times(film, width);
+    return run.probability.map((probability, label) => {
+      if (measure === "count") {
+        const seen = run.sure.filter((k) => run.predicted[k] === label);
+        return at.map((time) => seen.filter((k) => film.time_s[k] <= time).length);
+      }
+      const value = (k) =>
+        measure === "share" ? Number(run.predicted[k] === label) : probability[k] / GRID;
+      return at.map((time) => {
+        let [sum, total] = [0, 0];
+        for (const k of run.sure) {
+          const weight = kernel(film.time_s[k] - time, width);
+          sum += weight * value(k);
+          total += weight;
+        }
+        return sum / total;
+      });
     });
+  }
+
+  return { receive, load, unpack, shares, times, course };
+})();
+
+// The page: the address after "#" holds what the controls hold.
+(async () => {
+  const form = document.getElementById("film-explorer");
+  const control = form.elements;
+  const index = await explorer.load(form.dataset.bundle, "index");
+  const part = (name) => form.querySelector(`[data-part="${name}"]`);
+  const defined = (value) => value !== null && !Number.isNaN(value);
+  const percent = (value) => (defined(value) ? `${(100 * value).toFixed(1)}%` : "n/a");
+  const points = (value) =>
+    defined(value) ? (100 * value).toFixed(1).replace("-", "−").replace(/^(?=[\d])/, "+") : "n/a";
+  const clock = (time_s) => {
+    const [minutes, seconds] = [Math.floor(Math.round(time_s) / 60), Math.round(time_s) % 60];
+    return `${minutes}:${String(seconds).padStart(2, "0")}`;
   };
+  const colour = { field: "label", scale: { domain: index.labels, range: index.colours } };
+  let turns = 0;
+
+  function draw(name, spec) {
+    const [ink, line] = ["var(--chart-ink, #1f2328)", "var(--chart-grid, #e3e6ea)"];
+    const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line };
+    const legend = { labelColor: ink, title: null, orient: "bottom", columns: 4 };
+    const [title, view] = [{ color: ink }, { stroke: null }];
+    const config = { background: null, axis, legend, title, view };
+    const whole = { width: "container", config, ...spec };
+    return vegaEmbed(part(name), whole, { renderer: "svg", actions: false });
+  }
+
+  function tabulate(name, rows) {
+    const cell = (words, k) => {
+      const made = document.createElement(k ? "td" : "th");
+      if (!k) made.scope = "row";
+      made.append(words);
+      return made;
+    };
+    part(name).replaceChildren(
+      ...rows.map((words) => {
+        const row = document.createElement("tr");
+        row.append(...words.map(cell));
+        return row;
+      }),
+    );
+  }
+
+  // By label the estimate of the study's tables; of a difference that it has the other way round,
+  // the negative.
+  function estimates(table, keys, column, sign = 1) {
+    const matches = (row) => Object.entries(keys).every(([name, is]) => (row[name] ?? "") === is);
+    const own = table.filter(matches);
+    return index.labels.map((label) => {
+      const row = own.find((one) => one.label === label);
+      if (!row) return { label, value: null, low: null, high: null };
+      const signed = (value) => (defined(value) ? sign * value : null);
+      const [low, high] = [row.low, row.high].map(signed).sort((one, other) => one - other);
+      return { label, value: signed(row[column]), low, high };
+    });
+  }
+
+  function compare() {
+    const [a, b] = ["a", "b"].map((side) => ({
+      run_id: control[side].value,
+      genre: control[`${side}-genre`].value,
+    }));
+    const sides = [a, b].map((keys) => estimates(index.shares, keys, "value"));
+    const pair = (one, other) => ({ ...one, other_run_id: other.run_id, other_genre: other.genre });
+    let gap = estimates(index.differences, pair(a, b), "difference");
+    if (!gap.some(({ value }) => defined(value))) {
+      gap = estimates(index.differences, pair(b, a), "difference", -1);
+    }
+    const compared = gap.some(({ value }) => defined(value));
+    part("share-note").textContent = compared
+      ? `In brackets: ${Math.round(100 * index.level)}% bootstrap intervals over films.`
+      : "The study has no interval of this difference: it compares two models on the same films, " +
+        "and one model on the films of two genres, where each genre has several.";
+    return { sides, gap };
+  }
+
+  function bars(values, title, marks) {
+    const y = { field: "label", type: "nominal", sort: index.labels, title: null };
+    const x = { field: "value", type: "quantitative", title, axis: { format: "%", tickCount: 5 } };
+    const ends = { x: { ...x, field: "low" }, x2: { field: "high" } };
+    const rule = { mark: { type: "rule", color: "var(--chart-ink, #1f2328)" }, encoding: ends };
+    const encoding = { y, ...marks.rows };
+    const color = { ...colour, legend: null };
+    const layer = [{ mark: marks.mark, encoding: { x, color, ...marks.look } }, rule];
+    return { data: { values }, height: { step: marks.step }, encoding, layer };
+  }
 
   function showShares() {
-    const picked = ["a", "b"].map((side) => ({ run_id: view[side], genre: view[`${side}-genre`] }));
-    const none = index.labels.map(() => ({ value: null, low: null, high: null }));
-    const sides = picked.map((keys) => rows(index.shares, "value", 1, keys) ?? none);
-    const pair = ([one, other]) => ({ ...one, other_run_id: other.run_id, other_genre: other.genre });
-    const gap =
-      rows(index.differences, "difference", 1, pair(picked)) ??
-      rows(index.differences, "difference", -1, pair([...picked].reverse())) ??
-      none.map((_, k) => ({ value: sides[0][k].value - sides[1][k].value, low: null, high: null }));
-    part("share-chart").replaceChildren(
-      charts.shares(index, sides, gap, part("share-chart").clientWidth),
+    const { sides, gap } = compare();
+    const written = (write, { value, low, high }) =>
+      defined(low) ? `${write(value)} [${write(low)}, ${write(high)}]` : write(value);
+    tabulate(
+      "share-table",
+      index.labels.map((label, k) => [
+        label,
+        ...sides.map((side) => written(percent, side[k])),
+        written(points, gap[k]),
+      ]),
     );
-    part("share-table").replaceChildren(
-      ...index.labels.map((label, k) => {
-        const cells = sides.map((side) => cell(estimate(percent, side[k])));
-        return row(label, ...cells, cell(estimate(points, gap[k])));
-      }),
-    );
-    const of = (film, { genre }) => !genre || film.genre === genre;
-    const listed = index.films.filter((film) => picked.some((keys) => of(film, keys)));
-    part("share-films").replaceChildren(
-      ...listed.map((film) => {
-        const button = html("button", { type: "button" }, film.title);
-        button.addEventListener("click", () => {
-          open(film.id);
-          show();
-          root.querySelector(".film").scrollIntoView({ behavior: "smooth" });
-          controls("film")[0].focus({ preventScroll: true });
-        });
-        const { n_faces, n_frames } = index.by_film[view.a][film.id];
-        const stacks = picked.map((keys) => cell(of(film, keys) ? stack(keys.run_id, film) : ""));
-        return row(button, cell(film.genre ?? ""), cell(`${n_faces} of ${n_frames}`), ...stacks);
-      }),
-    );
-    const level = `In brackets: ${Math.round(100 * index.level)}% bootstrap intervals over films.`;
-    const without =
-      "The study has no interval of this difference: it compares two models on the same films, " +
-      "and one model on the films of two genres, where each genre has several.";
-    part("share-note").textContent = gap.some(({ low }) => defined(low)) ? level : without;
+    const both = sides.flatMap((side, k) => side.map((row) => ({ ...row, side: "AB"[k] })));
+    const opacity = { field: "side", scale: { range: [1, 0.5] }, legend: null };
+    const rows = { yOffset: { field: "side" } };
+    const bar = { mark: "bar", step: 12, rows, look: { opacity } };
+    draw("shares", bars(both, "share of faces: A, and B paler", bar));
+    const dot = { mark: { type: "point", filled: true, size: 60, opacity: 1 }, step: 24 };
+    draw("differences", bars(gap, "A − B", dot));
   }
 
-  // A film's shares as a stack; in words for those who cannot see it.
-  function stack(run, film) {
-    const { share, n_faces } = index.by_film[run][film.id];
-    if (!n_faces) return html("span", {}, "no face");
-    const words = index.labels.map((label, k) => `${label} ${percent(share[k])}`).join(", ");
-    const parts = index.labels.map((label, k) =>
-      html("span", { style: `flex-grow:${share[k]};background:${index.colours[label]}` }),
+  function showFilm(film) {
+    const [threshold, width] = [+control.threshold.value, +control.width.value];
+    const measure = control.measure.value;
+    const runs = ["a", "b"].map((side) => explorer.unpack(film, control[side].value, threshold));
+    const minutes = explorer.times(film, width).map((time_s) => time_s / 60);
+    const rows = runs.map((run) =>
+      explorer.course(film, run, { measure, width }).flatMap((values, k) =>
+        values.map((value, t) => ({ minute: minutes[t], value, label: index.labels[k] })),
+      ),
     );
-    return html("span", { class: "stack", role: "img", "aria-label": words, title: words }, ...parts);
-  }
-
-  function showFilm() {
-    const runs = [view.a, view.b].map((run) => explorer.unpack(film, run));
-    const { measure, threshold } = view;
-    const options = { measure, threshold, width: view.width ?? film.smoothing_s };
-    const counted = runs.map((run) => explorer.shares(run, threshold));
-    const highest = counted.flatMap(({ n, share }) => share.map((one) => one * n)).filter(defined);
-    const even = 2 * Math.ceil(Math.max(2, ...highest) / 2); // so that its middle is a count, too
-    const most = measure === "count" ? Math.round(even) : 1;
-    ["a", "b"].forEach((side, k) => {
-      const place = part(`film-${side}`);
-      const frame = { index, most, width: place.clientWidth };
-      place.replaceChildren(charts.film(film, runs[k], options, frame));
-      const title = `${side.toUpperCase()}: ${view[side]}, ${counted[k].n} faces counted`;
-      part(`title-${side}`).textContent = title;
-    });
-    part("film-shares").replaceChildren(
-      ...index.labels.map((label, k) => {
-        const cells = [view.a, view.b].flatMap((run, r) => {
-          const { low, high } = index.by_film[run][view.film];
-          return [percent(counted[r].share[k]), `${percent(low[k])} to ${percent(high[k])}`];
-        });
-        const swatch = html("span", { class: "swatch", style: `background:${index.colours[label]}` });
-        return row(html("span", {}, swatch, label), ...cells.map((words) => cell(words)));
+    const highest = Math.max(1, ...rows.flat().map(({ value }) => value || 0));
+    const y = {
+      field: "value",
+      type: "quantitative",
+      title: null,
+      scale: { domain: [0, measure === "count" ? highest : 1] },
+      axis: { format: measure === "count" ? "d" : "%" },
+    };
+    const x = { field: "minute", type: "quantitative", title: "time (min)" };
+    const rule = { type: "rule", strokeDash: [3, 3], color: "var(--chart-muted, #57606a)" };
+    const happens = film.events.map(({ time_s }) => ({ minute: time_s / 60 }));
+    ["a", "b"].forEach((side, k) =>
+      draw(`film-${side}`, {
+        title: `${"AB"[k]}: ${control[side].value}, ${runs[k].sure.length} faces counted`,
+        height: 180,
+        encoding: { x },
+        layer: [
+          { data: { values: happens }, mark: rule },
+          { data: { values: rows[k] }, mark: "line", encoding: { y, color: colour } },
+        ],
       }),
+    );
+    const told = ({ time_s, event, label }) => `${clock(time_s)} ${event} (${label})`;
+    part("events").textContent = film.events.map(told).join(", ");
+    tabulate(
+      "film-table",
+      index.labels.map((label, k) => [
+        label,
+        ...["a", "b"].flatMap((side, r) => {
+          const own = (row) => row.run_id === control[side].value && row.label === label;
+          const { share_low, share_high } = film.bounds.find(own);
+          const bounds = `${percent(share_low)} to ${percent(share_high)}`;
+          return [percent(explorer.shares(runs[r])[k]), bounds];
+        }),
+      ]),
     );
   }
 
-  async function show() {
-    for (const name of ["a", "a-genre", "b", "b-genre", "film", "measure", "threshold"]) {
-      for (const control of controls(name)) control.value = view[name];
-    }
-    part("threshold").textContent = view.threshold.toFixed(2);
-    remember();
+  async function show({ target } = {}) {
+    const turn = ++turns;
+    const { file } = index.films.find(({ film_id }) => film_id === control.film.value);
+    const film = await explorer.load(form.dataset.bundle, file);
+    if (turn !== turns) return; // something else was chosen meanwhile
+    if (target === control.film) control.width.value = film.smoothing_s;
+    control.width.disabled = control.measure.value === "count";
+    part("threshold").textContent = (+control.threshold.value).toFixed(2);
+    part("width").textContent = `${control.width.value} s`;
     showShares();
-    const asked = index.films.find(({ id }) => id === view.film);
-    film = await explorer.load(folder, asked.file);
-    if (asked.id !== view.film) return; // another was chosen meanwhile
-    const width = view.width ?? film.smoothing_s;
-    Object.assign(controls("width")[0], { value: width, disabled: view.measure === "count" });
-    part("width").textContent = width ? `${width} s` : "none";
-    const happens = ({ time_s, event, label }) => `${clock(time_s)} ${event} (${label})`;
-    part("events").textContent = film.events.map(happens).join(", ");
-    showFilm();
+    showFilm(film);
+    const chosen = [...new FormData(form)];
+    history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+    form.dataset.live = "true";
   }
 
-  function remember() {
-    const words = explorer.write(view, index);
-    if (words !== location.hash.slice(1)) history.replaceState(null, "", `#${words}`);
+  // What the address names and this study does not have is passed over.
+  function follow() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    for (const [name, value] of asked) {
+      const options = [...(control[name]?.options ?? [{ value }])];
+      if (control[name] && options.some((one) => one.value === value)) control[name].value = value;
+    }
+    show(asked.has("width") ? {} : { target: control.film });
   }
 
-  function fromAddress() {
-    const found = explorer.read(location.hash.slice(1), index);
-    view = found.view;
-    const words = `This study has no ${found.unknown.join(", ")}: the link is followed without.`;
-    part("status").textContent = found.unknown.length ? words : "";
-    show();
+  function offer(name, entries) {
+    control[name].append(...entries.map(([value, words]) => new Option(words, value)));
   }
 
-  prepare();
-  root.addEventListener("input", choose);
-  window.addEventListener("hashchange", fromAddress);
-  let wide = root.clientWidth;
-  new ResizeObserver(() => {
-    if (root.clientWidth !== wide) show();
-    wide = root.clientWidth;
-  }).observe(root);
-  fromAddress();
-  root.dataset.live = "true";
+  const genres = [...new Set(index.films.map(({ genre }) => genre).filter(Boolean))].sort();
+  for (const side of ["a", "b"]) {
+    offer(side, index.runs.map((run) => [run, run]));
+    offer(`${side}-genre`, [["", "all films"], ...genres.map((genre) => [genre, genre])]);
+  }
+  control.b.value = index.runs[1] ?? index.runs[0];
+  offer("film", index.films.map(({ film_id, title }) => [film_id, title]));
+  form.addEventListener("input", show);
+  window.addEventListener("hashchange", follow);
+  follow();
 })();
