@@ -212,14 +212,12 @@ def split(
 
 def _strata(faces: pd.DataFrame) -> pd.DataFrame:
     """Most frequent label, sets and size of each group, by group_id."""
-    labelled = faces.assign(label=faces["label"].fillna(""))
-    counts = labelled.groupby(["group_id", "label"]).size().reset_index(name="n")
-    first = counts.sort_values(["group_id", "n", "label"], ascending=[True, False, True])
-    groups = first.drop_duplicates("group_id").set_index("group_id")[["label"]]
+    counts = faces.fillna({"label": ""}).value_counts(["group_id", "label"]).reset_index()
+    order = counts.sort_values(["group_id", "count", "label"], ascending=[True, False, True])
+    groups = order.drop_duplicates("group_id").set_index("group_id")[["label"]]
     pairs = faces[["group_id", "set_name"]].drop_duplicates().sort_values(["group_id", "set_name"])
     groups["sets"] = pairs.groupby("group_id")["set_name"].agg(",".join)
-    groups["size"] = faces.groupby("group_id").size()
-    return groups
+    return groups.assign(size=faces.groupby("group_id").size())
 
 
 def _drawn(
@@ -261,9 +259,12 @@ def decide_labels(hits: pd.DataFrame, rule: str, *, requests: pd.DataFrame) -> p
         A row a photo: photo_id, label, query (of its earliest hit under this label) and n_labels,
         the number of labels that it was found under.
     """
-    if rule not in RULES:
-        raise ValueError(f"no rule {rule!r} for photos under two labels; there are {RULES}")
-    ordered = _in_time(hits, requests)
+    page = ["source", "design", "query", "page"]
+    asked = requests[requests["error"].isna()].groupby(page)["requested_at"].min()
+    timed = hits.merge(asked.rename("asked_at").reset_index(), on=page, how="left")
+    timed["code"] = pd.Categorical(timed["label"], categories=EMOTIONS).codes
+    order = ["asked_at", "code", "query", "page", "rank", "photo_id"]
+    ordered = timed.sort_values(order, ignore_index=True)
     by_photo = ordered.groupby("photo_id")
     n_labels = by_photo["label"].nunique()
     if rule == "drop":
@@ -278,16 +279,6 @@ def decide_labels(hits: pd.DataFrame, rule: str, *, requests: pd.DataFrame) -> p
     return table.sort_values("photo_id", ignore_index=True)
 
 
-def _in_time(hits: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
-    """Sort hits by the time of their page and their place on it."""
-    page = ["source", "design", "query", "page"]
-    asked = requests[requests["error"].isna()].groupby(page)["requested_at"].min()
-    timed = hits.merge(asked.rename("asked_at").reset_index(), on=page, how="left")
-    timed["code"] = pd.Categorical(timed["label"], categories=EMOTIONS).codes
-    order = ["asked_at", "code", "query", "page", "rank", "photo_id"]
-    return timed.sort_values(order, ignore_index=True)
-
-
 def _most_voted(hits: pd.DataFrame) -> pd.Series:
     """Give the label of most hits of each photo, by photo_id."""
     query = ["source", "design", "query"]
@@ -299,14 +290,8 @@ def _most_voted(hits: pd.DataFrame) -> pd.Series:
     return best.drop_duplicates("photo_id").set_index("photo_id")["label"]
 
 
-ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given", "phash"]
-
-
 def read_set(study: Study, set_name: str) -> pd.DataFrame:
-    """List all images of a set, whatever their labels.
-
-    Photos are those of the set's source and design that the pull downloaded; the set's `two_labels`
-    decides on photos that were found under several labels.
+    """List all images of a set, whatever their labels; of photos those that were downloaded.
 
     Returns
     -------
@@ -333,7 +318,8 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
     table["path"] = [os.path.relpath(path, ROOT) for path in table["path"]]
     new = [name for name in ("person", *ATTRIBUTES) if name not in table]  # unknown of photos
     table[new] = None
-    return table[[*ITEM_COLUMNS, "person", *ATTRIBUTES]]
+    columns = ["item_id", "set_name", "path", "label", "group_id", "split_given", "phash"]
+    return table[[*columns, "person", *ATTRIBUTES]]
 
 
 def items(study: Study, set_name: str) -> pd.DataFrame:
@@ -490,17 +476,12 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
 
 
 class TrainingSet(NamedTuple):
-    """What a run learns from, a row a face.
+    """What a run learns from, a row a face."""
 
-    images: (N, S, S, 3) uint8 at the size of the run's recipe. labels: (N,) int, places in the
-    study's labels; or (N, C) float, the share of each label in the annotators' votes. sides: (N,)
-    "train" or "val". groups: (N,) the group_id of each face.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    sides: np.ndarray
-    groups: np.ndarray
+    images: np.ndarray  # (N, S, S, 3) uint8 at the size of the run's recipe
+    labels: np.ndarray  # (N,) int, places in the study's labels; or (N, C) shares of the votes
+    sides: np.ndarray  # (N,) "train" or "val"
+    groups: np.ndarray  # (N,) the group_id of each face
 
 
 def training_set(
@@ -527,11 +508,6 @@ def training_set(
     if len(once) < len(learnt):
         log.info("%d faces are in several sets or have several labels", len(learnt) - len(once))
     learnt, labels = _labelled(study, run, once)
-    shown = labels if labels.ndim == 1 else labels.argmax(axis=1)
-    present = set(shown[(learnt["split"] == "train").to_numpy()])
-    absent = [label for code, label in enumerate(study.labels) if code not in present]
-    if absent:
-        raise DatasetError(f"run {run}: no training face shows {', '.join(absent)}")
     recipe, sides = study.recipe(run), learnt["split"].to_numpy(dtype=str)
     if recipe.split == "modulo":
         every = round(1 / recipe.val_share)
