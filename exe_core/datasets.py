@@ -290,6 +290,9 @@ def _most_voted(hits: pd.DataFrame) -> pd.Series:
     return best.drop_duplicates("photo_id").set_index("photo_id")["label"]
 
 
+ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given", "phash"]
+
+
 def read_set(study: Study, set_name: str) -> pd.DataFrame:
     """List all images of a set, whatever their labels; of photos those that were downloaded.
 
@@ -318,8 +321,7 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
     table["path"] = [os.path.relpath(path, ROOT) for path in table["path"]]
     new = [name for name in ("person", *ATTRIBUTES) if name not in table]  # unknown of photos
     table[new] = None
-    columns = ["item_id", "set_name", "path", "label", "group_id", "split_given", "phash"]
-    return table[[*columns, "person", *ATTRIBUTES]]
+    return table[[*ITEM_COLUMNS, "person", *ATTRIBUTES]]
 
 
 def items(study: Study, set_name: str) -> pd.DataFrame:
