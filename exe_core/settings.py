@@ -256,8 +256,14 @@ class Train(SettingsModel):
         "imagenet", description="to begin with; none are random ones"
     )
     size: int = Field(224, ge=16, le=512, description="side of the network's input, px")
-    trainable: Literal["all", "layer3+layer4+fc"] = Field(
+    trainable: Literal["all", "layer3+layer4+fc", "upper+fc"] = Field(
         "layer3+layer4+fc", description="layers that learn"
+    )
+    frozen_copies: int = Field(
+        0,
+        ge=0,
+        description="augmented copies of each face for which the output of the frozen layers is "
+        "computed once and kept; 0: each face is augmented anew whenever it is shown",
     )
     batch_norm: Literal["frozen", "drifting"] = Field(
         "frozen",
@@ -292,6 +298,9 @@ class Train(SettingsModel):
         0.1, ge=0, description="of the loss that keeps DDAMFN's attention heads apart"
     )
     epochs: int = Field(30, ge=1, description="passes over the training faces")
+    steps: int | None = Field(
+        None, ge=1, description="batches of an epoch, however many faces there are; by default each"
+    )
     batch_size: int = Field(32, ge=1, description="faces at a time")
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="of the passes in training; weights and scores stay fp32"
@@ -317,6 +326,8 @@ class Train(SettingsModel):
     def _fitting(self) -> Train:
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs}: fewer than epochs {self.epochs}")
+        if self.frozen_copies and (self.trainable == "all" or self.mixup or self.cutmix):
+            raise ValueError("frozen_copies: with frozen layers, and without mixup and cutmix")
         return self
 
 

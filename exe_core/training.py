@@ -13,9 +13,11 @@ import math
 import os
 import pickle
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +53,7 @@ class TrainingError(ValueError):
 class Faces(NamedTuple):
     """The faces of one split, on the device."""
 
-    images: torch.Tensor  # (N, S, S, 3) uint8 RGB
+    images: torch.Tensor  # (N, S, S, 3) uint8 RGB; or as `frozen_outputs` gives them
     targets: torch.Tensor  # (N, C) float, the probability of each class; one-hot if one is certain
     classes: torch.Tensor  # (N,) of the highest probability
 
@@ -68,6 +70,7 @@ def train(
     gray: bool = False,
     provenance: Mapping[str, object] | None = None,
     device: str | None = None,
+    cache: Path | None = None,
 ) -> pd.DataFrame:
     """Train a network and leave it in `folder`: model.safetensors, card.json, history.parquet.
 
@@ -91,6 +94,9 @@ def train(
         Goes into the card, with device and seed; see `exe_core.record.provenance`.
     device
         "cpu", "cuda" or "mps"; by default the best there is.
+    cache
+        Folder for the outputs of frozen layers (`frozen_copies`), which trainings on the same faces
+        share.
 
     Returns
     -------
@@ -130,29 +136,35 @@ def train(
     if (finished := _finished(folder, card["digest"])) is not None:
         return finished
 
-    # Tensors
     device = device or str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     n_classes, parts, n_faces = len(classes), {}, {}
-    for split in ("train", "val"):
-        used = splits == split
-        part = to_device(faces[used], labels[used], n_classes=n_classes, device=device)
-        counts = torch.bincount(part.classes, minlength=n_classes).tolist()
-        parts[split], n_faces[split] = part, dict(zip(classes, counts, strict=True))
-
     with torch.random.fork_rng():  # the caller's random numbers stay as they were
-        # Network, optimiser, schedule
+        # Network: with `frozen_copies` only what learns is passed from here on
         network = models.build(
             recipe.model, n_classes=n_classes, weights=recipe.weights, seed=recipe.seed
         )
         frozen = freeze(network, recipe.trainable)
         network = network.to(device).to(memory_format=torch.channels_last)
-        average = average_of(network, decay=recipe.ema_decay) if recipe.ema_decay else None
-        evaluated = network if average is None else average.module  # what is measured and saved
-        optimizer = optimizer_of(network, recipe)
+        learner, shown = network, faces
+        if recipe.frozen_copies:
+            front, learner = split_at_frozen(network, frozen)
+            shown = frozen_outputs(front, faces, preprocessing, recipe, folder=cache)
+        average = average_of(learner, decay=recipe.ema_decay) if recipe.ema_decay else None
+        evaluated = learner if average is None else average.module  # what is measured and saved
+
+        # Tensors
+        for split in ("train", "val"):
+            used = splits == split
+            part = to_device(shown[used], labels[used], n_classes=n_classes, device=device)
+            counts = torch.bincount(part.classes, minlength=n_classes).tolist()
+            parts[split], n_faces[split] = part, dict(zip(classes, counts, strict=True))
+
+        # Optimiser, schedule
+        optimizer = optimizer_of(learner, recipe)
         scheduler = scheduler_of(optimizer, recipe)
 
         # All that changes from epoch to epoch, and what a killed training left of it
-        stateful: dict[str, Any] = {"network": network, "optimizer": optimizer}
+        stateful: dict[str, Any] = {"network": learner, "optimizer": optimizer}
         stateful |= {"scheduler": scheduler} | ({} if average is None else {"average": average})
         done: dict[str, Any] = {"epoch": 0, "history": [], "best": (-math.inf, -math.inf)}
         if saved := _read_checkpoint(checkpoint, digest=card["digest"], device=device):
@@ -167,11 +179,11 @@ def train(
             for split, part in parts.items():
                 start = time.perf_counter()
                 if split == "train":
-                    network.train()
+                    learner.train()
                     for layer in frozen if recipe.batch_norm == "frozen" else ():
                         layer.eval()
                     loss, predicted, true = train_epoch(
-                        network, part, recipe, preprocessing, optimizer, average, epoch=epoch
+                        learner, part, recipe, preprocessing, optimizer, average, epoch=epoch
                     )
                 else:
                     loss, predicted, true = evaluate(evaluated, part, preprocessing)
@@ -211,7 +223,7 @@ def train(
         "run_id": run_id,
         "provenance": provenance and {**provenance, "device": device, "seed": recipe.seed},
     }
-    network.load_state_dict(done["kept_weights"])
+    network.load_state_dict({**network.state_dict(), **done["kept_weights"]})
     models.save(network, folder, card=card)
     checkpoint.unlink()
     return tables.read(folder / HISTORY_FILE, name="history")
@@ -250,7 +262,7 @@ def _finished(folder: Path, digest: str) -> pd.DataFrame | None:
 
 
 def to_device(faces: np.ndarray, labels: np.ndarray, *, n_classes: int, device: str) -> Faces:
-    """Bring faces (N, S, S, 3) uint8 and labels, (N,) classes or (N, C) shares, to the device."""
+    """Bring faces and labels, (N,) classes or (N, C) shares, to the device."""
     exact = labels.astype(np.int64 if labels.ndim == 1 else np.float32)
     given = torch.from_numpy(exact).to(device)
     targets = given if given.ndim == 2 else one_hot(given, n_classes).float()
@@ -270,6 +282,60 @@ def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
     for layer in frozen:
         layer.requires_grad_(False)
     return frozen
+
+
+def split_at_frozen(
+    network: nn.Module, frozen: Sequence[nn.Module]
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Split a sequence of layers into the frozen ones at its start, and the rest."""
+    layers = dict(network.named_children())
+    front = dict(takewhile(lambda layer: layer[1] in frozen, layers.items()))
+    if not (front and isinstance(network, nn.Sequential)):
+        raise TrainingError("frozen_copies: this network is no sequence that begins frozen")
+    back = {name: layer for name, layer in layers.items() if name not in front}
+    return nn.Sequential(OrderedDict(front)), nn.Sequential(OrderedDict(back))
+
+
+@torch.inference_mode()
+def frozen_outputs(
+    front: nn.Module,
+    faces: np.ndarray,
+    preprocessing: Preprocessing,
+    recipe: Train,
+    *,
+    folder: Path | None,
+) -> np.ndarray:
+    """Compute what frozen layers make of copies of faces (N, S, S, 3) uint8.
+
+    The first copy is the face as it is; the others are augmented. Their draws do not depend on the
+    recipe's seed, so that trainings share them: from `folder`, where they are kept for the same
+    faces, weights and augmentation. Returns (N, copies, C, H, W) float16.
+    """
+    front, device = front.eval(), next(front.parameters()).device
+    content = hashlib.sha256(np.ascontiguousarray(faces).data)
+    for weights in front.state_dict().values():
+        content.update(np.ascontiguousarray(weights.cpu().numpy()).data)
+    settings = [replace(preprocessing, flip_average=False), recipe.augmentation]
+    content.update(repr([*settings, recipe.frozen_copies]).encode())
+    path = folder and folder / f"{content.hexdigest()[:20]}.npy"
+    if path and path.is_file():
+        return np.load(path, mmap_mode="r")
+    generator, preset = torch.Generator().manual_seed(0), augmentation.PRESETS[recipe.augmentation]
+    outputs = []
+    for batch in tqdm(torch.from_numpy(faces).split(128), desc="frozen layers", disable=None):
+        plain = preprocessing.to_float(batch.to(device))
+        copies = [plain]
+        for _ in range(recipe.frozen_copies - 1):
+            copies.append(augmentation.augment(plain, preset, generator=generator))
+        images = [preprocessing.normalise(copy) for copy in copies]
+        images = [image.contiguous(memory_format=torch.channels_last) for image in images]
+        outputs.append(torch.stack([front(image).half() for image in images], dim=1).cpu().numpy())
+    whole = np.concatenate(outputs)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with record.replacing(path) as partial, partial.open("wb") as file:
+            np.save(file, whole)
+    return whole
 
 
 def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
@@ -337,31 +403,40 @@ def train_epoch(
     *,
     epoch: int,
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Pass every face once; give the mean loss, and predicted and true classes (N,) as passed."""
-    n, device = len(part.images), part.images.device
+    """Pass the faces of an epoch; give the mean loss, and predicted and true classes (N,)."""
+    n_faces, device = len(part.images), part.images.device
+    n = recipe.steps * recipe.batch_size if recipe.steps else n_faces
     # One seed an epoch: a resumed training draws what an uninterrupted one draws.
     seed = int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0])
     generator = torch.manual_seed(seed)
     counts = torch.bincount(part.classes, minlength=part.targets.shape[1])
-    rarity = n / (len(counts) * counts.float())  # (C,); 1 where all are equally frequent
+    rarity = n_faces / (len(counts) * counts.float())  # (C,); 1 where all are equally frequent
     preset = augmentation.PRESETS[recipe.augmentation]
     extra_loss = models.find(recipe.model).extra_loss
     if recipe.sampling == "balanced":  # with replacement, all classes equally often
         chances = rarity[part.classes].cpu()
         order = torch.multinomial(chances, n, replacement=True, generator=generator).to(device)
     else:
-        order = torch.randperm(n, generator=generator).to(device)
+        passes = range(math.ceil(n / n_faces))
+        orders = [torch.randperm(n_faces, generator=generator) for _ in passes]
+        order = torch.cat(orders)[:n].to(device)
     weight = rarity if recipe.class_weights else None
     predicted, true, total = [], [], torch.zeros((), device=device)
 
     # Batches of nearly one size: batch norm fails on a last one of a single face.
     for batch in torch.tensor_split(order, math.ceil(n / recipe.batch_size)):
-        faces = preprocessing.to_float(part.images[batch])  # (B, 3, S, S) in [0, 1]
-        faces = augmentation.augment(faces, preset, generator=generator)
-        faces, targets = augmentation.mix(  # targets: (B, C)
-            faces, part.targets[batch], mixup=recipe.mixup, cutmix=recipe.cutmix
-        )
-        shown = preprocessing.normalise(faces).contiguous(memory_format=torch.channels_last)
+        targets = part.targets[batch]  # (B, C)
+        if part.images.is_floating_point():
+            copies = torch.randint(part.images.shape[1], (len(batch),), generator=generator)
+            shown = part.images[batch, copies.to(device)].float()
+        else:
+            faces = preprocessing.to_float(part.images[batch])  # (B, 3, S, S) in [0, 1]
+            faces = augmentation.augment(faces, preset, generator=generator)
+            faces, targets = augmentation.mix(
+                faces, targets, mixup=recipe.mixup, cutmix=recipe.cutmix
+            )
+            shown = preprocessing.normalise(faces)
+        shown = shown.contiguous(memory_format=torch.channels_last)
 
         def forward_backward(
             shown: torch.Tensor = shown, targets: torch.Tensor = targets
@@ -429,7 +504,10 @@ def evaluate(
     """Give the mean cross-entropy in nats, and predicted and true classes (N,), in fp32."""
     network.eval()
     batches = part.images.split(256)
-    logits = torch.cat([models.logits_of(network, x, shown=preprocessing) for x in batches])
+    if part.images.is_floating_point():  # of frozen layers; the first copy is not augmented
+        logits = torch.cat([network(x[:, 0].float()) for x in batches])
+    else:
+        logits = torch.cat([models.logits_of(network, x, shown=preprocessing) for x in batches])
     loss = float(cross_entropy(logits, part.targets))
     return loss, logits.argmax(dim=1).cpu().numpy(), part.classes.cpu().numpy()
 
@@ -446,45 +524,66 @@ def _read_checkpoint(path: Path, *, digest: str, device: str) -> dict[str, Any] 
     return saved if saved["digest"] == digest else None
 
 
-def find_label_errors(
+def cross_fit(
     faces: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     *,
+    n_folds: int,
     folder: Path,
     recipe: Train,
     classes: Sequence[str],
     gray: bool = False,
+    cache: Path | None = None,
+) -> np.ndarray:
+    """Predict each face by a network that learned from the other folds: (N, C) probabilities.
+
+    Parameters and errors are as for `train`, with labels (N,), of which -1 is not used and gets
+    NaN, and groups (N,) that are never in two folds. The last epoch is taken, as there are no other
+    faces to choose one by. `folder` gets the networks, so that a killed run goes on.
+    """
+    probabilities = np.full((len(faces), len(classes)), np.nan)
+    used = np.flatnonzero(labels >= 0)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=recipe.seed)
+    parts = folds.split(used, labels[used], groups[used])
+    for fold, (learnt, held_out) in enumerate(parts, start=1):
+        splits = np.full(len(faces), "unused")
+        splits[used[learnt]], splits[used[held_out]] = "train", "val"
+        part = folder / f"part-{fold}"
+        train(
+            faces,
+            labels,
+            splits,
+            recipe=recipe.model_copy(update={"keep": "last"}),
+            classes=classes,
+            run_id=f"{folder.name}, part {fold} of {n_folds}",
+            folder=part,
+            gray=gray,
+            cache=cache,
+        )
+        rows = used[held_out]
+        probabilities[rows] = inference.predict(models.load(part), faces[rows])
+    return probabilities
+
+
+def find_label_errors(
+    faces: np.ndarray, labels: np.ndarray, groups: np.ndarray, **options: Any
 ) -> np.ndarray:
     """Find labels that are probably wrong: (N,) bool (Northcutt et al. 2021, Confident Learning).
 
     Each half of the faces is predicted by a network that learned from the other. A label is
     doubted if the network is surer of another class than it is, on average, where that class is
     the label; of each pair of label and class, as many are doubted as the counts of such faces
-    estimate ("prune by noise rate").
-
-    Parameters and errors are as for `train`, with labels (N,), and groups (N,) that are never in
-    both halves. The last epoch is taken, as there are no other faces to choose one by. `folder`
-    gets the two networks, so that a killed run goes on.
+    estimate ("prune by noise rate"). Parameters are those of `cross_fit`, without `n_folds`.
     """
     from cleanlab.filter import find_label_issues  # here: importing it takes seconds
 
-    probabilities = np.empty((len(faces), len(classes)))
-    halves = StratifiedGroupKFold(2, shuffle=True, random_state=recipe.seed)
-    for fold, (_, held_out) in enumerate(halves.split(faces, labels, groups), start=1):
-        part = folder / f"part-{fold}"
-        train(
-            faces,
-            labels,
-            np.where(np.isin(np.arange(len(faces)), held_out), "val", "train"),
-            recipe=recipe.model_copy(update={"keep": "last"}),
-            classes=classes,
-            run_id=f"{folder.name}, part {fold} of 2",
-            folder=part,
-            gray=gray,
-        )
-        probabilities[held_out] = inference.predict(models.load(part), faces[held_out])
-    return find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
+    probabilities, used = cross_fit(faces, labels, groups, n_folds=2, **options), labels >= 0
+    doubted = np.zeros(len(faces), dtype=bool)
+    doubted[used] = find_label_issues(
+        labels[used], probabilities[used], filter_by="prune_by_noise_rate", n_jobs=1
+    )
+    return doubted
 
 
 def log_run(history: pd.DataFrame, *, card: Mapping[str, Any], experiment: str) -> None:
