@@ -8,7 +8,7 @@ an interval over films and a test against what chance gives.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -37,16 +37,11 @@ CRITERIA = {
 }
 """Correlated with accuracy: name -> criterion, what a model has more of, what is computed."""
 
-MIN_FACES = 5
-"""Faces that a stretch between two changes has at least."""
-
+MIN_FACES = 5  # on either side of a change, at least
 MIN_MODELS, MANY_MODELS = 4, 24
 """Correlations over fewer models have no interval; over fewer than many they are a first look."""
 
-_ROUNDING = 1e-12
-"""A variance below this is that of rounding."""
-
-_AT_ONCE = 2_000_000  # numbers in memory
+_ROUNDING = 1e-12  # a variance below this is that of rounding
 
 
 def describe_criteria(
@@ -95,19 +90,17 @@ def describe_criteria(
         for criterion, by_run in tests.items()
         for run_id, test in by_run.items()
     ]
-    if not found:
-        return tables.empty("film_criteria")
-    table = pd.DataFrame(found)[list(tables.TABLES["film_criteria"].columns)]
+    table = pd.DataFrame(found, columns=list(tables.TABLES["film_criteria"].columns))
     table = table.sort_values("run_id", kind="stable", ignore_index=True)
     return tables.check(table, "film_criteria")
 
 
 def _over_films(
-    by_run: Iterable[tuple[str, Iterable[Estimate]]], statistics: Statistics
+    by_run: Mapping[str, Iterable[Estimate]], statistics: Statistics
 ) -> dict[str, Estimate]:
     """Average each run's statistic over films; the null is the mean of the films' nulls."""
     found = {}
-    for run_id, films in by_run:
+    for run_id, films in by_run.items():
         tests = [test for test in films if not math.isnan(test.value)]
         if tests:
             mean = statistics.interval(np.array([[test.value, 1.0] for test in tests]), _ratio)
@@ -127,12 +120,12 @@ def diversity(summary: pd.DataFrame, *, statistics: Statistics) -> dict[str, Est
     It is the entropy of a film's shares over the logarithm of the number of labels, mean over the
     films with a face; there is no null.
     """
-    by_run = share_table(summary).dropna().groupby("run_id")
     entropies = {
-        run_id: stats.entropy(shares, axis=1) / np.log(shares.shape[1]) for run_id, shares in by_run
+        run_id: stats.entropy(shares, axis=1) / np.log(shares.shape[1])
+        for run_id, shares in share_table(summary).dropna().groupby("run_id")
     }
-    films = {run_id: map(Estimate, values) for run_id, values in entropies.items()}
-    return _over_films(films.items(), statistics)
+    by_run = {run_id: map(Estimate, values) for run_id, values in entropies.items()}
+    return _over_films(by_run, statistics)
 
 
 def genre_separation(
@@ -156,11 +149,11 @@ def genre_separation(
         points, n_genres = np.sqrt(shares.to_numpy()), len(np.unique(genres))
         if n_genres < 2:
             continue
-        free = (len(points) - n_genres) / (len(points) - 1)
         whole = statistics.jackknife(_genre_terms(points, genres), partial(_epsilon2, points))
-        test = statistics.permutation_test(genres, partial(_r2, points, free))
-        null = 1 - (1 - test.null) / free if free else test.null
-        found[run_id] = replace(whole, p_value=test.p_value, null=null)
+        null = statistics.permutation_test(genres, partial(_epsilon2_of, points)).null
+        least = (n_genres - 1) / max(len(points) - n_genres, 1)  # as low as it can be, negated
+        p_value = resampling.p_value(whole.value + least, null + least)
+        found[run_id] = replace(whole, p_value=float(p_value), null=null)
     return found
 
 
@@ -171,9 +164,8 @@ def _genre_terms(points: np.ndarray, genres: np.ndarray) -> np.ndarray:
     return (member[:, :, None] * terms[:, None, :]).reshape(len(points), -1)
 
 
-def _r2(points: np.ndarray, free: float, genres: np.ndarray) -> float:
-    sums = _genre_terms(points, genres).sum(axis=0, keepdims=True)
-    return float(1 - (1 - _epsilon2(points, sums)[0]) * free)
+def _epsilon2_of(points: np.ndarray, genres: np.ndarray) -> float:
+    return float(_epsilon2(points, _genre_terms(points, genres).sum(axis=0, keepdims=True))[0])
 
 
 def _epsilon2(points: np.ndarray, sums: np.ndarray) -> np.ndarray:
@@ -205,96 +197,60 @@ def change(rows: pd.DataFrame, *, statistics: Statistics) -> dict[str, Estimate]
     Frames of a shot are alike by themselves, so the null puts the shots of each film in any order
     and leaves their frames together. Films of fewer than twice `MIN_FACES` faces are left out.
     """
-    return _in_time(rows, lambda *film: _best_split(*film)[0], statistics)
+    return _in_time(rows, _best_split, statistics)
 
 
 def _in_time(
     rows: pd.DataFrame,
-    test: Callable[[pd.DataFrame, int, np.random.Generator], Estimate],
+    test: Callable[[pd.DataFrame, Statistics, np.random.Generator], Estimate],
     statistics: Statistics,
 ) -> dict[str, Estimate]:
     """Test each film of each run; each run starts anew from the seed, so none depends on others."""
     films = {}
     for run_id, of_run in rows.groupby("run_id"):
-        n, rng = statistics.n_permutations, statistics.rng()
-        films[run_id] = [test(film, n, rng) for _, film in of_run.groupby("film_id")]
-    return _over_films(films.items(), statistics)
+        rng = statistics.rng()
+        films[run_id] = [test(film, statistics, rng) for _, film in of_run.groupby("film_id")]
+    return _over_films(films, statistics)
 
 
-def _lag_one(film: pd.DataFrame, n: int, rng: np.random.Generator) -> Estimate:
+def _lag_one(film: pd.DataFrame, statistics: Statistics, rng: np.random.Generator) -> Estimate:
     probs = film[prob_columns(labels_of(film))].to_numpy(float)
     seen = ~np.isnan(probs).any(axis=1)
-    faces = probs[seen] - probs[seen].mean(axis=0) if seen.any() else probs[seen]
     first = (np.cumsum(seen) - 1)[:-1][seen[:-1] & seen[1:]]
-    variance = (faces**2).sum(axis=1).mean() if len(faces) else 0.0
-    if len(first) < 3 or variance < _ROUNDING:
+    if len(first) < 3:
+        return Estimate()
+    faces = probs[seen] - probs[seen].mean(axis=0)
+    variance = (faces**2).sum(axis=1).mean()
+    if variance < _ROUNDING:
         return Estimate()
 
-    def likeness(order: np.ndarray) -> np.ndarray:
-        ordered = faces[order]
-        products = np.einsum("nfl,nfl->n", ordered[:, first], ordered[:, first + 1])
-        return products / (len(first) * variance)
+    def likeness(order: np.ndarray) -> float:
+        return (faces[order[first]] * faces[order[first + 1]]).sum() / (len(first) * variance)
 
-    value = float(likeness(np.arange(len(faces))[None])[0])
-    orders = rng.permuted(np.tile(np.arange(len(faces)), (n, 1)), axis=1)
-    parts = np.array_split(orders, max(1, n * faces.size // _AT_ONCE))
-    return resampling.null_test(value, np.concatenate([likeness(part) for part in parts]), n=1)
+    return statistics.permutation_test(np.arange(len(faces)), likeness, rng=rng)
 
 
-def _best_split(film: pd.DataFrame, n: int, rng: np.random.Generator) -> tuple[Estimate, int]:
-    """Share of the variance that the best split explains, and the first face after it."""
+def _best_split(film: pd.DataFrame, statistics: Statistics, rng: np.random.Generator) -> Estimate:
+    """Share of the variance that the best split explains."""
     columns = prob_columns(labels_of(film))
     seen = film.dropna(subset=columns)
-    probs, n_faces = seen[columns].to_numpy(float), len(seen)
-    centred = probs - probs.mean(axis=0) if n_faces else probs
+    probs, n = seen[columns].to_numpy(float), len(seen)
+    if n < 2 * MIN_FACES:
+        return Estimate()
+    centred = probs - probs.mean(axis=0)
     total = float((centred**2).sum())
-    if n_faces < 2 * MIN_FACES or total < _ROUNDING:
-        return Estimate(), 0
-    before = np.arange(MIN_FACES, n_faces - MIN_FACES + 1)
+    if total < _ROUNDING:
+        return Estimate()
+    before = np.arange(MIN_FACES, n - MIN_FACES + 1)
 
-    def explained(series: np.ndarray) -> np.ndarray:
-        sums = series.cumsum(axis=1)[:, before - 1]
-        return (sums**2).sum(axis=2) * (1 / before + 1 / (n_faces - before)) / total
+    def explained(series: np.ndarray) -> float:
+        sums = series.cumsum(axis=0)[before - 1]
+        return float(((sums**2).sum(axis=1) * (1 / before + 1 / (n - before))).max() / total)
 
-    by_place = explained(centred[None])[0]
     shots = np.unique(shot_blocks(seen), return_inverse=True)[1]
-    keys = np.array_split(rng.random((n, shots.max() + 1)), 1 + n * centred.size // _AT_ONCE)
-    orders = (np.argsort(part[:, shots], axis=1, kind="stable") for part in keys if len(part))
-    null = np.concatenate([explained(centred[order]).max(axis=1) for order in orders])
-    test = resampling.null_test(float(by_place.max()), null, n=1)
-    return test, int(by_place.argmax()) + MIN_FACES
-
-
-def change_points(rows: pd.DataFrame, *, statistics: Statistics) -> tuple[list[float], float]:
-    """Find when the mean of the probabilities changes, by splitting stretches in two.
-
-    The split that explains most of a stretch's variance is kept if it explains more than chance
-    would, and both sides are searched on (binary segmentation, each split tested by permutation as
-    by Matteson & James 2014).
-
-    Parameters
-    ----------
-    rows
-        Of one run and film, as given by `films.timeline`.
-    statistics
-        A change is kept if its p is below 1 - level.
-
-    Returns
-    -------
-    times_s, p_value
-        Time of the first face after each change (s), and the p-value of the first split; none and
-        NaN in films of fewer than twice `MIN_FACES` faces, or of one constant answer.
-    """
-    seen = rows.dropna(subset=prob_columns(labels_of(rows)))
-    todo, times_s, p_values = [seen], [], []
-    while todo:
-        part = todo.pop()
-        test, place = _best_split(part, statistics.n_permutations, statistics.rng())
-        p_values.append(test.p_value)
-        if test.p_value < 1 - statistics.level:  # NaN is not
-            times_s.append(float(part["time_s"].iloc[place]))
-            todo += [part.iloc[:place], part.iloc[place:]]
-    return sorted(times_s), float(p_values[0])
+    keys = (rng.random(shots.max() + 1)[shots] for _ in range(statistics.n_permutations))
+    null = [explained(centred[np.argsort(key, kind="stable")]) for key in keys]
+    return resampling.null_test(explained(centred), np.array(null), n=1)
 
 
 def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statistic:
@@ -304,10 +260,8 @@ def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statis
     ----------
     times_s
         (t,) time of each step of the series (s).
-    at_s
-        When the event is (s).
-    window_s
-        Length of each window (s); infinite for all of the film.
+    at_s, window_s
+        When the event is, and the length of each window (s); infinite for all of the film.
 
     Returns
     -------
@@ -386,33 +340,28 @@ def agreement(
     pairs = list(combinations(range(codes.shape[1]), 2))
     one_hot = np.eye(len(labels))[codes]
     tried = [
-        (
-            PAIR,
-            [(i, j)],
-            np.hstack([_equal(one_hot[:, [i, j]]), one_hot[:, i], one_hot[:, j]]),
-            _kappa,
-        )
+        (PAIR, [(i, j)], np.hstack([_equal(one_hot[:, [i, j]]), one_hot[:, i], one_hot[:, j]]))
         for i, j in pairs
     ]
-    tried.append((ALL, pairs, np.hstack([_equal(one_hot), one_hot.sum(axis=1)]), _alpha))
+    tried.append((ALL, pairs, np.hstack([_equal(one_hot), one_hot.sum(axis=1)])))
     shifted = _shifted_agreement(codes, groups, pairs, statistics)
     found = []
-    for measure, among, terms, statistic in tried:
+    for measure, among, terms in tried:
+        statistic = _kappa if measure == PAIR else _alpha
         whole = statistics.interval(resampling.sum_by_group(terms, groups), statistic)
         agreed = float(np.mean([(codes[:, i] == codes[:, j]).mean() for i, j in among]))
         null = np.mean([shifted[each] for each in among], axis=0)
         slope = (1 - whole.value) / (1 - agreed) if agreed < 1 else math.nan
-        at_least = np.count_nonzero(null >= agreed - _ROUNDING)
-        of_two = measure == PAIR
+        first, second = wide.columns[list(among[0])] if measure == PAIR else ("all", None)
         found.append(
             {
                 "measure": measure,
-                "run_id": wide.columns[among[0][0]] if of_two else "all",
-                "other_run_id": wide.columns[among[0][1]] if of_two else None,
+                "run_id": first,
+                "other_run_id": second,
                 **whole.columns(),
                 "level": statistics.level,
                 "null_mean": 1 - (1 - float(null.mean())) * slope,
-                "p_value": (at_least + 1) / (len(null) + 1),
+                "p_value": (np.count_nonzero(null >= agreed - _ROUNDING) + 1) / (len(null) + 1),
                 "n": len(wide),
                 "n_groups": whole.n,
             }
