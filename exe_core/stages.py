@@ -38,37 +38,11 @@ EXECUTED = ROOT / "book" / "executed"
 PROFILES = ROOT / "configs" / "profiles"
 
 FROZEN_TABLES = (
-    "metrics",
-    "confusion",
-    "variants",
-    "comparisons",
-    "variant_comparisons",
-    "film_summary",
-    "claims",
-    "factorial",
-    "leakage_counts",
-    "label_quality",
-    "sentiment_metrics",
-    "sentiment_comparisons",
-    "sentiment_choices",
+    *("metrics", "confusion", "variants", "comparisons", "variant_comparisons", "film_summary"),
+    *("claims", "factorial", "leakage_counts", "label_quality"),
+    *("sentiment_metrics", "sentiment_comparisons", "sentiment_choices"),
 )
 """The tables of estimates that `freeze` keeps."""
-
-SAVE_EVERY_S = 10
-"""How often a running page is saved, so that its progress bars can be read."""
-
-_CHATTER = (
-    "Assuming",
-    "Building DAG",
-    "Using shell",
-    "Select jobs",
-    "Execute ",
-    "Elapsed",
-    "Complete",
-)
-"""Lines of Snakemake that tell a reader nothing and that no option leaves out."""
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-_RSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 
 
 class StageError(RuntimeError):
@@ -89,74 +63,38 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
         Names in `configs/profiles`, or folders with a config.yaml: run on a cluster instead.
     """
     command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}"]
-    command += [*_where(profiles, jobs), "--max-checksum-file-size", str(10**10)]
+    command += [*where_to_run(profiles, jobs), "--max-checksum-file-size", str(10**10)]
     command += ["--nolock", "--rerun-incomplete"]
     command += ["--quiet", "host", "progress", "reason", "rules", "--", "all"]
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    with (
-        _lock(study) as lock,
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"PATH": tools},
-            pass_fds=[lock.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as snakemake,
-    ):
-        try:
-            for line in snakemake.stdout or ():
-                if not line.startswith(_CHATTER):
-                    print(line, end="", flush=True)  # noqa: T201
-        except BrokenPipeError:  # whoever read our output is gone, as after `| head`
-            _end(snakemake.pid)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return snakemake.returncode
-
-
-def _end(pid: int) -> None:
-    """End a process and all that it started."""
-    import psutil
-
-    process = psutil.Process(pid)
-    for each in [*process.children(recursive=True), process]:
-        try:
-            each.kill()
-        except psutil.NoSuchProcess:
-            continue
-
-
-@contextmanager
-def _lock(study: Study) -> Iterator[IO[bytes]]:
-    """Hold this checkout for a build, or refuse if another has it or nothing can be written."""
     for folder in (ROOT / ".snakemake", study.results):
         with explain_disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()  # else Snakemake fails, and in many words
+    environment = os.environ | {"PATH": tools}
+    with _held(
+        ROOT / ".snakemake" / "build.lock", "another build is running in this folder"
+    ) as lock:
+        done = subprocess.run(command, cwd=ROOT, env=environment, pass_fds=[lock.fileno()])
+    return done.returncode
+
+
+def where_to_run(profiles: tuple[str, ...], jobs: int) -> list[str]:
+    """Give Snakemake's options for cores of this machine, or for profiles of a cluster."""
+    known = [path.name for path in PROFILES.iterdir()]
+    folders = [PROFILES / name if name in known else Path(name).resolve() for name in profiles]
+    options = [word for folder in folders for word in ("--profile", str(folder))]
+    return options or ["--cores", str(jobs)]
+
+
+@contextmanager
+def _held(path: Path, otherwise: str) -> Iterator[IO[bytes]]:
+    """Hold a file that one process holds at a time, or refuse."""
     try:
-        with locked(ROOT / ".snakemake" / "build.lock") as lock:
+        with locked(path) as lock:
             yield lock
     except BlockingIOError:
-        raise StageError(
-            "another build is running in this folder: wait for it, or stop it"
-        ) from None
-
-
-def _where(profiles: tuple[str, ...], jobs: int) -> list[str]:
-    """Snakemake's options for cores of this machine, or for profiles of a cluster."""
-    if not profiles:
-        return ["--cores", str(jobs)]
-    options = []
-    for name in profiles:
-        ours = PROFILES / name
-        if not ours.is_dir() and not Path(name).exists():
-            known = ", ".join(sorted(path.name for path in PROFILES.iterdir()))
-            raise StageError(
-                f"no profile {name!r}; there are {known}, or give a folder with a config.yaml"
-            )
-        options += ["--profile", str(ours if ours.is_dir() else Path(name).resolve())]
-    return options
+        raise StageError(f"{otherwise}: wait for it, or stop it") from None
 
 
 def run_stage(
@@ -208,7 +146,8 @@ def run_stage(
             )
         if ledger:
             write_json({path.name: digest(path) for path in writes}, ledger)
-    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _RSS_PER_MIB
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # KiB; bytes on macOS
+    peak_mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
     named = " ".join([notebook, *map(str, parameters.values())])
     return f"{named}: {time.monotonic() - started:.0f} s, {peak_mib:.0f} MiB at most"
 
@@ -241,7 +180,10 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     working, failed = target.with_suffix(".running.ipynb"), target.with_suffix(".failed.ipynb")
     given = ", ".join(f"{name}={value}" for name, value in parameters.items())
-    with _alone(working), TemporaryDirectory(prefix="exe-") as sockets:
+    with (
+        _held(working, f"{working.name} is being written"),
+        TemporaryDirectory(prefix="exe-") as sockets,
+    ):
         failed.unlink(missing_ok=True)
         # Ports are drawn at random, and two kernels that start at once may draw the same.
         by_socket = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
@@ -253,13 +195,13 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
                 cwd=str(ROOT),
                 kernel_name="python3",
                 progress_bar=False,
-                autosave_cell_every=SAVE_EVERY_S,
+                autosave_cell_every=10,  # so that its progress bars can be read
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
                 config=by_socket,
             )
         except papermill.PapermillExecutionError as fault:
             working.replace(failed)
-            cause = _ESCAPES.sub("", f"{fault.ename}: {fault.evalue}").strip()
+            cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{fault.ename}: {fault.evalue}").strip()
             raise StageError(
                 f"{source.name} failed in its cell {fault.exec_count} ({given})\n"
                 f"  {cause}\n  read it: {failed}\n  the same command again resumes at this stage"
@@ -274,16 +216,6 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
                 f"{source.name}: its kernel died ({given}), often for lack of memory"
             ) from None
         working.replace(target)
-
-
-@contextmanager
-def _alone(page: Path) -> Iterator[None]:
-    """Hold a page, or refuse if another process does."""
-    try:
-        with locked(page):
-            yield
-    except BlockingIOError:
-        raise StageError(f"{page.name} is being written: wait for that stage") from None
 
 
 def assemble(study: Study, notebooks: tuple[Path, ...]) -> None:

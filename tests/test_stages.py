@@ -196,15 +196,11 @@ class TestTrial:
 
 
 class TestBuild:
-    def test_an_unknown_profile_is_refused(self, folder, monkeypatch):
-        with pytest.raises(StageError, match=r"no profile 'slrum'; there are slurm"):
-            stages.build(load_study("smoke"), profiles=("slrum",))
-
     def test_the_profile_of_a_site_comes_after_that_of_the_paper(self, tmp_path):
         paper = str(ROOT / "configs" / "profiles" / "slurm")
-        options = stages._where(("slurm", str(tmp_path)), 2)
+        options = stages.where_to_run(("slurm", str(tmp_path)), 2)
         assert options == ["--profile", paper, "--profile", str(tmp_path)]
-        assert stages._where((), 3) == ["--cores", "3"]
+        assert stages.where_to_run((), 3) == ["--cores", "3"]
 
     @pytest.mark.parametrize(("apart", "jobs"), [(True, {"4"}), (False, set())])
     def test_films_are_decoded_by_a_job_each_where_a_study_says_so(self, tmp_path, apart, jobs):
