@@ -42,7 +42,7 @@ def digests_after(tmp_path, monkeypatch):
 
 def forget():
     """Have files read anew: a build reads each once."""
-    for name in ("_module", "_path", "_methods", "_definition_code", "_notebook_code"):
+    for name in ("_module", "_path", "_definition", "_notebook_code"):
         getattr(staleness, name).cache_clear()
 
 
