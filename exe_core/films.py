@@ -62,17 +62,13 @@ def _faces(frames: pd.DataFrame, predictions: pd.DataFrame, labels: Sequence[str
     )
     sampled = pd.MultiIndex.from_frame(frames[["film_id", "frame"]])
     stray = ~pd.MultiIndex.from_frame(faces[["film_id", "frame"]]).isin(sampled)
-    if stray.any():
-        raise ValueError(
-            f"{stray.sum()} predictions belong to no sampled frame, first "
-            f"{predictions['item_id'][stray].iloc[0]!r}: frames and predictions are of two runs"
-        )
-    twice = faces.duplicated(_KEYS)
-    if twice.any():
-        raise ValueError(
-            f"{twice.sum()} predictions are of a frame that the run read already, first "
-            f"{predictions['item_id'][twice].iloc[0]!r}: give those of one face a frame"
-        )
+    for wrong, fault in (
+        (stray, "of no sampled frame: frames and predictions are of two runs"),
+        (faces.duplicated(_KEYS), "of a frame that the run read already: give one face a frame"),
+    ):
+        if wrong.any():
+            first = predictions["item_id"][wrong].iloc[0]
+            raise ValueError(f"{wrong.sum()} predictions, first {first!r}, are {fault}")
     return faces
 
 
@@ -131,11 +127,6 @@ def share_table(summary: pd.DataFrame) -> pd.DataFrame:
 def mean_shares(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Average the shares of each run over films, with intervals and bounds.
 
-    Parameters
-    ----------
-    summary
-        Table "film_summary" with the bounds of `summarise`.
-
     Returns
     -------
     pd.DataFrame
@@ -144,21 +135,15 @@ def mean_shares(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFram
     """
     keys = ["run_id", "label"]
     bounds = summary.groupby(keys, sort=False)[["share_low", "share_high", "coverage"]].mean()
-    parts = []
+    parts = [pd.DataFrame(columns=[*keys, "value", "low", "high", "n_films"])]
     for run_id, shares in share_table(summary).dropna().groupby("run_id"):
-        found = mean_over_films(shares.to_numpy(), statistics)
-        parts.append(
-            pd.DataFrame(found.columns()).assign(
-                run_id=run_id, label=shares.columns, n_films=len(shares)
-            )
-        )
-    if not parts:
-        return bounds.reset_index().assign(value=np.nan, low=np.nan, high=np.nan, n_films=0)
-    return pd.concat(parts).set_index(keys).reindex(bounds.index).join(bounds).reset_index()
+        found = pd.DataFrame(_mean_over_films(shares.to_numpy(), statistics).columns())
+        parts.append(found.assign(run_id=run_id, label=shares.columns, n_films=len(shares)))
+    means = pd.concat(parts[1:] or parts).set_index(keys).reindex(bounds.index)
+    return means.fillna({"n_films": 0}).join(bounds).reset_index()
 
 
-def mean_over_films(values: np.ndarray, statistics: Statistics) -> Estimate:
-    """Mean of each column over rows (films), with a bootstrap interval over films."""
+def _mean_over_films(values: np.ndarray, statistics: Statistics) -> Estimate:
     return statistics.interval(_sums_and_counts(values), _means)
 
 
@@ -179,15 +164,8 @@ def selection_shares(
 ) -> pd.DataFrame:
     """Average the shares over all films, and over those of each genre.
 
-    Parameters
-    ----------
-    summary, films
-        Tables "film_summary" and "films".
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "selection_shares"; genres without a face are left out.
+    Takes tables "film_summary" and "films"; gives table "selection_shares", in which genres without
+    a face are left out.
     """
     parts = [
         mean_shares(summary[summary["film_id"].isin(chosen)], statistics=statistics)
@@ -211,16 +189,9 @@ def selection_differences(
 ) -> pd.DataFrame:
     """Compare the mean shares of two runs on the same films, and of a run on two genres.
 
-    Parameters
-    ----------
-    summary, films
-        As for `selection_shares`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "selection_differences", each pair once. Two runs are compared film by film; films of
-        two genres are resampled apart, and a film that is in both selections counts in both.
+    Takes what `selection_shares` does; gives table "selection_differences", each pair once. Two
+    runs are compared film by film; films of two genres are resampled apart, and a film that is in
+    both selections counts in both.
     """
     shares = share_table(summary).dropna()
     genre_of = films.set_index("film_id")["genre"].fillna("")
@@ -265,8 +236,7 @@ def selection_differences(
     return tables.check(pd.concat(parts[1:] or parts, ignore_index=True), "selection_differences")
 
 
-SPARSER = (10, 25, 50, 100, 200, 400)
-"""Sampling steps (frames) that are compared with what was sampled."""
+SPARSER = (10, 25, 50, 100, 200, 400)  # sampling steps (frames) that are compared
 
 
 def sampling_sensitivity(
@@ -303,7 +273,7 @@ def sampling_sensitivity(
             whole = counts.sum(axis=0) / counts.sum(axis=(0, 2))[:, None]
             both = ~np.isnan(shares[0]).any(axis=1)  # films with a face in the sparser sample
             same = shares[0, both].argmax(axis=1) == whole[both].argmax(axis=1)
-            found = mean_over_films((shares[0] - whole)[both], statistics)
+            found = _mean_over_films((shares[0] - whole)[both], statistics)
             parts.append(
                 pd.DataFrame(
                     {
@@ -333,24 +303,13 @@ def _counts_by_start(rows: pd.DataFrame, labels: Sequence[str], *, every: int) -
     return counts if start[0] == 0 else np.insert(counts, 0, 0, axis=0)
 
 
-BLOCK_S = 30.0
-"""Length of the blocks that stand in for shots where these are unknown (s)."""
-
-MAX_TIMES = 200
-"""A course is computed at the sampled times or, of a long film, at so many."""
-
-_REACH = 3.0
-"""The kernel ends at so many of its widths."""
+BLOCK_S = 30.0  # length of the blocks that stand in for shots where these are unknown
+MAX_TIMES = 200  # a course is computed at the sampled times or, of a long film, at so many
+_REACH = 3.0  # the kernel ends at so many of its widths
 
 
 def shot_blocks(rows: pd.DataFrame) -> pd.Series:
-    """Give the block of each frame: its shot or, where shots are unknown, its `BLOCK_S` of time.
-
-    Parameters
-    ----------
-    rows
-        A row a frame of one film: time_s (s) and, if its pictures were seen, shot.
-    """
+    """Give the block of each frame of a film: its shot or, if unknown, its `BLOCK_S` of time."""
     if "shot" in rows and rows["shot"].notna().all():
         return rows["shot"].astype(int)
     return (rows["time_s"] // BLOCK_S).astype(int).rename("block")
@@ -383,17 +342,14 @@ def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd
         value, low, high, n_blocks (effective number of shots under the kernel: Kish 1965, Survey
         Sampling). NaN where no face is under the kernel; low and high are NaN, too, where fewer
         than about three shots are.
-
-    Raises
-    ------
-    ValueError
-        If the rows are of several runs or films.
     """
     if rows[["run_id", "film_id"]].drop_duplicates().shape[0] > 1:
         raise ValueError("a course is of one run and one film: choose the rows of one")
     labels = labels_of(rows)
     seen = rows.dropna(subset=prob_columns(labels))
-    times_s = _times(rows)
+    times_s = np.unique(rows["time_s"].to_numpy())
+    if len(times_s) > MAX_TIMES:
+        times_s = np.linspace(times_s[0], times_s[-1], MAX_TIMES)
     far = np.abs(times_s[:, None] - seen["time_s"].to_numpy()[None, :]) / smooth_s
     kernel = np.where(far <= _REACH, np.exp(-0.5 * far**2), 0.0)
     is_label = seen["predicted"].to_numpy()[:, None] == np.array(labels, dtype=object)
@@ -422,11 +378,3 @@ def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd
     table = pd.DataFrame(found.columns(), index=index).reset_index()
     table = table.assign(n_blocks=np.repeat(n_blocks, 2 * len(labels)))
     return table[["measure", "label", "time_s", "value", "low", "high", "n_blocks"]]
-
-
-def _times(rows: pd.DataFrame) -> np.ndarray:
-    """The sampled times or, of a long film, as many as a chart can show (s)."""
-    times_s = np.unique(rows["time_s"].to_numpy())
-    if len(times_s) <= MAX_TIMES:
-        return times_s
-    return np.linspace(times_s[0], times_s[-1], MAX_TIMES)

@@ -90,9 +90,9 @@ def test_predictions_and_frames_must_fit(two_films):
     twice = pd.concat([faces, faces.iloc[:2]])
     stray = faces.assign(item_id=["some:000100", "some:000400", "some:009900"])
     for function in (films.summarise, films.timeline):
-        with pytest.raises(ValueError, match="2 predictions are of a frame that the run read"):
+        with pytest.raises(ValueError, match="2 predictions, .* that the run read already"):
             function(frames, twice, labels=LABELS)
-        with pytest.raises(ValueError, match=r"1 predictions .* 'some:009900'"):
+        with pytest.raises(ValueError, match=r"1 predictions, first 'some:009900', .* no sampled"):
             function(frames, stray, labels=LABELS)
         assert function(frames, faces.iloc[:0], labels=LABELS).empty
 
@@ -159,17 +159,16 @@ def test_a_course_is_of_one_run_and_fits_a_chart():
     assert course(single, smooth_s=films.smoothing_s(single))["value"].tolist()[0] == 0.8
 
 
-@pytest.mark.parametrize(("minutes", "width"), [(120, 60), (12, 60), (3, 15)])
-def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film(minutes, width):
-    rows = pd.DataFrame({"time_s": [0.0, minutes * 60]})
-    assert films.smoothing_s(rows) == pytest.approx(width)
+def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film():
+    for minutes, width in ((120, 60), (12, 60), (3, 15)):
+        rows = pd.DataFrame({"time_s": [0.0, minutes * 60]})
+        assert films.smoothing_s(rows) == pytest.approx(width)
 
 
 def test_blocks_are_shots_or_where_these_are_unknown_stretches_of_time():
     rows = pd.DataFrame({"time_s": [0.0, 10, 29.9, 30, 95]})
     assert films.shot_blocks(rows).tolist() == [0, 0, 0, 1, 3]
     assert films.shot_blocks(rows.assign(shot=[0, 1, 1, 2, 2])).tolist() == [0, 1, 1, 2, 2]
-    assert films.shot_blocks(rows.assign(shot=[0, None, 1, 2, 2])).nunique() == 3
 
 
 def sampled(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):
@@ -205,10 +204,8 @@ def test_the_sparser_the_sampling_the_less_is_sure():
     assert found.groupby("every")["typical"].mean().is_monotonic_increasing
     assert ((found["low"] <= found["difference"]) & (found["difference"] <= found["high"])).all()
     assert found.groupby("every")["difference"].sum().to_numpy() == pytest.approx(0, abs=1e-9)
-    rare = sparser(sampled(np.random.default_rng(2), every=100, n_frames=40))
-    assert sorted(rare["every"].unique()) == [200, 400]
-    assert (rare["than_every"] == 100).all()
-    assert sparser(sampled(np.random.default_rng(2), every=300)).empty
+    rare = sampled(np.random.default_rng(2), every=300)
+    assert sparser(rare).empty
 
 
 def test_a_film_without_a_face_in_the_sparser_sample_is_left_out():
