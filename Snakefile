@@ -41,6 +41,16 @@ def writes(*paths):
     return " ".join(f"--writes {quote(str(path))}" for path in paths)
 
 
+def made(page):
+    """Give the outputs of every stage: its page, and the ledger of what it wrote."""
+    return {"page": EXECUTED / f"{page}.ipynb", "ledger": LEDGERS / f"{page[3:]}.json"}
+
+
+def of(notebook, *paths):
+    """Give the parameters of a stage: its notebook, what makes it stale, what it must leave."""
+    return {"notebook": notebook, "stale": stale(notebook), "writes": writes(*paths)}
+
+
 def is_source(path):
     """Tell files of the book from what is made of them."""
     return path.is_file() and not {"executed", "__pycache__"} & set(path.parts)
@@ -98,15 +108,13 @@ if study.kind == "world":
 
     rule world:
         message: "world: benchmark sets and films"
-        output: page=EXECUTED / "00-world.ipynb", ledger=LEDGERS / "world.json"
+        output: **made("00-world")
         params:
-            notebook="00-world",
-            stale=stale("00-world"),
-            writes=writes(
+            **of(
+                "00-world",
                 study.raw / "benchmarks",
                 *([study.raw / "films.parquet", study.table("events")] if HAS_FILMS else []),
             ),
-        threads: 1  # the pull of a world runs beside it
         shell: STAGE
 
 
@@ -114,12 +122,8 @@ if PULLS:
 
     rule pull:
         message: "pull: photos by keyword"
-        output: page=EXECUTED / "01-pull.ipynb", ledger=LEDGERS / "pull.json"
-        params:
-            notebook="01-pull",
-            stale=stale("01-pull"),
-            writes=writes(study.table("hits"), study.table("photos")),
-        threads: 1
+        output: **made("01-pull")
+        params: **of("01-pull", study.table("hits"), study.table("photos"))
         shell: STAGE
 
 
@@ -129,11 +133,8 @@ rule crop:
         "data/frozen/detection/recall.csv",
         [LEDGERS / "pull.json"] if PULLS else [],
         [LEDGERS / "world.json"] if study.kind == "world" else IN_DATA,
-    output: page=EXECUTED / "02-crop.ipynb", ledger=LEDGERS / "crop.json"
-    params:
-        notebook="02-crop",
-        stale=stale("02-crop"),
-        writes=writes(study.table("images"), study.table("faces"), study.table("splits")),
+    output: **made("02-crop")
+    params: **of("02-crop", study.table("images"), study.table("faces"), study.table("splits"))
     threads: 2
     shell: STAGE
 
@@ -146,12 +147,8 @@ if PULLS:
             LEDGERS / "pull.json",
             LEDGERS / "crop.json",
             [study.labelled] if study.labelled.exists() else [],
-        output: page=EXECUTED / "02-curate.ipynb", ledger=LEDGERS / "curate.json"
-        params:
-            notebook="02-curate",
-            stale=stale("02-curate"),
-            writes=writes(study.results / "to_label.csv", study.results / "credits.csv"),
-        threads: 1
+        output: **made("02-curate")
+        params: **of("02-curate", study.results / "to_label.csv", study.results / "credits.csv")
         shell: STAGE
 
 
@@ -162,19 +159,15 @@ if HAS_AUDIT:
         input:
             [LEDGERS / "pull.json"] if PULLS else [],
             [LEDGERS / "world.json"] if study.kind == "world" else IN_DATA,
-        output: page=EXECUTED / "02-audit.ipynb", ledger=LEDGERS / "audit.json"
-        params:
-            notebook="02-audit",
-            stale=stale("02-audit"),
-            writes=writes(study.table("leakage"), study.table("leakage_counts")),
-        threads: 1
+        output: **made("02-audit")
+        params: **of("02-audit", study.table("leakage"), study.table("leakage_counts"))
         shell: STAGE
 
 
 rule train:
     message: "train: {wildcards.run}"
     input: LEDGERS / "crop.json"
-    output: page=EXECUTED / "03-train-{run}.ipynb", ledger=LEDGERS / "train-{run}.json"
+    output: **made("03-train-{run}")
     params:
         notebook="03-train",
         stale=stale("03-train"),
@@ -192,24 +185,19 @@ rule predict:
     input:
         LEDGERS / "crop.json",
         lambda wildcards: study.model(wildcards.run) / "card.json" if wildcards.run in GUESTS else LEDGERS / f"train-{wildcards.run}.json",
-    output: page=EXECUTED / "04-predict-{run}.ipynb", ledger=LEDGERS / "predict-{run}.json"
+    output: **made("04-predict-{run}")
     params:
         notebook="04-predict",
         stale=stale("04-predict"),
         writes=lambda wildcards: writes(study.table("predictions", run=wildcards.run)),
-    threads: 1
     shell: STAGE + " -p run={wildcards.run}"
 
 
 rule benchmarks:
     message: "benchmarks: scores with intervals"
     input: [LEDGERS / f"predict-{run}.json" for run in [*RUNS, *GUESTS]]
-    output: page=EXECUTED / "05-benchmarks.ipynb", ledger=LEDGERS / "benchmarks.json"
-    params:
-        notebook="05-benchmarks",
-        stale=stale("05-benchmarks"),
-        writes=writes(*map(study.table, ("metrics", "variants", "comparisons", "confusion"))),
-    threads: 1
+    output: **made("05-benchmarks")
+    params: **of("05-benchmarks", *map(study.table, ("metrics", "variants", "comparisons", "confusion")))
     shell: STAGE
 
 
@@ -222,7 +210,6 @@ if FILMS_APART:
         output: LEDGERS / "screen-{film}.json"
         params:
             stale=[code_digest("exe_core.screening.screen_film"), digest_of([study.films.model_dump(mode="json"), study.crop.model_dump(mode="json")])],
-        threads: 1
         shell: "OMP_NUM_THREADS={threads} exe screen {study.name} {wildcards.film} --ledger {output:q}"
 
 
@@ -234,11 +221,10 @@ if HAS_FILMS:
             [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
             [LEDGERS / f"train-{run}.json" for run in RUNS],
             [LEDGERS / f"screen-{film}.json" for film in FILMS_APART],
-        output: page=EXECUTED / "06-films.ipynb", ledger=LEDGERS / "films.json"
+        output: **made("06-films")
         params:
-            notebook="06-films",
-            stale=stale("06-films"),
-            writes=writes(
+            **of(
+                "06-films",
                 *map(study.table, ("films", "frames", "film_faces", "film_summary", "film_metrics")),
                 *(study.table("film_predictions", run=run) for run in RUNS),
             ),
@@ -249,27 +235,21 @@ if HAS_FILMS:
     rule films_shares:
         message: "films: shares of emotions, and the explorer"
         input: LEDGERS / "films.json"
-        output: page=EXECUTED / "06-films-shares.ipynb", ledger=LEDGERS / "films-shares.json"
+        output: **made("06-films-shares")
         params:
-            notebook="06-films-shares",
-            stale=stale("06-films-shares"),
-            writes=writes(
+            **of(
+                "06-films-shares",
                 *map(study.table, ("sampling", "selection_shares", "selection_differences")),
                 study.results / "explorer",
             ),
-        threads: 1
         shell: STAGE
 
 
     rule films_unlabelled:
         message: "films: criteria without labels, agreement of runs"
         input: LEDGERS / "films.json"
-        output: page=EXECUTED / "06-films-unlabelled.ipynb", ledger=LEDGERS / "films-unlabelled.json"
-        params:
-            notebook="06-films-unlabelled",
-            stale=stale("06-films-unlabelled"),
-            writes=writes(*map(study.table, ("film_criteria", "agreement"))),
-        threads: 1
+        output: **made("06-films-unlabelled")
+        params: **of("06-films-unlabelled", *map(study.table, ("film_criteria", "agreement")))
         shell: STAGE
 
 
@@ -281,12 +261,8 @@ if HAS_CLAIMS:
             LEDGERS / "benchmarks.json",
             [LEDGERS / f"{name}.json" for name in ("films", "films-unlabelled")] if HAS_FILMS else [],
             [study.data_dir / study.published, "data/claims.yml", "data/frozen/published/runs.csv"] if study.published else [],
-        output: page=EXECUTED / "07-claims.ipynb", ledger=LEDGERS / "claims.json"
-        params:
-            notebook="07-claims",
-            stale=stale("07-claims"),
-            writes=writes(study.table("claims")),
-        threads: 1
+        output: **made("07-claims")
+        params: **of("07-claims", study.table("claims"))
         shell: STAGE
 
 
@@ -295,11 +271,8 @@ if HAS_SENTIMENT:
     rule sentiment:
         message: "sentiment: seven classes, five levels, three"
         input: [LEDGERS / f"{stage}-{run}.json" for stage in ("train", "predict") for run in RUNS]
-        output: page=EXECUTED / "08-sentiment.ipynb", ledger=LEDGERS / "sentiment.json"
-        params:
-            notebook="08-sentiment",
-            stale=stale("08-sentiment"),
-            writes=writes(*(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons", "choices"))),
+        output: **made("08-sentiment")
+        params: **of("08-sentiment", *(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons", "choices")))
         threads: 2
         shell: STAGE
 
@@ -311,12 +284,8 @@ if HAS_FACTORIAL:
         input:
             [LEDGERS / f"predict-{run}.json" for run in [*study.factorial.as_shipped, *study.factorial.recropped]],
             [LEDGERS / "films.json"] if "films" in study.factorial.sets else [],
-        output: page=EXECUTED / "09-factorial.ipynb", ledger=LEDGERS / "factorial.json"
-        params:
-            notebook="09-factorial",
-            stale=stale("09-factorial"),
-            writes=writes(study.table("factorial")),
-        threads: 1
+        output: **made("09-factorial")
+        params: **of("09-factorial", study.table("factorial"))
         shell: STAGE
 
 
@@ -325,12 +294,8 @@ if HAS_FILMS and study.kind == "world":
     rule your_model:
         message: "your model: on these films"
         input: LEDGERS / "films.json"
-        output: page=EXECUTED / "10-your-model.ipynb", ledger=LEDGERS / "your-model.json"
-        params:
-            notebook="10-your-model",
-            stale=stale("10-your-model"),
-            writes=writes(study.results / "values" / "your-model.json"),
-        threads: 1
+        output: **made("10-your-model")
+        params: **of("10-your-model", study.results / "values" / "your-model.json")
         shell: STAGE
 
 
@@ -347,7 +312,6 @@ rule book:
     params:
         study=study.name,
         pages=[str(page) for page in pages()],
-    threads: 1
     shell:
         "exe assemble {params.study} {params.pages:q} && "
         "{{ EXE_STUDY={params.study} jupyter-book build . --warningiserror --keep-going --quiet "
