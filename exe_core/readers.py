@@ -7,6 +7,7 @@ None if there are no parts), and `ATTRIBUTES`, null where a set does not know th
 
 from __future__ import annotations
 
+import codecs
 import logging
 import lzma
 import re
@@ -14,10 +15,12 @@ import shutil
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -41,8 +44,7 @@ IMFDB_VALUES = {
 }
 """What IMFDB says of a face, in its words."""
 ATTRIBUTES = ["film", "clip", "frame", "source", "keyword", "year", *IMFDB_VALUES, "no_label"]
-"""film; the clip of it and the number of the frame there; the collection that a photo is from; the
-keyword that found it; year of the film; `IMFDB_VALUES`; and why an image has no label."""
+"""What some sets know of an image: `exe_core.tables.TABLES["attributes"]` says what each means."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -50,7 +52,7 @@ class DatasetError(ValueError):
     """A data set does not have the form that its reader expects."""
 
 
-def image_table(rows: list, root: Path) -> pd.DataFrame:
+def image_table(rows: Sequence[tuple | dict], root: Path) -> pd.DataFrame:
     """Make a reader's table of tuples of `IMAGE_COLUMNS`, or of dicts that may have `ATTRIBUTES`.
 
     Raises
@@ -58,11 +60,8 @@ def image_table(rows: list, root: Path) -> pd.DataFrame:
     DatasetError
         If an image is missing, stands twice, or lies outside of the folder of the set.
     """
-    named = [
-        dict(zip(IMAGE_COLUMNS, row, strict=True)) if isinstance(row, tuple) else row
-        for row in rows
-    ]
-    table = pd.DataFrame(named, columns=[*IMAGE_COLUMNS, *ATTRIBUTES], dtype=object)
+    named = [dict(zip(IMAGE_COLUMNS, row, strict=False)) for row in rows if isinstance(row, tuple)]
+    table = pd.DataFrame(named or rows, columns=[*IMAGE_COLUMNS, *ATTRIBUTES], dtype=object)
     if outside := paths_outside(table["path"], root):
         raise DatasetError(
             f"{root.name}: {len(outside)} images lie outside of its folder, such as {outside[0]}: "
@@ -164,7 +163,11 @@ FLAT_HISTOGRAM = 0.05
 """A copy was equalised if the cumulative histograms of its images have a smaller median distance
 from a straight line: .25 in the original FER2013, .02 after equalisation."""
 LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000
-"""Bytes and files that an archive may hold; the original has 35,887 images of 48 x 48 pixels."""
+"""Bytes and files that an archive may hold; FER2013 has 35,887 images of 48 x 48 pixels."""
+ARCHIVE_FAULTS = (
+    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError),
+    RuntimeError,  # of zipfile: encrypted, or packed in an unknown way
+)
 
 
 def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
@@ -270,29 +273,22 @@ def _unpack_once(source: Path, folder: Path, *, write: Callable[[Path, Path], No
 
 
 def _extract(source: Path, folder: Path) -> None:
+    """Unpack a tar or zip archive; a member that leads out of the folder is refused, or kept in."""
     size = 0
     try:
-        if zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                members = [member for member in archive.infolist() if not member.is_dir()]
-                size = sum(member.file_size for member in members)
-                if size > LARGEST_UNPACKED or len(members) > MOST_FILES:
-                    most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
-                    raise zipfile.BadZipFile(f"it would be more than {most}")
-                for member in tqdm(members, desc=f"unpack {source.name}", unit=" files"):
-                    archive.extract(member, folder)  # drops what leads outside of the folder
-            return
-        with tarfile.open(source) as archive:
-            listed = tqdm(archive, desc=f"unpack {source.name}", unit=" files")
+        is_zip = zipfile.is_zipfile(source)
+        with zipfile.ZipFile(source) if is_zip else tarfile.open(source) as archive:
+            members = archive.infolist() if is_zip else archive
+            listed = tqdm(members, desc=f"unpack {source.name}", unit=" files")
             for place, member in enumerate(listed):
-                if not (member.isfile() or member.isdir()):
+                if not is_zip and not (member.isfile() or member.isdir()):
                     raise tarfile.ReadError(f"{member.name!r} is neither a file nor a folder")
-                size += member.size
+                size += member.file_size if is_zip else member.size
                 if size > LARGEST_UNPACKED or place > MOST_FILES:
                     most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
                     raise tarfile.ReadError(f"it would be more than {most}")
-                archive.extract(member, folder, filter="data")  # refuses places outside the folder
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, EOFError, OSError) as fault:
+                archive.extract(member, folder, **({} if is_zip else {"filter": "data"}))
+    except ARCHIVE_FAULTS as fault:
         raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
 
 
@@ -547,159 +543,218 @@ def read_rafdb(source: Path, *, published: bool = False) -> pd.DataFrame:
     return table
 
 
-def read_imfdb(
-    source: Path, *, unpacked: Path, persons: Sequence[str] = (), without: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Read the Indian Movie Face Database, or a part of it (Setty et al. 2013).
-
-    Parameters
-    ----------
-    source
-        A folder or archive with `<actor>/<film>/images/<image>` at some depth, and beside `images`
-        text files with a line a face: source, frame, image, box (left, top, width, height), title,
-        date, actor, sex, expression, occlusion, light, age, pose and makeup. The words are
-        recognised by what they say, as some files lack columns or order them otherwise.
-    unpacked
-        Folder for the files of an archive; written once for the same source.
-    persons, without
-        Actors that are read, if not all, and actors that are left out; named as their folders.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row an image file; person is the folder of the actor, film that of the film. An image
-        whose lines name several expressions, or none, has no label; attributes on which its lines
-        differ are null.
-
-    Raises
-    ------
-    DatasetError
-        If there is no such image, or none of `persons`.
-    """
-    if source.is_file():
-        source = _unpack_once(source, unpacked, write=_extract)
-    films: dict[Path, dict[str, Path]] = defaultdict(dict)
-    others: Counter[str] = Counter()
-    for path in _images_below(source, others, leave=(".txt",)):
-        folder = path.parents[1] if path.parent.name.lower() == "images" else path.parent
-        if len(folder.relative_to(source).parts) < 2:
-            others["images outside of <actor>/<film>"] += 1
-        else:
-            films[folder][path.name.lower()] = path
-    known = {folder.parent.name for folder in films}
-    if absent := sorted({*persons, *without} - known):
-        log.warning("%s: no actors %s", source.name, ", ".join(absent))
-    chosen = (set(persons) or known) & known - set(without)
-    rows: list[dict] = []
-    for folder, images in sorted(films.items()):
-        if folder.parent.name in chosen:
-            faces = _imfdb_faces(folder, images, others)
-            rows += [
-                {
-                    "name": f"{folder.parent.name}/{folder.name}/{path.name}",
-                    "path": path,
-                    "person": folder.parent.name,
-                    "film": folder.name,
-                    **faces.get(name, {"no_label": "no line names it"}),
-                }
-                for name, path in images.items()
-            ]
-    if not rows:
-        raise DatasetError(f"{source.name} has no <actor>/<film>/images/<image> of these actors")
-    table = image_table(rows, source)
-    _log_losses(source.name, table, others)
-    return table
-
-
-def _images_below(root: Path, others: Counter[str], leave: Sequence[str] = ()) -> list[Path]:
-    """List the images in all folders below `root`; count what else there is, but for `leave`."""
-    images = []
+def _images_of(source: Path, unpacked: Path) -> tuple[Path, list[Path], Counter[str]]:
+    """Unpack an archive; give the folder, all images in it, and how many other files it has."""
+    root = _unpack_once(source, unpacked, write=_extract) if source.is_file() else source
+    images, lost = [], Counter()
     for path in sorted(root.rglob("*")):
         if any(part.startswith(".") for part in path.relative_to(root).parts) or path.is_dir():
             continue
         if path.suffix.lower() in IMAGE_SUFFIXES:
             images.append(path)
-        elif path.suffix.lower() not in leave:
-            others[f"files *{path.suffix.lower()}"] += 1
-    return images
+        else:
+            lost[f"files *{path.suffix.lower()}"] += 1
+    return root, images, lost
 
 
-def _log_losses(name: str, table: pd.DataFrame, others: Mapping[str, int]) -> None:
-    """Write into the log how many images have no label, what was not read, and why."""
-    reasons = Counter(reason.partition(":")[0] for reason in table["no_label"].dropna())
-    lost = [f"{n} {reason}" for reason, n in [*reasons.items(), *others.items()]]
-    labelled = table["label"].notna().sum()
-    log.info("%s: %d images, %d with a label; %s", name, len(table), labelled, "; ".join(lost))
+def _with_losses(rows: list[dict], root: Path, lost: Counter[str], form: str) -> pd.DataFrame:
+    """Make the table of a set, and count in the log what has no label or is not in it, and why."""
+    if not rows:
+        raise DatasetError(f"{root.name} has no {form}")
+    table = image_table(rows, root)
+    lost.update(reason.partition(":")[0] for reason in table["no_label"].dropna())
+    counted = "; ".join(f"{n} {what}" for what, n in lost.items() if n)
+    n_labelled = table["label"].notna().sum()
+    log.info("%s: %d images, %d with a label; %s", root.name, len(table), n_labelled, counted)
+    return table
+
+
+FILM_NAMES = {
+    "Dabang2": "Dabang2",
+    "LoveInSingpore": "LoveInSingapore",
+    "Mr_India": "Mr.India",
+    "SummerBethlehem": "SummerInBethlehem",
+    "SummerBethlem": "SummerInBethlehem",
+    "ThemmadiVelappan1976": "ThemmadiVelappan",
+    "ThemmadiVellapan": "ThemmadiVelappan",
+    "charulatha": "Charulatha",
+}
+"""Folders of IMFDB whose film has another name than they say without the number of a part."""
+NO_FILMS = ("misc", "extras")
+"""Folders of IMFDB with pictures of an actor from anywhere."""
+SAID = ["label", "clip", "frame", "year", *IMFDB_VALUES]
+KINDS = dict.fromkeys(ALIASES["names"], "label") | {
+    word: kind for kind, words in IMFDB_VALUES.items() for word in words
+}
+"""Word of a line of IMFDB -> what it is about."""
+YEAR = re.compile(r"(?:\d{1,2}[-/.]\d{1,2}[-/.])?((?:19|20)\d\d)")
+NUMBERED = re.compile(r".*_(\d{1,9})\.\w+")
+BOX_TOLERANCE = 2
+"""px between box and image. Of the 23,585 lines with both, 23,119 are within 2, the others have 4
+or more: they are of other images, most of them in the files of four films."""
+
+
+def read_imfdb(
+    source: Path, *, unpacked: Path, persons: Sequence[str] = (), without: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read the Indian Movie Face Database, all of it or some actors (Setty et al. 2013).
+
+    An image has no label if its lines name several expressions or none, or if their box is not as
+    large as the image, which is then another one's. Attributes on which lines differ are null.
+
+    Parameters
+    ----------
+    source
+        A folder or archive with `<actor>/<film>/images/<image>` at some depth, and beside `images`
+        text files with a line a face: clip, frame, image, box (left, top, width, height), title,
+        date, actor, sex, expression, occlusion, light, age, pose, makeup. Words are known by what
+        they say, as some lines lack columns or have them in another order.
+    unpacked
+        Folder for the files of an archive; written once for the same source.
+    persons, without
+        Actors that are read, if not all, and actors that are left out, named as their folders.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an image. person is the actor's folder; film that of the film, without the number of
+        a part; null for pictures from anywhere.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such image of these actors.
+
+    Warns
+    -----
+    UserWarning
+        If most boxes are not as large as their images: these were resized, and lines are trusted.
+    """
+    root, images, lost = _images_of(source, unpacked)
+    lost.pop("files *.txt", None)  # hold the lines
+    films: dict[Path, list[Path]] = defaultdict(list)
+    for path in images:
+        folder = path.parents[1] if path.parent.name.lower() == "images" else path.parent
+        if len(folder.relative_to(root).parts) < 2:
+            lost["images in no film of an actor"] += 1
+        else:
+            films[folder].append(path)
+    actors = {folder.parent.name for folder in films}
+    if absent := sorted({*persons, *without} - actors):
+        log.warning("%s has no actors %s", root.name, ", ".join(absent))
+    chosen = (set(persons) or actors) - set(without)
+    films = {folder: paths for folder, paths in films.items() if folder.parent.name in chosen}
+    said = _what_lines_say(films, lost)
+    rows = [
+        {
+            "name": f"{folder.parent.name}/{folder.name}/{path.name}",
+            "path": path,
+            "person": folder.parent.name,
+            "film": _film_of(folder),
+            **said.get(path, {"no_label": "no line of it"}),
+        }
+        for folder, paths in films.items()
+        for path in paths
+    ]
+    return _with_losses(rows, root, lost, "<actor>/<film>/images/<image> of these actors")
+
+
+def _film_of(folder: Path) -> str | None:
+    whole = re.sub(r"^extras_|(?<=[A-Za-z])_?\d$", "", folder.name)
+    is_film = whole.lower() not in (*NO_FILMS, folder.parent.name.lower())
+    return FILM_NAMES.get(folder.name, whole) if is_film else None
+
+
+def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dict[Path, dict]:
+    """Read the lines of films: image -> `SAID`, and why it has no label."""
+    unknown: Counter[str] = Counter()
+    listed = []
+    for folder, paths in films.items():
+        # by its name, or its number where the actor is spelled in two ways
+        numbers = {int(n[1]): path for path in paths if (n := NUMBERED.fullmatch(path.name))}
+        images = {**{path.name.lower(): path for path in paths}, **numbers}
+        for text in sorted(folder.glob("*.[tT][xX][tT]")):
+            lines = (line.split() for line in _decoded(text).splitlines())
+            listed += [_read_line(words, images, unknown) for words in lines if words]
+    lines = pd.DataFrame(listed, columns=["path", "fits", *SAID], dtype=object)
+    known = lines["fits"].dropna().astype(bool)
+    is_foreign = lines["fits"].eq(False) & (known.mean() >= 0.5)
+    if known.mean() < 0.5:
+        warnings.warn("IMFDB: most boxes are not as large as their images: resized?", stacklevel=3)
+    lost["lines of no image that is here"] += int(lines["path"].isna().sum())
+    if unknown:
+        lost[f"unknown words, such as {unknown.most_common(1)[0][0]!r}"] += unknown.total()
+    why = {"no_label": "its line is of another image"}
+    said = {path: why for path in lines["path"][is_foreign]}
+    by_image = lines[~is_foreign].dropna(subset="path").groupby("path", sort=False)
+    labels = by_image["label"].agg(lambda found: ", ".join(sorted(found.dropna().unique())))
+    values = by_image[SAID].first().where(by_image[SAID].nunique().eq(1), None)
+    values["no_label"] = labels.map(
+        lambda found: f"several labels: {found}" if "," in found else None if found else "no label"
+    )
+    return said | values.to_dict("index")
 
 
 def _decoded(path: Path) -> str:
-    """Read a text file in the encoding that it has; what is left of broken disks is dropped."""
+    """Decode a text file as UTF-8, UTF-16 or Latin-1, without the zeros of a damaged disk."""
     data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", errors="replace")
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return data.decode("utf-8-sig").replace("\0", "")
+        text = data.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace").replace("\0", "")
+        text = data.decode("latin-1")
+    return text.replace("\0", "")
 
 
-YEAR = re.compile(r"(?:\d{1,2}[-/.]\d{1,2}[-/.])?((?:19|20)\d\d)")
-IMFDB_WORDS = {word: kind for kind, words in IMFDB_VALUES.items() for word in words}
-
-
-def _imfdb_faces(folder: Path, images: Mapping[str, Path], others: Counter[str]) -> dict[str, dict]:
-    """Read what the text files of a film say of its images, by the images' names in small letters.
-
-    Lines that name no image of the film, and words that are not known, are counted in `others`.
-    """
-    lines: dict[str, list[dict]] = defaultdict(list)
-    for path in sorted(folder.glob("*.[tT][xX][tT]")):
-        for line in _decoded(path).splitlines():
-            words = line.split()
-            places = [place for place, word in enumerate(words) if word.lower() in images]
-            if not places:
-                others["lines that name no image"] += bool(words)
-                continue
-            lines[words[places[-1]].lower()].append(_imfdb_line(words, places[-1], others))
-    faces = {}
-    for name, told in lines.items():
-        values = {key: {line[key] for line in told} - {None} for key in told[0]}
-        faces[name] = {key: min(one) if len(one) == 1 else None for key, one in values.items()}
-        if len(values["label"]) != 1:
-            several = f"several labels: {', '.join(sorted(values['label']))}"
-            faces[name]["no_label"] = several if values["label"] else "no label in its line"
-    return faces
-
-
-def _imfdb_line(words: list[str], place: int, others: Counter[str]) -> dict:
-    """Read a line of which the word at `place` is the image's name."""
-    found = dict.fromkeys(["label", "clip", "frame", "year", *IMFDB_VALUES])
-    before = words[:place]
-    if before and before[-1].lower().endswith(IMAGE_SUFFIXES):
-        number = re.search(r"\d+", before[-1])
-        found |= {"clip": "_".join(before[:-1]) or None, "frame": number and int(number[0])}
-    after = [word.lower() for word in words[place + 1 :]]
-    sexes = [here for here, word in enumerate(after) if IMFDB_WORDS.get(word) == "sex"]
-    if not sexes:
-        return found
-    years = [year[1] for word in after[: sexes[-1]] if (year := YEAR.fullmatch(word))]
-    found["year"] = int(years[-1]) if years else None
-    vocabulary = {**IMFDB_WORDS, **dict.fromkeys(ALIASES["names"], "label")}
-    for word in after[sexes[-1] :]:
-        near = [word] if word in vocabulary else get_close_matches(word, vocabulary, 1, 0.85)
-        if not near:
-            others[f"unknown word {word}"] += 1
+def _read_line(words: list[str], images: Mapping[str | int, Path], unknown: Counter[str]) -> dict:
+    """Read the words of a line: path (None if no image is named), whether its box fits, `SAID`."""
+    line = dict.fromkeys(["path", "fits", *SAID])
+    lower = [word.lower() for word in words]
+    at = [place for place, word in enumerate(lower) if word in images]
+    if at:
+        line["path"] = images[lower[at[-1]]]
+        line["fits"] = _fits(line["path"], words[at[-1] + 3 : at[-1] + 5])
+    else:
+        for place, number in enumerate(map(NUMBERED.fullmatch, words)):
+            path = images.get(int(number[1])) if number else None
+            if path and _fits(path, words[place + 3 : place + 5]):
+                at, line["path"], line["fits"] = [place], path, True
+    if not at:
+        return line
+    *clip, frame = words[: at[-1]] or [""]
+    if frame.lower().endswith(IMAGE_SUFFIXES):
+        digits = re.findall(r"\d{1,9}", frame)
+        line |= {"clip": " ".join(clip) or None, "frame": int(digits[-1]) if digits else None}
+    sexes = [place for place, word in enumerate(lower) if KINDS.get(word) == "sex"]
+    for word in lower[sexes[-1] :] if sexes else []:
+        near = [word] if word in KINDS else get_close_matches(word, KINDS, 1, 0.85)
+        if near:
+            kind = KINDS[near[0]]
+            line[kind] = canonical(near[0]) if kind == "label" else near[0]
         else:
-            kind = vocabulary[near[0]]
-            found[kind] = canonical(near[0]) if kind == "label" else near[0]
-    return found
+            unknown[word] += 1
+    years = [found[1] for word in lower[at[-1] + 5 :] if (found := YEAR.fullmatch(word))]
+    line["year"] = int(years[-1]) if years else None
+    return line
+
+
+def _fits(path: Path, box: list[str]) -> bool | None:
+    """Compare the width and height of a box with those of its image; None if one is unknown."""
+    if len(box) != 2 or not all(side.isdecimal() for side in box):
+        return None
+    try:
+        with Image.open(path) as image:
+            apart = [abs(int(a) - b) for a, b in zip(box, image.size, strict=True)]
+    except (OSError, Image.DecompressionBombError):
+        return None
+    return max(apart) <= BOX_TOLERANCE
 
 
 def read_keywords(
     source: Path,
     *,
     unpacked: Path,
-    keywords: Mapping[str, str] = {},
+    keywords: Mapping[str, str] = MappingProxyType({}),
     collections: Sequence[str] = (),
     two_labels: str = "drop",
 ) -> pd.DataFrame:
@@ -708,18 +763,17 @@ def read_keywords(
     Parameters
     ----------
     source
-        A folder or zip archive with `<keyword>/<image>`. A table of the same name may lie beside
-        it (`<name>.csv`): file, repository, and other_labels, the keywords, divided by "|", that
-        found the same photo.
+        A folder or archive with `<keyword>/<image>` at some depth. A table of the same name may
+        lie beside it (`<name>.csv`): file, repository, and other_labels, the other keywords that
+        found the photo, divided by "|".
     unpacked
         Folder for the files of an archive; written once for the same source.
     keywords
-        Keyword -> label, for keywords that are no names of a label; photos of others have none.
+        Keyword -> label, for keywords that do not name a label; photos of others have none.
     collections
         Repositories whose photos are read, if not all.
     two_labels
-        "drop": a photo found under keywords of several labels has none; "first": that of its
-        folder.
+        "drop": a photo found under several labels has none; "first": that of its folder.
 
     Returns
     -------
@@ -729,63 +783,41 @@ def read_keywords(
     Raises
     ------
     DatasetError
-        If there is no image, or none of the `collections`.
+        If there is no image of these collections, or the table lists a file twice.
     """
+    root, images, lost = _images_of(source, unpacked)
+    columns = ["file", "repository", "other_labels"]
     beside = source.with_suffix(".csv")
-    if source.is_file():
-        source = _unpack_once(source, unpacked, write=_extract)
-    others: Counter[str] = Counter()
-    listed = pd.DataFrame(columns=["file", "repository", "other_labels"], dtype=object)
-    if beside.is_file():
-        listed = read_csv(beside, needs=["file"]).reindex(columns=listed.columns)
-        if listed["file"].duplicated().any():
-            raise DatasetError(
-                f"{beside.name} lists {listed['file'].duplicated().sum()} files twice"
-            )
-    about = listed.set_index("file").T.to_dict()
+    listed = read_csv(beside, needs=["file"]) if beside.is_file() else pd.DataFrame(columns=columns)
+    listed = listed.reindex(columns=columns).astype(object).set_index("file")
+    if not listed.index.is_unique:
+        raise DatasetError(
+            f"{beside.name} lists {listed.index[listed.index.duplicated()][0]} twice"
+        )
+    about = listed.where(listed.notna(), None).to_dict("index")
     labels = {**ALIASES["names"], **keywords}
     rows = []
-    for path in _images_below(source, others):
+    for path in images:
         keyword, name = path.parent.name, f"{path.parent.name}/{path.name}"
         told = about.pop(name, {"repository": None, "other_labels": None})
-        found = [
-            keyword,
-            *str(told["other_labels"] if pd.notna(told["other_labels"]) else "").split("|"),
-        ]
-        several = list(dict.fromkeys(labels[one.lower()] for one in found if one.lower() in labels))
-        label = labels.get(keyword.lower())
-        why = None
+        if collections and told["repository"] not in collections:
+            lost["photos of other collections"] += 1
+            continue
+        under = [keyword, *(told["other_labels"] or "").split("|")]
+        found = {labels[one.lower()] for one in under if one.lower() in labels}
+        label, why = labels.get(keyword.lower()), None
         if label is None:
             why = f"keyword {keyword} is no label"
-        elif len(several) > 1 and two_labels == "drop":
-            label, why = None, f"several labels: {', '.join(several)}"
-        rows.append(
-            {
-                "name": name,
-                "path": path,
-                "label": label,
-                "source": told["repository"],
-                "keyword": keyword,
-                "no_label": why,
-            }
-        )
-    if about:
-        others[f"files of {beside.name} that are not there"] = len(about)
-    if collections:
-        others["photos of other collections"] = sum(
-            row["source"] not in collections for row in rows
-        )
-        rows = [row for row in rows if row["source"] in collections]
-    if not rows:
-        of = f" of the collections {', '.join(collections)}" if collections else ""
-        raise DatasetError(f"{source.name} has no <keyword>/<image>{of}")
-    table = image_table(rows, source)
-    _log_losses(source.name, table, others)
-    return table
+        elif len(found) > 1 and two_labels == "drop":
+            label, why = None, f"several labels: {', '.join(sorted(found))}"
+        row = {"name": name, "path": path, "label": label, "no_label": why, "keyword": keyword}
+        rows.append(row | {"source": told["repository"]})
+    lost[f"photos of {beside.name} that are not here"] += len(about)
+    return _with_losses(rows, root, lost, "<keyword>/<image> of these collections")
 
 
 SFEW_PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-SFEW_NAME = re.compile(r"(?P<film>.+)_(?P<clip>\d+)_(?P<frame>\d+)")
+SFEW_NAME = re.compile(r"(?P<film>.+)_(?P<clip>\d+)_(?P<frame>\d{1,9})")
 
 
 def read_sfew(source: Path, *, unpacked: Path) -> pd.DataFrame:
@@ -794,49 +826,37 @@ def read_sfew(source: Path, *, unpacked: Path) -> pd.DataFrame:
     Parameters
     ----------
     source
-        A folder or archive with `{Train,Val,Test}/<emotion>/<film>_<time>_<face>.png`; images of
-        a part without labels may lie in no folder of an emotion.
+        A folder or archive with `{Train,Val,Test}/<emotion>/<film>_<time>_<face>.png` at some
+        depth. Images in a folder that names no label have none.
     unpacked
         Folder for the files of an archive; written once for the same source.
 
     Returns
     -------
     pandas.DataFrame
-        split_given is train, val or test; film, clip (its time) and frame are from the name.
+        split_given is train, val or test; clip is the time in the film, frame the last number.
 
     Raises
     ------
     DatasetError
         If there is no image in a folder of a part.
     """
-    if source.is_file():
-        source = _unpack_once(source, unpacked, write=_extract)
-    others: Counter[str] = Counter()
+    root, images, lost = _images_of(source, unpacked)
     rows = []
-    for path in _images_below(source, others):
-        folders = path.relative_to(source).parts[:-1]
-        parts = [re.match("[a-z]*", folder.lower())[0] for folder in folders]
-        part = next((SFEW_PARTS[one] for one in parts if one in SFEW_PARTS), None)
+    for path in images:
+        folders = path.relative_to(root).parts[:-1]
+        begins = [
+            re.split("[^a-z]", folder.lower())[0] for folder in folders
+        ]  # Train_Aligned_Faces
+        part = next((SFEW_PARTS[word] for word in begins if word in SFEW_PARTS), None)
         if part is None:
-            others["images outside of Train, Val and Test"] += 1
+            lost["images outside of Train, Val and Test"] += 1
             continue
-        label = ALIASES["names"].get(folders[-1].lower())
-        place = SFEW_NAME.fullmatch(path.stem)
-        others["names other than <film>_<time>_<face>"] += place is None
-        rows.append(
-            {
-                "name": "/".join((part, *folders[-1:], path.name)),
-                "path": path,
-                "label": label,
-                "split_given": part,
-                "film": place and place["film"],
-                "clip": place and place["clip"],
-                "frame": place and int(place["frame"]),
-                "no_label": None if label else f"folder is no label: {folders[-1]}",
-            }
-        )
-    if not rows:
-        raise DatasetError(f"{source.name} has no {{Train,Val,Test}}/<emotion>/<image>")
-    table = image_table(rows, source)
-    _log_losses(source.name, table, others)
-    return table
+        label, place = ALIASES["names"].get(folders[-1].lower()), SFEW_NAME.fullmatch(path.stem)
+        lost["names other than <film>_<time>_<face>"] += place is None
+        row = {"name": f"{part}/{folders[-1]}/{path.name}", "path": path, "label": label}
+        row |= {"split_given": part, "no_label": None if label else f"no label: {folders[-1]}"}
+        if place:
+            row |= place.groupdict() | {"frame": int(place["frame"])}
+        rows.append(row)
+    return _with_losses(rows, root, lost, "{Train,Val,Test}/<emotion>/<image>")
