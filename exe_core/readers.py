@@ -685,7 +685,7 @@ def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dic
     if unknown:
         lost[f"unknown words, such as {unknown.most_common(1)[0][0]!r}"] += unknown.total()
     why = {"no_label": "its line is of another image"}
-    said = {path: why for path in lines["path"][is_foreign]}
+    said = dict.fromkeys(lines["path"][is_foreign], why)
     by_image = lines[~is_foreign].dropna(subset="path").groupby("path", sort=False)
     labels = by_image["label"].agg(lambda found: ", ".join(sorted(found.dropna().unique())))
     values = by_image[SAID].first().where(by_image[SAID].nunique().eq(1), None)
