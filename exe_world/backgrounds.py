@@ -22,17 +22,9 @@ def sample_background(
     kind
         One of `KINDS`; drawn where None. "shelf" can look like a face to a detector: it is kept
         as the case of a false find.
-
-    Raises
-    ------
-    ValueError
-        If the kind is unknown.
     """
     drawn = str(rng.choice(list(KINDS)))
-    kind = drawn if kind is None else kind
-    if kind not in KINDS:
-        raise ValueError(f"unknown background {kind!r}; choose one of {', '.join(KINDS)}")
-    picture = KINDS[kind](rng, *size)
+    picture = KINDS[kind or drawn](rng, *size)
     sigma = rng.uniform(0, 0.02) * size[1]
     if sigma > 0.4:
         picture = cv2.GaussianBlur(picture, (0, 0), sigma)

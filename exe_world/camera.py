@@ -9,7 +9,7 @@ import numpy as np
 
 from exe_world.paint import Paint
 from exe_world.textures import lerp, single, smoothstep
-from exe_world.trace import Surface, check_canvas
+from exe_world.trace import Surface
 
 # Light enters skin and leaves it further on, red furthest: how far round a shape it reaches.
 _WRAP = single([0.32, 0.18, 0.12])
@@ -102,16 +102,9 @@ STYLES = {
 }
 
 
-def style_named(name: str) -> Style:
-    """Look a style up; a ValueError names those that there are."""
-    if name not in STYLES:
-        raise ValueError(f"unknown style {name!r}; choose one of {', '.join(STYLES)}")
-    return STYLES[name]
-
-
 def sample_light(rng: np.random.Generator, *, style: str) -> Light:
     """Draw the light of a picture in one of `STYLES`."""
-    azimuth = np.clip(rng.standard_normal(), -2, 2) * style_named(style).azimuth
+    azimuth = np.clip(rng.standard_normal(), -2, 2) * STYLES[style].azimuth
     elevation, warmth = rng.uniform(0.05, 0.9), np.clip(rng.normal(0, 0.05), -0.1, 0.1)
     ambient = rng.uniform(0.40, 0.60) if style in ("lab", "selfie") else rng.uniform(0.32, 0.58)
     key = rng.uniform(0.60, 0.90)
@@ -144,8 +137,7 @@ def camera(rng: np.random.Generator, canvas: np.ndarray, *, style: str) -> np.nd
     numpy.ndarray
         (H, W, 3) uint8 sRGB.
     """
-    check_canvas(canvas)
-    grading = style_named(style).grading
+    grading = STYLES[style].grading
     height, width = canvas.shape[:2]
     picture: np.ndarray = _develop(canvas)
     if style == "lab":

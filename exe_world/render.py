@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from exe_world.backgrounds import sample_background
-from exe_world.camera import Light, camera, illuminate, sample_light, style_named
+from exe_world.camera import STYLES, Light, camera, illuminate, sample_light
 from exe_world.face import Identity, features, sample_expression, sample_identity, sample_pose
 from exe_world.paint import paint_head
 from exe_world.textures import CLOUDS, lerp, sample, single, smoothstep
-from exe_world.trace import Window, bounds, check_canvas, trace, window
+from exe_world.trace import Window, bounds, trace, window
 
 _BODY = (-2.6, 1.0, 2.6, np.inf)  # left, top, right, bottom, in units from between the eyes
 
@@ -65,11 +65,6 @@ def draw_person(
     tuple or None
         The face's x, y, width, height in px, from brows to chin, clipped to the canvas; None
         where no face can be seen on it.
-
-    Raises
-    ------
-    ValueError
-        If the canvas is not float32 RGB, or the expression names an unknown action unit.
     """
     draw_body(canvas, person, light)
     return draw_head(canvas, person, light)
@@ -77,7 +72,6 @@ def draw_person(
 
 def draw_head(canvas: np.ndarray, person: Person, light: Light) -> tuple[int, int, int, int] | None:
     """Draw head and neck only; parameters, result and errors as of `draw_person`."""
-    check_canvas(canvas)
     identity = person.identity
     face = features(identity, person.expression, blink=person.blink)
     surface = trace(
@@ -113,7 +107,6 @@ def draw_body(canvas: np.ndarray, person: Person, light: Light) -> None:
 
     They are flat shapes, lit as if round.
     """
-    check_canvas(canvas)
     identity = person.identity
     view = window(canvas.shape[:2], _BODY, centre=person.centre, px_per_unit=person.px_per_unit)
     if view is None:
@@ -181,19 +174,12 @@ def render_face(
     numpy.ndarray
         (size, size, 3) uint8 sRGB.
 
-    Raises
-    ------
-    ValueError
-        If emotion or style is unknown, the size below 16, or the intensity negative.
-
     Examples
     --------
     >>> render_face(np.random.default_rng(0), "happy", size=48, style="selfie").shape
     (48, 48, 3)
     """
-    ranges = style_named(style)
-    if size < 16:
-        raise ValueError(f"size {size} px is too small to show a face; give 16 or more")
+    ranges = STYLES[style]
     identity = identity or sample_identity(rng)
     strength = rng.uniform(*ranges.intensity)
     strength = strength if intensity is None else intensity

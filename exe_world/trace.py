@@ -72,14 +72,6 @@ def bounds(mask: np.ndarray) -> tuple[slice, slice] | None:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def check_canvas(canvas: np.ndarray) -> None:
-    """Refuse (ValueError) what cannot be drawn on: a canvas is float32 (height, width, 3)."""
-    if canvas.ndim != 3 or canvas.shape[2] != 3 or canvas.dtype != np.float32:
-        raise ValueError(
-            f"canvas is {canvas.dtype} {canvas.shape}; it must be float32 (height, width, 3)"
-        )
-
-
 @dataclass
 class Surface:
     """What the rays of a window meet; every array is (rows, columns) float32."""
