@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from exe_core.tables import with_probabilities
 
 
 class CalibrationError(ValueError):
-    """Predictions lack what is needed, or shares do not fit their labels."""
+    """There is no labelled row to calibrate on."""
 
 
 class Calibration(NamedTuple):
@@ -61,31 +60,19 @@ def fit_calibration(validation: pd.DataFrame) -> Calibration:
 
 
 def apply_calibration(predictions: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
-    """Calibrate the table "predictions" of the run that `calibration` was fitted for.
-
-    Raises
-    ------
-    CalibrationError
-        If the temperature is not above 0, or there is not one bias a label.
-    """
-    labels = labels_of(predictions)
-    if not calibration.temperature > 0:
-        raise CalibrationError(f"temperature {calibration.temperature} must be over 0")
-    if len(calibration.bias) != len(labels):
-        raise CalibrationError(
-            f"{len(calibration.bias)} biases for the {len(labels)} labels {labels}"
-        )
+    """Calibrate the table "predictions" of the run that `calibration` was fitted for."""
     scaled = _log_probabilities(predictions) / calibration.temperature + np.array(calibration.bias)
-    return with_probabilities(predictions, softmax(scaled, axis=1), labels=labels)
+    return with_probabilities(predictions, softmax(scaled, axis=1), labels=labels_of(predictions))
 
 
-def adapt_to_shift(
-    predictions: pd.DataFrame, validation: pd.DataFrame, *, method: Literal["em", "bbse"] = "em"
-) -> pd.DataFrame:
+def adapt_to_shift(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
     """Calibrate a run and correct its predictions for the label shares of the faces at hand.
 
-    These shares are estimated from the predictions; no label of `predictions` is used. The shares
-    in training are estimated by the run's mean calibrated probabilities of validation faces.
+    This holds where only the shares of the classes differ from those in training, not how each
+    class looks. No label of `predictions` is used: their shares are estimated by maximum
+    likelihood (Saerens, Latinne and Decaestecker 2002, Adjusting the Outputs of a Classifier to New
+    a Priori Probabilities, 10.1162/089976602753284446), those in training by the run's mean
+    calibrated probabilities of validation faces.
 
     Parameters
     ----------
@@ -93,124 +80,29 @@ def adapt_to_shift(
         Table "predictions" of one run on one set.
     validation
         Its predictions of labelled faces like those that it learned from.
-    method
-        As for `estimate_shares`.
 
     Raises
     ------
     CalibrationError
-        As for `fit_calibration` and `estimate_shares`.
+        As for `fit_calibration`.
     """
-    fitted = fit_calibration(validation)
+    fitted, labels = fit_calibration(validation), labels_of(predictions)
+    at_home = apply_calibration(validation, fitted)[prob_columns(labels)].mean().to_numpy()
     calibrated = apply_calibration(predictions, fitted)
-    at_home = apply_calibration(validation, fitted)
-    labels = labels_of(predictions)
-    source = dict(zip(labels, at_home[prob_columns(labels)].mean(), strict=True))
-    target = estimate_shares(calibrated, source_shares=source, method=method, validation=at_home)
-    return correct_label_shift(calibrated, source_shares=source, target_shares=target)
+    probabilities = calibrated[prob_columns(labels)].to_numpy()
+    return with_probabilities(calibrated, _shifted(probabilities, at_home), labels=labels)
 
 
-def estimate_shares(
-    predictions: pd.DataFrame,
-    *,
-    source_shares: Mapping[str, float],
-    method: Literal["em", "bbse"] = "em",
-    validation: pd.DataFrame | None = None,
-) -> pd.Series:
-    """Estimate how often each label is true of faces whose labels are unknown.
-
-    Both methods hold where only the shares of the classes differ from those in training, not how
-    each class looks.
-
-    Parameters
-    ----------
-    predictions
-        Table "predictions" of one run, best calibrated; its labels are not used.
-    source_shares
-        label -> share in training, all above 0.
-    method
-        "em": maximum likelihood (Saerens, Latinne and Decaestecker 2002). "bbse": from the
-        confusion matrix on `validation` (Lipton, Wang and Smola 2018, arXiv 1802.03916).
-    validation
-        For "bbse": predictions of labelled faces like those in training.
-
-    Returns
-    -------
-    pd.Series
-        label -> share, summing to 1.
-
-    Raises
-    ------
-    CalibrationError
-        If shares do not fit the labels, there is no row, or the confusion can't be inverted.
-    """
-    labels = labels_of(predictions)
-    source = _shares(source_shares, labels)
-    if predictions.empty:
-        raise CalibrationError("no predictions to estimate class shares from")
-    if method == "em":
-        shares = _expectation_maximisation(predictions[prob_columns(labels)].to_numpy(), source)
-    elif method == "bbse":
-        shares = _black_box(predictions, validation, labels) * source
-    else:
-        raise CalibrationError(f"method {method!r}: allowed are 'em' and 'bbse'")
-    return pd.Series(shares / shares.sum(), index=labels)
-
-
-def correct_label_shift(
-    predictions: pd.DataFrame,
-    *,
-    source_shares: Mapping[str, float],
-    target_shares: Mapping[str, float],
-) -> pd.DataFrame:
-    """Scale probabilities from label shares in training to those of the faces at hand.
-
-    Returns the table "predictions" with p(label | face) x target / source, summing to 1 again;
-    shares are given as label -> share.
-    """
-    labels = labels_of(predictions)
-    ratio = _shares(target_shares, labels, zero=True) / _shares(source_shares, labels)
-    scaled = predictions[prob_columns(labels)].to_numpy() * ratio
-    scaled /= scaled.sum(axis=1, keepdims=True)
-    return with_probabilities(predictions, scaled, labels=labels)
-
-
-def _expectation_maximisation(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
+def _shifted(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Move probabilities (N, C) from label shares (C,) in training to those that they suggest."""
     shares = source
     for _ in range(10_000):
         scaled = probabilities * (shares / source)
-        updated = (scaled / scaled.sum(axis=1, keepdims=True)).mean(axis=0)
-        if np.abs(updated - shares).max() < 1e-9:
+        scaled /= scaled.sum(axis=1, keepdims=True)
+        before, shares = shares, scaled.mean(axis=0)
+        if np.abs(shares - before).max() < 1e-9:
             break
-        shares = updated
-    return updated
-
-
-def _black_box(
-    predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
-) -> np.ndarray:
-    """Solve C w = mu for the ratio w of target to source shares, clipped at 0."""
-    if validation is None:
-        raise CalibrationError("method 'bbse' needs `validation`: predictions of labelled faces")
-    known = validation[validation["label"].isin(labels)]
-    joint = pd.crosstab(known["predicted"], known["label"], normalize="all")
-    joint = joint.reindex(index=labels, columns=labels, fill_value=0.0).to_numpy()
-    answers = predictions["predicted"].value_counts(normalize=True).reindex(labels, fill_value=0.0)
-    if np.linalg.matrix_rank(joint) < len(labels):
-        raise CalibrationError("the confusion on validation can't be inverted: use method 'em'")
-    return np.linalg.solve(joint, answers.to_numpy()).clip(min=0)
-
-
-def _shares(
-    shares: Mapping[str, float], labels: Sequence[str], *, zero: bool = False
-) -> np.ndarray:
-    values = np.array([shares.get(label, np.nan) for label in labels], dtype=float)
-    if set(shares.keys()) != set(labels) or not (values >= 0 if zero else values > 0).all():
-        raise CalibrationError(
-            f"shares {dict(shares)} must be of {', '.join(labels)}, "
-            f"{'none under 0' if zero else 'all over 0'}"
-        )
-    return values / values.sum()
+    return scaled
 
 
 def _log_probabilities(predictions: pd.DataFrame) -> np.ndarray:
