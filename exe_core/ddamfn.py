@@ -9,7 +9,7 @@ heads weights the features along both directions of the image; a loss keeps the 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,18 +28,11 @@ _STAGES = (
 )
 
 
-class Answer(NamedTuple):
-    """What DDAMFN computes of faces."""
-
-    logits: torch.Tensor  # (N, C)
-    features: torch.Tensor  # (N, 512, 7, 7)
-    attention: tuple[torch.Tensor, torch.Tensor]  # one map (N, 512, 7, 7) in [0, 1] a head
-
-
 class DDAMFN(nn.Module):
-    """The whole network; `attention` holds the maps of the last training pass."""
+    """The whole network."""
 
-    attention: tuple[torch.Tensor, ...] = ()
+    attention: tuple[torch.Tensor, torch.Tensor]
+    """Of the last pass, one map (N, 512, 7, 7) in [0, 1] a head."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -52,14 +45,7 @@ class DDAMFN(nn.Module):
         self.bn = nn.BatchNorm1d(n_classes)
 
     def forward(self, faces: torch.Tensor) -> torch.Tensor:
-        """Compute the logits (N, C) of normalised faces (N, 3, 112, 112)."""
-        answer = self.answer(faces)
-        if self.training:
-            self.attention = answer.attention
-        return answer.logits
-
-    def answer(self, faces: torch.Tensor) -> Answer:
-        """Compute logits, features and attention maps of normalised faces (N, 3, 112, 112).
+        """Compute the logits (N, C) of normalised faces (N, 3, 112, 112).
 
         Raises
         ------
@@ -68,25 +54,16 @@ class DDAMFN(nn.Module):
         """
         if faces.shape[1:] != (3, 16 * SIDE, 16 * SIDE):
             raise ValueError(f"DDAMFN takes faces (N, 3, 112, 112), not {tuple(faces.shape)}")
-        features = self.features(faces)
-        attention = (self.cat_head0(features), self.cat_head1(features))
-        attended = features * torch.stack(attention).amax(dim=0)
-        logits = self.fc(self.Linear(attended).flatten(1))
-        return Answer(logits, features, attention)
+        features = self.features(faces)  # (N, 512, 7, 7)
+        self.attention = (self.cat_head0(features), self.cat_head1(features))
+        attended = features * torch.stack(self.attention).amax(dim=0)
+        return self.fc(self.Linear(attended).flatten(1))
 
 
-def attention_loss(network: nn.Module) -> torch.Tensor:
-    """Compute 1 / mean squared difference of the two attention maps of the last training pass.
-
-    Raises
-    ------
-    ValueError
-        If the network is no `DDAMFN`, or has not passed anything in training.
-    """
-    maps = getattr(network, "attention", ())
-    if len(maps) != 2:
-        raise ValueError("the attention loss needs a DDAMFN after a training pass")
-    return 1 / mse_loss(*maps)
+def attention_loss(network: Any) -> torch.Tensor:
+    """Compute 1 / mean squared difference of DDAMFN's attention maps of the last pass."""
+    first, second = network.attention
+    return 1 / mse_loss(first, second)
 
 
 def mixed_feature_net() -> nn.Sequential:

@@ -111,8 +111,8 @@ def attention_maps(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     if not isinstance(network, DDAMFN):
         raise ExplainError(f"{classifier.card['model']} has no attention heads; ddamfn has")
     with torch.inference_mode():
-        heads = network.answer(_prepared(classifier, images)).attention
-    return torch.stack(heads, dim=1).mean(dim=2).cpu().numpy()
+        network(_prepared(classifier, images))
+    return torch.stack(network.attention, dim=1).mean(dim=2).cpu().numpy()
 
 
 def randomisation_check(
