@@ -463,9 +463,7 @@ def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.D
                 images, faces = faces_as_shipped(of_set, progress=progress)
             else:
                 folder = study.processed / "crops"
-                images, faces = find_faces(
-                    of_set, finder=finder, crops=folder, settings=crop, progress=progress
-                )
+                images, faces = find_faces(of_set, finder=finder, crops=folder, settings=crop)
             others = read_set(study, name)[["item_id", "set_name", "path", "label", "no_label"]]
             others = others[~others["label"].isin(study.labels)]
             reason = others.pop("no_label").fillna(

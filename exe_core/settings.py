@@ -232,9 +232,6 @@ class Crop(SettingsModel):
     size: int = Field(128, ge=32, description="side of a stored crop, px")
     align: bool = Field(False, description="turn each crop until its eyes are level")
     primary_only: bool = Field(True, description="only the largest face of an image is kept")
-    tiles: int = Field(
-        0, ge=0, le=4, description="levels of overlapping tiles, each for faces half as wide"
-    )
     retry_border: float = Field(
         0.0, ge=0, le=1, description="border, in longer sides, to retry an image without a face"
     )

@@ -90,7 +90,7 @@ def test_predictions_and_frames_must_fit(two_films):
     twice = pd.concat([faces, faces.iloc[:2]])
     stray = faces.assign(item_id=["some:000100", "some:000400", "some:009900"])
     for function in (films.summarise, films.timeline):
-        with pytest.raises(ValueError, match="2 predictions, .* that the run read already"):
+        with pytest.raises(ValueError, match=r"2 predictions, .* that the run read already"):
             function(frames, twice, labels=LABELS)
         with pytest.raises(ValueError, match=r"1 predictions, first 'some:009900', .* no sampled"):
             function(frames, stray, labels=LABELS)

@@ -3,8 +3,8 @@
 OMP_NUM_THREADS=1 pytest tests/benchmarks/test_bench_crop.py --benchmark-enable
 
 The published loop decodes every photo whole, shows all of it to the detector, and cuts out and
-resizes the largest face. RECALL=data/frozen/detection keeps the table of recall by face size there;
-PHOTOS is how many large photos there are, and SCENES how many scenes for each size of face.
+resizes the largest face. RECALL=data/frozen/detection keeps the table of recall by face size there,
+with SCENES scenes for each size of face.
 """
 
 import os
@@ -28,25 +28,17 @@ from exe_core.study import load_study
 
 pytestmark = pytest.mark.slow
 
-N_PHOTOS = int(os.environ.get("PHOTOS", "6"))
-N_SCENES = int(os.environ.get("SCENES", "5"))
+N_PHOTOS, N_SCENES = 6, int(os.environ.get("SCENES", "5"))
 KEPT = os.environ.get("RECALL")
 PHOTO, TIMES = (1000, 1500), 4  # 24 megapixels
 SCENE = (960, 1280)
 EDGES = (0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.22, 0.30, 0.40)
-LEVELS = (0, 1, 2, 3)
 
 
 @pytest.fixture(scope="module")
 def finder():
     with FaceFinder() as found:
         yield found
-
-
-def table_of(paths):
-    names = [path.name for path in paths]
-    items = {"item_id": names, "set_name": "photos", "path": list(map(str, paths))}
-    return pd.DataFrame({**items, "label": "happy", "group_id": names})
 
 
 @pytest.fixture(scope="module")
@@ -58,35 +50,33 @@ def large_photos(tmp_path_factory):
         drawn = scene(rng, PHOTO, share=rng.uniform(0.15, 0.33)).picture
         picture = enlarged(rng, drawn, times=TIMES)
         Image.fromarray(picture).save(folder / f"{k}.jpg", quality=90)
-    return table_of(sorted(folder.iterdir()))
+    paths = sorted(folder.iterdir())
+    items = {"item_id": [path.name for path in paths], "path": list(map(str, paths))}
+    items |= {"set_name": "photos", "label": "happy"}
+    return pd.DataFrame(items).assign(group_id=lambda rows: rows["item_id"])
 
 
 def published(items, finder, folder, *, size):
-    """Time the published loop, photo by photo."""
-    seconds = []
+    """The published loop, photo by photo."""
     for path in map(Path, items["path"]):
-        started = time.perf_counter()
         picture = cv2.imread(str(path))
         found = finder.find(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
         for face in found[:1]:
             rows = slice(face.y, face.y + face.height)
             cut = picture[rows, face.x : face.x + face.width]
             cv2.imwrite(str(folder / path.name), cv2.resize(cut, (size, size)))
-        seconds.append(time.perf_counter() - started)
-    return seconds
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [128, 224])
 def test_large_photos(benchmark, ratio, large_photos, finder, tmp_path, size):
-    settings, times = Crop(size=size), []
+    times = []
 
     def both():
-        seconds = published(large_photos, finder, tmp_path, size=size)
         started = time.perf_counter()
-        how = {"crops": tmp_path, "settings": settings, "progress": False}
-        find_faces(large_photos, finder=finder, **how)
-        times.append(sum(seconds) / (time.perf_counter() - started))
+        published(large_photos, finder, tmp_path, size=size)
+        between = time.perf_counter()
+        find_faces(large_photos, finder=finder, crops=tmp_path, settings=Crop(size=size))
+        times.append((between - started) / (time.perf_counter() - between))
 
     benchmark.pedantic(both, rounds=3, iterations=1, warmup_rounds=1)
     ratio(f"faces of 24-megapixel photos, crops of {size} px", np.median(times[-3:]), aim=4)
@@ -100,59 +90,39 @@ def is_found(face, box):
     return inside and 0.5 < face.width / max(width, height) < 2
 
 
-def looked_at(finder):
-    """Look at every scene with each number of levels: a row a look."""
-    bins = [*pairwise(EDGES), (None, None)]
-    for place, (low, high) in enumerate(bins):
-        for k in range(N_SCENES if low else 2 * N_SCENES):
-            rng = np.random.default_rng([place, k])
-            share = np.exp(rng.uniform(np.log(low), np.log(high))) if low else None
-            drawn = scene(rng, SCENE, share=share)
-            for levels in LEVELS:
-                started = time.process_time()
-                found = finder.find(drawn.picture, tiles=levels)
-                seconds = time.process_time() - started
-                true = [face for face in found if drawn.face and is_found(face, drawn.face)]
-                yield {
-                    "levels": levels,
-                    "share_low": low,
-                    "share_high": high,
-                    "is_found": bool(true),
-                    "has_false_find": len(found) > len(true[:1]),
-                    "cpu_ms": 1000 * seconds,
-                }
-
-
 def rate(flags, name):
     """A share of scenes with its Wilson interval."""
-    flags = list(flags)
     low, high = binomtest(sum(flags), len(flags)).proportion_ci(method="wilson")
     return {name: np.mean(flags), f"{name}_low": low, f"{name}_high": high}
 
 
-def recall_table(looks):
-    """Recall and false finds by levels and face size; a row without a size has no person."""
+def recall_table(finder):
+    """Recall and false finds by face size; the row without a size has no person."""
     rows = []
-    keys = ["levels", "share_low", "share_high"]
-    for (levels, low, high), group in looks.groupby(keys, dropna=False):
-        recall = dict.fromkeys(["recall", "recall_low", "recall_high"], np.nan)
+    for place, (low, high) in enumerate([*pairwise(EDGES), (None, None)]):
+        hits, false, seconds = [], [], []
+        for k in range(N_SCENES if low else 2 * N_SCENES):
+            rng = np.random.default_rng([place, k])
+            share = np.exp(rng.uniform(np.log(low), np.log(high))) if low else None
+            drawn = scene(rng, SCENE, share=share)
+            started = time.process_time()
+            found = finder.find(drawn.picture)
+            seconds.append(time.process_time() - started)
+            hits.append(any(drawn.face and is_found(face, drawn.face) for face in found))
+            false.append(len(found) > hits[-1])
         rows.append(
             {
-                **{"tile_levels": levels, "face_share_low": low, "face_share_high": high},
-                "n_scenes": len(group),
-                **(recall if np.isnan(low) else rate(group["is_found"], "recall")),
-                **rate(group["has_false_find"], "false_find"),
-                "cpu_ms": group["cpu_ms"].median(),
+                **{"face_share_low": low, "face_share_high": high, "n_scenes": len(hits)},
+                **(rate(hits, "recall") if low else {}),
+                **rate(false, "false_find"),
+                "cpu_ms": 1000 * np.median(seconds),
             }
         )
     return pd.DataFrame(rows).round(4)
 
 
-@pytest.mark.slow
 def test_recall_by_face_size(benchmark, finder, tmp_path):
-    found = benchmark.pedantic(
-        lambda: recall_table(pd.DataFrame(looked_at(finder))), rounds=1, iterations=1
-    )
+    found = benchmark.pedantic(lambda: recall_table(finder), rounds=1, iterations=1)
     folder = Path(KEPT) if KEPT else tmp_path
     folder.mkdir(parents=True, exist_ok=True)
     found.to_csv(folder / "recall.csv", index=False)
@@ -160,8 +130,6 @@ def test_recall_by_face_size(benchmark, finder, tmp_path):
         f"RECALL={KEPT} SCENES={N_SCENES} pytest tests/benchmarks/test_bench_crop.py -k recall"
     )
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    made = {"command": command, "machine": machine, "scene_px": SCENE, "levels": LEVELS}
+    made = {"command": command, "machine": machine, "scene_px": SCENE}
     record.write_json(made | record.provenance(load_study("demo")), folder / "provenance.json")
-    by_size = found.pivot_table("recall", "face_share_low", "tile_levels")
-    assert by_size.loc[0.22:, 0].min() >= 0.9
-    assert by_size.loc[0.06, 2] > by_size.loc[0.06, 0]
+    assert found.loc[found["face_share_low"] >= 0.22, "recall"].min() >= 0.9
