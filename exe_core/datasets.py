@@ -378,7 +378,6 @@ def _files(study: Study, set_name: str) -> pd.DataFrame:
             source,
             unpacked=unpacked,
             keywords=chosen.keywords,
-            collections=chosen.collections,
             two_labels=chosen.two_labels,
         )
     elif chosen.kind == "sfew":
@@ -479,8 +478,8 @@ class TrainingSet(NamedTuple):
     """What a run learns from, a row a face."""
 
     images: np.ndarray  # (N, S, S, 3) uint8 at the size of the run's recipe
-    labels: np.ndarray  # (N,) int, places in the study's labels; or (N, C) shares of the votes
-    sides: np.ndarray  # (N,) "train" or "val"
+    labels: np.ndarray  # (N,) int, places in the study's labels, or -1; or (N, C) shares, or NaN
+    sides: np.ndarray  # (N,) "train", "val", or "" for a face that the run does not use
     groups: np.ndarray  # (N,) the group_id of each face
 
 
@@ -492,8 +491,9 @@ def training_set(
     An image that is in several of the sets counts once, and is left out if they label it
     differently. With `split: modulo` of the recipe, every n-th face is val, whatever faces share
     its group: the published fault, to be measured. With `labels: majority` or `votes` of the run,
-    faces are labelled by the annotators of the sets' `votes`; those without a majority, or without
-    a vote for a label of the study, are left out.
+    faces are labelled by the annotators of the sets' `votes`. Faces without such a label, beyond
+    the numbers of `match`, or of other `collections` stay in the arrays, on no side, so that all
+    runs on a set share what frozen layers make of it.
 
     Raises
     ------
@@ -507,33 +507,45 @@ def training_set(
     once = learnt[n_labels <= 1].drop_duplicates("item_id")
     if len(once) < len(learnt):
         log.info("%d faces are in several sets or have several labels", len(learnt) - len(once))
-    learnt, labels = _labelled(study, run, once)
-    recipe, sides = study.recipe(run), learnt["split"].to_numpy(dtype=str)
+    learnt, recipe, settings = once.reset_index(drop=True), study.recipe(run), study.runs[run]
+    labels, sides = _labels(study, run, learnt), learnt["split"].to_numpy(dtype="U6")
     if recipe.split == "modulo":
         every = round(1 / recipe.val_share)
         sides = np.where(np.arange(len(learnt)) % every == 0, "val", "train")
+    if settings.collections:
+        source = study.read("attributes").drop_duplicates("item_id").set_index("item_id")["source"]
+        sides[~learnt["item_id"].map(source).isin(settings.collections)] = ""
+    if settings.match is not None:
+        matched = faces[(faces["set_name"] == settings.match) & faces["is_primary"]]
+        matched = matched.merge(splits[["face_id", "split"]], on="face_id")
+        wanted = matched.groupby(["split", "label"]).size()
+        order = np.random.default_rng(recipe.seed).permutation(len(learnt))
+        place = learnt.iloc[order].groupby(["split", "label"]).cumcount().sort_index()
+        most = pd.MultiIndex.from_frame(learnt[["split", "label"]]).map(wanted.get)
+        sides[place.to_numpy() >= np.nan_to_num(np.array(most, dtype=float))] = ""
+    undefined = labels < 0 if labels.ndim == 1 else np.isnan(labels).any(axis=1)
+    sides[undefined] = ""
     images = load_faces(learnt, size=recipe.size)
     return TrainingSet(images, labels, sides, learnt["group_id"].to_numpy(dtype=str))
 
 
-def _labelled(study: Study, run: str, faces: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Select the faces that have a label of the run's kind, with these labels."""
-    kind = study.runs[run].labels
+def _labels(study: Study, run: str, faces: pd.DataFrame) -> np.ndarray:
+    """Give faces the labels of the run's kind: places in the study's labels or -1, or shares."""
+    kind, names = study.runs[run].labels, list(study.labels)
     if kind == "given":
-        codes = pd.Categorical(faces["label"], categories=list(study.labels)).codes
-        return faces, codes.astype(np.int64)
-    shares = np.full((len(faces), len(study.labels)), np.nan)
+        return pd.Categorical(faces["label"], categories=names).codes.astype(np.int64)
+    shares = np.full((len(faces), len(names)), np.nan)
     for name in study.runs[run].sets:
         of_set = faces["set_name"] == name
         votes = read_votes(study.votes(name))
         voted = join_votes(faces[of_set], votes).set_index("item_id").reindex(faces["item_id"])
         known = of_set.to_numpy() & voted["votes_neutral"].notna().to_numpy()
-        shares[known] = soft_labels(voted[known], labels=study.labels)
-    winners = pd.Categorical(majority(shares, labels=study.labels), categories=list(study.labels))
-    labels = winners.codes.astype(np.int64) if kind == "majority" else shares
-    usable = labels >= 0 if kind == "majority" else ~np.isnan(shares[:, 0])
-    log.info("run %s: %d of %d faces have a label by votes", run, usable.sum(), len(faces))
-    return faces[usable].reset_index(drop=True), labels[usable]
+        shares[known] = soft_labels(voted[known], labels=names)
+    log.info("run %s: %d faces have votes", run, np.isfinite(shares[:, 0]).sum())
+    if kind == "votes":
+        return shares
+    winners = pd.Categorical(majority(shares, labels=names), categories=names)
+    return winners.codes.astype(np.int64)
 
 
 THUMBNAIL = 48  # px, that of FER2013: images are compared in gray at this size

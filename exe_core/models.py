@@ -20,6 +20,7 @@ import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.functional import interpolate
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from tqdm import TqdmWarning
 
@@ -52,6 +53,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     gray: bool = False  # colours are taken away first
+    reduced: int | None = None  # side that images are reduced to first, px; None: they are not
     flip_average: bool = False  # the probabilities of a face and its mirror image are averaged
 
     def to_float(self, images: torch.Tensor) -> torch.Tensor:
@@ -60,7 +62,11 @@ class Preprocessing:
             red, green, blue = images.int().unbind(dim=-1)
             luma = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
             images = luma.unsqueeze(-1).expand_as(images)
-        return images.permute(0, 3, 1, 2).float() / 255
+        shown = images.permute(0, 3, 1, 2).float() / 255
+        if self.reduced is None:
+            return shown
+        small = interpolate(shown, size=(self.reduced,) * 2, mode="bilinear", antialias=True)
+        return interpolate(small, size=shown.shape[2:], mode="bilinear").clamp(0, 1)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Bring images (N, 3, H, W) in [0, 1] to the scale of the network."""

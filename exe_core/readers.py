@@ -755,7 +755,6 @@ def read_keywords(
     *,
     unpacked: Path,
     keywords: Mapping[str, str] = MappingProxyType({}),
-    collections: Sequence[str] = (),
     two_labels: str = "drop",
 ) -> pd.DataFrame:
     """Read photos in a folder a keyword that found them; no person looked at the labels.
@@ -770,8 +769,6 @@ def read_keywords(
         Folder for the files of an archive; written once for the same source.
     keywords
         Keyword -> label, for keywords that do not name a label; photos of others have none.
-    collections
-        Repositories whose photos are read, if not all.
     two_labels
         "drop": a photo found under several labels has none; "first": that of its folder.
 
@@ -783,7 +780,7 @@ def read_keywords(
     Raises
     ------
     DatasetError
-        If there is no image of these collections, or the table lists a file twice.
+        If there is no image, or the table lists a file twice.
     """
     root, images, lost = _images_of(source, unpacked)
     columns = ["file", "repository", "other_labels"]
@@ -800,9 +797,6 @@ def read_keywords(
     for path in images:
         keyword, name = path.parent.name, f"{path.parent.name}/{path.name}"
         told = about.pop(name, {"repository": None, "other_labels": None})
-        if collections and told["repository"] not in collections:
-            lost["photos of other collections"] += 1
-            continue
         under = [keyword, *(told["other_labels"] or "").split("|")]
         found = {labels[one.lower()] for one in under if one.lower() in labels}
         label, why = labels.get(keyword.lower()), None
@@ -813,7 +807,7 @@ def read_keywords(
         row = {"name": name, "path": path, "label": label, "no_label": why, "keyword": keyword}
         rows.append(row | {"source": told["repository"]})
     lost[f"photos of {beside.name} that are not here"] += len(about)
-    return _with_losses(rows, root, lost, "<keyword>/<image> of these collections")
+    return _with_losses(rows, root, lost, "<keyword>/<image>")
 
 
 SFEW_PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}

@@ -182,9 +182,6 @@ class Set(SettingsModel):
     keywords: dict[str, str] = Field(
         {}, description="keywords: label of a keyword that is no label itself, as crying: sad"
     )
-    collections: tuple[str, ...] = Field(
-        (), description="keywords: only photos of these repositories"
-    )
     persons: tuple[str, ...] = Field((), description="imfdb: only these actors")
     without_persons: tuple[str, ...] = Field((), description="imfdb: all actors but these")
     gray: bool = Field(False, description="its faces have no colour")
@@ -208,8 +205,8 @@ class Set(SettingsModel):
             raise ValueError("votes are those of FER+, which are on the images of kind fer2013")
         if self.kind != "imfdb" and (self.persons or self.without_persons):
             raise ValueError("persons and without_persons choose actors of kind imfdb")
-        if self.kind != "keywords" and (self.keywords or self.collections):
-            raise ValueError("keywords and collections are those of kind keywords")
+        if self.kind != "keywords" and self.keywords:
+            raise ValueError("keywords are those of kind keywords")
         if unknown := set(self.keywords.values()) - set(EMOTIONS):
             raise ValueError(f"keywords: {', '.join(unknown)} must be of {', '.join(EMOTIONS)}")
         if self.kind == "keywords" and self.two_labels == "vote":
@@ -333,6 +330,15 @@ class Run(SettingsModel):
 
     sets: tuple[str, ...] = Field(min_length=1, description="of the study, that it learns from")
     gray: bool = Field(False, description="faces are shown in gray, in training and in use")
+    reduced: int | None = Field(
+        None, ge=8, description="faces are first reduced to this side, px, in training and in use"
+    )
+    collections: tuple[str, ...] = Field(
+        default=(), description="of sets of kind keywords: only photos of these repositories"
+    )
+    match: str | None = Field(
+        None, description="as many faces of each label, drawn by the seed, as this set has"
+    )
     labels: Literal["given", "majority", "votes"] = Field(
         "given",
         description="learned from: those of the sets; the emotion that most annotators of their "

@@ -40,7 +40,7 @@ from exe_core.settings import (
 from exe_core.sources import SOURCES
 
 RAW = ("hits", "photos", "requests", "truth", "events")
-PROCESSED = ("images", "faces", "splits", "films", "frames", "film_faces")
+PROCESSED = ("images", "faces", "splits", "attributes", "films", "frames", "film_faces")
 """Tables that lie beside what they describe; all others are results."""
 
 READY = ROOT / "data" / "models"
@@ -103,10 +103,13 @@ class Study(SettingsModel):
         if len(in_order) < 2 or list(self.labels) != in_order:
             raise ValueError(f"labels: two or more of {', '.join(EMOTIONS)}, in this order")
         for name, run in self.runs.items():
-            _refuse_unknown(f"run {name}", "set", run.sets, self.sets)
+            matched = [run.match] if run.match else []
+            _refuse_unknown(f"run {name}", "set", [*run.sets, *matched], self.sets)
             for member in run.sets:
                 if self.sets[member].role == "test":
                     raise ValueError(f"run {name}: {member} is a test set and is never trained on")
+                if run.collections and self.sets[member].kind != "keywords":
+                    raise ValueError(f"run {name}: collections are of kind keywords, not {member}")
                 if run.labels != "given" and not self.sets[member].votes:
                     raise ValueError(f"run {name}: labels {run.labels}, but {member} has no votes")
             if run.labels == "votes" and run.doubtful == "dropped":

@@ -68,6 +68,7 @@ def train(
     run_id: str,
     folder: Path,
     gray: bool = False,
+    reduced: int | None = None,
     provenance: Mapping[str, object] | None = None,
     device: str | None = None,
     cache: Path | None = None,
@@ -90,6 +91,8 @@ def train(
         that with the lowest loss.
     gray
         Take the colours away, now and whenever the model is used.
+    reduced
+        Side, px, to which faces are reduced first, now and whenever the model is used.
     provenance
         Goes into the card, with device and seed; see `exe_core.record.provenance`.
     device
@@ -120,7 +123,11 @@ def train(
     # What the model will be; a finished one with this digest is kept
     architecture = models.find(recipe.model)
     preprocessing = replace(
-        architecture.preprocessing, size=recipe.size, gray=gray, flip_average=recipe.flip_average
+        architecture.preprocessing,
+        size=recipe.size,
+        gray=gray,
+        reduced=reduced,
+        flip_average=recipe.flip_average,
     )
     data = hashlib.sha256(np.ascontiguousarray(faces).data)
     data.update(record.digest_of([labels.tolist(), splits.tolist()]).encode())
@@ -534,6 +541,7 @@ def cross_fit(
     recipe: Train,
     classes: Sequence[str],
     gray: bool = False,
+    reduced: int | None = None,
     cache: Path | None = None,
 ) -> np.ndarray:
     """Predict each face by a network that learned from the other folds: (N, C) probabilities.
@@ -559,6 +567,7 @@ def cross_fit(
             run_id=f"{folder.name}, part {fold} of {n_folds}",
             folder=part,
             gray=gray,
+            reduced=reduced,
             cache=cache,
         )
         rows = used[held_out]
