@@ -318,19 +318,47 @@ def test_a_run_learns_from_the_labels_that_it_asks_for(folders: Path) -> None:
     moved = [(found.labels == happy).sum() for found in (own, voted)]
     assert moved == [4, 2]
     assert (voted.labels == sad).sum() > (own.labels == sad).sum()
-    assert len(voted.labels) < len(own.labels), "every 15th image has no face by the votes"
+    unused = voted.sides == ""
+    assert 0 < unused.sum() < len(own.labels), "every 15th image has no face by the votes"
+    assert set(voted.labels[unused]) == {-1}
+    assert "" not in own.sides
     soft = learnt_by_votes(shares)
-    assert soft.labels.shape == (len(voted.labels), len(EMOTIONS))
-    assert soft.labels.sum(axis=1) == pytest.approx(1)
+    assert soft.labels.shape == (len(own.labels), len(EMOTIONS))
+    assert soft.labels[soft.sides != ""].sum(axis=1) == pytest.approx(1)
+    assert (soft.images == own.images).all(), "so that frozen layers are passed once for all"
     mixed = soft.labels[(soft.labels[:, happy] > 0) & (soft.labels[:, sad] > 0)]
     assert mixed[:, [happy, sad]] == pytest.approx(np.tile([1 / 3, 2 / 3], (2, 1)))
     for found in (own, voted, soft):
         assert len(found.images) == len(found.sides) == len(found.groups) == len(found.labels)
 
 
+def test_a_run_takes_as_many_faces_of_each_label_as_another_set_has(folders: Path) -> None:
+    study = voted_study(folders, "given", match="fer")
+    _, faces = datasets.faces_of(study, progress=False)
+    splits = split(faces, val_share=0.2, seed=1)
+    few = faces[(faces["label"] != "sad") | (faces.groupby("label").cumcount() < 2)]
+    few = few.assign(set_name="few", face_id="few/" + few["face_id"])
+    sides = splits.assign(set_name="few", face_id="few/" + splits["face_id"])
+    study = study.model_copy(
+        update={
+            "sets": study.sets | {"few": study.sets["fer"]},
+            "runs": {"one": study.runs["one"].model_copy(update={"match": "few"})},
+        }
+    )
+    found = datasets.training_set(
+        study, "one", faces=pd.concat([faces, few]), splits=pd.concat([splits, sides])
+    )
+    kept = pd.Series(found.labels[found.sides != ""]).value_counts()
+    n = len(few[few["label"] == "sad"])
+    assert kept[EMOTIONS.index("sad")] == n < (found.labels == EMOTIONS.index("sad")).sum()
+    assert kept.drop(EMOTIONS.index("sad")).eq(4).all()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"labels": "given", "match": "nowhere"}, "run one: no set nowhere"),
+        ({"labels": "given", "collections": ["a/b"]}, "collections are of kind keywords, not fer"),
         ({"labels": "votes", "votes": ""}, "run one: labels votes, but fer has no votes"),
         ({"labels": "votes", "doubtful": "dropped"}, "doubtful: only of one label a face"),
     ],

@@ -99,6 +99,15 @@ class TestPreprocessing:
         gray = pixels[..., :1].expand(-1, -1, -1, 3)
         assert torch.equal(Preprocessing(gray=True).to_float(gray), Preprocessing().to_float(gray))
 
+    def test_reduced_faces_lose_what_is_finer_and_keep_their_size(self):
+        stripes = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
+        stripes[:, :, ::2] = 255  # a period of 2 px, which 24 px can't hold
+        coarse = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
+        coarse[:, :, 48:] = 255
+        shown = Preprocessing(reduced=24)
+        assert shown.to_float(stripes).std() < 0.02 < 0.4 < shown.to_float(coarse).std()
+        assert shown.to_float(coarse).shape == (1, 3, 96, 96)
+
     def test_the_mean_with_the_mirror_image_is_that_of_probabilities(self):
         network = trained()
         faces = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
