@@ -7,7 +7,7 @@ The claims themselves are in `published` (the published study's, on its own pred
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,10 @@ MAX_WIDTH = 0.3
 
 VERDICTS = ("supported", "not supported", "contradicted", "not testable")
 
-_ABOUT = ("reason", "claimed", "reference", "tolerance")
+COLUMNS = (
+    *("claim_id", "text", "source", "statistic", "estimate", "low", "high", "p_value"),
+    *("p_adjusted", "verdict", "reason", "claimed", "reference", "tolerance", "level", "family"),
+)
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,7 @@ def verdict(finding: Finding, p_adjusted: float, *, statistics: Statistics) -> s
     margin = finding.tolerance if finding.claimed == "equal" else 0.0
     above = low > finding.reference + margin
     below = high < finding.reference - margin
-    significant = p_adjusted < round(
-        1 - statistics.level, 9
-    )  # 1 - 0.95 is more than 0.05 in floats
+    significant = p_adjusted < round(1 - statistics.level, 9)  # 1 - 0.95 > 0.05 in floats
     if finding.claimed == "equal":
         if above or below:
             return "contradicted" if significant else "not supported"
@@ -78,7 +79,7 @@ def verdict(finding: Finding, p_adjusted: float, *, statistics: Statistics) -> s
     return "not supported"
 
 
-def judge(findings: Iterable[Finding], *, source: str, statistics: Statistics) -> pd.DataFrame:
+def judge(findings: Sequence[Finding], *, source: str, statistics: Statistics) -> pd.DataFrame:
     """Adjust the p-values of findings for their number (Holm) and give the verdicts.
 
     Parameters
@@ -94,59 +95,37 @@ def judge(findings: Iterable[Finding], *, source: str, statistics: Statistics) -
         Table "claims", with level, what was `claimed` of the `reference`, its `tolerance`, and
         the `family` that a part belongs to ("c1a" is of "c1").
     """
-    findings = list(findings)
-    if not findings:
-        return schema.empty("claims")
-    table = pd.DataFrame(
-        [
-            {
-                "claim_id": finding.claim_id,
-                "text": finding.text,
-                "source": finding.source or source,
-                "statistic": finding.statistic,
-                "estimate": finding.found.value,
-                "low": finding.found.low,
-                "high": finding.found.high,
-                "p_value": finding.found.p_value,
-            }
-            for finding in findings
-        ]
-    )
+    rows = []
+    for finding in findings:
+        p_value, source_of = finding.found.p_value, finding.source or source
+        numbers = {**finding.found.columns(), "p_value": p_value, "source": source_of}
+        rows.append({**vars(finding), **numbers})
+    table = pd.DataFrame(rows).rename(columns={"value": "estimate"})
     table["p_adjusted"] = resampling.holm(table["p_value"])
     table["verdict"] = [
-        verdict(finding, p, statistics=statistics)
-        for finding, p in zip(findings, table["p_adjusted"], strict=True)
+        verdict(*pair, statistics=statistics)
+        for pair in zip(findings, table["p_adjusted"], strict=True)
     ]
-    about = [{name: getattr(finding, name) for name in _ABOUT} for finding in findings]
-    table = table.assign(**pd.DataFrame(about), level=statistics.level)
+    table["level"] = statistics.level
     table["family"] = table["claim_id"].str.extract(r"^([a-z]+\d+)", expand=False)
-    return schema.check(table, "claims")
+    return schema.check(table[list(COLUMNS)], "claims")
 
 
 def as_values(table: pd.DataFrame) -> dict[str, object]:
-    """Name what the prose cites of claims: how many of each verdict; estimate, p and verdict each.
+    """Name what the prose cites of a table "claims".
 
-    Parameters
-    ----------
-    table
-        Table "claims".
-
-    Returns
-    -------
-    dict
-        n.all, n.supported, ...; for a claim c1: c1 (value, low, high), c1.p (adjusted),
-        c1.verdict.
+    n.all, n.supported, ... count; a claim c1 has c1 (value, low, high), c1.p (adjusted) and
+    c1.verdict.
     """
-    counts = table["verdict"].value_counts()
+    counts = table["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
     values: dict[str, object] = {
-        f"n.{verdict.replace(' ', '_')}": int(counts.get(verdict, 0)) for verdict in VERDICTS
+        f"n.{name.replace(' ', '_')}": int(n) for name, n in counts.items()
     }
     values["n.all"] = len(table)
-    for row in table.to_dict("records"):
-        estimate = {"value": row["estimate"], "low": row["low"], "high": row["high"]}
-        values[row["claim_id"]] = estimate
-        values[f"{row['claim_id']}.p"] = row["p_adjusted"]
-        values[f"{row['claim_id']}.verdict"] = row["verdict"]
+    for row in table.itertuples():
+        estimate = {"value": row.estimate, "low": row.low, "high": row.high}
+        values[row.claim_id] = estimate
+        values |= {f"{row.claim_id}.p": row.p_adjusted, f"{row.claim_id}.verdict": row.verdict}
     return values
 
 

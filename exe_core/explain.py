@@ -14,10 +14,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import rankdata
 
 from exe_core import models
-from exe_core.ddamfn import DDAMFN
 from exe_core.labels import EMOTIONS
 from exe_core.models import Classifier
 from exe_core.resampling import Statistics
@@ -34,7 +32,7 @@ _STAGES = (
 
 
 class ExplainError(ValueError):
-    """A network can't be explained on the given images."""
+    """A network has no stage that can be mapped."""
 
 
 def grad_cam(classifier: Classifier, images: np.ndarray, *, labels: Sequence[str]) -> np.ndarray:
@@ -53,25 +51,9 @@ def grad_cam(classifier: Classifier, images: np.ndarray, *, labels: Sequence[str
     -------
     np.ndarray
         (N, h, w) in the resolution of `map_layer`; below 0 where a place speaks against the label.
-
-    Raises
-    ------
-    ExplainError
-        If images and labels do not fit each other or the classifier.
     """
     from captum.attr import LayerGradCam  # here: importing it takes seconds
 
-    size = classifier.preprocessing.size
-    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
-        raise ExplainError(
-            f"images are {images.dtype} {images.shape}; needed is uint8 (N, {size}, {size}, 3)"
-        )
-    if len(images) != len(labels):
-        raise ExplainError(f"{len(images)} images and {len(labels)} labels: one of each")
-    if unknown := set(labels) - set(classifier.labels):
-        raise ExplainError(
-            f"{', '.join(sorted(unknown))}: the network answers {', '.join(classifier.labels)}"
-        )
     network = classifier.network.eval()
     chosen = network.get_submodule(map_layer(classifier))
     faces = _prepared(classifier, images)
@@ -100,19 +82,10 @@ def map_layer(classifier: Classifier) -> str:
 
 
 def attention_maps(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Average the attention of DDAMFN's heads over channels: (N, heads, 7, 7) between 0 and 1.
-
-    Raises
-    ------
-    ExplainError
-        If the network is another.
-    """
-    network = classifier.network.eval()
-    if not isinstance(network, DDAMFN):
-        raise ExplainError(f"{classifier.card['model']} has no attention heads; ddamfn has")
+    """Average the attention of DDAMFN's heads over channels: (N, heads, 7, 7) between 0 and 1."""
     with torch.inference_mode():
-        network(_prepared(classifier, images))
-    return torch.stack(network.attention, dim=1).mean(dim=2).cpu().numpy()
+        classifier.network.eval()(_prepared(classifier, images))
+    return torch.stack(classifier.network.attention, dim=1).mean(dim=2).cpu().numpy()
 
 
 def randomisation_check(
@@ -139,17 +112,7 @@ def randomisation_check(
         layers up to `layer` were replaced, the mean of the n images whose maps are not constant.
         At step 0, "other faces", nothing is replaced, and the map of each image is compared with
         that of the next: what maps share because faces resemble each other.
-
-    Raises
-    ------
-    ExplainError
-        As for `grad_cam`, and if the network was trained from this seed.
     """
-    if classifier.card.get("recipe", {}).get("seed") == seed:
-        raise ExplainError(
-            f"seed {seed} is that of the training: a layer that hardly learnt would "
-            "be replaced by nearly itself; give another"
-        )
     trained = grad_cam(classifier, images, labels=labels)
     steps = [("other faces", rank_correlation(trained, np.roll(trained, 1, axis=0)))]
     changed = replace(classifier, network=deepcopy(classifier.network))
@@ -162,48 +125,41 @@ def randomisation_check(
     rows = []
     for step, (name, values) in enumerate(steps):
         known = values[np.isfinite(values)]
-        mean = statistics.interval(np.column_stack([known, np.ones(len(known))]), _mean)
+        terms = np.column_stack([known, np.ones(len(known))])
+        mean = statistics.interval(terms, lambda sums: sums[:, 0] / sums[:, 1])
         rows.append({"step": step, "layer": name, **mean.columns(), "n": len(known)})
     return pd.DataFrame(rows)
 
 
-def _mean(sums: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return sums[:, 0] / sums[:, 1]
-
-
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Compute Spearman's correlation (N,) of maps (N, h, w); NaN where one is constant."""
-    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
-    a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
-    with np.errstate(invalid="ignore"):
-        return (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    sides = (pd.DataFrame(maps.reshape(len(maps), -1)) for maps in (first, second))
+    a, b = (side.rank(axis=1) for side in sides)
+    return a.corrwith(b, axis=1).to_numpy()
 
 
 def examples(predictions: pd.DataFrame, *, n: int) -> pd.DataFrame:
-    """Choose faces to explain: of each label some that all runs get right, some that not all do.
+    """Choose faces to explain: of each label up to n that all runs predict, and n that not all do.
 
     Parameters
     ----------
     predictions
-        Table "predictions" of one set and split; every run has read every item.
-    n
-        Faces of either kind and label, the first by their id; there may be fewer.
+        Table "predictions" of one set and split.
 
     Returns
     -------
     pd.DataFrame
-        item_id, label, is_right, and a column a run: what it predicts.
+        item_id, label, is_right, and a column a run: what it predicts. The first by their id.
     """
-    by_run = predictions.set_index(["item_id", "label", "run_id"])["predicted"]
-    in_order = list(dict.fromkeys(predictions["run_id"]))
-    answers = by_run.unstack("run_id")[in_order].reset_index("label")  # noqa: PD010
-    runs = answers.columns.drop("label")
-    answers["is_right"] = answers[runs].eq(answers["label"], axis=0).all(axis=1)
-    chosen = answers.sort_index().groupby(["label", "is_right"]).head(n).reset_index()
-    chosen["place"] = chosen["label"].map({name: k for k, name in enumerate(EMOTIONS)})
-    ordered = chosen.sort_values(["place", "is_right"], ascending=[True, False], kind="stable")
-    return ordered[["item_id", "label", "is_right", *runs]].reset_index(drop=True)
+    runs = list(dict.fromkeys(predictions["run_id"]))
+    by_run = predictions.set_index(["label", "item_id", "run_id"])["predicted"]
+    answers = by_run.unstack()[runs].reset_index()  # noqa: PD010
+    is_right = answers[runs].eq(answers["label"], axis=0).all(axis=1)
+    answers.insert(2, "is_right", is_right)
+    answers["label"] = pd.Categorical(answers["label"], EMOTIONS)
+    answers = answers.sort_values(["label", "is_right", "item_id"], ascending=[True, False, True])
+    chosen = answers.groupby(["label", "is_right"], observed=True).head(n)
+    return chosen.astype({"label": str}).reset_index(drop=True)
 
 
 def _layers(classifier: Classifier) -> list[str]:

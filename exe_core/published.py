@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,7 @@ METRICS = FROZEN / "real" / "metrics.parquet"
 """Scores of this project's network, of the study `real`, which answers claim 7."""
 COMEDY, CRIME = "Comedy", "Crime"
 NEGATIVE, COLLAPSED = ("angry", "fear", "sad"), ("surprise", "sad")
+
 CONFIDENT = 0.5
 """The published timelines count faces of this confidence or more."""
 
@@ -59,7 +60,7 @@ class PublishedError(ValueError):
 
 @dataclass(frozen=True)
 class Published:
-    """The published predictions in this project's tables, and what the files are like."""
+    """The published predictions in this project's tables."""
 
     predictions: pd.DataFrame
     """Table "predictions" of `RUNS`, with time_s and confidence."""
@@ -67,8 +68,6 @@ class Published:
     """Table "frames": every 100th up to the last with a face; time between faces interpolated."""
     films: pd.DataFrame
     """Table "films"."""
-    files: pd.DataFrame
-    """A row a run: n_rows, n_doubled (rows that stand twice), n_models (null: not given)."""
 
 
 def read_published(folder: Path) -> Published:
@@ -82,8 +81,8 @@ def read_published(folder: Path) -> Published:
     Raises
     ------
     PublishedError
-        If a file or column is missing, the runs are of different frames, or the emotion given is
-        not the most probable.
+        If a file is missing, the runs are of different frames, the emotion given is not the most
+        probable, or the list is of other films.
     SchemaError
         If a run has two different rows of one frame, or probabilities do not sum to 1.
     """
@@ -91,38 +90,22 @@ def read_published(folder: Path) -> Published:
         raise PublishedError(
             f"no {', '.join(missing)} in {folder}: see data/README.md for the source"
         )
-    files = {run: pd.read_parquet(folder / f"{run}.parquet") for run in RUNS}
-    runs = {run: _as_predictions(rows, run) for run, rows in files.items()}
+    runs = {run: _read_predictions(folder / f"{run}.parquet", run) for run in RUNS}
     items = set(runs["ExE"]["item_id"])
     if differ := [run for run, rows in runs.items() if set(rows["item_id"]) != items]:
         raise PublishedError(f"{', '.join(differ)} and ExE are not of the same frames")
     frames = _all_frames(runs["ExE"])
-    about = {
-        run: {
-            "n_rows": len(rows),
-            "n_doubled": int(rows.duplicated().sum()),
-            "n_models": rows["n_models"].max() if "n_models" in rows else pd.NA,
-        }
-        for run, rows in files.items()
-    }
-    return Published(
-        tables.check(pd.concat(runs.values(), ignore_index=True), "predictions"),
-        frames,
-        _read_films(folder / "movie_list.json", frames),
-        pd.DataFrame.from_dict(about, orient="index"),
-    )
+    predictions = tables.check(pd.concat(runs.values(), ignore_index=True), "predictions")
+    return Published(predictions, frames, _read_films(folder / "movie_list.json", frames))
 
 
-def _as_predictions(rows: pd.DataFrame, run: str) -> pd.DataFrame:
-    """Make the table "predictions" of a file's rows, each counted once."""
-    needed = {"movie", "frame_idx", "timestamp_sec", "emotion", "confidence", *prob_columns(FIVE)}
-    if absent := needed - set(rows):
-        raise PublishedError(f"{run}.parquet lacks the columns {', '.join(sorted(absent))}")
-    unique = rows.drop_duplicates(ignore_index=True)
+def _read_predictions(path: Path, run: str) -> pd.DataFrame:
+    """Read a file as table "predictions", rows that stand twice once."""
+    unique = pd.read_parquet(path).drop_duplicates(ignore_index=True)
     probs = unique[prob_columns(FIVE)]
     most = np.array(FIVE)[probs.to_numpy().argmax(axis=1)]
     if (most != unique["emotion"]).any():
-        raise PublishedError(f"{run}.parquet: an emotion given is not the most probable one")
+        raise PublishedError(f"{path.name}: an emotion given is not the most probable one")
     return probs.assign(
         item_id=tables.item_ids(unique["movie"], unique["frame_idx"]),
         set_name="published",
@@ -141,8 +124,6 @@ def _all_frames(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for film_id, faces in rows.sort_values("frame").groupby("group_id"):
         frame = np.arange(0, faces["frame"].max() + 1, EVERY)
-        if not faces["frame"].isin(frame).all():
-            raise PublishedError(f"{film_id}: a frame number is not a multiple of {EVERY}")
         # before the first face: at the mean rate
         time_s = np.interp(frame, [0, *faces["frame"]], [0, *faces["time_s"]])
         seen = np.isin(frame, faces["frame"]).astype(int)
@@ -154,8 +135,6 @@ def _all_frames(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _read_films(path: Path, frames: pd.DataFrame) -> pd.DataFrame:
     listed = pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
-    if absent := {"file_name", "title", "category"} - set(listed):
-        raise PublishedError(f"{path.name} lacks the keys {', '.join(sorted(absent))}")
     if unlisted := set(frames["film_id"]) ^ set(listed["file_name"]):
         raise PublishedError(f"{path.name} and the predictions differ in {sorted(unlisted)[:5]}")
     table = listed.rename(columns={"file_name": "film_id", "category": "genre"})
@@ -195,15 +174,22 @@ class Measures:
         kept = rows[rows["confidence"] >= CONFIDENT]
         return replace(self, published=replace(self.published, predictions=kept))
 
+    @cached_property
+    def separation(self) -> dict[str, Estimate]:
+        """Run -> share of the variance between films that lies between genres, 0 by chance."""
+        return criteria.genre_separation(
+            self.summary, self.published.films, statistics=self.statistics
+        )
+
     def shares(self, run: str, labels: Sequence[str]) -> pd.Series:
-        """Give the share of each film's faces that a run reads as one of the labels."""
+        """Give the share of each film's faces that a run predicts as one of the labels."""
         table = films.share_table(self.summary).loc[run]
         return table[list(labels)].sum(axis=1, skipna=False)
 
     def genre_gap(self, shares: pd.Series) -> Estimate:
         """Compare comedies with crime films, each film counting the same; p by shuffled genres."""
         genre = self.published.films.set_index("film_id")["genre"].loc[shares.index]
-        chosen = genre.isin([COMEDY, CRIME]).to_numpy()
+        chosen = genre.isin([COMEDY, CRIME])
         is_comedy = (genre[chosen] == COMEDY).to_numpy()
         return self.statistics.group_difference(shares[chosen].to_numpy(), is_comedy)
 
@@ -212,7 +198,7 @@ class Measures:
     ) -> Estimate:
         """Estimate the share of all faces that are of the labels; p is against `claimed`.
 
-        With `faceless` a bound for sampled frames: as if each without a face were of the labels.
+        With `faceless` of all sampled frames, as if each without a face were of the labels.
         """
         counts = self._counts(run, labels)
         if faceless:
@@ -232,13 +218,6 @@ class Measures:
         rows = self.summary[self.summary["run_id"] == run].set_index(["film_id", "label"])[by]
         leads = (rows.unstack().dropna().idxmax(axis=1) == label).to_numpy(dtype=float)  # noqa: PD010
         return self._against(np.column_stack([leads, np.ones(len(leads))]), claimed)
-
-    @cached_property
-    def separation(self) -> dict[str, Estimate]:
-        """Run -> share of the variance between films that lies between genres, 0 by chance."""
-        return criteria.genre_separation(
-            self.summary, self.published.films, statistics=self.statistics
-        )
 
     def rise(
         self,
@@ -284,11 +263,10 @@ class Measures:
 
     def _against(self, counts: np.ndarray, claimed: float) -> Estimate:
         """Estimate a share and test it against a claimed one, by flipping films about the claim."""
-        totals = counts[:, 1]
-        as_claimed = np.column_stack([claimed * totals, totals])
+        as_claimed = counts[:, 1:] * [claimed, 1]
         gap = self.statistics.difference(counts, as_claimed, _ratio)
-        low, high = gap.low + claimed, gap.high + claimed
-        return replace(gap, value=gap.value + claimed, low=low, high=high)
+        shifted = {name: number + claimed for name, number in gap.columns().items()}
+        return replace(gap, **shifted)
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -307,30 +285,22 @@ def _series(rows: pd.DataFrame, labels: Sequence[str], counted: str | None) -> n
 
 
 def recall_gain(runs: pd.DataFrame, source: str, *, statistics: Statistics) -> Estimate:
-    """Compare the mean recall of several keywords with that of one.
+    """Compare the mean recall of several keywords (v2) with that of one (v1) on a site.
 
     Each face counts as independent, which those of one photo are not: the interval is at its
-    narrowest. The null hypothesis is that the two mean recalls are one; the normal law stands
-    for the binomial of each recall, eased for small numbers (Agresti & Caffo 2000).
+    narrowest. The normal law stands for the binomial of each recall, with one face right and one
+    wrong added, so that 0 and 1 have a variance, too (Agresti & Caffo 2000).
 
     Parameters
     ----------
     runs
-        source, design (v1 one keyword, v2 several), label, n_faces (a label of all that were
-        found) and recall.
-    source
-        "pexels" or "pixabay".
-
-    Returns
-    -------
-    Estimate
-        v2 minus v1.
+        source ("pexels", "pixabay"), design ("v1", "v2"), label, n_faces (of a label, before the
+        split) and recall.
     """
     from scipy.special import ndtr, ndtri
 
     rows = runs[runs["source"] == source]
     tested = np.floor(HELD_OUT * rows["n_faces"])
-    # one face right and one wrong are added, so that 0 and 1 have a variance, too
     eased = (rows["recall"] * tested + 1) / (tested + 2)
     rows = rows.assign(variance=eased * (1 - eased) / (tested + 2))
     by_design = rows.groupby("design")[["recall", "variance"]]
@@ -356,10 +326,9 @@ def smallest_gain(runs: pd.DataFrame, *, statistics: Statistics) -> Estimate:
 
 
 def benchmark_and_film(metrics: pd.DataFrame, *, statistics: Statistics) -> Estimate:
-    """Compare what a network of this project scores on a benchmark and on film stills.
+    """Compare what a network of this project scores on a benchmark and on labelled film stills.
 
-    Films without true labels cannot say what a benchmark promises for film; labelled stills can.
-    `metrics` is the table "metrics" of the study of real faces; NaN without its stills.
+    `metrics` is the table "metrics" of the study `real`; NaN where it has no stills.
     """
     scores = metrics.query(
         "run_id == 'fer2013' and split == 'test' and metric == 'balanced_accuracy'"
@@ -392,8 +361,6 @@ def published_claims(
         The published searches, as for `recall_gain`.
     metrics
         Table "metrics" of the study of real faces.
-    statistics
-        How intervals and p-values are made; no test depends on the others.
 
     Returns
     -------
@@ -449,85 +416,11 @@ def published_claims(
             about |= untested
         reason = about.pop("reason", "").format(**counts) or None
         findings.append(Finding(claim_id, **about, found=estimate, reason=reason))
-    claims = [finding for finding in findings if finding.claim_id[-1].isdigit()]
-    parts = [finding for finding in findings if not finding.claim_id[-1].isdigit()]
-    return (
-        judge(claims, source="published", statistics=statistics),
-        judge(parts, source="published", statistics=statistics),
-    )
-
-
-def observe_films(published: Published, *, statistics: Statistics) -> pd.DataFrame:
-    """List what the published files are, beside what one would expect: looked_at, expected, found.
-
-    `statistics` is of the genres: how much variance lies between them by chance.
-    """
-    files, frames, rows = published.files, published.frames, published.predictions
-    title, genres = published.films.set_index("film_id")["title"], published.films["genre"]
-    n_faces, by_film = frames["n_faces"].sum(), frames.groupby("film_id")
-    last, seen = by_film["time_s"].last() / 60, by_film["n_faces"].agg(["sum", "mean"])
-    shortest, sparsest = last.idxmin(), seen["mean"].idxmin()
-    confident = (rows["confidence"] >= CONFIDENT).groupby(rows["run_id"]).mean()
-    shares = pd.crosstab(rows["run_id"], rows["predicted"], normalize="index")
-    shares = shares.reindex(columns=FIVE, fill_value=0.0)
-    angry = (rows["predicted"] == "angry")[rows["run_id"] == "FER"].groupby(rows["group_id"]).mean()
-    # R2, of epsilon squared: 1 - R2 is 1 - epsilon squared by its degrees of freedom
-    r2, by_chance = {}, []
-    for run, found in Measures(published, statistics).separation.items():
-        free = (found.n - genres.nunique()) / (found.n - 1)
-        r2[run] = 1 - (1 - found.value) * free
-        by_chance.append(1 - (1 - found.null.mean()) * free)
-
-    def listed(by_run: Mapping[str, str]) -> str:
-        return ", ".join(f"{RUNS[run]} {by_run[run]}" for run in RUNS)
-
-    def answers(run: str) -> str:
-        in_order = shares.loc[run].sort_values(ascending=False)
-        return ", ".join(f"{label} {share:.0%}" for label, share in in_order.items())
-
-    observations = {
-        **{
-            f"models that made a row of {RUNS[run]}, by its column n_models": ("4", f"{n}")
-            for run, n in files["n_models"].dropna().astype(int).items()
-        },
-        "rows that stand twice": (
-            "0",
-            listed({run: f"{row.n_doubled:,} of {row.n_rows:,}" for run, row in files.iterrows()}),
-        ),
-        f"every {EVERY}th frame up to a film's last face": (
-            f"a row each: {len(frames):,}",
-            f"{n_faces:,} rows ({n_faces / len(frames):.0%}): frames without a face have none",
-        ),
-        "films": ("about 60", f"{len(genres)}"),
-        "films of the two genres that are compared": (
-            "",
-            f"{(genres == COMEDY).sum()} comedies, {(genres == CRIME).sum()} crime films",
-        ),
-        "minute of a film's last face": (
-            "near its end",
-            f"{last.median():.0f} in the middle film; {last[shortest]:.0f} in {title[shortest]}",
-        ),
-        "sampled frames with a face, by film": (
-            "",
-            f"{seen['mean'].median():.0%} in the middle film; {seen.loc[sparsest, 'mean']:.0%} in "
-            f"{title[sparsest]}, {seen.loc[sparsest, 'sum']} faces",
-        ),
-        f"faces of confidence {CONFIDENT} or more, which the timelines count": (
-            "the same faces for each model",
-            listed({run: f"{share:.0%}" for run, share in confident.items()}),
-        ),
-        **{f"answers of {RUNS[run]}": ("", answers(run)) for run in RUNS},
-        "the film with the largest share of angry faces by FER2013": (
-            "98 %",
-            f"{angry.max():.0%}, {title[angry.idxmax()]}",
-        ),
-        "share of the variance between films that lies between genres (R2)": (
-            f"{np.mean(by_chance):.2f} by chance",
-            listed({run: f"{value:.2f}" for run, value in r2.items()}),
-        ),
-    }
-    table = pd.DataFrame.from_dict(observations, orient="index", columns=["expected", "found"])
-    return table.rename_axis("looked_at").reset_index()
+    families = ([], [])  # claims end in a digit, their parts in a letter
+    for finding in findings:
+        families[not finding.claim_id[-1].isdigit()].append(finding)
+    claims, parts = (judge(of, source="published", statistics=statistics) for of in families)
+    return claims, parts
 
 
 def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
@@ -540,7 +433,7 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
     folder
         The published files.
     to
-        Gets claims.csv, and in published/ the tables, the values that the prose cites, the figure,
+        Gets claims.csv, and in published/ both tables, the values that the prose cites, the figure,
         and where they are from.
     """
     from exe_core import figures
@@ -556,12 +449,8 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
         statistics=study.statistics,
     )
     target.mkdir(parents=True, exist_ok=True)
-    for path, table in {
-        target / "claims.csv": claims,
-        to / "claims.csv": claims,
-        target / "claims_parts.csv": parts,
-        target / "observations.csv": observe_films(published, statistics=study.statistics),
-    }.items():
+    copies = {target / "claims.csv": claims, to / "claims.csv": claims}
+    for path, table in {**copies, target / "claims_parts.csv": parts}.items():
         with replacing(path) as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     inputs = [*(folder / name for name in FILES), SEARCHES, CATALOGUE, METRICS]

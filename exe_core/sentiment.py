@@ -45,12 +45,7 @@ valence_concordance
 
 
 def choices(valence: Mapping[str, Sequence[int | None]], *, labels: Sequence[str]) -> list[Levels]:
-    """List all ways to give each label one of its levels; the study's choice comes first.
-
-    Parameters
-    ----------
-    valence
-        Emotion -> levels that can be defended, the chosen one first.
+    """List all ways to give each label one of its levels, the first of each first.
 
     Examples
     --------
@@ -89,16 +84,9 @@ def at_levels(
         As `predictions`, less the rows whose emotion is dropped; label and predicted are levels,
         with a prob_<level> column each. `valence` is the expected level, `valence_true` that of
         the label, both from -2 to 2 or, at 3 levels, from -1 to 1.
-
-    Raises
-    ------
-    ValueError
-        If all labels are dropped.
     """
     names, labels, half = LEVELS[n_levels], labels_of(predictions), n_levels // 2
     given = {label: level for label in labels if (level := levels[label]) is not None}
-    if not given:
-        raise ValueError(f"every one of {', '.join(labels)} is dropped: give one a level")
     step = np.array(list(given.values()))
     step = step if half == 2 else np.sign(step)
     kept = predictions[predictions["label"].isin(given) | predictions["label"].isna()]
@@ -123,12 +111,11 @@ def _scales(
 ) -> Iterator[tuple[str, Sequence[str], pd.DataFrame]]:
     """Give each scale, its names and the predictions on it; sets are named with their scale."""
     labels = labels_of(predictions)
-    scales: list[tuple[str, Sequence[str], pd.DataFrame]] = [
-        (f"{len(labels)} classes", labels, predictions),
-        *((f"{n} levels", LEVELS[n], at_levels(predictions, levels, n_levels=n)) for n in LEVELS),
-    ]
-    for scale, of_scale, table in scales:
-        yield scale, of_scale, table.assign(set_name=table["set_name"] + f", {scale}")
+    scales = [(f"{len(labels)} classes", labels, predictions)]
+    for n, names in LEVELS.items():
+        scales.append((f"{n} levels", list(names), at_levels(predictions, levels, n_levels=n)))
+    for scale, names, rows in scales:
+        yield scale, names, rows.assign(set_name=rows["set_name"] + f", {scale}")
 
 
 def score_scales(
@@ -151,10 +138,10 @@ def score_scales(
     """
     scored = []
     for scale, names, rows in _scales(predictions, levels):
-        table = metrics.score(rows, labels=names, statistics=statistics)
-        scored.append(table.assign(scale=scale))
+        parts = [metrics.score(rows, labels=names, statistics=statistics)]
         if "valence" in rows:
-            scored.append(_score_order(rows, names, statistics).assign(scale=scale))
+            parts.append(_score_order(rows, names, statistics))
+        scored += [part.assign(scale=scale) for part in parts]
     return tables.check(pd.concat(scored, ignore_index=True), "metrics")
 
 
@@ -163,17 +150,8 @@ def compare_scales(
 ) -> pd.DataFrame:
     """Compare one run with others at all classes, 5 levels and 3 levels, on the same faces.
 
-    Parameters
-    ----------
-    first, others
-        Tables "predictions", as for `exe_core.metrics.compare`.
-    levels
-        A level, or None, for each of their labels.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "comparisons", and `scale`.
+    As `exe_core.metrics.compare`, of predictions whose labels `levels` gives a level, or None; the
+    table "comparisons" gets a column `scale`.
     """
     pairs = zip(_scales(first, levels), _scales(others, levels), strict=True)
     compared = [
@@ -202,21 +180,24 @@ def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.D
     """
     scored = []
     for n_levels, rule in product(LEVELS, RULES):
-        tried = set()
-        for way in ways:
-            steps = tuple(way.values())
-            if n_levels == 3:
-                steps = tuple(level and int(np.sign(level)) for level in steps)
-            if steps in tried:
-                continue
-            tried.add(steps)
+        # at 3 levels only signs count, and the first way of each signs stands for all
+        largest = n_levels // 2
+        distinct = {
+            tuple(level and max(-largest, min(level, largest)) for level in way.values()): way
+            for way in reversed(ways)
+        }
+        for way in reversed(distinct.values()):
             changed = [
                 f"{name} {level_name(way[name])}" for name in way if way[name] != ways[0][name]
             ]
-            choice, scale = ", ".join(changed) or "as chosen", f"{n_levels} levels"
-            table = at_levels(predictions, way, n_levels=n_levels, rule=rule)
-            known = table.dropna(subset="label").groupby(["run_id", "set_name", "split"])
-            for (run_id, set_name, split), rows in known:
+            about = {
+                "scale": f"{n_levels} levels",
+                "rule": rule,
+                "choice": ", ".join(changed) or "as chosen",
+                "surprise": level_name(way["surprise"]) if "surprise" in way else None,
+            }
+            table = at_levels(predictions, way, n_levels=n_levels, rule=rule).dropna(subset="label")
+            for (run_id, set_name, split), rows in table.groupby(["run_id", "set_name", "split"]):
                 sides = rows["label"], rows["predicted"]
                 kappa = cohen_kappa_score(*sides, labels=LEVELS[n_levels], weights="quadratic")
                 values = {
@@ -226,14 +207,11 @@ def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.D
                 }
                 scores = pd.DataFrame(values.items(), columns=["metric", "value"]).assign(
                     run_id=run_id,
-                    set_name=f"{set_name}, {scale}, {rule}, {choice}",
+                    set_name=", ".join([set_name, about["scale"], rule, about["choice"]]),
                     split=split,
                     n=len(rows),
                     n_groups=rows["group_id"].nunique(),
-                    scale=scale,
-                    rule=rule,
-                    choice=choice,
-                    surprise=level_name(way["surprise"]) if "surprise" in way else None,
+                    **about,
                     **dict.fromkeys(["label", "low", "high", "level", "method", "seed"]),
                 )
                 scored.append(scores)

@@ -138,18 +138,10 @@ def copy(folder, tmp_path):
     return tmp_path
 
 
-def spoil(path, change):
-    change(pd.read_parquet(path)).to_parquet(path)
-
-
 class TestReading:
-    def test_doubled_rows_are_noted_and_counted_once(self, null):
-        files, sizes = null.published.files, null.published.predictions["run_id"].value_counts()
+    def test_doubled_rows_are_counted_once(self, null):
+        sizes = null.published.predictions["run_id"].value_counts()
         assert len(set(sizes)) == 1
-        assert files["n_doubled"].to_dict() == {"ExE": 0, "FER": 0, "RAFDB": sizes["RAFDB"]}
-        assert files.loc["RAFDB", "n_rows"] == 2 * sizes["RAFDB"]
-        assert files.loc["ExE", "n_models"] == 8
-        assert files.loc["FER", "n_models"] is pd.NA
 
     def test_frames_without_a_face_are_put_back(self, null):
         film = null.published.frames.query("film_id == 'crime_3'")
@@ -161,7 +153,6 @@ class TestReading:
     @pytest.mark.parametrize(
         ("change", "fault"),
         [
-            (lambda rows: rows.drop(columns="confidence"), "lacks the columns confidence"),
             (lambda rows: rows.iloc[5:], "not of the same frames"),
             (lambda rows: rows.assign(emotion="sad"), "not the most probable"),
             (lambda rows: rows.assign(prob_sad=rows["prob_sad"] / 2), "sum to 1|most probable"),
@@ -172,26 +163,18 @@ class TestReading:
         ],
     )
     def test_spoilt_predictions_are_refused(self, copy, change, fault):
-        spoil(copy / "FER.parquet", change)
+        path = copy / "FER.parquet"
+        change(pd.read_parquet(path)).to_parquet(path)
         with pytest.raises((published.PublishedError, SchemaError), match=fault):
             published.read_published(copy)
 
-    def test_odd_frame_numbers_are_refused(self, copy):
-        for run in published.RUNS:
-            spoil(copy / f"{run}.parquet", lambda rows: rows.assign(frame_idx=rows.frame_idx + 1))
-        with pytest.raises(published.PublishedError, match="multiple of 100"):
-            published.read_published(copy)
-
-    @pytest.mark.parametrize("name", ["RAFDB.parquet", "movie_list.json"])
-    def test_missing_file_is_named(self, copy, name):
-        (copy / name).unlink()
-        with pytest.raises(published.PublishedError, match=f"no {name}"):
-            published.read_published(copy)
-
-    def test_list_of_other_films_is_refused(self, copy):
+    def test_a_missing_file_and_a_list_of_other_films_are_refused(self, copy):
         path = copy / "movie_list.json"
         path.write_text(json.dumps(json.loads(path.read_text())[1:]))
         with pytest.raises(published.PublishedError, match="finding_nemo"):
+            published.read_published(copy)
+        path.unlink()
+        with pytest.raises(published.PublishedError, match=r"no movie_list\.json"):
             published.read_published(copy)
 
 
@@ -290,14 +273,6 @@ class TestSearches:
         ]
         assert stats.kstest(p, "uniform").pvalue > 0.01
 
-    def test_what_is_frozen_is_what_was_published(self):
-        frozen = pd.read_csv(published.SEARCHES)
-        frozen["right"] = frozen["n_faces"] * frozen["recall"]
-        by_run = frozen.groupby("run")[["n_faces", "right"]].sum()
-        assert sorted(by_run["n_faces"]) == [1553, 2132, 2242, 4517]
-        accuracy = by_run["right"] / by_run["n_faces"]
-        assert (accuracy.min(), accuracy.max()) == pytest.approx((0.48, 0.71), abs=0.006)
-
 
 def answers(folder, *, metrics=METRICS):
     found = published.read_published(folder)
@@ -347,37 +322,12 @@ class TestClaims:
         assert "5 persons" in row["reason"]
         assert "study real" in row["source"]
 
-    @pytest.mark.parametrize(
-        "metrics",
-        [METRICS[METRICS["set_name"] != "film_faces"], METRICS.assign(run_id="another")],
-        ids=["no stills", "another network"],
-    )
-    def test_without_stills_the_seventh_claim_is_undefined(self, metrics):
-        found = published.benchmark_and_film(metrics, statistics=STATISTICS)
-        assert math.isnan(found.value)
-
-    def test_the_seventh_claim_without_stills_gives_its_reason(self, folder):
+    def test_without_stills_the_seventh_claim_is_undefined_and_gives_its_reason(self, folder):
+        another = published.benchmark_and_film(METRICS.assign(run_id="b"), statistics=STATISTICS)
+        assert math.isnan(another.value)
         row = answers(folder, metrics=METRICS[:1])[0].set_index("claim_id").loc["c7"]
         assert row["source"] == "none"
         assert "no true labels" in row["reason"]
-
-
-def test_files_are_described_beside_what_is_expected(null):
-    table = published.observe_films(null.published, statistics=STATISTICS)
-    n = len(null.published.predictions) // 3
-
-    def row(looked_at):
-        rows = table[table["looked_at"].str.contains(looked_at, regex=False)]
-        assert len(rows) == 1
-        return rows.iloc[0]
-
-    assert row("models that made")[["expected", "found"]].tolist() == ["4", "8"]
-    assert f"RAF-DB {n:,} of {2 * n:,}" in row("stand twice")["found"]
-    assert row("every 100th frame")["found"].startswith(f"{n:,} rows (5")
-    assert row("two genres")["found"] == "13 comedies, 12 crime films"
-    assert table.set_index("looked_at").loc["films", "found"] == str(len(FILMS))
-    assert row("answers of FER2013")["found"].startswith("angry 9")
-    assert "by chance" in row("lies between genres")["expected"]
 
 
 def test_command_writes_tables_values_figure_and_provenance(eventful, tmp_path):

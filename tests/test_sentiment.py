@@ -104,12 +104,6 @@ class TestLevels:
         assert found[["label", "valence_true"]].isna().all(axis=None)
         pd.testing.assert_frame_equal(table, before)
 
-    def test_not_all_emotions_can_be_dropped(self):
-        with pytest.raises(ValueError, match=r"every one of angry.* is dropped"):
-            sentiment.at_levels(
-                predictions(certain("sad"), ["sad"]), dict.fromkeys(EMOTIONS), n_levels=3
-            )
-
 
 class TestChoices:
     def test_are_all_ways_and_the_chosen_one_is_first(self):
