@@ -217,7 +217,7 @@ def crop(
 
 
 EYES = ("right_eye_x_px", "right_eye_y_px", "left_eye_x_px", "left_eye_y_px")
-"""Further columns of a table of detected faces: the person's right and left eye."""
+"""Further columns of a table of detected faces, the person's right and left eye."""
 
 
 def save_crops(

@@ -142,7 +142,7 @@ class Study(SettingsModel):
 
     @property
     def variants(self) -> dict[str, tuple[str, ...]]:
-        """The runs `<variant>-<number>` that differ in their seed only: variant -> two or more."""
+        """The runs `<variant>-<number>` that differ in their seed only, by variant two or more."""
         named = defaultdict(list)
         for name, run in self.runs.items():
             if numbered := re.fullmatch(r"(.+)-\d+", name):
@@ -209,7 +209,7 @@ class Study(SettingsModel):
 
     @property
     def traits(self) -> frozenset[str]:
-        """Say what the study is and has: its kind and name; photos, films, claims and so on.
+        """Name what the study is and has (kind, name, photos, films, claims and so on).
 
         Stages run, and passages of the book are shown, by these.
         """
@@ -257,7 +257,7 @@ class Study(SettingsModel):
 
     @property
     def home(self) -> Path:
-        """The folder of everything that is computed: `EXE_HOME`, or `data/` of the checkout."""
+        """The folder of everything that is computed, `EXE_HOME`, or `data/` of the checkout."""
         return Path(os.environ.get("EXE_HOME", ROOT / "data"))
 
     def _folder(self, part: str, *, of_study: bool = False) -> Path:
@@ -282,12 +282,12 @@ class Study(SettingsModel):
 
     @property
     def results(self) -> Path:
-        """Where models, predictions, estimates and figures go: what the book shows."""
+        """Where models, predictions, estimates and figures go, which the book shows."""
         return self._folder("results")
 
     @property
     def labelled(self) -> Path:
-        """The photos of this study that a person labelled, if one did: data/README.md."""
+        """The photos of this study that a person labelled, if one did (see data/README.md)."""
         return self.home / "labels" / f"{self.name}.csv"
 
     def table(self, name: str, *, run: str | None = None) -> Path:
@@ -334,7 +334,7 @@ class Study(SettingsModel):
 
     @property
     def inputs(self) -> list[Path]:
-        """The tables that were read or written through this object: what its figures rest on."""
+        """The tables that were read or written through this object, which its figures rest on."""
         return sorted(set(self._inputs))
 
     def model(self, run: str) -> Path:
