@@ -89,8 +89,7 @@ def read_reduced(path: Path, *, least: float) -> Decoded:
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except UnidentifiedImageError:
-        reason = "not an image" if Path(path).stat().st_size else "empty file"
-        raise ImageError(reason) from None
+        raise ImageError("not an image") from None
     except Image.DecompressionBombError:
         raise ImageError(f"too large: over {MAX_PIXELS // 10**6} megapixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as fault:
@@ -151,17 +150,12 @@ class Face:
         x, y, other_x, other_y = self.eyes
         return math.degrees(math.atan2(other_y - y, other_x - x))
 
-    def moved(self, x: int, y: int) -> Face:
-        """Shift the face by x and y pixels."""
-        a, b, c, d = self.eyes
-        return replace(self, x=self.x + x, y=self.y + y, eyes=(a + x, b + y, c + x, d + y))
-
-    def scaled(self, factor: float) -> Face:
-        """Scale the face to an image that is `factor` times larger."""
-        a, b, c, d = (factor * place for place in self.eyes)
-        left, top = round(self.x * factor), round(self.y * factor)
-        width = round((self.x + self.width) * factor) - left
-        height = round((self.y + self.height) * factor) - top
+    def placed(self, *, factor: float = 1.0, shift: int = 0) -> Face:
+        """Place the face in an image that is `factor` times larger, then `shift` px further on."""
+        left, right = (round(x * factor) + shift for x in (self.x, self.x + self.width))
+        top, bottom = (round(y * factor) + shift for y in (self.y, self.y + self.height))
+        a, b, c, d = (factor * place + shift for place in self.eyes)
+        width, height = right - left, bottom - top
         return replace(self, x=left, y=top, width=width, height=height, eyes=(a, b, c, d))
 
     def clipped(self, shape: tuple[int, ...]) -> Face:
@@ -181,7 +175,7 @@ def crop_side(face: Face, *, margin: float) -> int:
 def crop(
     image: np.ndarray, face: Face, *, size: int, margin: float, align: bool = False
 ) -> np.ndarray:
-    """Cut a square around a face out of an image and resize it.
+    """Cut a square around a face out of an image and resize it to (size, size, 3), uint8 RGB.
 
     Parameters
     ----------
@@ -195,11 +189,6 @@ def crop(
         Added on each side, in sides of the box.
     align
         Rotate the square about its centre until the eyes are level, where they are known.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 RGB, shape (size, size, 3).
     """
     length = crop_side(face, margin=margin)
     left = round(face.x + (face.width - length) / 2)
@@ -238,7 +227,7 @@ def save_crops(
     rows: list[dict[str, object]] = []
     for k, face in enumerate(faces):
         path = stem.with_name(f"{stem.name}_{k}.png")
-        seen = face if reduction == 1 else face.scaled(1 / reduction)
+        seen = face.placed(factor=1 / reduction)
         cut = crop(image, seen, size=settings.size, margin=settings.margin, align=settings.align)
         Image.fromarray(cut).save(path, compress_level=1)
         rows.append(
@@ -361,7 +350,7 @@ class FaceFinder:
         border = round(self.retry_border * max(image.shape[:2]))
         if not found and border:
             padded = np.pad(image, ((border, border), (border, border), (0, 0)))
-            found = [face.moved(-border, -border) for face in self._detect(padded)]
+            found = [face.placed(shift=-border) for face in self._detect(padded)]
         faces = [face.clipped(image.shape) for face in found]
         faces = [face for face in faces if face.width > 0 and face.height > 0]
         return sorted(faces, key=lambda face: (-face.area_share, -face.score, face.x, face.y))
@@ -477,7 +466,7 @@ def _find_reduced(finder: FaceFinder, decoded: Decoded) -> list[Face]:
     # twice the size, it gives nearly the boxes of the whole image.
     larger = cv2.resize(decoded.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     found = finder.find(larger)
-    return [face.scaled(decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
+    return [face.placed(factor=decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
 
 
 def _large_enough(path: Path, decoded: Decoded, faces: list[Face], *, settings: Crop) -> Decoded:

@@ -6,7 +6,6 @@ A page is one file that opens offline, holds no script, and shows titles as text
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,11 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from exe_core import figures, films, inference, models, record, screening, tables
 from exe_core.faces import FaceFinder
 from exe_core.figures.films import shares_chart, timeline_chart
-from exe_core.labels import labels_of, prob_columns
+from exe_core.labels import prob_columns
 from exe_core.models import Classifier
 from exe_core.record import ROOT, locked, replacing
 from exe_core.resampling import Statistics
@@ -32,7 +30,6 @@ PAGE, ORIGIN = "report.html", "provenance.json"
 ENSEMBLE = "ensemble"  # the run that is the mean of several models
 STORED_PX = 224  # crops are at least this large: a further model need not decode the film again
 STATISTICS = Statistics()
-_FACE_PX = 96
 
 
 class ReportError(ValueError):
@@ -132,22 +129,14 @@ def _report(
     # by which commit does not matter
     same = json.loads(json.dumps({**origin, "commit": earlier.get("commit")})) == earlier
     if film["status"] != "unreadable" and not (same and (folder / PAGE).is_file()):
-        _write(predict(screened, classifiers), screened.faces, film, folder, origin)
+        _write(screened, classifiers, film, folder, origin)
     return film
 
 
 def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.DataFrame:
-    """Predict the sampled frames of a film by each model, and by the mean of several.
-
-    Gives a table as `films.timeline` does, the ensemble first; null in frames without a face.
-    """
+    """Predict the faces of a film by each model, and by the mean of several: "predictions"."""
     faces = screened.faces
     splits = faces[["face_id", "set_name", "group_id"]].assign(split="test")
-    labels = next(iter(classifiers.values())).labels
-    if faces.empty:
-        runs = [ENSEMBLE] * (len(classifiers) > 1) + list(classifiers)
-        nothing = {"predicted": None, **dict.fromkeys(prob_columns(labels), np.nan)}
-        return pd.concat([screened.frames.assign(run_id=run, **nothing) for run in runs])
     predictions = [
         inference.predict_faces(
             inference.fuse_for_inference(model), faces, run_id=run, splits=splits
@@ -155,35 +144,35 @@ def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.Dat
         for run, model in classifiers.items()
     ]
     if len(predictions) > 1:
-        predictions.insert(0, inference.mean_of_runs(predictions, run_id=ENSEMBLE))
-    rows = [films.timeline(screened.frames, table, labels=labels) for table in predictions]
-    return pd.concat(rows, ignore_index=True)
+        predictions.append(inference.mean_of_runs(predictions, run_id=ENSEMBLE))
+    return pd.concat(predictions, ignore_index=True)
 
 
 def _write(
-    rows: pd.DataFrame,
-    faces: pd.DataFrame,
+    screened: Screened,
+    classifiers: Mapping[str, Classifier],
     film: dict[str, Any],
     folder: Path,
     origin: dict[str, Any],
 ) -> None:
     """Write tables and figures, then the page, then what it was made of: the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
-    shown = rows[rows["run_id"] == rows["run_id"].iloc[0]]
-    seen = rows.dropna(subset="predicted")
-    csvs, svgs, over_time = {"predictions": rows}, {}, {}
-    if len(seen):
-        predictions = seen.assign(item_id=tables.item_ids(seen["film_id"], seen["frame"]))
-        frames = shown[["film_id", "frame", "time_s", "n_faces"]]
-        shares = films.summarise(frames, predictions, labels=labels_of(rows))
-        order = list(dict.fromkeys(rows["run_id"]))
-        csvs["summary"] = shares.sort_values(
-            "run_id", key=lambda runs: runs.map(order.index), kind="stable"
-        )
-        smooth_s = films.smoothing_s(shown)
-        csvs["course"] = films.course(shown, smooth_s=smooth_s, statistics=STATISTICS)
-        n_shots = films.shot_blocks(shown.dropna(subset="predicted")).nunique()
+    _, frames, faces = screened
+    runs = [ENSEMBLE] * (len(classifiers) > 1) + list(classifiers)
+    labels = next(iter(classifiers.values())).labels
+    csvs, svgs, over_time = {}, {}, {}
+    if faces.empty:
+        nothing = {"predicted": None, **dict.fromkeys(prob_columns(labels), np.nan)}
+        rows = pd.concat([frames.assign(run_id=run, **nothing) for run in runs])
+    else:
+        predictions = predict(screened, classifiers)
+        rows = films.timeline(frames, predictions, labels=labels)
+        of_first = rows[rows["run_id"] == runs[0]]
+        smooth_s = films.smoothing_s(of_first)
+        n_shots = films.shot_blocks(of_first.dropna(subset="predicted")).nunique()
         over_time = {"smooth_s": smooth_s, "level": STATISTICS.level, "n_shots": n_shots}
+        csvs["summary"] = films.summarise(frames, predictions, labels=labels)
+        csvs["course"] = films.course(of_first, smooth_s=smooth_s, statistics=STATISTICS)
         charts = {
             "timeline": timeline_chart(csvs["course"]),
             "shares": shares_chart(csvs["summary"], films=pd.DataFrame([film]).assign(genre="")),
@@ -194,9 +183,10 @@ def _write(
                 with replacing(folder / f"{name}.{suffix}") as partial:
                     partial.write_bytes(drawing)
             svgs[name] = drawing.decode()
-    for name, table in csvs.items():
+    for name, table in {"predictions": rows, **csvs}.items():
         with replacing(folder / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
+    shown = rows[rows["run_id"] == runs[0]]
     summary = csvs.get("summary")
     page = render_page(
         film, shown, faces, summary=summary, svgs=svgs, over_time=over_time, origin=origin
@@ -236,26 +226,18 @@ def render_page(
         faces=_surest(rows, faces) if shown else [],
         origin=json.dumps(origin, indent=1, ensure_ascii=False),
         clock=_clock,
-        face_px=_FACE_PX,
     )
 
 
 def _surest(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
     """For each label, the face of the highest probability among those that are read as it."""
-    numbers = tables.film_and_frame(faces["item_id"])["frame"]
-    paths = dict(zip(numbers, faces["path"], strict=True))
+    paths = faces.set_index(tables.film_and_frame(faces["item_id"])["frame"])["path"]
     surest = []
-    for label in labels_of(rows):
-        of_label = rows[rows["predicted"] == label]
-        if len(of_label):
-            best = of_label.loc[of_label[f"prob_{label}"].idxmax()]
-            name = f"{label}, {best[f'prob_{label}']:.2f}, at {_clock(best['time_s'])}"
-            stream = io.BytesIO()
-            with Image.open(ROOT / paths[best["frame"]]) as crop:
-                small = crop.convert("RGB")
-            small.thumbnail((2 * _FACE_PX, 2 * _FACE_PX))
-            small.save(stream, format="JPEG", quality=85)
-            surest.append({"name": name, "picture": base64.b64encode(stream.getvalue()).decode()})
+    for label, of_label in rows.dropna(subset="predicted").groupby("predicted"):
+        best = of_label.loc[of_label[f"prob_{label}"].idxmax()]
+        name = f"{label}, {best[f'prob_{label}']:.2f}, at {_clock(best['time_s'])}"
+        crop = (ROOT / paths[best["frame"]]).read_bytes()
+        surest.append({"name": name, "picture": base64.b64encode(crop).decode()})
     return surest
 
 

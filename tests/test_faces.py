@@ -105,7 +105,7 @@ def test_every_kind_of_pixels_becomes_rgb(tmp_path: Path, mode: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "empty file"),
+        (b"", "not an image"),
         (b"no image at all, only some words", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n", "not an image"),
         (bytes_of("JPEG")[:2000], "damaged: .*truncated"),
@@ -224,7 +224,7 @@ def test_photo_and_frame_give_the_same_crop_at_every_border(
     assert cut.shape == (size, size, 3)
     far = 350  # beyond the border lie the border's pixels
     padded = np.pad(frame, ((far, far), (far, far), (0, 0)), mode="edge")
-    assert np.array_equal(cut, crop(padded, box.moved(far, far), **how))
+    assert np.array_equal(cut, crop(padded, box.placed(shift=far), **how))
 
 
 def place_of(cut: np.ndarray, channel: int) -> np.ndarray:

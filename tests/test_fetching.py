@@ -78,7 +78,7 @@ def test_a_photo_is_whole_or_not_there_and_kept_unless_damaged(fetcher, site, tm
     [
         (server.page_of_html, "not an image"),
         (server.svg, "not an image"),
-        (server.nothing, "empty file"),
+        (server.nothing, "not an image"),
         (server.truncated, "damaged"),
         (server.shorter, "damaged"),
         (server.body_of(server.animated_gif()), "animated"),

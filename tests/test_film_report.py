@@ -68,7 +68,7 @@ def test_every_sampled_frame_is_a_row_of_each_run(out):
     rows = pd.read_csv(out / "some one" / "predictions.csv")
     assert list(rows)[:6] == ["run_id", "film_id", "frame", "time_s", "n_faces", "predicted"]
     assert labels_of(rows) == LABELS
-    assert rows["run_id"].unique().tolist() == ["ensemble", "a", "b"]
+    assert rows["run_id"].unique().tolist() == ["a", "b", "ensemble"]
     mean = rows[rows["run_id"] == "ensemble"]
     assert mean["frame"].tolist() == [0, 5, 10, 15]
     assert mean["time_s"].tolist() == pytest.approx([0, 0.5, 1, 1.5])
@@ -82,7 +82,7 @@ def test_shares_are_bounded_for_the_frames_without_a_face(out):
     names = {path.name for path in (out / "some one").iterdir()}
     assert {"timeline.svg", "timeline.png", "shares.svg", "shares.png", "report.html"} <= names
     summary = pd.read_csv(out / "some one" / "summary.csv")
-    assert summary["run_id"].unique().tolist() == ["ensemble", "a", "b"]
+    assert summary["run_id"].unique().tolist() == ["a", "b", "ensemble"]
     assert summary.groupby("run_id")["share_of_faces"].sum().tolist() == pytest.approx([1, 1, 1])
     assert (summary["coverage"] == 0.5).all()
     assert (summary["share_high"] - summary["share_low"] == 0.5).all()
