@@ -49,8 +49,6 @@ def mean_over_seeds(
     """
     from scipy.special import stdtrit
 
-    if not seeds or len({sums.shape for sums in seeds}) > 1:
-        raise ValueError(f"sums of the same groups are needed of each seed, got {len(seeds)} seeds")
     n_seeds = len(seeds)
     found = statistics.interval(
         np.hstack(seeds),
@@ -123,11 +121,10 @@ def compare_variants(
     Parameters
     ----------
     predictions, variants, labels, statistics
-        As for `score_variants`; one split a set.
+        As for `score_variants`; one split a set. A `ValueError` is raised if a variant has more or
+        fewer runs than the reference.
     reference
         One of `variants`.
-
-        A `ValueError` is raised if a variant has more or fewer runs.
 
     Returns
     -------
@@ -136,8 +133,6 @@ def compare_variants(
         minus the reference, with `n_seeds` and `spread`, the standard deviation of the differences
         over seeds; no p-value.
     """
-    if reference not in variants:
-        raise ValueError(f"no variant {reference!r}; there are {', '.join(variants)}")
     others, compared = dict(variants), []
     theirs = others.pop(reference)
     for variant, ours in others.items():
@@ -162,7 +157,7 @@ def _mean_scores(
     statistics: Statistics,
 ) -> Iterator[pd.DataFrame]:
     """Score the runs of one variant, or subtract those of a second one, on each set and split."""
-    runs, labels = [run for side in sides for run in side], list(labels)
+    runs = [run for side in sides for run in side]
 
     def scores(totals: np.ndarray) -> np.ndarray:
         first, *second = (metrics.scores_of(x, len(labels)) for x in np.hsplit(totals, len(sides)))
@@ -177,17 +172,8 @@ def _mean_scores(
         n_seeds = len(sides[0])
         seeds = [np.hstack(sums[k::n_seeds]) for k in range(n_seeds)]
         found = mean_over_seeds(seeds, scores, statistics=statistics)
-        yield pd.DataFrame({**found.columns(), "spread": found.spread}).assign(
-            metric=[*metrics.SCORES, *np.repeat(metrics.BY_LABEL, len(labels))],
-            label=[*[None] * len(metrics.SCORES), *labels * len(metrics.BY_LABEL)],
-            set_name=set_name,
-            split=split,
-            n=len(groups),
-            n_groups=found.n,
-            n_seeds=n_seeds,
-            level=statistics.level,
-            method=found.method,
-            seed=statistics.seed,
+        yield metrics.score_rows(found, labels, statistics).assign(
+            spread=found.spread, set_name=set_name, split=split, n=len(groups), n_seeds=n_seeds
         )
 
 
@@ -286,9 +272,8 @@ def factorial_cells(
         Table "predictions" with the columns of `FACTORS` and `replicate`, the place of a run in
         its list; of labels that a set has too few faces of (`least_faces`), no row.
     """
-    if (design := study.factorial) is None:
-        raise ValueError(f"study {study.name} has no `factorial`: give it one in its configs/ file")
-    parts = []
+    design, parts = study.factorial, []
+    assert design is not None
     validation = known[known["split"] == "val"]
     for crop, runs in zip(FACTORS["crop"], (design.as_shipped, design.recropped), strict=True):
         for (replicate, run), colour in product(enumerate(runs), FACTORS["colour"]):

@@ -15,7 +15,7 @@ from scipy import stats
 
 from exe_core import resampling, tables
 from exe_core.labels import prob_columns
-from exe_core.resampling import Statistics
+from exe_core.resampling import Estimate, Statistics
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 """Scores of a run; those of `BY_LABEL` come on top, for each label.
@@ -61,29 +61,27 @@ def score(
         `BY_LABEL` one row a label. What is undefined is NaN.
     """
     scored = []
-    labels = list(labels)
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
         known = labelled(rows, labels)
         sums = resampling.sum_by_group(item_terms(known, labels), known["group_id"])
-        found = statistics.interval(
-            sums,
-            lambda totals: scores_of(totals, len(labels)),
-        )
-        table = pd.DataFrame(found.columns()).assign(
-            metric=[*SCORES, *np.repeat(BY_LABEL, len(labels))],
-            label=[*[None] * len(SCORES), *labels * len(BY_LABEL)],
-            n=len(known),
-            n_groups=len(sums),
-            n_excluded=len(rows) - len(known),
+        found = statistics.interval(sums, lambda totals: scores_of(totals, len(labels)))
+        table = score_rows(found, labels, statistics).assign(
+            n=len(known), n_excluded=len(rows) - len(known)
         )
         table[["run_id", "set_name", "split"]] = keys
         scored.append(table)
-    if not scored:
-        return tables.empty("metrics").assign(n_excluded=0)
-    whole = pd.concat(scored, ignore_index=True)
-    return tables.check(
-        whole.assign(level=statistics.level, method=resampling.METHOD, seed=statistics.seed),
-        "metrics",
+    return tables.check(pd.concat(scored, ignore_index=True), "metrics")
+
+
+def score_rows(found: Estimate, labels: Sequence[str], statistics: Statistics) -> pd.DataFrame:
+    """Lay an estimate of all that `scores_of` gives out as rows of the table "metrics"."""
+    return pd.DataFrame(found.columns()).assign(
+        metric=[*SCORES, *np.repeat(BY_LABEL, len(labels))],
+        label=[*[None] * len(SCORES), *[*labels] * len(BY_LABEL)],
+        n_groups=found.n,
+        level=statistics.level,
+        method=found.method,
+        seed=statistics.seed,
     )
 
 
@@ -102,42 +100,28 @@ def compare(
 
     Parameters
     ----------
-    first
-        Table "predictions" of one run, one split a set.
-    others
-        The same of one or more other runs.
+    first, others
+        Tables "predictions" of one run, and of one or more others; one split a set.
     labels, statistics
-        As for `score`; p-values are of random swaps.
+        As for `score`.
 
     Returns
     -------
     pd.DataFrame
         Table "comparisons", a row for each other run, set and metric of `SCORES`: first minus
         other. For nll, brier and ece less is better.
-
-    Raises
-    ------
-    ValueError
-        If `first` holds several runs, or a run sees a set in several splits.
     """
-    runs = sorted(first["run_id"].unique())
-    if len(runs) != 1:
-        raise ValueError(f"first must hold the predictions of one run, not of {runs}")
-    for table in (first, others):
-        splits = table.groupby(["run_id", "set_name"])["split"].nunique()
-        if (splits > 1).any():
-            raise ValueError(f"{splits.idxmax()} has several splits: choose one, then compare")
     scored = []
     for (other_id, set_name), theirs in others.groupby(["run_id", "set_name"]):
         of_set = first[first["set_name"] == set_name]
         both = [labelled(side, labels).set_index("item_id") for side in (of_set, theirs)]
         common = both[0].index.intersection(both[1].index, sort=True)
         ours, theirs = (side.loc[common] for side in both)
-        sums = [
+        first_sums, other_sums = (
             resampling.sum_by_group(item_terms(x, labels), ours["group_id"]) for x in (ours, theirs)
-        ]
+        )
         found = statistics.difference(
-            sums[0], sums[1], lambda totals: scores_of(totals, len(labels))
+            first_sums, other_sums, lambda totals: scores_of(totals, len(labels))
         )
         table = pd.DataFrame({**found.columns(), "p_value": found.p_value})[: len(SCORES)]
         scored.append(
@@ -146,7 +130,7 @@ def compare(
                 other_run_id=other_id,
                 set_name=set_name,
                 n=len(ours),
-                n_groups=len(sums[0]),
+                n_groups=found.n,
                 mcnemar_p=[_mcnemar(ours, theirs), *[np.nan] * (len(SCORES) - 1)],
             )
         )
@@ -169,10 +153,7 @@ def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
 
 
 def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFrame:
-    """Count predicted labels by true label, run and set: table "confusion" with every pair.
-
-    The share of a label that does not occur is NaN.
-    """
+    """Count predicted labels by true label, run and set: table "confusion" with every pair."""
     pairs = pd.MultiIndex.from_product([labels, labels], names=["label", "predicted"])
     scored = []
     for keys, rows in predictions.groupby(["run_id", "set_name"]):
@@ -182,8 +163,7 @@ def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFra
         table["share_of_label"] = table["n"] / of_label.where(of_label > 0)
         table[["run_id", "set_name"]] = keys
         scored.append(table)
-    whole = pd.concat(scored, ignore_index=True) if scored else tables.empty("confusion")
-    return tables.check(whole, "confusion")
+    return tables.check(pd.concat(scored, ignore_index=True), "confusion")
 
 
 def labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -209,7 +189,9 @@ def item_terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """
     n, n_labels = len(rows), len(labels)
     probs = rows[prob_columns(labels)].to_numpy(dtype=float)
-    label, predicted = (_codes(rows[column], labels) for column in ("label", "predicted"))
+    label, predicted = (pd.Index(labels).get_indexer(rows[x]) for x in ("label", "predicted"))
+    if (predicted < 0).any():
+        raise ValueError(f"answers other than {', '.join(labels)}: restrict the run to these")
     item = np.arange(n)
     cells = np.zeros((n, n_labels**2))
     cells[item, label * n_labels + predicted] = 1
@@ -221,14 +203,6 @@ def item_terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     index = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
     bins[item, :, index] = np.column_stack([np.ones(n), confidence, label == predicted])
     return np.hstack([cells, nll[:, None], brier[:, None], bins.reshape(n, 3 * N_BINS)])
-
-
-def _codes(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
-    codes = pd.Index(labels).get_indexer(column)
-    if (codes < 0).any():
-        stray = sorted(set(column) - set(labels))
-        raise ValueError(f"predicted {stray} is not among the labels {', '.join(labels)}")
-    return codes
 
 
 def scores_of(totals: np.ndarray, n_labels: int) -> np.ndarray:

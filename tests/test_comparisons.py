@@ -140,10 +140,6 @@ def test_seeds_must_pair_up():
     fewer = SEEDS | {"worse": ("worse-1",)}
     with pytest.raises(ValueError, match="worse has 1 runs, ours 3"):
         comparisons.compare_variants(predictions(), fewer, reference="ours", **OPTIONS)
-    with pytest.raises(ValueError, match="no variant 'mine'; there are ours, worse"):
-        comparisons.compare_variants(predictions(), SEEDS, reference="mine", **OPTIONS)
-    with pytest.raises(ValueError, match="got 0 seeds"):
-        interval([])
 
 
 @pytest.fixture

@@ -118,15 +118,10 @@ def test_label_that_does_not_occur_has_no_recall():
     assert not np.isnan(value(table, "balanced_accuracy")["value"])
 
 
-def test_no_predictions_give_an_empty_table():
-    assert metrics.score(make(0), **OPTIONS).empty
-    assert metrics.confusion(make(0), labels=LABELS).empty
-
-
 def test_answer_outside_the_labels_is_refused():
     rows = make()
     rows.loc[3, "predicted"] = "fear"
-    with pytest.raises(ValueError, match=r"'fear'.*angry, happy, sad"):
+    with pytest.raises(ValueError, match="other than angry, happy, sad"):
         score(rows)
 
 
@@ -194,15 +189,3 @@ def test_mcnemar_by_hand():
     assert table.loc["accuracy", "mcnemar_p"] == pytest.approx(2 * 8 / 2**7)
     assert table.drop("accuracy")["mcnemar_p"].isna().all()
     assert compare(first, first.assign(run_id="b")).loc["accuracy", "mcnemar_p"] == 1
-
-
-@pytest.mark.parametrize(
-    ("first", "fault"),
-    [
-        (pd.concat([make(), make(run_id="b")]), "one run"),
-        (make().assign(split=["train", "test"] * 60), "several splits"),
-    ],
-)
-def test_ambiguous_comparison_is_refused(first, fault):
-    with pytest.raises(ValueError, match=fault):
-        compare(first, make(run_id="c"))
