@@ -292,7 +292,7 @@ class Puller:
         """Give the photos of each page that is asked for, until the query ends."""
         settings, n_hits = self.study.pull, 0
         most = math.inf if settings.max_per_query is None else settings.max_per_query
-        for number in range(1, settings.max_pages[self.source.name] + 1):
+        for number in range(1, self.source.max_pages + 1):
             if self.stop.is_set():
                 return
             page = Page(self.source.name, query.design, query.query, number)

@@ -26,6 +26,19 @@ LEVELS = {
 }
 """Number of levels -> their names, from the least pleasant."""
 
+VALENCE: dict[str, tuple[int | None, ...]] = {
+    "angry": (-2, -1),
+    "disgust": (-2, -1),
+    "fear": (-1, -2),
+    "happy": (2,),
+    "sad": (-1, -2),
+    "surprise": (1, 0, None),
+    "neutral": (0,),
+}
+"""Emotion -> its levels that can be defended; the first is used, the others show what hangs on
+it. None drops the emotion.
+"""
+
 Levels = Mapping[str, int | None]
 """Emotion -> level from -2 to 2, or None where it is dropped."""
 

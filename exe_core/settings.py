@@ -13,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -93,17 +92,14 @@ class World(SettingsModel):
 class Pull(SettingsModel):
     """Which photos are searched for, and when a query stops.
 
-    A query ends at the source's last page, at `max_pages`, with `max_per_query` photos, or after a
-    page of which less than `stop_below_new` was new to its source and design. A limit that is
-    raised later lets the next pull continue; no photo is fetched twice.
+    A query ends at the source's last page, with `max_per_query` photos, or after a page of which
+    less than `stop_below_new` was new to its source and design. A limit that is raised later lets
+    the next pull continue; no photo is fetched twice.
     """
 
     sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites, or local")
     designs: tuple[Design, ...] = Field(
         ("v1", "v2"), description="v1 asks once for each emotion, v2 by several adjectives"
-    )
-    max_pages: dict[str, int] = Field(
-        {}, validate_default=True, description="source -> pages of a query, if not all it allows"
     )
     per_page: dict[str, int] = Field(
         {}, validate_default=True, description="source -> photos a page, if not all it allows"
@@ -136,15 +132,13 @@ class Pull(SettingsModel):
             _known_source(name)
         return tuple(dict.fromkeys(given))
 
-    @field_validator("max_pages", "per_page")
+    @field_validator("per_page")
     @classmethod
-    def _other_sources_keep_theirs(cls, given: dict[str, int], info: ValidationInfo) -> dict:
-        usual = {name: getattr(source, str(info.field_name)) for name, source in SOURCES.items()}
+    def _other_sources_keep_theirs(cls, given: dict[str, int]) -> dict[str, int]:
         for name, number in given.items():
-            most = _known_source(name).per_page if info.field_name == "per_page" else number
-            if not 1 <= number <= most:
-                raise ValueError(f"{name}: {number} is not from 1 to {max(most, 1)}")
-        return usual | given
+            if not 1 <= number <= (most := _known_source(name).per_page):
+                raise ValueError(f"{name}: {number} is not from 1 to {most}")
+        return {name: source.per_page for name, source in SOURCES.items()} | given
 
     @field_validator("filters")
     @classmethod
@@ -357,17 +351,6 @@ FILM_SUFFIXES = (
 )
 """What the file of a film ends in."""
 
-VALENCE: dict[str, tuple[int | None, ...]] = {
-    "angry": (-2, -1),
-    "disgust": (-2, -1),
-    "fear": (-1, -2),
-    "happy": (2,),
-    "sad": (-1, -2),
-    "surprise": (1, 0, None),
-    "neutral": (0,),
-}
-"""Emotion -> its levels of sentiment, from -2 to 2, that can be defended; the first is used."""
-
 
 class ExternalModel(SettingsModel):
     """A model that the study did not train and shows its test faces to; its name is enough."""
@@ -438,30 +421,10 @@ class Films(SettingsModel):
     event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
 
 
-Valence = Literal[-2, -1, 0, 1, 2]
-
-
 class Sentiment(SettingsModel):
-    """How pleasant each emotion is taken to be, on a scale of five levels; three are their sign.
-
-    An emotion for which more than one level can be defended lists them all: the first is the
-    study's choice, the others show what hangs on it. None drops the emotion.
-    """
+    """Faces read as sentiment, on the levels of `exe_core.sentiment`."""
 
     set_name: str = Field("rafdb", description="the set on whose test faces it is judged")
-    valence: dict[str, tuple[Valence | None, ...]] = Field(
-        {},
-        validate_default=True,
-        description="emotion -> its levels, the study's choice first; others keep theirs",
-    )
     faces: int = Field(
         1, ge=1, description="faces of each class, rightly and wrongly read, that are explained"
     )
-
-    @field_validator("valence")
-    @classmethod
-    def _other_emotions_keep_theirs(cls, given: dict[str, tuple]) -> dict[str, tuple]:
-        unknown = [name for name in given if name not in EMOTIONS]
-        if unknown or not all(given.values()):
-            raise ValueError(f"{given}: one level or more for each of {', '.join(EMOTIONS)}")
-        return VALENCE | given

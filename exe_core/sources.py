@@ -57,7 +57,7 @@ class Source:
 
     name: str
     per_page: int  # the most photos that a page can have
-    max_pages: int  # of a query, by default
+    max_pages: int  # of a query
     terms: Terms
     endpoint: str = ""
     key_variable: str | None = None  # the environment variable of the key, if there are keys

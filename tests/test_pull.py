@@ -94,14 +94,13 @@ def test_photos_hits_and_requests_are_kept_and_a_second_pull_asks_for_nothing(si
 @pytest.mark.parametrize(
     ("settings", "found", "pages"),
     [
-        ({"max_pages": {"pexels": 2}}, range(1, 20), 2),
         ({"max_per_query": 5}, range(1, 20), 3),
         ({}, range(1, 6), 3),
         ({}, [], 1),
         ({}, [1, 2, 1, 2, 1, 2, 8, 9], 2),
         ({"stop_below_new": 0.0}, [1, 2, 1, 2, 1, 2, 8, 9], 4),
     ],
-    ids=["max_pages", "max_per_query", "last page", "empty", "nothing new", "new or not"],
+    ids=["max_per_query", "last page", "empty", "nothing new", "new or not"],
 )
 def test_a_query_ends(site, settings, found, pages):
     site.found = {"happy face": list(found)}
@@ -120,7 +119,6 @@ def test_a_raised_limit_fetches_the_rest_and_another_filter_asks_anew(site):
         ({"max_per_query": 2}, []),
         ({"max_per_query": 6}, ["happy face 1", "happy face 2"]),
         ({"max_per_query": 8}, ["happy face 2"]),
-        ({"max_pages": {"pexels": 2}}, []),
         ({}, ["happy face 3"]),
         ({"max_per_query": 1}, []),
         ({"filters": {"pexels": {"size": "large"}}}, [f"happy face {k}" for k in (1, 2, 3)]),

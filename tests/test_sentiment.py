@@ -11,7 +11,6 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_
 from exe_core import sentiment, tables
 from exe_core.labels import EMOTIONS, prob_columns
 from exe_core.resampling import Statistics
-from exe_core.settings import Sentiment
 
 CHOSEN = {
     "angry": -2,
@@ -57,7 +56,7 @@ class TestLevels:
         weights=st.lists(
             st.lists(st.floats(0.001, 1), min_size=7, max_size=7), min_size=1, max_size=5
         ),
-        way=st.sampled_from(sentiment.choices(Sentiment().valence, labels=EMOTIONS)),
+        way=st.sampled_from(sentiment.choices(sentiment.VALENCE, labels=EMOTIONS)),
         n_levels=st.sampled_from([5, 3]),
     )
     @settings(max_examples=25, deadline=None)
@@ -107,13 +106,13 @@ class TestLevels:
 
 class TestChoices:
     def test_are_all_ways_and_the_chosen_one_is_first(self):
-        ways = sentiment.choices(Sentiment().valence, labels=EMOTIONS)
+        ways = sentiment.choices(sentiment.VALENCE, labels=EMOTIONS)
         assert ways[0] == CHOSEN
         assert len(ways) == 2**4 * 3
         assert len({tuple(way.items()) for way in ways}) == len(ways)
 
 
-WAYS = sentiment.choices(Sentiment().valence, labels=EMOTIONS)
+WAYS = sentiment.choices(sentiment.VALENCE, labels=EMOTIONS)
 SCALES = ["7 classes", "5 levels", "3 levels"]
 QUICK = Statistics(n_bootstrap=200, n_permutations=200, seed=1)
 

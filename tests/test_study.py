@@ -71,7 +71,6 @@ def test_parameters_go_over_the_file_and_none_leaves_it_as_it_is():
         ({"pull": {"sources": ["flickr"]}}, "sources are pexels, pixabay, unsplash, openverse"),
         ({"pull": {"sources": ["local"]}}, r"`pull\.local` must say which"),
         ({"pull": {"per_page": {"pexels": 81}}}, "pexels: 81 is not from 1 to 80"),
-        ({"pull": {"max_pages": {"pexels": 0}}}, "pexels: 0 is not"),
         ({"pull": {"filters": {"openverse": {"licence": "by"}}}}, "no filter 'licence'; it has l"),
         ({"ensembles": {"mean": ["lob"]}}, "no run"),
         ({"ensembles": {"plain-1": ["plain-1"]}}, "plain-1: two of one name"),
@@ -88,9 +87,6 @@ def test_parameters_go_over_the_file_and_none_leaves_it_as_it_is():
         ({"world": {"keyword_noise": {"mad": {"angry": 0.1}}}}, "must be shares of"),
         ({"world": {"keyword_noise": {"mad": {"sad": 1.0}}}}, "summing to less than 1"),
         ({"sentiment": {}}, "sentiment: no set 'rafdb'; sets: lab"),
-        ({"sentiment": {"set_name": "lab", "valence": {"joy": [1]}}}, r"sentiment\.valence"),
-        ({"sentiment": {"set_name": "lab", "valence": {"sad": []}}}, r"sentiment\.valence"),
-        ({"sentiment": {"set_name": "lab", "valence": {"sad": [-3]}}}, r"sentiment\.valence"),
         ({"audit": ["rafdb"]}, "audit: no set 'rafdb'; sets: lab"),
         ({"factorial": FACTORIAL | {"as_shipped": ["plain-1"]}}, "as many runs as_shipped as"),
         ({"factorial": FACTORIAL | {"as_shipped": ["plain-1", "plain-3"]}}, "no run 'plain-3'"),
@@ -157,12 +153,6 @@ def test_a_missing_key_of_a_photo_site_is_named_not_shown(monkeypatch, tmp_path)
     monkeypatch.setenv("PEXELS_API_KEY", "secret")
     (tmp_path / "own.csv").touch()
     assert study.missing() == []
-
-
-def test_sentiment_keeps_the_levels_of_emotions_that_are_not_given():
-    study = made(sentiment={"set_name": "lab", "valence": {"surprise": [0, None]}})
-    assert study.sentiment.valence["surprise"] == (0, None)
-    assert study.sentiment.valence["happy"] == (2,)
 
 
 def test_a_study_has_the_stages_of_what_it_has():
