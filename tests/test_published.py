@@ -12,10 +12,9 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from exe_core import cli, published, tables
-from exe_core.claims import VERDICTS, Finding, verdict
 from exe_core.labels import FIVE, SchemaError, prob_columns
 from exe_core.published import CONFIDENT, Event, Measures
-from exe_core.resampling import Estimate, Statistics
+from exe_core.resampling import Statistics
 from exe_core.study import load_study
 
 FPS = 24
@@ -38,25 +37,13 @@ SEARCHES = pd.DataFrame(
 )
 """Recalls of the four searches, in which several keywords help on one source only."""
 
-METRICS = tables.check(
-    pd.DataFrame(
-        [
-            ("fer2013 without duplicates", 0.6, 0.58, 0.62, 3000),
-            ("film_faces", 0.4, 0.35, 0.45, 5),
-        ],
-        columns=["set_name", "value", "low", "high", "n_groups"],
-    ).assign(
-        metric="balanced_accuracy",
-        label=None,
-        n=3000,
-        run_id="fer2013",
-        split="test",
-        level=0.95,
-        method="bootstrap",
-        seed=0,
-    ),
-    "metrics",
-)
+METRICS = pd.DataFrame(
+    [("fer2013 without duplicates", 0.6, 0.58, 0.62, 3000), ("film_faces", 0.4, 0.35, 0.45, 5)],
+    columns=["set_name", "value", "low", "high", "n_groups"],
+).assign(
+    metric="balanced_accuracy", label=None, n=3000, run_id="fer2013", split="test", level=0.95,
+    method="bootstrap", seed=0,
+)  # fmt: skip
 """A network's balanced accuracy on a benchmark and on film stills."""
 
 
@@ -244,11 +231,10 @@ class TestSearches:
         assert found.low > 0
         assert found.p_value < 0.001
 
-    def test_one_source_that_loses_is_what_decides(self):
+    def test_the_source_that_loses_decides_with_a_wider_interval(self):
         least = published.smallest_gain(SEARCHES, statistics=Statistics())
         alone = published.recall_gain(SEARCHES, "pexels", statistics=Statistics())
         assert least.value == alone.value < 0
-        assert least.high < 0
         assert least.p_value == pytest.approx(2 * alone.p_value)
         assert least.high - least.low > alone.high - alone.low
 
@@ -260,17 +246,14 @@ class TestSearches:
 
     def test_p_is_uniform_where_the_searches_are_equal(self):
         rng = np.random.default_rng(0)
-        tested = np.resize(
-            [97, 101, 103, 107, 109, 113, 89], len(SEARCHES)
-        )  # so that few p are tied
-        p = [
-            published.recall_gain(
-                SEARCHES.assign(n_faces=5 * tested, recall=rng.binomial(tested, 0.6) / tested),
-                "pexels",
-                statistics=Statistics(),
-            ).p_value
-            for _ in range(500)
-        ]
+        # sizes that differ, so that few p are tied
+        tested = np.resize([97, 101, 103, 107, 109, 113, 89], len(SEARCHES))
+        p = []
+        for _ in range(500):
+            recall = rng.binomial(tested, 0.6) / tested
+            runs = SEARCHES.assign(n_faces=5 * tested, recall=recall)
+            found = published.recall_gain(runs, "pexels", statistics=Statistics())
+            p.append(found.p_value)
         assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
@@ -382,21 +365,6 @@ class TestFrozen:
         parts = pd.read_csv(published.FROZEN / "published" / "claims_parts.csv")
         tables.check(parts, "claims")
         assert set(parts["family"]) <= set(self.table["claim_id"])
-
-    def test_verdicts_follow_from_interval_and_adjusted_p(self):
-        assert set(self.table["verdict"]) <= set(VERDICTS)
-        for row in self.table.itertuples():
-            finding = Finding(
-                row.claim_id,
-                row.text,
-                row.statistic,
-                row.claimed,
-                row.reference,
-                row.tolerance,
-                Estimate(row.estimate, row.low, row.high),
-            )
-            of_level = Statistics(level=row.level)
-            assert row.verdict == verdict(finding, row.p_adjusted, statistics=of_level)
 
     def test_claims_six_and_seven_are_of_what_is_frozen_beside(self):
         metrics = tables.read(published.METRICS, name="metrics")

@@ -44,8 +44,7 @@ def test_photos_of_ones_own_are_read_and_a_faceless_one_is_named(tmp_path):
 
 
 def test_the_lines_of_the_readme_run():
-    faces = np.zeros((2, 60, 60, 3), dtype=np.uint8)
-    ran("README.md", 0, faces=faces)
+    ran("README.md", 0, faces=np.zeros((2, 60, 60, 3), dtype=np.uint8))
 
 
 def test_photos_without_any_face_give_an_empty_table(tmp_path):

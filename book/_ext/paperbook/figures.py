@@ -112,7 +112,7 @@ class NotebookFigures(SphinxTransform):
         figure, about = _figure(NotebookFigure, results, name, label=name, caption=caption)
         figure["ids"] = [name]
         self.document.set_id(figure)
-        return [figure, panel_of(figure, env=self.env, label=name, **about)]
+        return [figure, *panel_of(figure, env=self.env, label=name, **about)]
 
 
 def visit_picture(writer: HTML5Translator, node: Picture) -> None:
@@ -122,21 +122,14 @@ def visit_picture(writer: HTML5Translator, node: Picture) -> None:
     """
     depth = 0 if writer.builder.name == "singlehtml" else writer.builder.current_docname.count("/")
     files = f"{'../' * depth}figures/{html.escape(node['label'])}"
+    opening = '<div class="sheet">'
     if node["live"]:
         opening = f'<div class="chart" tabindex="0" data-spec="{files}.js">'
-        pictures = _img(node, f"{files}.svg", ' class="only-light"')
-        pictures += _img(node, f"{files}.night.svg", ' class="only-dark"')
-    else:
-        opening, pictures = '<div class="sheet">', _img(node, f"{files}.{node['suffix']}")
-    writer.body.append(f"{opening}{pictures}</div>\n")
-    raise nodes.SkipNode
-
-
-def _img(node: Picture, source: str, theme: str = "") -> str:
-    return (
-        f'<img{theme} src="{source}" alt="{html.escape(node["alt"])}" '
-        f'width="{node["width"]}" height="{node["height"]}" loading="lazy">'
+    writer.body.append(
+        f'{opening}<img src="{files}.{node["suffix"]}" alt="{html.escape(node["alt"])}" '
+        f'width="{node["width"]}" height="{node["height"]}" loading="lazy"></div>\n'
     )
+    raise nodes.SkipNode
 
 
 def themed(spec: str) -> str:
@@ -145,11 +138,6 @@ def themed(spec: str) -> str:
     Drawn once as SVG, such a chart follows every change of theme, and is light in print.
     """
     return INK.sub(lambda found: f"var(--chart-{DAY[found[0]]})", spec)
-
-
-def at_night(svg: str) -> str:
-    """Recolour a picture for dark pages, since no style of the page reaches into it."""
-    return INK.sub(lambda found: THEMES[DAY[found[0]]][1], svg)
 
 
 def theme_style() -> str:

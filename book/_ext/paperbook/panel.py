@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pandas as pd
 import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.domains import Domain
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
-from sphinx.writers.html5 import HTML5Translator
 
 from paperbook.results import EXECUTED, ResultError, Results
 
@@ -26,7 +25,6 @@ NAMES = {
     "png": "PNG, 300 dpi",
     "jpg": "JPEG",
     "csv": "CSV",
-    "tex": "LaTeX",
     "vl.json": "Vega-Lite",
     "provenance.json": "provenance",
 }
@@ -88,40 +86,13 @@ class PaperDomain(Domain):
 
     def all(self) -> list[Shown]:
         """List each figure and table once, in the order of the book, chapters before notebooks."""
-        order: dict[str, int] = {}
-        waiting = [self.env.config.root_doc]
-        while waiting:
-            page = waiting.pop(0)
-            order[page] = len(order)
-            waiting = [*self.env.toctree_includes.get(page, ()), *waiting]
-        pages = sorted(self.data["pages"], key=lambda p: (p.startswith(EXECUTED), order[p]))
+        order = {page: k for k, page in enumerate(self.env.collect_relations())}
+        pages = sorted(self.data["pages"], key=lambda p: (p.startswith(EXECUTED), order.get(p, 0)))
         shown: dict[str, Shown] = {}
         for page in pages:
             for one in self.data["pages"][page]:
                 shown.setdefault(one.label, one)
         return list(shown.values())
-
-    def number(self, shown: Shown) -> str:
-        """Return "Figure 3", or nothing for a figure that only a notebook shows."""
-        numbers = self.env.toc_fignumbers.get(shown.docname, {}).get(shown.kind, {})
-        if shown.anchor not in numbers:
-            return ""
-        return self.env.config.numfig_format[shown.kind] % ".".join(map(str, numbers[shown.anchor]))
-
-
-class Panel(nodes.General, nodes.Element):
-    """The panel, which browsers open and close by mouse and keyboard."""
-
-
-def visit_panel(writer: HTML5Translator, node: Panel) -> None:
-    """Open the panel's element."""
-    of = f'<span class="visually-hidden"> {node["label"]}</span>'
-    writer.body.append(f'<details class="reuse"><summary>Cite and reuse{of}</summary><div>')
-
-
-def depart_panel(writer: HTML5Translator, node: Panel) -> None:
-    """Close it."""
-    writer.body.append("</div></details>\n")
 
 
 class Cited(SphinxDirective):
@@ -141,7 +112,7 @@ class Cited(SphinxDirective):
         self.set_source_info(node)
         label = self.options["name"]  # which `add_name` takes out
         self.add_name(node)
-        return [node, panel_of(node, env=self.env, label=label, **about)]
+        return [node, *panel_of(node, env=self.env, label=label, **about)]
 
     def make(
         self, results: Results, name: str, *, prefix: str
@@ -157,22 +128,26 @@ class Cited(SphinxDirective):
         return [*children, *messages]
 
 
-def panel_of(node: nodes.Element, *, env: BuildEnvironment, **about: Any) -> Panel:
+def panel_of(node: nodes.Element, *, env: BuildEnvironment, **about: Any) -> list[nodes.Node]:
     """Note that the page shows a figure or table, and build the panel below it."""
     shown = Shown(docname=env.docname, anchor=node["ids"][0], **about)
     env.get_domain("paper").add(shown)
-    panel = Panel(label=shown.label)
-    panel += nodes.paragraph("", "", *file_links(shown, env.docname), classes=["files"])
-    panel += nodes.paragraph("", shown.origin, classes=["origin"])
     work = _work(Path(env.srcdir) / "CITATION.cff")
     base = env.config.html_baseurl.rstrip("/")
     address = f"{base}/{shown.docname}.html#{shown.anchor}" if base else ""
     copied = {"Make it again": shown.command} if shown.command else {}
     copied["BibTeX"] = bibtex(shown, work, address=address)
+    of = f'<span class="visually-hidden"> {html.escape(shown.label)}</span>'
+    opening = f'<details class="reuse"><summary>Cite and reuse{of}</summary><div>'
+    panel: list[nodes.Node] = [
+        nodes.raw("", opening, format="html"),
+        nodes.paragraph("", "", *file_links(shown, env.docname), classes=["files"]),
+        nodes.paragraph("", shown.origin, classes=["origin"]),
+    ]
     for title, text in copied.items():
-        panel += nodes.paragraph("", title, classes=["heading"])
-        panel += nodes.literal_block(text, text, language="text")
-    return panel
+        panel.append(nodes.paragraph("", title, classes=["heading"]))
+        panel.append(nodes.literal_block(text, text, language="text"))
+    return [*panel, nodes.raw("", "</div></details>", format="html")]
 
 
 def file_links(shown: Shown, here: str) -> list[nodes.Node]:
@@ -218,13 +193,6 @@ def latex(text: str) -> str:
     return escaped.replace("\N{MINUS SIGN}", "$-$").replace("\N{NO-BREAK SPACE}", "~")
 
 
-def latex_table(cells: pd.DataFrame, *, label: str, caption: str) -> str:
-    """Write cells of text as a LaTeX table (booktabs)."""
-    caption = rf"{latex(caption)} From~\cite{{exe-{label}}}."
-    written = cells.rename(columns=latex).map(latex)
-    return written.to_latex(index=False, caption=caption, label=label, position="ht")
-
-
 class Listing(nodes.General, nodes.Element):
     """A list to be filled when all pages have been read."""
 
@@ -244,7 +212,7 @@ class ListOf(SphinxDirective):
 
 
 def fill_lists(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Write the lists of a page: number and caption, and below them name, page and files."""
+    """Write the lists of a page: captions, and below them name, page and files."""
     domain = app.env.get_domain("paper")
     for listing in list(doctree.findall(Listing)):
         items = nodes.bullet_list("", classes=["paper-list"])
@@ -252,13 +220,10 @@ def fill_lists(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             if shown.kind == listing["kind"]:
                 page = app.builder.get_relative_uri(docname, shown.docname)
                 title = app.env.titles[shown.docname].astext()
-                what = domain.number(shown) or shown.kind.capitalize()
-                caption = nodes.paragraph("", "", _link(what, f"{page}#{shown.anchor}"))
-                caption += nodes.Text(f" {shown.caption}")
                 where = nodes.paragraph("", "", classes=["where"])
-                where += [nodes.literal("", shown.label), nodes.Text(" in "), _link(title, page)]
-                where += [nodes.Text(" "), *file_links(shown, docname)]
-                items += nodes.list_item("", caption, where)
+                where += [_link(shown.label, f"{page}#{shown.anchor}"), nodes.Text(" in ")]
+                where += [_link(title, page), nodes.Text(" "), *file_links(shown, docname)]
+                items += nodes.list_item("", nodes.paragraph("", shown.caption), where)
         listing.replace_self(items if len(items) else nodes.paragraph("", "There is none."))
 
 
@@ -274,7 +239,6 @@ def pages_with_lists(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def register(app: Sphinx) -> None:
     """Add the panels and lists to the book."""
     app.add_domain(PaperDomain)
-    app.add_node(Panel, html=(visit_panel, depart_panel))
     app.add_directive("list-of", ListOf)
     app.connect("env-updated", pages_with_lists)
     app.connect("doctree-resolved", fill_lists)

@@ -22,13 +22,8 @@ UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "
 TRAITS = ("world", "real", "photos", "films", "published", "claims", "sentiment")
 SYNTHETIC = (
-    "The faces, photos and films behind the results on this page are synthetic: a program drew "
-    "them. They support statements about the method, and none about real faces or people."
-)
-MIXED = (
-    "Results of {studies} are of real photographs or films; all others on this page come from "
-    "faces, photos and films that a program drew, and support statements about the method, none "
-    "about real faces or people."
+    "The faces, photos and films behind the results on this page{real} are synthetic: a program "
+    "drew them. They support statements about the method, and none about real faces or people."
 )
 
 
@@ -218,7 +213,7 @@ def note_synthetic(app: Sphinx, doctree: nodes.document) -> None:
     if "world" not in kinds.values():
         return
     real = [f"“{study}”" for study, kind in kinds.items() if kind == "real"]
-    text = MIXED.format(studies=" and ".join(real)) if real else SYNTHETIC
+    text = SYNTHETIC.format(real=f", but those of {' and '.join(real)}," if real else "")
     paragraphs = nodes.title("", "Synthetic"), nodes.paragraph("", text)
     note = nodes.admonition("", *paragraphs, classes=["note", "synthetic"])
     title = next(doctree.findall(nodes.title), None)

@@ -15,7 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from exe_core.figures import VEGA_LITE
 from exe_core.study import load_study
-from paperbook.figures import at_night, theme_style, themed
+from paperbook.figures import theme_style, themed
 from paperbook.results import Results
 
 HERE = Path(__file__).parent
@@ -86,7 +86,7 @@ def write_bundles(app: Sphinx, fault: Exception | None) -> None:
     """Write the files of every figure and table, once each, under their permanent names.
 
     The specification of a chart is written as a script, too: a page opened from disk may load
-    scripts and nothing else. Its picture is written once more for dark pages.
+    scripts and nothing else.
     """
     if fault or app.builder.format != "html":
         return
@@ -97,8 +97,6 @@ def write_bundles(app: Sphinx, fault: Exception | None) -> None:
             if suffix == "vl.json":
                 script = f'paperChart("{shown.label}",{themed(content.decode())});\n'
                 _write(Path(app.outdir) / shown.address("js"), script.encode())
-                picture = at_night(shown.files["svg"].read_text(encoding="utf-8"))
-                _write(Path(app.outdir) / shown.address("night.svg"), picture.encode())
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -118,8 +116,6 @@ class Explorer(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Put the empty controls on the page, which scripts fill from the data."""
         kind = (self.arguments or ["films"])[0]
-        if kind not in KINDS:
-            raise self.error(f"explorer: {kind!r} is none of {', '.join(KINDS)}")
         study, (name, stage) = load_study(self.config.paper_study), KINDS[kind]
         if kind not in study.traits:
             words = "This study has no films, so there is nothing to explore."

@@ -11,7 +11,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 
-from paperbook.panel import Cited, latex_table
+from paperbook.panel import Cited
 from paperbook.results import ResultError, Results, formatted, interval
 
 NEXT = re.compile(r",(?=\s*(?:est\(\w+\)|\w+)\s*(?:[=:,]|$))")  # a heading may hold a comma
@@ -46,8 +46,8 @@ class PaperTable(Cited):
     def make(
         self, results: Results, name: str, *, prefix: str
     ) -> tuple[nodes.Element, dict[str, Any]]:
-        """Build a table node of the written cells; its files are the rows and the cells."""
-        label = self.options.setdefault("name", f"{prefix}tab-{name}")
+        """Build a table node of the written cells; its file holds the rows."""
+        self.options.setdefault("name", f"{prefix}tab-{name}")
         rows = self._rows(results.table(name))
         if "columns" not in self.options:
             raise ResultError(f"say which :columns: to show; there is {', '.join(rows)}")
@@ -63,16 +63,12 @@ class PaperTable(Cited):
         group += nodes.thead("", _row(cells.columns))
         group += nodes.tbody("", *(_row(row) for row in cells.itertuples(index=False)))
         title = nodes.title("", "", *self.caption())
-        caption = title.astext()
         return nodes.table("", title, group, classes=["paper-table"]), {
             "kind": "table",
-            "caption": caption,
+            "caption": title.astext(),
             "origin": results.table_origin(name),
             "command": results.command({}),
-            "files": {
-                "csv": rows.to_csv(index=False, lineterminator="\n"),
-                "tex": latex_table(cells, label=label, caption=caption),
-            },
+            "files": {"csv": rows.to_csv(index=False, lineterminator="\n")},
         }
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -99,21 +95,16 @@ def _asked(text: str, rows: pd.DataFrame) -> re.Match[str]:
     part = COLUMN.fullmatch(text)
     if not part or part["column"] not in rows:
         raise ResultError(f"no column {text!r}; there is {', '.join(rows)}")
-    if part["call"] and not {"low", "high"} <= set(rows):
-        raise ResultError(f"{text}: the table has no columns low and high")
     return part
 
 
 def _column(rows: pd.DataFrame, part: re.Match[str]) -> tuple[str, list[str]]:
     """Write a column as text: its heading and its cells."""
     heading, spec = part["heading"] or part["column"], part["spec"] or ""
-    values = rows[part["column"]]
     if not part["call"]:
-        return heading, [formatted(value, spec) for value in values]
-    estimates = zip(values, rows["low"], rows["high"], strict=True)
-    return heading, [
-        interval({"value": value, "low": low, "high": high}, spec) for value, low, high in estimates
-    ]
+        return heading, [formatted(value, spec) for value in rows[part["column"]]]
+    estimates = rows.rename(columns={part["column"]: "value"}).to_dict("records")
+    return heading, [interval(estimate, spec) for estimate in estimates]
 
 
 def _spread(cells: pd.DataFrame, rows: pd.DataFrame, over: str) -> pd.DataFrame:
