@@ -2,58 +2,39 @@
 
 from __future__ import annotations
 
-import html
 import ipaddress
-import json
+import itertools
 import logging
-import math
 import re
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import quote
 from urllib.request import getproxies
 
-import httpcore
 import httpx
 import numpy as np
-from PIL import Image
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_random_exponential
 
 from exe_core import __version__
 from exe_core.faces import ImageError, read_image
 
 log = logging.getLogger(__name__)
-Result = TypeVar("Result")
 
 LONGEST_WAIT_S = 300.0
 """A server that asks to wait for longer is left until the next pull."""
 LARGEST_PHOTO = 50_000_000  # bytes
 LARGEST_ANSWER = 10_000_000  # bytes
 MAX_REDIRECTS = 5
-MAX_IN_A_ROW = 10
-"""A host of photos that failed so often has one try a photo, or a dead one takes hours."""
-PORTS = {80, 443, 8080, 8443}
-"""Ports of the web; any other may be another service, which a request might harm."""
 
-_BACKOFF = wait_random_exponential(multiplier=1, max=60)
 _DECODERS = threading.BoundedSemaphore(2)  # 200 megapixels take 2 GB while they are decoded
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _YEAR_S = 366 * 86400.0
-_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
-
-
-class AddressError(ValueError):
-    """An address that must not be requested; the message is the reason."""
 
 
 class SourceError(RuntimeError):
@@ -72,46 +53,31 @@ class QuotaError(SourceError):
     """The server asks to come back later than the pull waits."""
 
     def __init__(self, reason: str, wait_s: float) -> None:
-        back = datetime.now(UTC) + timedelta(seconds=min(wait_s, _YEAR_S))
+        back = datetime.now(UTC) + timedelta(seconds=wait_s)
         super().__init__(f"{reason}: come back after {back:%Y-%m-%d %H:%M} UTC")
-        self.wait_s = wait_s
 
 
 def redactor(secrets: Iterable[str]) -> Callable[[object], str]:
-    """Make a function that takes keys out of texts, in whatever form they stand there.
-
-    Parameters
-    ----------
-    secrets
-        The keys: removed as they are, percent-encoded once or twice, and as JSON, HTML or Python
-        escape them, also where only some of their characters are.
+    """Make a function that takes keys out of texts, also percent-encoded and JSON-escaped ones.
 
     Examples
     --------
     >>> redactor(["a/b+c"])("GET /?key=a%2fb%2Bc&q=sad")
     'GET /?key=<key>&q=sad'
     """
-    longest_first = sorted((secret for secret in secrets if secret), key=len, reverse=True)
-    forms = ("".join(map(_any_form, secret)) for secret in longest_first)
-    pattern = re.compile("|".join(forms) or r"(?!)", flags=re.IGNORECASE)
-    return lambda content: pattern.sub("<key>", str(content) or type(content).__name__)
-
-
-def _any_form(character: str) -> str:
-    """Make a pattern of the forms in which a character of a key may stand in a text."""
-    percent = "".join(f"%{byte:02X}" for byte in character.encode())
-    forms = {character, percent, percent.replace("%", "%25"), html.escape(character)}
-    forms |= {json.dumps(character)[1:-1]}
-    escapes = ("\\u{:04x}", "\\x{:02x}", "&#{};", "&#x{:x};")
-    forms |= {escape.format(ord(character)) for escape in escapes}
-    forms |= {"/": {"\\/"}, " ": {"+"}, "+": {" "}}.get(character, set())
-    return f"(?:{'|'.join(map(re.escape, sorted(forms, key=len, reverse=True)))})"
+    forms = set()
+    for key in filter(None, secrets):
+        once = quote(key, safe="")
+        forms |= {key, quote(key), once, quote(once, safe=""), key.replace("/", "\\/")}
+    longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
+    pattern = re.compile("|".join(longest_first) or r"(?!)", flags=re.IGNORECASE)
+    return lambda text: pattern.sub("<key>", str(text))
 
 
 def open_client(
     *, trusted: Iterable[str] = (), timeout_s: float = 30.0, connections: int = 8
 ) -> httpx.Client:
-    """Make a client, for several threads, that connects to public addresses at ports of the web.
+    """Make a client, for several threads, that connects to public addresses only.
 
     What counts is the address that a connection leads to, whatever the name was resolved to
     before; it is checked before anything is sent. The environment's proxies are used, and resolve
@@ -120,7 +86,7 @@ def open_client(
     Parameters
     ----------
     trusted
-        URLs of hosts that may have any address and port, and are reached without a proxy.
+        URLs of hosts that may have any address, and are reached without a proxy.
     timeout_s
         Of silence.
     connections
@@ -129,31 +95,24 @@ def open_client(
     for name in ("httpx", "httpcore"):  # they log addresses and headers, which hold the keys
         logging.getLogger(name).setLevel(logging.WARNING)
     urls = [httpx.URL(url) for url in trusted]
-    proxies = [httpx.URL(url if "://" in url else f"http://{url}") for url in getproxies().values()]
-    peers = {peer for url in (*urls, *proxies) if url.host for peer in _peers(url)}
-    sites = {(url.host, url.port) for url in urls}
+    proxies = [url for scheme, url in getproxies().items() if scheme != "no"]
+    routes = [*urls, *(httpx.URL(url if "://" in url else f"http://{url}") for url in proxies)]
+    peers = {peer for url in routes for peer in _peers(url)}
 
-    def check(request: httpx.Request) -> None:
-        url = request.url
-        if url.port not in PORTS | {None} and (url.host, url.port) not in sites:
-            allowed = ", ".join(map(str, sorted(PORTS)))
-            raise AddressError(f"refused: port {url.port} of {url.host}, not one of {allowed}")
-        request.extensions = {**request.extensions, "trace": watch}
+    def check(event: str, info: dict[str, Any]) -> None:
+        if event.endswith("connect_tcp.complete"):
+            stream = info["return_value"]
+            peer = stream.get_extra_info("server_addr")[:2]
+            if peer not in peers and not is_public(peer[0]):
+                stream.close()
+                raise SourceError(f"refused: {peer[0]} is no public address")
 
-    def watch(event: str, info: dict[str, Any]) -> None:
-        if not event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            return
-        stream = info["return_value"]
-        peer = stream.get_extra_info("server_addr")[:2]
-        if peer not in peers and not _is_public(peer[0]):
-            stream.close()
-            raise AddressError(f"refused: {peer[0]} is no public address")
-        read = stream.read
-        stream.read = lambda size, timeout=None: read(size, _capped(timeout))
+    def watch(request: httpx.Request) -> None:
+        request.extensions = {**request.extensions, "trace": check}
 
     return httpx.Client(
-        event_hooks={"request": [check]},
-        mounts={f"all://{f'[{url.host}]' if ':' in url.host else url.host}": None for url in urls},
+        event_hooks={"request": [watch]},
+        mounts={f"all://{url.host}": None for url in urls},
         timeout=timeout_s,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=connections),
         headers={"User-Agent": f"exe-core/{__version__} (photos for research)"},
@@ -168,64 +127,30 @@ def _peers(url: httpx.URL) -> list[tuple[str, int]]:
     return [(str(entry[4][0]), port) for entry in found]
 
 
-def _is_public(address: str) -> bool:
+def is_public(address: str) -> bool:
+    """Say whether an IP address belongs to the public internet, in either notation of IPv4."""
     number = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(number, ipaddress.IPv6Address):  # it may stand for an IPv4 address
-        if number in _NAT64:
-            return _is_public(str(ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)))
-        if within := number.ipv4_mapped or number.sixtofour:
-            return _is_public(str(within))
-        if number.is_site_local:
-            return False
+    if isinstance(number, ipaddress.IPv6Address) and (within := number.ipv4_mapped):
+        number = within
     return number.is_global and not number.is_multicast and not number.is_reserved
-
-
-def _capped(timeout: float | None) -> float:
-    """Shorten a timeout to the time that is left: one byte now and then would reset it for ever."""
-    left = _deadline.get() - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the time is over")
-    return left if timeout is None else min(timeout, left)
-
-
-@contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """Limit the time of what this thread reads meanwhile."""
-    token = _deadline.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
 
 
 def requested_wait(headers: httpx.Headers) -> float | None:
     """Read how many seconds an answer asks to wait: Retry-After, else the reset of its quota.
 
-    Both come as seconds, as a moment in Unix time, or as a date. Moments are compared with the
-    server's clock where it shows it, as the clock of this machine may be wrong or jump.
+    Both come as seconds, as a moment in Unix time, or as a date.
 
     >>> requested_wait(httpx.Headers({"Retry-After": "7"}))
     7.0
     """
     for name in ("Retry-After", "X-RateLimit-Reset", "RateLimit-Reset"):
         text = headers.get(name, "")
-        try:
-            number = float(text)
-        except ValueError:
-            number = _moment(text)
-        if number > 1e9:
-            now = _moment(headers.get("Date", ""))
-            number -= time.time() if math.isnan(now) else now
-        if math.isfinite(number):
-            return min(max(number, 0.0), _YEAR_S)
+        with suppress(ValueError, OverflowError):
+            is_date = not text.isdecimal()
+            number = parsedate_to_datetime(text).timestamp() if is_date else float(text)
+            wait_s = number - time.time() if is_date or number > 1e9 else number
+            return min(max(wait_s, 0.0), _YEAR_S)
     return None
-
-
-def _moment(date: str) -> float:
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
-        return math.nan
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -249,52 +174,33 @@ class Fetcher:
     retries: int
     sleep: Callable[[float], None]
     longest_s: float = 120.0
-    _in_a_row: Counter[str] = field(default_factory=Counter)  # faults of a host of photos
 
-    def persist(self, attempt: Callable[[], Result], *, retries: int | None = None) -> Result:
-        """Call `attempt` until it raises no `PassingError`, waiting longer each time."""
-        tries = 1 + (self.retries if retries is None else retries)
-        retrying = Retrying(
-            stop=stop_after_attempt(tries),
-            wait=_wait_s,
-            retry=retry_if_exception(_may_pass_soon),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except PassingError as fault:
-            if fault.wait_s is not None:
-                raise QuotaError(str(fault), fault.wait_s) from None
-            raise SourceError(f"{fault}, {tries} times") from None
+    def persist(self, attempt: Callable[[], Any], *, longest_s: float = LONGEST_WAIT_S) -> Any:
+        """Call `attempt` until it raises no `PassingError`.
+
+        Waits as long as the server asks, up to `longest_s`, else twice as long each time.
+        """
+        for n_failed in itertools.count(1):
+            try:
+                return attempt()
+            except PassingError as fault:
+                wait_s, is_last = fault.wait_s, n_failed > self.retries
+                if wait_s is not None and (is_last or wait_s > longest_s):
+                    raise QuotaError(str(fault), wait_s) from None
+                if is_last:
+                    raise SourceError(f"{fault}, {n_failed} times") from None
+            self.sleep(min(2.0 ** (n_failed - 1), 60.0) if wait_s is None else wait_s)
 
     @contextmanager
     def _request(self, url: str, **arguments: Any) -> Iterator[httpx.Response]:
         """Begin a request; httpx's errors become ours, which show no key."""
         try:
-            with _within(self.longest_s), self.client.stream("GET", url, **arguments) as answer:
+            with self.client.stream("GET", url, **arguments) as answer:
                 yield answer
-        except (
-            AddressError,
-            httpx.UnsupportedProtocol,
-            httpx.TooManyRedirects,
-            httpx.InvalidURL,
-        ) as fault:
+        except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as fault:
             raise SourceError(self.redact(fault)) from None
         except httpx.HTTPError as fault:
             raise PassingError(f"{type(fault).__name__}: {self.redact(fault)}") from None
-
-    def check_status(self, answer: httpx.Response, *, window_s: float | None = None) -> None:
-        """Raise what a status other than 200 means; a spent quota is renewed after `window_s`."""
-        if answer.status_code == httpx.codes.OK:
-            return
-        start = next(_body(answer, LARGEST_ANSWER), b"")[:5000].decode(errors="replace")
-        reason = f"HTTP {answer.status_code} {' '.join(self.redact(start).split())[:200]}"
-        limited = answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-        if not limited and not answer.is_server_error:
-            raise SourceError(reason)
-        wait_s = requested_wait(answer.headers)
-        raise PassingError(reason, window_s if wait_s is None and limited else wait_s)
 
     def get(self, url: str, **arguments: Any) -> httpx.Response:
         """Ask a programming interface once, and give its whole answer, keys taken out.
@@ -302,13 +208,14 @@ class Fetcher:
         Redirects are not followed: the key is for this address only.
         """
         with self._request(url, **arguments) as answer:
-            text = self.redact(b"".join(_body(answer, LARGEST_ANSWER)).decode(errors="replace"))
+            body = b"".join(self._body(answer, LARGEST_ANSWER))
+        text = self.redact(body.decode(errors="replace"))
         packing = ("content-encoding", "content-length", "transfer-encoding")
         headers = {name: value for name, value in answer.headers.items() if name not in packing}
         return httpx.Response(answer.status_code, headers=headers, content=text.encode())
 
     def download(self, url: str, path: Path) -> np.ndarray:
-        """Have a photo on disk, whole or not at all; a sound one that is there is kept.
+        """Download a photo, whole or not at all; a sound one that is there is kept.
 
         Returns
         -------
@@ -325,61 +232,50 @@ class Fetcher:
                 return read_photo(path)
             except ImageError:
                 log.warning("%s is damaged and is downloaded again", path.name)
-        partial, host = path.with_suffix(".part"), url.partition("://")[2].partition("/")[0]
-        is_dead = self._in_a_row[host] >= MAX_IN_A_ROW
+        partial = path.with_suffix(".part")
         try:
-            self.persist(lambda: self._download(url, partial, host), retries=0 if is_dead else None)
+            self.persist(lambda: self._download(url, partial))
             image = read_photo(partial)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         return image
 
-    def _download(self, url: str, path: Path, host: str) -> None:
-        started = time.monotonic()
+    def _download(self, url: str, path: Path) -> None:
         options = {"headers": {"Accept-Encoding": "identity"}, "follow_redirects": True}
-        try:
-            with self._request(url, **options) as answer, path.open("wb") as file:
-                self.check_status(answer)
-                for chunk in _body(answer, LARGEST_PHOTO):
-                    file.write(chunk)
-            self._in_a_row.pop(host, None)
-        except PassingError:
-            self._in_a_row[host] += 1
-            if time.monotonic() - started < self.longest_s:
-                raise
-            raise SourceError(f"not whole after {self.longest_s:g} s") from None
+        with self._request(url, **options) as answer, path.open("wb") as file:
+            check_status(answer)
+            for part in self._body(answer, LARGEST_PHOTO):
+                file.write(part)
+
+    def _body(self, answer: httpx.Response, largest: int) -> Iterator[bytes]:
+        """Give the body of an answer in parts, unpacked, within limits of size and time."""
+        coding = answer.headers.get("Content-Encoding", "identity").lower()
+        if coding not in ("identity", "gzip", "deflate"):  # two could make petabytes of few bytes
+            raise SourceError(f"packed as {coding[:40]!r}, not one of deflate, gzip, identity")
+        length, started = 0, time.monotonic()
+        for part in answer.iter_bytes():
+            length += len(part)
+            if length > largest:
+                raise SourceError(f"larger than {largest // 10**6} MB")
+            if time.monotonic() - started > self.longest_s:
+                raise SourceError(f"not whole after {self.longest_s:g} s")
+            yield part
 
 
-def _may_pass_soon(fault: BaseException) -> bool:
-    return isinstance(fault, PassingError) and (fault.wait_s or 0) <= LONGEST_WAIT_S
-
-
-def _wait_s(state: RetryCallState) -> float:
-    """Wait as long as the server asks, else at random below a limit that doubles."""
-    fault = state.outcome.exception() if state.outcome else None
-    wait_s = getattr(fault, "wait_s", None)
-    return _BACKOFF(state) if wait_s is None else wait_s
-
-
-def _body(answer: httpx.Response, largest: int) -> Iterator[bytes]:
-    """Give the body of an answer in parts, unpacked, as long as it is not too large."""
-    coding = answer.headers.get("Content-Encoding", "identity").lower()
-    if coding not in ("identity", "gzip", "deflate"):  # several could make petabytes of few bytes
-        raise SourceError(f"packed as {coding[:40]!r}, not one of deflate, gzip, identity")
-    length = 0
-    for part in answer.iter_bytes():
-        length += len(part)
-        if length > largest:
-            raise SourceError(f"larger than {largest // 10**6} MB")
-        yield part
+def check_status(answer: httpx.Response, *, text: str = "", window_s: float | None = None) -> None:
+    """Raise what a status other than 200 means; a spent quota is renewed after `window_s`."""
+    if answer.status_code == httpx.codes.OK:
+        return
+    reason = " ".join([f"HTTP {answer.status_code}", *text.split()])[:200]
+    is_limited = answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+    if not is_limited and not answer.is_server_error:
+        raise SourceError(reason)
+    wait_s = requested_wait(answer.headers)
+    raise PassingError(reason, window_s if wait_s is None and is_limited else wait_s)
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """Read a photo as `exe_core.faces.read_image` does; an animation is none."""
+    """Read a photo as `exe_core.faces.read_image` does, two at a time."""
     with _DECODERS:
-        image = read_image(path)
-    with Image.open(path) as opened:  # an MPO is the one photo of a camera, with its previews
-        if opened.format != "MPO" and getattr(opened, "is_animated", False):
-            raise ImageError("animated: no photo")
-    return image
+        return read_image(path)

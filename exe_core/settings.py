@@ -119,7 +119,8 @@ class Pull(SettingsModel):
         description="source -> what its searches are narrowed by, as the source names it",
     )
     local: str | None = Field(
-        None, description="of source local: a folder or CSV below the data folder of the study"
+        None,
+        description="of source local: a folder of photos below the data folder",
     )
     downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
     timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")

@@ -33,7 +33,6 @@ class Photo(NamedTuple):
     height_px: int | None = None
     terms: Terms | None = None
     report_url: str | None = None  # where the site wants downloads to be reported
-    error: str | None = None  # why its record can't be used
 
 
 class Search(NamedTuple):
@@ -66,10 +65,8 @@ class Source:
     request: Callable[[Search], Json] = lambda search: {"params": _paged(search)}  # and headers
     records: Callable[[Json], list[Json]] = lambda answer: answer["results"]
     photo: Callable[[Json], Photo] = lambda record: Photo(**record)
-    n_results: Callable[[Json], int] = lambda answer: answer["total"]
     is_last: Callable[[Json, Search], bool] = lambda answer, search: False
     window_s: float = 3600.0  # until a spent quota is renewed, where an answer does not say
-    past_end: str | None = None  # part of the error that a page after the last one gives
     spent: str | None = None  # part of the 403 that a spent quota gives, where that is no 429
     report: Callable[[str], Json] | None = None  # key -> arguments of the report of a download
 
@@ -93,7 +90,6 @@ PEXELS = Source(
         width_px=int(photo["width"]),
         height_px=int(photo["height"]),
     ),
-    n_results=lambda answer: int(answer.get("total_results", 0)),
     is_last=lambda answer, search: not answer.get("next_page"),
 )
 """200 requests an hour and 20,000 a month. The quota headers are those of the month, come with
@@ -130,10 +126,8 @@ PIXABAY = Source(
         width_px=int(photo["imageWidth"]),
         height_px=int(photo["imageHeight"]),
     ),
-    n_results=lambda answer: answer["totalHits"],
     is_last=lambda answer, search: search.page * search.per_page >= answer["totalHits"],
     window_s=60.0,
-    past_end='"page" is out of valid range',
 )
 """100 requests in 60 seconds; the reset is given in seconds. At most 500 photos of a query can be
 reached. Addresses of images are valid for a day. The source of photos must be shown; "systematic
@@ -218,7 +212,6 @@ OPENVERSE = Source(
         "headers": {"Authorization": f"Bearer {search.key}"} if search.key else {},
     },
     photo=_openverse_photo,
-    n_results=lambda answer: answer["result_count"],
     is_last=lambda answer, search: search.page >= answer["page_count"],
     window_s=60.0,
 )
@@ -233,7 +226,7 @@ constants/licenses.py, serializers/media_serializers.py; issues 4474 and 5613 fo
 """
 
 LOCAL = Source(name="local", per_page=1000, max_pages=1_000_000, terms=Terms())
-"""A folder of photos, or a table of addresses: `exe_core.pull.read_list`."""
+"""A folder of photos as `exe_core.readers.read_folder` takes it."""
 
 SOURCES: dict[str, Source] = {
     source.name: source for source in (PEXELS, PIXABAY, UNSPLASH, OPENVERSE, LOCAL)

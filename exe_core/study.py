@@ -117,7 +117,7 @@ class Study(SettingsModel):
             self.recipe(name)
         sources = {*self.pull.sources, *(entry.source for entry in self.sets.values())}
         if "local" in sources and not self.pull.local:
-            raise ValueError("source local: `pull.local` must say which folder or CSV it is")
+            raise ValueError("source local: `pull.local` must say which folder it is")
         for name, members in self.ensembles.items():
             _refuse_unknown(f"ensemble {name}", "run", members or ("",), self.runs)
         for name, guest in self.guests.items():

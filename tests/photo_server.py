@@ -18,7 +18,7 @@ from PIL import Image
 
 from exe_core.study import parse_study
 
-KEYS = {"pexels": "pexels/secret key", "pixabay": "pixabay+secret"}
+KEYS = {"pexels": "pexels/secret+key", "pixabay": "pixabay+secret"}
 RESET = b"reset"
 """In place of a part of a body: the line drops."""
 

@@ -23,7 +23,6 @@ from exe_core import models, study, video
 from exe_core.curation import TO_LABEL, LabellingError, read_labelled
 from exe_core.faces import ImageError, read_image, read_reduced
 from exe_core.models import ModelError
-from exe_core.pull import read_list
 from exe_core.readers import DatasetError, read_fer2013, read_votes
 from exe_core.study import ConfigError, load_study
 from exe_core.video import VideoError
@@ -120,11 +119,6 @@ def write_labelled(path):
     pd.DataFrame([usual | {"face_id": f"a/a:{k}/0"} for k in range(20)]).to_csv(path, index=False)
 
 
-def write_list(path):
-    lines = [f"happy,https://example.org/{k}.jpg,A. Person" for k in range(20)]
-    path.write_text("\n".join(["label,url,author", *lines]))
-
-
 def make_model(folder):
     shown = models.Preprocessing(size=32)
     card = {"model": "tiny", "labels": ["happy", "sad"], "preprocessing": shown}
@@ -168,7 +162,6 @@ KINDS = {
     ),
     "FER+": Kind(partial(one, "votes.csv", write_votes), read_votes, DatasetError),
     "labels by hand": Kind(partial(one, "l.csv", write_labelled), read_labelled, LabellingError),
-    "list of photos": Kind(partial(one, "l.csv", write_list), read_list, DatasetError),
     "model": Kind(make_model, lambda path: models.load(path.parent), ModelError),
 }
 TRIAL = Kind(

@@ -141,17 +141,17 @@ def test_a_missing_key_of_a_photo_site_is_named_not_shown(monkeypatch, tmp_path)
         "open": {"kind": "photos", "source": "openverse", "design": "v1"},
         "own": {"kind": "photos", "source": "local", "design": "given"},
     }
-    pull = {"sources": ["pexels", "openverse", "local"], "local": "own.csv"}
+    pull = {"sources": ["pexels", "openverse", "local"], "local": "own"}
     study = made(sets=sets, runs={"p": {"sets": ["p"]}}, pull=pull)
     monkeypatch.setenv("EXE_DATA", str(tmp_path))
     for variable in ("PEXELS_API_KEY", "OPENVERSE_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
     assert study.missing() == [
-        f"local: {tmp_path.resolve()}/own.csv",
+        f"local: {tmp_path.resolve()}/own",
         "pexels: its API key in the variable PEXELS_API_KEY",
     ]
     monkeypatch.setenv("PEXELS_API_KEY", "secret")
-    (tmp_path / "own.csv").touch()
+    (tmp_path / "own").touch()
     assert study.missing() == []
 
 

@@ -137,7 +137,7 @@ def test_a_pull_against_the_published_loop(benchmark, ratio, address, tmp_path, 
     published_s = time.perf_counter() - started
     studies = [make_study(f"timed-{number}") for number in range(3)]
     where = {"base_urls": {source: f"{address}/{source}" for source in SOURCES}}
-    given = {**where, "keys": dict.fromkeys(SOURCES, "key"), "progress": False}
+    given = {**where, "keys": dict.fromkeys(SOURCES, "key")}
     left = iter(studies)
     benchmark.pedantic(pull, setup=lambda: ((next(left),), given), rounds=len(studies))
     photos = tables.read(studies[0].table("photos"), name="photos")
