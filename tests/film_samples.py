@@ -27,10 +27,8 @@ class Kind:
     start: int = 0
     matrix: tuple[int, int, int, int] | None = None
     container: dict = field(default_factory=dict)
-    aspect: str = "1"
-    """Width of a pixel in its heights."""
-    planned: bool = True
-    """Whether a plan is expected to hold."""
+    aspect: str = "1"  # width of a pixel in its heights
+    planned: bool = True  # whether a plan is expected to hold
 
     @property
     def title(self):
@@ -143,6 +141,21 @@ def write_film(path, pictures, *, hold=10, rate=10):
             for _ in range(hold):
                 film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         film.mux(stream.encode())
+    return path
+
+
+def repeated(film, path, *, times):
+    """Write the packets of a film again and again, so that it is longer and was encoded once."""
+    with av.open(str(film)) as piece, av.open(str(path), "w") as longer:
+        stream = longer.add_stream_from_template(piece.streams.video[0])
+        length = piece.streams.video[0].duration
+        for turn in range(times):
+            piece.seek(0)
+            for packet in piece.demux(video=0):
+                if packet.size:
+                    packet.pts, packet.dts = (t + turn * length for t in (packet.pts, packet.dts))
+                    packet.stream = stream
+                    longer.mux(packet)
     return path
 
 

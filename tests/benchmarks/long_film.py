@@ -1,7 +1,5 @@
 """A film for the benchmarks of decoding: wide, moving, grainy, with faces, as x264 makes it."""
 
-from __future__ import annotations
-
 import av
 import cv2
 import numpy as np
@@ -12,8 +10,7 @@ from exe_world.face import sample_expression, sample_identity, sample_pose
 from exe_world.render import Person, draw_person
 
 WIDTH, HEIGHT, RATE = 1920, 800, 24
-BORDER = 160
-GRAIN = 3
+BORDER, GRAIN = 160, 3
 
 
 def shot(rng, *, with_person):
@@ -35,18 +32,15 @@ def shot(rng, *, with_person):
     return camera(rng, canvas.clip(0, 1.2), style="film")
 
 
-def pictures(seconds, *, seed=0, shot_s=(2, 9)):
+def pictures(seconds):
     """Draw the film: shots with slow pans, two in three with a person, under film grain."""
-    rng = np.random.default_rng(seed)
-    grain = [
-        np.repeat(rng.normal(0, GRAIN, (HEIGHT, WIDTH, 1)).astype(np.int16), 3, axis=2)
-        for _ in range(7)
-    ]
-    left = round(seconds * RATE)
+    rng = np.random.default_rng(0)
+    noise = [rng.normal(0, GRAIN, (HEIGHT, WIDTH, 1)).astype(np.int16) for _ in range(7)]
+    grain = [np.repeat(one, 3, axis=2) for one in noise]
+    left, turn = round(seconds * RATE), 0
     stills = [shot(rng, with_person=k % 3 != 2) for k in range(12)]
-    turn = 0
     while left > 0:
-        still, n = stills[turn % len(stills)], min(left, round(rng.uniform(*shot_s) * RATE))
+        still, n = stills[turn % len(stills)], min(left, round(rng.uniform(2, 9) * RATE))
         start, speed = rng.uniform(60, 2 * BORDER - 60, 2), rng.uniform(-0.6, 0.6, 2)
         for k in range(n):
             y, x = np.clip(start + speed * k, 0, 2 * BORDER).astype(int)
@@ -55,32 +49,13 @@ def pictures(seconds, *, seed=0, shot_s=(2, 9)):
         left, turn = left - n, turn + 1
 
 
-def make_film(path, *, seconds, repeat=1, seed=0):
+def make_film(path, *, seconds):
     """Encode it by x264 as by default: GOPs of 250 at most, scene cuts, B-frames; crf 22."""
-    once = path.with_suffix(".once.mp4")
-    options = {"preset": "medium", "crf": "22"}
-    with av.open(str(once), "w") as film:
+    with av.open(str(path), "w") as film:
+        options = {"preset": "medium", "crf": "22"}
         stream = film.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for picture in pictures(seconds, seed=seed):
+        for picture in pictures(seconds):
             film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         film.mux(stream.encode())
-    repeated(once, path, times=repeat)
-    once.unlink()
     return path
-
-
-def repeated(film, path, *, times):
-    """Write the packets of a film again and again, so that it is longer and was encoded once."""
-    partial = path.with_suffix(".part")
-    with av.open(str(film)) as piece, av.open(str(partial), "w", format="mp4") as longer:
-        stream = longer.add_stream_from_template(piece.streams.video[0])
-        length = piece.streams.video[0].duration
-        for turn in range(times):
-            piece.seek(0)
-            for packet in piece.demux(video=0):
-                if packet.size:
-                    packet.pts, packet.dts = (t + turn * length for t in (packet.pts, packet.dts))
-                    packet.stream = stream
-                    longer.mux(packet)
-    return partial.replace(path)
