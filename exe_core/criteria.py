@@ -67,8 +67,7 @@ def describe_criteria(
     Returns
     -------
     pd.DataFrame
-        Table "film_criteria": each with its interval over films, and with p-value and mean under
-        its null where it has one.
+        Table "film_criteria"; p-value and mean under the null where a criterion has one.
     """
     tests = {
         DIVERSITY: diversity(summary, statistics=statistics),
@@ -256,17 +255,8 @@ def _best_split(film: pd.DataFrame, statistics: Statistics, rng: np.random.Gener
 def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statistic:
     """Make the statistic of an event: the mean in a window after it less that in one before.
 
-    Parameters
-    ----------
-    times_s
-        (t,) time of each step of the series (s).
-    at_s, window_s
-        When the event is, and the length of each window (s); infinite for all of the film.
-
-    Returns
-    -------
-    resampling.Statistic
-        Takes series (s, t), NaN where there is no face; gives (s,), NaN where a window has none.
+    Takes times of the steps (t,), the event and the length of each window, all in s. The statistic
+    takes series (s, t), NaN where there is no face; it gives (s,), NaN where a window has none.
     """
     after = (times_s >= at_s) & (times_s < at_s + window_s)
     before = (times_s < at_s) & (times_s >= at_s - window_s)
@@ -320,16 +310,9 @@ def agreement(
     their order. It then keeps what is expected by chance, too, so that a coefficient is linear in
     the share of faces that a pair of runs agrees on.
 
-    Parameters
-    ----------
-    predictions
-        Table "predictions" of two runs or more; items of a group in the order of time.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "agreement": each pair of runs by `PAIR`, and all by `ALL`; 1 is full agreement, 0
-        that of chance. Intervals are over groups; there is no row if there is one run.
+    Takes table "predictions", items of a group in the order of time. Gives table "agreement": each
+    pair of runs by `PAIR`, and all by `ALL`; 1 is full agreement, 0 that of chance. Intervals are
+    over groups; there is no row if there is one run.
     """
     wide = predictions.set_index(["group_id", "item_id", "run_id"])["predicted"].unstack()  # noqa: PD010
     wide = wide.dropna()[list(dict.fromkeys(predictions["run_id"]))]
@@ -416,17 +399,9 @@ def with_accuracy(
 ) -> pd.DataFrame:
     """Put the criteria of runs beside their accuracy on film faces.
 
-    Parameters
-    ----------
-    criteria, scores
-        Tables "film_criteria" and "film_metrics".
-    runs
-        Without ensembles, as these are made of the others.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row a run: run_id, the names of `CRITERIA`, and balanced_accuracy with low and high.
+    Takes tables "film_criteria" and "film_metrics", and runs without ensembles, as these are made
+    of the others. Gives a row a run: run_id, the names of `CRITERIA`, and balanced_accuracy with
+    low and high.
     """
     names = {criterion: name for name, (criterion, *_) in CRITERIA.items()}
     kept = criteria.assign(name=criteria["criterion"].map(names)).dropna(subset="name")
@@ -446,15 +421,9 @@ def findings(measured: pd.DataFrame, *, statistics: Statistics) -> list[Finding]
             reason = f"{n} models have both; {MIN_MODELS} or more that differ are needed"
         elif n < MANY_MODELS:
             reason = f"over {n} models only: a first look"
-        found.append(
-            Finding(
-                f"q3-{name}",
-                f"Models with {more} read films more accurately.",
-                f"Spearman correlation over models of {what} with balanced accuracy",
-                found=correlation,
-                reason=reason,
-            )
-        )
+        text = f"Models with {more} read films more accurately."
+        statistic = f"Spearman correlation over models of {what} with balanced accuracy"
+        found.append(Finding(f"q3-{name}", text, statistic, found=correlation, reason=reason))
     return found
 
 

@@ -304,14 +304,10 @@ def _pips() -> list[list[str]]:
 class FaceFinder:
     """BlazeFace, short range, by MediaPipe Tasks: detects faces of some 16 % of the width or more.
 
-    Parameters
-    ----------
-    min_score
-        Detections below it (0..1) are left out.
-    retry_border
-        If above 0, an image without a face is tried again with a black border of this many longer
-        sides: the detector expects surroundings and misses faces that fill the picture. A second
-        look also gives false detections a second chance.
+    Detections below `min_score` (0..1) are left out. With `retry_border` above 0, an image without
+    a face is tried again with a black border of this many longer sides: the detector expects
+    surroundings and misses faces that fill the picture. A second look also gives false detections a
+    second chance.
 
     Examples
     --------
@@ -323,8 +319,7 @@ class FaceFinder:
     def __init__(self, *, min_score: float = 0.5, retry_border: float = 0.0) -> None:
         model = detector_model()
         with _quiet():
-            # heavy, and needed here only
-            import mediapipe
+            import mediapipe  # heavy, and needed here only
             from mediapipe.tasks.python import BaseOptions, vision
 
             options = vision.FaceDetectorOptions(
@@ -406,8 +401,6 @@ def find_faces(
         and split_given if a split is given.
     crops
         Crops are saved below it as `<set_name>/<name of the item>_<k>.png`.
-    settings
-        Size, margin and alignment of crops; primary faces only, or all.
 
     Returns
     -------

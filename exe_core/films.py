@@ -38,12 +38,8 @@ def timeline(
     pd.DataFrame
         A row a run, film and sampled frame, in the order of time: run_id, film_id, frame, time_s,
         n_faces, predicted and prob_<label>, which are null where there is no face, and the other
-        columns of `frames`.
-
-    Raises
-    ------
-    ValueError
-        If a prediction belongs to no sampled frame, or a run reads a frame twice.
+        columns of `frames`. A ValueError is raised if a prediction belongs to no sampled frame, or
+        a run reads a frame twice.
     """
     faces = _faces(frames, predictions, labels)
     runs = faces[["run_id"]].drop_duplicates().sort_values("run_id")
@@ -75,20 +71,12 @@ def _faces(frames: pd.DataFrame, predictions: pd.DataFrame, labels: Sequence[str
 def summarise(
     frames: pd.DataFrame, predictions: pd.DataFrame, *, labels: Sequence[str]
 ) -> pd.DataFrame:
-    """Count predicted labels per film and run.
+    """Count predicted labels per film and run; takes what `timeline` does.
 
-    Parameters
-    ----------
-    frames, predictions, labels
-        As for `timeline`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "film_summary": n_frames counts all sampled frames, n_faces those with a prediction;
-        share_of_faces and mean_prob are over faces, NaN if n_faces = 0. Faces need not be missing
-        at random, so there are bounds, too: share_low and share_high are the share of all frames
-        if none, or all, of the faceless frames showed the label; coverage is n_faces / n_frames.
+    Gives table "film_summary": n_frames counts all sampled frames, n_faces those with a prediction;
+    share_of_faces and mean_prob are over faces, NaN if n_faces = 0. Faces need not be missing at
+    random, so there are bounds, too: share_low and share_high are the share of all frames if none,
+    or all, of the faceless frames showed the label; coverage is n_faces / n_frames.
     """
     keys = ["film_id", "run_id"]
     faces = _faces(frames, predictions, labels)
@@ -127,11 +115,8 @@ def share_table(summary: pd.DataFrame) -> pd.DataFrame:
 def mean_shares(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Average the shares of each run over films, with intervals and bounds.
 
-    Returns
-    -------
-    pd.DataFrame
-        run_id, label, value (mean share of faces over the films that have any), low, high
-        (bootstrap over films), n_films; share_low, share_high, coverage (means over all films).
+    Gives run_id, label, value (mean share of faces over the films that have any), low, high
+    (bootstrap over films), n_films; share_low, share_high, coverage (means over all films).
     """
     keys = ["run_id", "label"]
     bounds = summary.groupby(keys, sort=False)[["share_low", "share_high", "coverage"]].mean()
@@ -240,28 +225,17 @@ SPARSER = (10, 25, 50, 100, 200, 400)  # sampling steps (frames) that are compar
 
 
 def sampling_sensitivity(
-    rows: pd.DataFrame,
-    *,
-    labels: Sequence[str],
-    statistics: Statistics,
+    rows: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:
     """Compare the shares of every n-th frame with those of all sampled frames.
 
-    Parameters
-    ----------
-    rows
-        run_id, film_id, frame and predicted (null without a face) of films sampled at one step;
-        the multiples of this step in `SPARSER` are compared with it.
-    labels
-        Of the shares.
+    Takes run_id, film_id, frame and predicted (null without a face) of films sampled at one step;
+    the multiples of this step in `SPARSER` are compared with it.
 
-    Returns
-    -------
-    pd.DataFrame
-        Table "sampling": difference in share, sparser minus densest, mean over films, with its
-        bootstrap interval over films; typical, its root mean square in a film over all frames that
-        the sparser sampling may start with; same_top, the share of films whose most frequent
-        label is the same.
+    Gives table "sampling": difference in share, sparser minus densest, mean over films, with its
+    bootstrap interval over films; typical, its root mean square in a film over all frames that the
+    sparser sampling may start with; same_top, the share of films whose most frequent label is the
+    same.
     """
     densest = int(np.gcd.reduce(rows["frame"].to_numpy())) or 1
     parts = [tables.empty("sampling")]

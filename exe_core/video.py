@@ -285,14 +285,8 @@ def sample_frames(
         decoded, logs a warning at the end, and says in ``.coverage`` what is missing. Frames are
         numbered by the file's index of its pictures, so those lost to damage leave a hole; where
         there is no index they are not counted. Damage in a part that no wanted frame depends on
-        is seen only if it spoils the index.
-
-    Raises
-    ------
-    VideoError
-        While iterating, if the file is missing, empty, no film, or no frame can be decoded.
-    ValueError
-        If no step is given, or two, or one that is not over 0.
+        is seen only if it spoils the index. While iterating, a `VideoError` is raised if the file
+        is missing, no film, or no frame can be decoded.
     """
     return Samples(Path(path), every, every_seconds)
 
@@ -424,14 +418,7 @@ def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], _Role | N
 
 
 def plan_decoding(index: Index, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the packets, of n, that the given frames depend on.
-
-    Parameters
-    ----------
-    index
-        The packets of the film.
-    frames
-        (k,) numbers of the wanted frames, each below the number of shown packets.
+    """Choose the packets, of n, that frames (k,) depend on, given by their numbers.
 
     Returns
     -------
