@@ -90,11 +90,16 @@ def adapt_to_shift(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.Da
     at_home = apply_calibration(validation, fitted)[prob_columns(labels)].mean().to_numpy()
     calibrated = apply_calibration(predictions, fitted)
     probabilities = calibrated[prob_columns(labels)].to_numpy()
-    return with_probabilities(calibrated, _shifted(probabilities, at_home), labels=labels)
+    return with_probabilities(
+        calibrated, correct_label_shift(probabilities, at_home), labels=labels
+    )
 
 
-def _shifted(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Move probabilities (N, C) from label shares (C,) in training to those that they suggest."""
+def correct_label_shift(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Move probabilities (N, C) from label shares (C,) in training to those that they suggest.
+
+    The suggested shares are their mean after it; see `adapt_to_shift`.
+    """
     shares = source
     for _ in range(10_000):
         scaled = probabilities * (shares / source)

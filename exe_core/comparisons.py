@@ -27,6 +27,7 @@ def mean_over_seeds(
     *,
     statistics: Statistics,
     strata: ArrayLike | None = None,
+    crossed: Sequence[ArrayLike] | None = None,
 ) -> Estimate:
     """Average a statistic over seeds, with an interval that covers groups and seeds.
 
@@ -39,7 +40,7 @@ def mean_over_seeds(
     ----------
     seeds
         For each seed the sums of the same groups, (n_groups, k), in one order.
-    statistic, strata
+    statistic, strata, crossed
         As for `Statistics.interval`; the statistic gives (n, m).
 
     Returns
@@ -54,6 +55,7 @@ def mean_over_seeds(
         np.hstack(seeds),
         lambda totals: np.mean([statistic(part) for part in np.hsplit(totals, n_seeds)], axis=0),
         strata=strata,
+        crossed=crossed,
     )
     low, high, spread = found.low, found.high, np.full_like(found.value, np.nan)
     if n_seeds > 1:

@@ -72,6 +72,7 @@ class Statistics(BaseModel):
         statistic: Statistic,
         *,
         strata: ArrayLike | None = None,
+        crossed: Sequence[ArrayLike] | None = None,
         n_effective: ArrayLike | None = None,
         rng: np.random.Generator | None = None,
     ) -> Estimate:
@@ -92,6 +93,10 @@ class Statistics(BaseModel):
             Takes sums of samples (n, k), gives (n,) or (n, m).
         strata
             (n_groups,) as many groups are drawn from each as it has; all are one by default.
+        crossed
+            Groupings that cross, each (n_groups,), such as the actor and the film of each row: each
+            is drawn from by itself, and a row weighs the product of its draws (Owen 2007, The
+            pigeonhole bootstrap, doi:10.1214/07-AOAS122; it is conservative).
         n_effective
             (m,) how many groups each value rests on, if not all: the quantiles are moved outward
             for so many.
@@ -101,13 +106,21 @@ class Statistics(BaseModel):
         groups = np.asarray(groups, dtype=float)
         value = statistic(groups.sum(axis=0, keepdims=True))[0]
         members = _members(strata, len(groups))
-        smallest = min(map(len, members), default=0)
+        codes = [
+            np.unique(np.asarray(one).astype(str), return_inverse=True)[1] for one in crossed or ()
+        ]
+        smallest = min([len(one) for one in members] + [one.max(initial=-1) + 1 for one in codes])
         if smallest < 2:
             nan = np.full_like(value, np.nan)[()]
             return Estimate(value, nan, nan, len(groups), METHOD)
-        drawn = _resampled_sums(groups, members, n=self.n_bootstrap, rng=rng or self.rng())
+        rng = rng or self.rng()
+        if codes:
+            drawn = _crossed_sums(groups, codes, n=self.n_bootstrap, rng=rng)
+        else:
+            drawn = _resampled_sums(groups, members, n=self.n_bootstrap, rng=rng)
         tail = _expanded_tail(smallest if n_effective is None else n_effective, level=self.level)
-        return Estimate(value, *_quantiles(statistic(drawn), tail), len(groups), METHOD)
+        n = smallest if codes else len(groups)
+        return Estimate(value, *_quantiles(statistic(drawn), tail), n, METHOD)
 
     def jackknife(self, groups: np.ndarray, statistic: Statistic) -> Estimate:
         """Estimate a statistic of group sums, with a jackknife interval over groups.
@@ -289,6 +302,16 @@ def _resampled_sums(
             weights = rng.multinomial(size, np.full(size, 1 / size), size=count)
             sums[start : start + count] += weights.astype(float) @ groups[index]
     return sums
+
+
+def _crossed_sums(
+    groups: np.ndarray, codes: Sequence[np.ndarray], *, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    weights = np.ones((n, len(groups)))
+    for code in codes:
+        size = code.max() + 1
+        weights *= rng.multinomial(size, np.full(size, 1 / size), size=n)[:, code]
+    return weights @ groups
 
 
 def _expanded_tail(n_groups: ArrayLike, *, level: float) -> np.ndarray:

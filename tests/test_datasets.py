@@ -357,7 +357,7 @@ def test_a_run_takes_as_many_faces_of_each_label_as_another_set_has(folders: Pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "given", "match": "nowhere"}, "run one: no set nowhere"),
+        ({"labels": "given", "match": "nowhere"}, "run one"),
         ({"labels": "given", "collections": ["a/b"]}, "collections are of kind keywords, not fer"),
         ({"labels": "votes", "votes": ""}, "run one: labels votes, but fer has no votes"),
         ({"labels": "votes", "doubtful": "dropped"}, "doubtful: only of one label a face"),

@@ -1,0 +1,500 @@
+"""The film study: networks scored on labelled film faces, from predictions kept without pictures.
+
+`gather` keeps what all networks predict for the film faces as a few small tables; `load` reads them
+again, and the methods of `FilmFaces` score, compare and count. So each number of the film study can
+be computed anew, with other parameters, where there is no picture. The plan is book/plan.md.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from exe_core import calibration, comparisons, criteria, metrics, resampling, tables
+from exe_core.calibration import Calibration
+from exe_core.labels import prob_columns
+from exe_core.record import ROOT
+from exe_core.resampling import Estimate, Statistics
+from exe_core.study import Study
+
+FROZEN = ROOT / "data" / "frozen" / "film"
+FACES, PREDICTIONS, RUNS = "faces.parquet", "predictions.parquet", "runs.parquet"
+MIN_FILM = 100  # scored faces of a film whose shares are estimated
+MARGIN = 0.03  # of balanced accuracy: within it two networks are equivalent
+
+Unit = Literal["actor and film", "actor", "film"]
+Method = Literal["counts", "mean probability", "corrected", "confident", "smoothed"]
+
+
+class FilmError(ValueError):
+    """Predictions of film faces are missing, or can't answer what is asked."""
+
+
+def gather(study: Study, predictions: pd.DataFrame, folder: Path) -> Path:
+    """Keep predictions for film faces, and what is known of the faces, without a picture.
+
+    Parameters
+    ----------
+    study
+        Whose `images`, `faces` and `attributes` describe the film faces; their sets are those of
+        role test whose attributes name a film.
+    predictions
+        Table "predictions" of all runs on these sets and, for their calibration, on validation
+        faces of the sets that they learned from.
+    folder
+        Gets `FACES` (a row a face with a label of the study, scored or not), `PREDICTIONS`
+        (probabilities as float16) and `RUNS` (variant, seed, calibration).
+    """
+    attributes = study.read("attributes")
+    films = set(attributes.loc[attributes["film"].notna(), "set_name"])
+    films &= {name for name, entry in study.sets.items() if entry.role == "test"}
+    images = study.read("images")[["item_id", "set_name", "width_px", "height_px", "status"]]
+    listed = attributes[attributes["set_name"].isin(films) & attributes["label"].isin(study.labels)]
+    listed = listed.merge(images, on=["item_id", "set_name"]).sort_values("item_id")
+    listed["side_px"] = listed[["width_px", "height_px"]].min(axis=1)
+    kept = [*FACE_COLUMNS, "side_px", "status"]
+    known = listed[kept].reset_index(drop=True)
+    place = pd.Series(known.index, index=known["item_id"])
+    of_films = predictions[predictions["item_id"].isin(known["item_id"])]
+    columns = prob_columns(study.labels)
+    probabilities = of_films[columns].astype(np.float16)
+    rows = probabilities.assign(run_id=of_films["run_id"], face=of_films["item_id"].map(place))
+    rows = rows.sort_values(["run_id", "face"], ignore_index=True)[["run_id", "face", *columns]]
+    rows = rows.astype({"run_id": "category", "face": np.int32})
+    folder.mkdir(parents=True, exist_ok=True)
+    known.to_parquet(folder / FACES, compression="zstd")
+    rows.to_parquet(folder / PREDICTIONS, compression="zstd")
+    _runs(study, predictions).to_parquet(folder / RUNS, compression="zstd")
+    return folder
+
+
+FACE_COLUMNS = (
+    *("item_id", "set_name", "label", "person", "film", "clip", "frame", "year"),
+    *("sex", "age", "pose", "light", "occlusion"),
+)
+
+
+def _runs(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Describe each run: its variant and seed, and a calibration by validation faces, if any."""
+    variant_of = {run: name for name, runs in study.variants.items() for run in runs}
+    rows = []
+    for run, table in predictions.groupby("run_id"):
+        name, _, shown = str(run).partition("@")
+        variant = variant_of.get(name, name) + (f"@{shown}" if shown else "")
+        row: dict[str, object] = {"run_id": run, "variant": variant}
+        validation = table[table["split"] == "val"]
+        if name in study.runs:
+            row["seed"] = study.recipe(name).seed
+        if len(validation):
+            fitted = calibration.fit_calibration(validation)
+            at_home = calibration.apply_calibration(validation, fitted)
+            row |= {"temperature": fitted.temperature}
+            row |= dict(zip(_named("bias", study.labels), fitted.bias, strict=True))
+            shares = at_home[prob_columns(study.labels)].mean()
+            row |= dict(zip(_named("share", study.labels), shares, strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _named(prefix: str, labels: Sequence[str]) -> list[str]:
+    return [f"{prefix}_{label}" for label in labels]
+
+
+def load(
+    folder: Path = FROZEN,
+    *,
+    labels: Sequence[str] | None = None,
+    min_side: int = 32,
+    unit: Unit = "actor and film",
+    statistics: Statistics | None = None,
+) -> FilmFaces:
+    """Read what `gather` kept.
+
+    Parameters
+    ----------
+    labels
+        Faces of others are left out, and probabilities of others divided among these; all of the
+        study if None.
+    min_side
+        Shorter side of the picture that a scored face has at least, px.
+    unit
+        What intervals resample.
+
+    Raises
+    ------
+    FilmError
+        If the folder has no predictions, a label is unknown, or no face is left.
+
+    Examples
+    --------
+    >>> load(labels=["happy", "sad"]).scores(["keyword"])  # doctest: +SKIP
+    """
+    if not (folder / PREDICTIONS).is_file():
+        raise FilmError(f"no predictions of film faces in {folder.name}: freeze study film first")
+    rows, faces = pd.read_parquet(folder / PREDICTIONS), pd.read_parquet(folder / FACES)
+    known = tuple(name.removeprefix("prob_") for name in rows.columns if name[:5] == "prob_")
+    chosen = known if labels is None else tuple(name for name in known if name in labels)
+    if len(chosen) < 2 or set(labels or ()) - set(known):
+        raise FilmError(f"labels {labels}: two or more of {', '.join(known)}")
+    probabilities = {}
+    for run, table in rows.groupby("run_id", observed=True):
+        values = np.full((len(faces), len(chosen)), np.nan)
+        values[table["face"]] = table[prob_columns(chosen)].to_numpy(float)
+        total = values.sum(axis=1, keepdims=True)
+        probabilities[str(run)] = values / np.where(total > 0, total, np.nan)
+    about = pd.read_parquet(folder / RUNS).set_index("run_id")
+    # miscellaneous films are one for each actor, and no film whose shares can be told
+    faces = faces.assign(
+        is_film=faces["film"].notna(), film=faces["film"].fillna("various, " + faces["person"])
+    )
+    whole = FilmFaces(chosen, faces, probabilities, about, unit, statistics or Statistics())
+    listed = whole.faces["label"].isin(chosen)
+    scored = listed & (faces["status"] == "ok") & (faces["side_px"] >= min_side)
+    if not scored.any():
+        raise FilmError(f"no face of {', '.join(chosen)} is {min_side} px or more on each side")
+    missing = [run for run, p in probabilities.items() if np.isnan(p[scored]).any()]
+    if missing:
+        raise FilmError(f"{missing[0]} lacks predictions of {folder.name}: gather them again")
+    return whole.where(scored)
+
+
+@dataclass(frozen=True)
+class FilmFaces:
+    """Film faces with their labels, and what each run predicts for them."""
+
+    labels: tuple[str, ...]
+    faces: pd.DataFrame
+    """A row a face: item_id, label, person, film, and the rest of `FACE_COLUMNS`."""
+    probabilities: Mapping[str, np.ndarray] = field(repr=False)  # run -> (N, C), rows sum to 1
+    about: pd.DataFrame = field(repr=False)  # by run: variant, seed, calibration
+    unit: Unit = "actor and film"
+    statistics: Statistics = Statistics()
+    _known: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+
+    def where(self, mask: pd.Series | np.ndarray) -> FilmFaces:
+        """Keep the faces of a mask (N,)."""
+        kept = np.asarray(mask)
+        probabilities = {run: values[kept] for run, values in self.probabilities.items()}
+        return replace(
+            self, faces=self.faces[kept].reset_index(drop=True), probabilities=probabilities
+        )
+
+    def with_run(self, name: str, probabilities: np.ndarray) -> FilmFaces:
+        """Add a run of one's own, such as a mean of others: probabilities (N, C)."""
+        total = probabilities.sum(axis=1, keepdims=True)
+        return replace(self, probabilities={**self.probabilities, name: probabilities / total})
+
+    @functools.cached_property
+    def variants(self) -> dict[str, tuple[str, ...]]:
+        """Variant -> its runs, one a seed, in the order of the seeds."""
+        listed: dict[str, list[str]] = {}
+        for run in self.probabilities:
+            variant = self.about["variant"].get(run, run)
+            listed.setdefault(str(variant), []).append(run)
+        return {name: tuple(sorted(runs)) for name, runs in listed.items()}
+
+    @functools.cached_property
+    def n_seeds(self) -> int:
+        """The most seeds of a variant; one with a single run stands for each of them."""
+        return max(map(len, self.variants.values()))
+
+    def predictions(self, run: str) -> pd.DataFrame:
+        """Give the table "predictions" of a run."""
+        if run not in self.probabilities:
+            raise FilmError(f"no run {run!r}; runs are {', '.join(self.probabilities)}")
+        rows = self.faces[["item_id", "set_name", "label"]].assign(
+            group_id=self.faces["person"] + "/" + self.faces["film"], run_id=run, split="test"
+        )
+        return tables.with_probabilities(rows, self.probabilities[run], labels=self.labels)
+
+    def _runs(self, variant: str) -> tuple[str, ...]:
+        if variant not in self.variants:
+            raise FilmError(f"no {variant!r}; there are {', '.join(self.variants)}")
+        runs = self.variants[variant]
+        return runs if len(runs) == self.n_seeds else runs[:1] * self.n_seeds
+
+    @functools.cached_property
+    def _cells(self) -> pd.DataFrame:
+        """The pairs of actor and film, in the order of `_sums`."""
+        key = (self.faces["person"] + "/" + self.faces["film"]).to_numpy().astype(str)
+        names, first = np.unique(key, return_index=True)
+        return self.faces.loc[first, ["person", "film"]].assign(key=names)
+
+    @functools.cached_property
+    def _is_large(self) -> pd.Series:
+        """Whether each face is of a film with `MIN_FILM` scored faces or more."""
+        size = self.faces.groupby("film")["item_id"].transform("size")
+        return self.faces["is_film"] & (size >= MIN_FILM)
+
+    @functools.cached_property
+    def _crossed(self) -> list[np.ndarray]:
+        """What intervals resample, of each cell."""
+        used = {"actor and film": ["person", "film"], "actor": ["person"], "film": ["film"]}
+        if self.unit not in used:
+            raise FilmError(f"unit {self.unit!r}: one of {', '.join(used)}")
+        return [self._cells[column].to_numpy() for column in used[self.unit]]
+
+    def _sums(self, run: str) -> np.ndarray:
+        """Sums of `metrics.item_terms` over each pair of actor and film."""
+        if run not in self._known:
+            rows = self.predictions(run)
+            terms = metrics.item_terms(rows, self.labels)
+            self._known[run] = resampling.sum_by_group(terms, rows["group_id"])
+        return self._known[run]
+
+    def scores(self, variants: Sequence[str]) -> pd.DataFrame:
+        """Score variants: mean over seeds, with intervals that cover groups and seeds.
+
+        Returns table "metrics" with `n_seeds` and `spread`, the standard deviation over seeds.
+        """
+        scored = []
+        for variant in variants:
+            seeds = [self._sums(run) for run in self._runs(variant)]
+            found = self._estimate(seeds, lambda sums: metrics.scores_of(sums, len(self.labels)))
+            scored.append(
+                pd.DataFrame({**found.columns(), "spread": found.spread}).assign(
+                    run_id=variant,
+                    metric=[*metrics.SCORES, *np.repeat(metrics.BY_LABEL, len(self.labels))],
+                    label=[*[None] * len(metrics.SCORES), *self.labels * len(metrics.BY_LABEL)],
+                    n_seeds=len(self.variants[variant]),
+                    n_groups=found.n,
+                )
+            )
+        whole = comparisons.within_range(pd.concat(scored, ignore_index=True)).assign(
+            set_name="film",
+            split="test",
+            n=len(self.faces),
+            level=self.statistics.level,
+            method=f"{comparisons.METHOD_OVER_SEEDS}, over {self.unit}",
+            seed=self.statistics.seed,
+        )
+        return tables.check(whole, "metrics")
+
+    def _estimate(self, seeds: Sequence[np.ndarray], statistic: resampling.Statistic) -> Estimate:
+        """Average over seeds; what has no seeds stands for each of them, and adds no spread."""
+        several = any(one is not seeds[0] for one in seeds)
+        return comparisons.mean_over_seeds(
+            seeds if several else seeds[:1],
+            statistic,
+            statistics=self.statistics,
+            crossed=self._crossed,
+        )
+
+    def contrast(
+        self, weights: Mapping[str, float], *, metric: str = "balanced_accuracy"
+    ) -> Estimate:
+        """Estimate a weighted sum of the scores of variants, paired by face and seed.
+
+        The p-value is that of a t test whose standard error gives the interval.
+
+        Parameters
+        ----------
+        weights
+            Variant -> weight, such as 1 and -1 for a difference.
+        metric
+            One of `metrics.SCORES`.
+        """
+        place, n_labels = metrics.SCORES.index(metric), len(self.labels)
+        runs = [self._runs(variant) for variant in weights]
+        seeds = [
+            np.hstack([self._sums(run) for run in of_seed]) for of_seed in zip(*runs, strict=True)
+        ]
+        factors = np.array(list(weights.values()))
+
+        def difference(sums: np.ndarray) -> np.ndarray:
+            sides = np.hsplit(sums, len(factors))
+            return (
+                np.stack([metrics.scores_of(one, n_labels)[:, place] for one in sides]).T @ factors
+            )
+
+        several = any(len(set(of_variant)) > 1 for of_variant in runs)
+        found = comparisons.mean_over_seeds(
+            seeds if several else seeds[:1],
+            difference,
+            statistics=self.statistics,
+            crossed=self._crossed,
+        )
+        reach = stats.t.ppf((1 + self.statistics.level) / 2, found.n - 1)
+        error = (found.high - found.low) / 2 / reach
+        p = 2 * stats.t.sf(np.abs(found.value) / error, found.n - 1)
+        return replace(found, p_value=float(p))
+
+    def contrasts(self, family: Mapping[str, Mapping[str, float]], **options: str) -> pd.DataFrame:
+        """Estimate a family of contrasts, adjusted together after Holm.
+
+        Returns a row a contrast: name, value, low, high, p_value, p_adjusted, n_groups, and
+        `equivalent`: whether the interval at twice the error rate lies within `MARGIN`.
+        """
+        looser = replace(
+            self,
+            statistics=self.statistics.model_copy(update={"level": 2 * self.statistics.level - 1}),
+        )
+        rows = []
+        for name, weights in family.items():
+            found, near = (film.contrast(weights, **options) for film in (self, looser))
+            row = {"contrast": name, **found.columns(), "p_value": found.p_value}
+            within = -MARGIN < near.low and near.high < MARGIN
+            rows.append({**row, "n_groups": found.n, "equivalent": within})
+        table = pd.DataFrame(rows)
+        return table.assign(p_adjusted=resampling.holm(table["p_value"]))
+
+    def corrected(self, run: str, *, by_film: bool = False) -> np.ndarray:
+        """Calibrate a run by its validation faces and correct label shift by EM: (N, C).
+
+        The shares of labels are estimated from all faces, or from those of each film, without their
+        labels.
+        """
+        fitted = self.about.loc[run]
+        names = list(self.labels)
+        bias = tuple(fitted[_named("bias", names)].astype(float))
+        if np.isnan(fitted["temperature"]):
+            raise FilmError(f"{run} was not shown validation faces: it can't be calibrated")
+        rows = calibration.apply_calibration(
+            self.predictions(run), Calibration(float(fitted["temperature"]), bias)
+        )
+        home = fitted[_named("share", names)].to_numpy(float)
+        values, out = rows[prob_columns(names)].to_numpy(), np.empty((len(rows), len(names)))
+        groups = self.faces["film"].to_numpy() if by_film else np.zeros(len(rows))
+        for group in pd.unique(groups):
+            here = groups == group
+            out[here] = calibration.correct_label_shift(values[here], home / home.sum())
+        return out
+
+    def shares(self, variant: str, *, method: Method = "counts") -> pd.DataFrame:
+        """Estimate the shares of labels of each film with `MIN_FILM` faces, beside the labelled.
+
+        Parameters
+        ----------
+        method
+            "counts": shares of the most probable labels. "mean probability": of probabilities.
+            "corrected": of probabilities after calibration, and label shift of the film.
+            "confident": counts of faces whose probability is .5 or more. "smoothed": counts after
+            the mean over five consecutive faces of an actor in a clip.
+
+        Returns
+        -------
+        pd.DataFrame
+            film, label, predicted (mean over seeds), labelled, n.
+        """
+        films = self._is_large
+        truth = pd.get_dummies(self.faces["label"]).reindex(columns=self.labels, fill_value=False)
+        parts = []
+        for run in dict.fromkeys(self._runs(variant)):
+            values, weight = self._counted(run, method)
+            by_film = (values * weight[:, None])[films], self.faces["film"][films]
+            sums = (
+                pd.DataFrame(by_film[0], columns=self.labels).groupby(by_film[1].to_numpy()).sum()
+            )
+            parts.append(sums.div(sums.sum(axis=1).replace(0, np.nan), axis=0))
+        predicted = sum(parts) / len(parts)
+        labelled = truth[films].groupby(self.faces["film"][films]).mean()
+        n = self.faces["film"][films].value_counts()
+        long = (
+            predicted.rename_axis("film")
+            .reset_index()
+            .melt("film", var_name="label", value_name="predicted")
+        )
+        other = (
+            labelled.rename_axis("film")
+            .reset_index()
+            .melt("film", var_name="label", value_name="labelled")
+        )
+        return long.merge(other, on=["film", "label"]).assign(n=lambda t: t["film"].map(n))
+
+    def _counted(self, run: str, method: Method) -> tuple[np.ndarray, np.ndarray]:
+        """What each face adds to the shares (N, C), and whether it counts (N,)."""
+        values, all_faces = self.probabilities[run], np.ones(len(self.faces))
+        if method == "mean probability":
+            return values, all_faces
+        if method == "corrected":
+            return self.corrected(run, by_film=True), all_faces
+        if method == "smoothed":
+            values = self._smoothed(values)
+        kept = values.max(axis=1) >= 0.5 if method == "confident" else all_faces
+        return np.eye(values.shape[1])[values.argmax(axis=1)], np.asarray(kept, float)
+
+    def _smoothed(self, values: np.ndarray, window: int = 5) -> np.ndarray:
+        in_time = self.faces.sort_values(["person", "film", "clip", "frame", "item_id"])
+        key = in_time[["person", "film", "clip"]].fillna("").agg("/".join, axis=1)
+        rolled = (
+            pd.DataFrame(values, index=self.faces.index)
+            .loc[in_time.index]
+            .groupby(key.to_numpy())
+            .rolling(window, center=True, min_periods=1)
+            .mean()
+            .droplevel(0)
+        )
+        return rolled.loc[self.faces.index].to_numpy()
+
+    def share_errors(self, shares: pd.DataFrame) -> pd.DataFrame:
+        """Summarise `shares`: bias by label, and the error of a film, mean over films.
+
+        Returns rows of measure ("bias" of a label, "error", "rank correlation" of a label), label,
+        value, low, high, n (films). The error is half the sum of absolute differences, 0 to 1.
+        """
+        wide = shares.pivot_table(index="film", columns="label", values=["predicted", "labelled"])
+        wide = wide.reindex(columns=list(self.labels), level=1)
+        gaps = (wide["predicted"] - wide["labelled"]).to_numpy()
+        measured = np.column_stack([gaps, np.abs(gaps).sum(axis=1) / 2, np.ones(len(gaps))])
+        found = self.statistics.interval(measured, lambda sums: sums[:, :-1] / sums[:, -1:])
+        names = [("bias", label) for label in self.labels] + [("error", None)]
+        table = pd.DataFrame(found.columns()).assign(
+            measure=[name for name, _ in names], label=[label for _, label in names], n=found.n
+        )
+        ranks = []
+        for label in self.labels:
+            pair = pd.DataFrame(
+                {"x": wide["predicted"][label], "balanced_accuracy": wide["labelled"][label]}
+            )
+            r = rank_correlation(pair["x"], pair["balanced_accuracy"], statistics=self.statistics)
+            ranks.append({"measure": "rank correlation", "label": label, **r.columns(), "n": r.n})
+        return pd.concat([table, pd.DataFrame(ranks)], ignore_index=True)
+
+    def sampling_errors(
+        self, variant: str | None, *, sizes: Sequence[int], draws: int = 200
+    ) -> pd.DataFrame:
+        """Error of a film's shares if only a few of its faces are read, mean over films and draws.
+
+        Without a variant the faces' labels are counted: the error of sampling alone.
+
+        Returns size, value, low, high, n (films).
+        """
+        rng = self.statistics.rng()
+        films = self._is_large
+        names, code = np.unique(self.faces["film"][films], return_inverse=True)
+        truth = np.eye(len(self.labels))[
+            pd.Categorical(self.faces["label"][films], self.labels).codes
+        ]
+        if variant is None:
+            answers = [truth]
+        else:
+            runs = dict.fromkeys(self._runs(variant))
+            answers = [self._counted(run, "counts")[0][films.to_numpy()] for run in runs]
+        rows = []
+        for size in sizes:
+            errors = np.zeros(len(names))
+            for k in range(len(names)):
+                index = np.flatnonzero(code == k)
+                goal = truth[index].mean(axis=0)
+                picked = np.stack([rng.permutation(index)[:size] for _ in range(draws)])
+                for answer in answers:
+                    shares = answer[picked].mean(axis=1)
+                    errors[k] += np.abs(shares - goal).sum(axis=1).mean() / 2 / len(answers)
+            found = self.statistics.interval(
+                np.column_stack([errors, np.ones(len(errors))]), lambda x: x[:, 0] / x[:, 1]
+            )
+            rows.append({"size": size, **found.columns(), "n": found.n})
+        return pd.DataFrame(rows)
+
+
+def rank_correlation(x: pd.Series, y: pd.Series, *, statistics: Statistics) -> Estimate:
+    """Spearman's correlation, with the interval of Bonett and Wright (2000)."""
+    pairs = pd.DataFrame({"x": x, "balanced_accuracy": y})
+    return criteria.rank_correlation(pairs, "x", statistics=statistics)
