@@ -11,7 +11,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,13 @@ from exe_core.calibration import Calibration
 from exe_core.labels import prob_columns
 from exe_core.record import ROOT
 from exe_core.resampling import Estimate, Statistics
-from exe_core.study import Study
+from exe_core.study import Study, load_study
 
 FROZEN = ROOT / "data" / "frozen" / "film"
 FACES, PREDICTIONS, RUNS = "faces.parquet", "predictions.parquet", "runs.parquet"
+TOOLS_FILE = "tools.parquet"
+TOOLS = ("fer", "fer-interface", "human", "face-api", "facial-emotion-recognition", "facex")
+"""Tools whose predictions for the same faces lie in `TOOLS_FILE`; data/README.md."""
 MIN_FILM = 100  # scored faces of a film whose shares are estimated
 MARGIN = 0.03  # of balanced accuracy: within it two networks are equivalent
 
@@ -50,7 +53,7 @@ def gather(study: Study, predictions: pd.DataFrame, folder: Path) -> Path:
         faces of the sets that they learned from.
     folder
         Gets `FACES` (a row a face with a label of the study, scored or not), `PREDICTIONS`
-        (probabilities as float16) and `RUNS` (variant, seed, calibration).
+        (probabilities as float16) and `RUNS` (variant, seed, training faces, calibration).
     """
     attributes = study.read("attributes")
     films = set(attributes.loc[attributes["film"].notna(), "set_name"])
@@ -83,6 +86,8 @@ FACE_COLUMNS = (
 
 def _runs(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
     """Describe each run: its variant and seed, and a calibration by validation faces, if any."""
+    from exe_core.models import read_card  # here: nothing else in this module needs torch
+
     variant_of = {run: name for name, runs in study.variants.items() for run in runs}
     rows = []
     for run, table in predictions.groupby("run_id"):
@@ -92,6 +97,8 @@ def _runs(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
         validation = table[table["split"] == "val"]
         if name in study.runs:
             row["seed"] = study.recipe(name).seed
+            card = read_card(study.model(name))
+            row["n_train"] = sum(card["n_faces"]["train"].values())
         if len(validation):
             fitted = calibration.fit_calibration(validation)
             at_home = calibration.apply_calibration(validation, fitted)
@@ -105,6 +112,19 @@ def _runs(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
 
 def _named(prefix: str, labels: Sequence[str]) -> list[str]:
     return [f"{prefix}_{label}" for label in labels]
+
+
+def of_study(study: Study) -> FilmFaces:
+    """Read the predictions of the film study: those made here if there are any, else the frozen."""
+    made = load_study(study.name).results / "film"
+    chosen = study.scoring
+    return load(
+        made if (made / PREDICTIONS).is_file() else FROZEN,
+        labels=chosen.labels or None,
+        min_side=chosen.min_side,
+        unit=chosen.unit,
+        statistics=study.statistics,
+    )
 
 
 def load(
@@ -143,8 +163,15 @@ def load(
     chosen = known if labels is None else tuple(name for name in known if name in labels)
     if len(chosen) < 2 or set(labels or ()) - set(known):
         raise FilmError(f"labels {labels}: two or more of {', '.join(known)}")
+    parts = [rows]
+    if (tools := FROZEN / TOOLS_FILE).is_file():
+        place = pd.Series(faces.index, index=faces["item_id"])
+        theirs = pd.read_parquet(tools)
+        theirs = theirs.assign(face=theirs["item_id"].map(place)).dropna(subset="face")
+        parts.append(theirs.astype({"face": int}))
     probabilities = {}
-    for run, table in rows.groupby("run_id", observed=True):
+    listed = [group for table in parts for group in table.groupby("run_id", observed=True)]
+    for run, table in listed:
         values = np.full((len(faces), len(chosen)), np.nan)
         values[table["face"]] = table[prob_columns(chosen)].to_numpy(float)
         total = values.sum(axis=1, keepdims=True)
@@ -155,11 +182,13 @@ def load(
         is_film=faces["film"].notna(), film=faces["film"].fillna("various, " + faces["person"])
     )
     whole = FilmFaces(chosen, faces, probabilities, about, unit, statistics or Statistics())
-    listed = whole.faces["label"].isin(chosen)
-    scored = listed & (faces["status"] == "ok") & (faces["side_px"] >= min_side)
+    scored = (
+        faces["label"].isin(chosen) & (faces["status"] == "ok") & (faces["side_px"] >= min_side)
+    )
     if not scored.any():
         raise FilmError(f"no face of {', '.join(chosen)} is {min_side} px or more on each side")
     missing = [run for run, p in probabilities.items() if np.isnan(p[scored]).any()]
+    missing = [run for run in missing if run not in TOOLS]
     if missing:
         raise FilmError(f"{missing[0]} lacks predictions of {folder.name}: gather them again")
     return whole.where(scored)
@@ -175,7 +204,7 @@ class FilmFaces:
     probabilities: Mapping[str, np.ndarray] = field(repr=False)  # run -> (N, C), rows sum to 1
     about: pd.DataFrame = field(repr=False)  # by run: variant, seed, calibration
     unit: Unit = "actor and film"
-    statistics: Statistics = Statistics()
+    statistics: Statistics = field(default_factory=Statistics)
     _known: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def where(self, mask: pd.Series | np.ndarray) -> FilmFaces:
@@ -186,10 +215,12 @@ class FilmFaces:
             self, faces=self.faces[kept].reset_index(drop=True), probabilities=probabilities
         )
 
-    def with_run(self, name: str, probabilities: np.ndarray) -> FilmFaces:
-        """Add a run of one's own, such as a mean of others: probabilities (N, C)."""
-        total = probabilities.sum(axis=1, keepdims=True)
-        return replace(self, probabilities={**self.probabilities, name: probabilities / total})
+    def with_runs(self, variant: str, made: Sequence[np.ndarray]) -> FilmFaces:
+        """Add a variant, such as a mean of others: probabilities (N, C) of each of its runs."""
+        names = [f"{variant}-{k}" for k in range(1, len(made) + 1)]
+        about = pd.DataFrame({"variant": variant}, index=names)
+        probabilities = {**self.probabilities, **dict(zip(names, made, strict=True))}
+        return replace(self, probabilities=probabilities, about=pd.concat([self.about, about]))
 
     @functools.cached_property
     def variants(self) -> dict[str, tuple[str, ...]]:
@@ -213,6 +244,10 @@ class FilmFaces:
             group_id=self.faces["person"] + "/" + self.faces["film"], run_id=run, split="test"
         )
         return tables.with_probabilities(rows, self.probabilities[run], labels=self.labels)
+
+    def runs(self, variant: str) -> list[np.ndarray]:
+        """Give the probabilities (N, C) of each run of a variant."""
+        return [self.probabilities[run] for run in dict.fromkeys(self._runs(variant))]
 
     def _runs(self, variant: str) -> tuple[str, ...]:
         if variant not in self.variants:
@@ -340,7 +375,7 @@ class FilmFaces:
         for name, weights in family.items():
             found, near = (film.contrast(weights, **options) for film in (self, looser))
             row = {"contrast": name, **found.columns(), "p_value": found.p_value}
-            within = -MARGIN < near.low and near.high < MARGIN
+            within = near.low > -MARGIN and near.high < MARGIN
             rows.append({**row, "n_groups": found.n, "equivalent": within})
         table = pd.DataFrame(rows)
         return table.assign(p_adjusted=resampling.holm(table["p_value"]))
@@ -407,6 +442,53 @@ class FilmFaces:
             .melt("film", var_name="label", value_name="labelled")
         )
         return long.merge(other, on=["film", "label"]).assign(n=lambda t: t["film"].map(n))
+
+    def criteria(self) -> pd.DataFrame:
+        """Measure criteria without labels of each recipe, beside its accuracy: mean over seeds.
+
+        Returns a row a variant: diversity (entropy of a film's predicted shares, 0 to 1, mean over
+        films), structure (how much more often consecutive faces of an actor in a clip get one label
+        than two faces of a film at random), agreement (share of faces on which it gives the label
+        of most other variants), balanced_accuracy and share_error. Tools, ceilings and
+        formats that a network did not learn from are left out.
+        """
+        own = [
+            name for name in self.variants if self.about["n_train"].get(self.variants[name][0], 0)
+        ]
+        own = [name for name in own if "@" not in name]
+        answers = {
+            name: np.stack([p.argmax(axis=1) for p in self.runs(name)], axis=1) for name in own
+        }
+        counts = {
+            name: np.eye(len(self.labels))[codes].sum(axis=1) / codes.shape[1]
+            for name, codes in answers.items()
+        }
+        in_time = self.faces.sort_values(["person", "film", "clip", "frame", "item_id"])
+        key = in_time[["person", "film", "clip"]].fillna("").agg("/".join, axis=1).to_numpy()
+        order, follows = in_time.index.to_numpy(), key[1:] == key[:-1]
+        rows = []
+        for name in own:
+            shares = self.shares(name)
+            wide = shares.pivot_table(index="film", columns="label", values="predicted")
+            others = sum(counts[other] for other in own if other != name).argmax(axis=1)
+            ordered = answers[name][order]
+            same = (ordered[1:] == ordered[:-1])[follows].mean()
+            errors = self.share_errors(shares).set_index("measure")["value"]
+            scores = [
+                metrics.scores_of(self._sums(run).sum(axis=0, keepdims=True), len(self.labels))
+                for run in self.variants[name]
+            ]
+            rows.append(
+                {
+                    "variant": name,
+                    "diversity": stats.entropy(wide, axis=1).mean() / np.log(len(self.labels)),
+                    "structure": same - (wide**2).sum(axis=1).mean(),
+                    "agreement": (answers[name] == others[:, None]).mean(),
+                    "balanced_accuracy": np.mean(scores, axis=0)[0, 1],
+                    "share_error": errors["error"],
+                }
+            )
+        return pd.DataFrame(rows)
 
     def _counted(self, run: str, method: Method) -> tuple[np.ndarray, np.ndarray]:
         """What each face adds to the shares (N, C), and whether it counts (N,)."""
@@ -492,6 +574,48 @@ class FilmFaces:
             )
             rows.append({"size": size, **found.columns(), "n": found.n})
         return pd.DataFrame(rows)
+
+
+def missed(study: Study) -> pd.DataFrame:
+    """Estimate the share of labelled film faces that the detector misses, for whom and when.
+
+    Returns attribute ("all" for all faces), group, value, low, high, n. Groups of fewer than 100
+    faces are left out.
+    """
+    made = load_study(study.name).results / "film" / FACES
+    faces = pd.read_parquet(made if made.is_file() else FROZEN / FACES)
+    faces = faces[faces["side_px"] >= study.scoring.min_side]
+    film = faces["film"].fillna("various, " + faces["person"])
+    decade = (faces["year"] // 10 * 10).map("{:.0f}s".format, na_action="ignore")
+    attributes = {"all": pd.Series("all", index=faces.index), "decade": decade}
+    attributes |= {name: faces[name] for name in ("pose", "light", "occlusion", "sex", "age")}
+    rows = []
+    for attribute, values in attributes.items():
+        for group, part in faces.groupby(values):
+            if len(part) < 100:
+                continue
+            found = study.statistics.interval(
+                np.column_stack([part["status"] != "ok", np.ones(len(part))]),
+                lambda sums: sums[:, 0] / sums[:, 1],
+                crossed=[part["person"], film[part.index]],
+            )
+            rows.append({"attribute": attribute, "group": group, **found.columns(), "n": len(part)})
+    return pd.DataFrame(rows)
+
+
+def verdict(contrast: Mapping[str, Any]) -> str:
+    """Say what a row of `contrasts` shows: better, worse, equivalent or undecided."""
+    if contrast["low"] > 0:
+        return "better"
+    if contrast["high"] < 0:
+        return "worse"
+    return "equivalent" if contrast["equivalent"] else "undecided"
+
+
+def actors_needed(contrast: Mapping[str, Any]) -> float:
+    """Estimate how many actors and films would decide a difference of the size observed."""
+    reach = (contrast["high"] - contrast["low"]) / 2
+    return contrast["n_groups"] * (reach / abs(contrast["value"])) ** 2
 
 
 def rank_correlation(x: pd.Series, y: pd.Series, *, statistics: Statistics) -> Estimate:

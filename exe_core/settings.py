@@ -422,6 +422,18 @@ class Films(SettingsModel):
     event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
 
 
+class Scoring(SettingsModel):
+    """Which film faces are scored in the film study, and what their intervals resample."""
+
+    labels: tuple[str, ...] = Field(
+        default=(), description="faces of others are left out; by default those of the study"
+    )
+    min_side: int = Field(32, ge=1, description="least shorter side of a face's picture, px")
+    unit: Literal["actor and film", "actor", "film"] = Field(
+        "actor and film", description="what intervals resample"
+    )
+
+
 class Sentiment(SettingsModel):
     """Faces read as sentiment, on the levels of `exe_core.sentiment`."""
 

@@ -31,6 +31,7 @@ from exe_core.settings import (
     Films,
     Pull,
     Run,
+    Scoring,
     Sentiment,
     Set,
     SettingsModel,
@@ -68,6 +69,7 @@ class Study(SettingsModel):
     train: Train = Train()
     films: Films = Films()
     statistics: Statistics = Statistics()
+    scoring: Scoring = Scoring()
     sets: dict[str, Set] = Field(min_length=1, description="collections of faces, by name")
     runs: dict[str, Run] = Field(min_length=1, description="models that are trained, by name")
     ensembles: dict[str, tuple[str, ...]] = Field(

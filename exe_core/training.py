@@ -543,12 +543,14 @@ def cross_fit(
     gray: bool = False,
     reduced: int | None = None,
     cache: Path | None = None,
+    shared: np.ndarray | None = None,
 ) -> np.ndarray:
     """Predict each face by a network that learned from the other folds: (N, C) probabilities.
 
     Parameters and errors are as for `train`, with labels (N,), of which -1 is not used and gets
     NaN, and groups (N,) that are never in two folds. The last epoch is taken, as there are no other
-    faces to choose one by. `folder` gets the networks, so that a killed run goes on.
+    faces to choose one by. `folder` gets the networks, so that a killed run goes on. Of `shared`
+    (N,), such as films, what the held-out faces have too is not learned from.
     """
     probabilities = np.full((len(faces), len(classes)), np.nan)
     used = np.flatnonzero(labels >= 0)
@@ -556,6 +558,8 @@ def cross_fit(
     parts = folds.split(used, labels[used], groups[used])
     for fold, (learnt, held_out) in enumerate(parts, start=1):
         splits = np.full(len(faces), "unused")
+        if shared is not None:
+            learnt = learnt[~np.isin(shared[used[learnt]], shared[used[held_out]])]
         splits[used[learnt]], splits[used[held_out]] = "train", "val"
         part = folder / f"part-{fold}"
         train(

@@ -13,6 +13,7 @@ import pandas as pd
 from exe_core.figures.style import (
     ACCENT,
     ESTIMATE,
+    GRAY,
     INK,
     VERDICTS,
     WIDTH,
@@ -236,3 +237,31 @@ def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     coloured = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     return (0.5 * gray + 0.5 * coloured).round().astype(np.uint8)
+
+
+def curve_chart(
+    table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str
+) -> alt.LayerChart:
+    """Draw estimates against a number on a logarithmic axis, a line and a band a series."""
+    data = drawable(table, [x, series, *ESTIMATE])
+    colour = alt.Color(
+        f"{series}:N",
+        title=None,
+        sort=in_order(data[series]),
+        scale=alt.Scale(range=[ACCENT, GRAY, INK]),
+        legend=alt.Legend(orient="top", symbolOpacity=1),
+    )
+    dash = alt.StrokeDash(f"{series}:N", sort=in_order(data[series]), legend=None)
+    shape = alt.Shape(f"{series}:N", sort=in_order(data[series]), legend=None)
+    base = alt.Chart(data).encode(
+        x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(type="log", nice=False)),
+        color=colour,
+        tooltip=list(data),
+    )
+    title = alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False))
+    layers = [
+        base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=y_title), y2="high"),
+        base.mark_line(strokeWidth=2).encode(y=title, strokeDash=dash),
+        base.mark_point(filled=True, size=45).encode(y=title, shape=shape),
+    ]
+    return styled(alt.layer(*layers).properties(width=WIDTH - 60, height=220))
