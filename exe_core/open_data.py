@@ -7,6 +7,7 @@ import logging
 import os
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -138,6 +139,46 @@ def _count_fer2013(path: Path) -> list[Finding]:
     return findings + _count_images(table, readers.FER2013_COUNTS)
 
 
+IMFDB_COUNTS = {
+    **{"angry": 1993, "disgust": 2703, "fear": 438, "happy": 5146, "sad": 2429, "surprise": 1277},
+    **{"neutral": 7290, "none": 3841},
+}
+"""Images of the public part by their label; none if their lines name several or none, or there is
+no line, or the line is of another image."""
+KEYWORD_COUNTS = {
+    **{"angry": 2899, "crying": 679, "disgust": 771, "fear": 716, "happy": 3531, "neutral": 823},
+    **{"sad": 3277, "surprise": 1126},
+}
+"""Photos by the keyword that found them."""
+SFEW_COUNTS = {"train": 958, "val": 436, "test": 372}
+
+
+def _count(read: Callable, column: str, published: Mapping[str, int], path: Path) -> list[Finding]:
+    """Compare the images that a reader gives for each value of a column."""
+    with tempfile.TemporaryDirectory() as folder:
+        values = read(path, unpacked=Path(folder) / "unpacked")[column].fillna("none")
+    here = values.value_counts().reindex([*published], fill_value=0)
+    return [
+        Finding("images", sum(published.values()), len(values)),
+        *(Finding(one, number, int(here[one])) for one, number in published.items()),
+    ]
+
+
+def _count_keywords(path: Path) -> list[Finding]:
+    """Count the photos by keyword, and those that are the bytes which the repositories have."""
+    findings = _count(readers.read_keywords, "keyword", KEYWORD_COUNTS, path)
+    if not zipfile.is_zipfile(path) or not path.with_suffix(".csv").is_file():
+        return findings
+    listed = readers.read_csv(path.with_suffix(".csv"), needs=["file", "blob", "as_is"])
+    listed = listed[listed["as_is"] == "True"]
+    with zipfile.ZipFile(path) as archive:
+        photos = [archive.read(file) for file in listed["file"]]
+    blobs = (b"blob %d\0" % len(photo) + photo for photo in photos)  # as git digests a file
+    digests = [hashlib.sha1(blob, usedforsecurity=False).hexdigest() for blob in blobs]
+    right = int((listed["blob"] == digests).sum())
+    return [*findings, Finding("unchanged files, by their git blobs", len(listed), right)]
+
+
 _ALL = (
     DataSet(
         name="fer2013",
@@ -166,6 +207,34 @@ _ALL = (
         source="http://www.whdeng.cn/RAF/model1.html",
         forms=(("rafdb",),),
         count=lambda path: _count_images(readers.read_rafdb(path), readers.RAFDB_COUNTS),
+    ),
+    DataSet(
+        name="imfdb",
+        purpose="film faces with labels, actors, films, poses: the test set of the film study",
+        size="25,117 faces of 76 actors, 48 MB (34,512 of 100 in all)",
+        licence="research use, with citation",
+        source="https://github.com/rmn8/Image-recognition-to-detect-expression/tree/4bd6eb78911e9b1"
+        "8351c51205ba78c7c856bc27d, or its authors (cvit.iiit.ac.in/projects/IMFDB)",
+        forms=(("imfdb.tar.xz",), ("IMFDB_final",), ("imfdb",)),
+        count=partial(_count, readers.read_imfdb, "label", IMFDB_COUNTS),
+    ),
+    DataSet(
+        name="keywords",
+        purpose="photos that searches for an emotion's name returned: to train on",
+        size="13,822 photos of 8 keywords, 108 MB",
+        licence="none: numbers and predictions only, no photo is passed on",
+        source="the eleven public repositories that data/README.md lists",
+        forms=(("keyword_photos.zip",), ("keyword_photos",)),
+        count=_count_keywords,
+    ),
+    DataSet(
+        name="sfew",
+        purpose="film faces for the confirmation of the film study",
+        size="1,766 faces, 1,394 of them labelled",
+        licence="to researchers who sign, not to be passed on",
+        source="https://cs.anu.edu.au/few/",
+        forms=(("sfew.zip",), ("sfew",), ("SFEW_2",), ("SFEW",)),
+        count=partial(_count, readers.read_sfew, "split_given", SFEW_COUNTS),
     ),
     DataSet(
         name="faces",

@@ -1,13 +1,12 @@
 """Readers of labelled images: each takes a path and gives one table with a row an image.
 
-The columns are name (unique in the set), path, label (None if it has none, or several), person
-(None if unknown), split_given (the part of the set: train, val, test; public or private of FER2013;
-None if there are no parts), and `ATTRIBUTES`, null where a set does not know them.
+The columns are name (unique in the set), path, label (None if it has none, or several), person,
+split_given (the part of the set: train, val, test; public or private of FER2013) and `ATTRIBUTES`;
+None where they are not known.
 """
 
 from __future__ import annotations
 
-import codecs
 import logging
 import lzma
 import re
@@ -42,10 +41,12 @@ IMFDB_VALUES = {
     "occlusion": ("none", "glasses", "beard", "ornaments", "hair", "hand", "others"),
     "makeup": ("partial", "over"),
 }
-"""What IMFDB says of a face, in its words."""
 ATTRIBUTES = ["film", "clip", "frame", "source", "keyword", "year", *IMFDB_VALUES, "no_label"]
-"""What some sets know of an image: `exe_core.tables.TABLES["attributes"]` says what each means."""
+"""What some sets say of an image; table "attributes" (`exe_core.tables`) says what each means."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+NO_TABLE = (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError)
 
 
 class DatasetError(ValueError):
@@ -55,50 +56,39 @@ class DatasetError(ValueError):
 def image_table(rows: Sequence[tuple | dict], root: Path) -> pd.DataFrame:
     """Make a reader's table of tuples of `IMAGE_COLUMNS`, or of dicts that may have `ATTRIBUTES`.
 
-    Raises
-    ------
-    DatasetError
-        If an image is missing, stands twice, or lies outside of the folder of the set.
+    A `DatasetError` is raised if an image is not there, stands twice, or lies outside of `root`.
     """
-    named = [dict(zip(IMAGE_COLUMNS, row, strict=False)) for row in rows if isinstance(row, tuple)]
+    named = [dict(zip(IMAGE_COLUMNS, row, strict=True)) for row in rows if isinstance(row, tuple)]
     table = pd.DataFrame(named or rows, columns=[*IMAGE_COLUMNS, *ATTRIBUTES], dtype=object)
-    if outside := paths_outside(table["path"], root):
-        raise DatasetError(
-            f"{root.name}: {len(outside)} images lie outside of its folder, such as {outside[0]}: "
-            "put the files there in place of links and .."
-        )
-    missing = table["name"][[not path.is_file() for path in table["path"]]]
-    if len(missing):
-        raise DatasetError(
-            f"{root.name}: {len(missing)} of {len(table)} images are not there, such as "
-            f"{', '.join(missing[:5])}"
-        )
-    twice = table["name"][table["name"].duplicated()]
-    if len(twice):
-        raise DatasetError(
-            f"{root.name}: {len(twice)} images are listed twice, such as {twice.iloc[0]}"
-        )
+    table = table.where(table.notna(), None)
+    is_missing = [not path.is_file() for path in table["path"]]
+    for what, names in {
+        "lie outside of its folder, by links or ..": paths_outside(table["path"], root),
+        "are not there": table["name"][is_missing].tolist(),
+        "are listed twice": table["name"][table["name"].duplicated()].tolist(),
+    }.items():
+        if names:
+            first = ", ".join(map(str, names[:3]))
+            raise DatasetError(
+                f"{root.name}: {len(names)} of {len(table)} images {what}, such as {first}"
+            )
     return table
 
 
 def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV file as texts; only an empty field is missing ("NA" may be a person).
 
-    Raises
-    ------
-    DatasetError
-        If the file is missing, is no table, or lacks one of the columns `needs`.
+    A `DatasetError` is raised if it is missing, is no table, or lacks one of the columns `needs`.
     """
     if not path.is_file():
         raise DatasetError(f"{path.name} is not in folder {path.parent.name}")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as fault:
+    except NO_TABLE as fault:
         raise DatasetError(f"{path.name} is no table: {fault}") from None
     if not isinstance(table.index, pd.RangeIndex):  # the first columns became an index
         raise DatasetError(f"{path.name} is no table: its rows have more fields than its header")
-    missing = [column for column in needs if column not in table]
-    if missing:
+    if missing := [column for column in needs if column not in table]:
         raise DatasetError(
             f"{path.name} has no column {', '.join(missing)}; it has {', '.join(table.columns)}"
         )
@@ -106,10 +96,7 @@ def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def label_of(label: object, family: str, where: str) -> str:
-    """Translate a label of a family of data sets (`exe_core.labels.canonical`).
-
-    `where` it stands begins the message of the error.
-    """
+    """Translate a label (`exe_core.labels.canonical`); an error begins with `where` it stands."""
     try:
         return canonical(label, family=family)
     except SchemaError as fault:
@@ -124,10 +111,7 @@ def _visible(folder: Path) -> list[Path]:
 def read_folder(root: Path) -> pd.DataFrame:
     """Read a folder with labels.csv (file, emotion and, if known, person), or a folder an emotion.
 
-    Raises
-    ------
-    DatasetError
-        If there is neither, a column or an image is missing, or a label is unknown.
+    A `DatasetError` is raised if a column or an image is missing, or a label is unknown.
     """
     if (root / "labels.csv").is_file():
         listed = read_csv(root / "labels.csv", needs=["file", "emotion"])
@@ -162,8 +146,7 @@ FER_SIDE = 48  # px
 FLAT_HISTOGRAM = 0.05
 """A copy was equalised if the cumulative histograms of its images have a smaller median distance
 from a straight line: .25 in the original FER2013, .02 after equalisation."""
-LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000
-"""Bytes and files that an archive may hold; FER2013 has 35,887 images of 48 x 48 pixels."""
+LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000  # bytes, and files, of an archive
 ARCHIVE_FAULTS = (
     *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError),
     RuntimeError,  # of zipfile: encrypted, or packed in an unknown way
@@ -294,41 +277,32 @@ def _extract(source: Path, folder: Path) -> None:
 
 def _write_fer_csv(source: Path, folder: Path) -> None:
     """Write the images of a CSV of FER2013 as a tree; they are named by their line, from 0."""
-    line = 0
+    line, shape = 0, (FER_SIDE, FER_SIDE)
     try:
         for part in pd.read_csv(source, dtype=str, keep_default_na=False, chunksize=2000):
             part.columns = part.columns.str.strip()  # icml_face_data.csv writes " pixels"
             if not {"emotion", "pixels", "Usage"} <= set(part.columns):
-                raise DatasetError(
-                    f"{source.name} has columns {', '.join(part.columns)}; it needs emotion, "
-                    "pixels, Usage"
-                )
+                here = ", ".join(part.columns)
+                raise DatasetError(f"{source.name} has columns {here}, not emotion, pixels, Usage")
             for emotion, pixels, usage in zip(part.emotion, part.pixels, part.Usage, strict=True):
                 where = f"{source.name}, image {line}"
                 label, usage = label_of(emotion, "fer2013", where), usage.strip()
                 if usage not in USAGES:
                     raise DatasetError(f"{where}: Usage {usage!r} is none of {', '.join(USAGES)}")
-                image = Image.fromarray(_fer_pixels(pixels, where))
+                try:
+                    levels = np.array(bytearray(map(int, pixels.split()))).reshape(shape)
+                except ValueError:
+                    raise DatasetError(
+                        f"{where}: pixels must be {FER_SIDE**2} numbers from 0 to 255; these begin "
+                        f"with {pixels[:20]!r}"
+                    ) from None
                 side = "train" if usage == "Training" else "test"
                 path = folder / side / label / f"{usage}_{line}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                image.save(path, compress_level=1)
+                Image.fromarray(levels).save(path, compress_level=1)
                 line += 1
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as fault:
+    except NO_TABLE as fault:
         raise DatasetError(f"{source.name} is no table: {fault}") from None
-
-
-def _fer_pixels(text: str, where: str) -> np.ndarray:
-    try:
-        levels = bytes(map(int, text.split()))
-    except ValueError:
-        levels = b""
-    if len(levels) != FER_SIDE**2:
-        raise DatasetError(
-            f"{where}: pixels must be {FER_SIDE**2} numbers from 0 to 255; these begin with "
-            f"{text[:20]!r}"
-        )
-    return np.frombuffer(levels, np.uint8).reshape(FER_SIDE, FER_SIDE)
 
 
 OTHER_VOTES = {"contempt": "contempt", "unknown": "unknown", "NF": "no_face"}
@@ -340,10 +314,7 @@ MIN_AGREEMENT = 0.4
 
 
 def read_votes(path: Path) -> pd.DataFrame:
-    """Read the annotators' votes of FER+.
-
-    Barsoum et al. 2016, "Training deep networks for facial expression recognition with
-    crowd-sourced label distribution", doi:10.1145/2993148.2993165.
+    """Read the annotators' votes of FER+ (Barsoum et al. 2016, doi:10.1145/2993148.2993165).
 
     Parameters
     ----------
@@ -367,8 +338,7 @@ def read_votes(path: Path) -> pd.DataFrame:
     table = read_csv(path, needs=["Usage", *columns])
     if table.empty:
         raise DatasetError(f"{path.name} has no rows")
-    unknown = set(table["Usage"]) - set(USAGES)
-    if unknown:
+    if unknown := set(table["Usage"]) - set(USAGES):
         raise DatasetError(f"{path.name}: Usage {unknown} must be of {', '.join(USAGES)}")
     counts = table[columns].apply(pd.to_numeric, errors="coerce")
     bad = ~((counts >= 0) & (counts % 1 == 0)).all(axis=1) | (counts.sum(axis=1) == 0)
@@ -380,30 +350,21 @@ def read_votes(path: Path) -> pd.DataFrame:
     votes = counts.astype(int).rename(
         columns=lambda old: f"votes_{OTHER_VOTES.get(old) or canonical(old)}"
     )
-    line = pd.Series(pd.NA, index=table.index, dtype="Int64")
-    image = table.get("image")
-    if image is None:
-        line[:] = range(len(table))
-        named = table.get("Image name", pd.Series(None, index=table.index, dtype=object))
-        image = named.str.extract(r"(\d+)", expand=False)
-    numbers = {"line": line, "image": pd.to_numeric(image).astype("Int64")}
-    votes = votes.assign(**numbers, split_given=table["Usage"].map(USAGES))
+    is_published = "image" not in table
+    image = table.reindex(columns=["Image name" if is_published else "image"]).iloc[:, 0]
+    image = image.astype(str).str.extract(r"(\d+)", expand=False)
+    votes["line"] = pd.array(range(len(table)) if is_published else [pd.NA] * len(table), "Int64")
+    votes["image"] = pd.to_numeric(image).astype("Int64")
+    votes["split_given"] = table["Usage"].map(USAGES)
     return votes[["line", "image", "split_given", *VOTES]]
 
 
 def join_votes(items: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
-    """Join images of FER2013 with their votes.
+    """Join images of FER2013 with their votes, as `read_votes` gives them.
 
-    The number in item_id is the line of fer2013.csv, as this project numbers what it reads from
-    that file, or FER+'s image number, by which some folder copies are named: the one counts by
-    which more labels agree with the majority of the votes.
-
-    Parameters
-    ----------
-    items
-        item_id (ending in the image's number), label, and split_given.
-    votes
-        As `read_votes` gives them.
+    `items` has item_id, label and split_given. The number at the end of item_id is the line of
+    fer2013.csv, as this project numbers what it reads from that file, or FER+'s image number, by
+    which some folder copies are named: the one counts by which more labels agree with the votes.
 
     Returns
     -------
@@ -531,15 +492,15 @@ def read_rafdb(source: Path, *, published: bool = False) -> pd.DataFrame:
             raise DatasetError(f"{source.name}: {name} is called neither train_.. nor test_..")
         rows.append((name, path, label_of(label, "rafdb", f"{source.name}, {name}"), None, part))
     table = image_table(rows, source)
-    counts = table.groupby(["split_given", "label"]).size()
-    for part, numbers in RAFDB_COUNTS.items() if published else ():
-        for label, number in zip(EMOTIONS, numbers, strict=True):
-            if (here := counts.get((part, label), 0)) != number:
-                raise DatasetError(
-                    "this is not RAF-DB as published, 12,271 images to train and 3,068 to test: "
-                    f"{part} {label} {here} instead of {number}. If that is meant, say "
-                    "`counts: any` in the study's set"
-                )
+    pairs = {part: table["label"][table["split_given"] == part] for part in RAFDB_COUNTS}
+    here = {
+        part: tuple(of.tolist().count(label) for label in EMOTIONS) for part, of in pairs.items()
+    }
+    if published and here != RAFDB_COUNTS:
+        raise DatasetError(
+            f"this is not RAF-DB as published: {here} images of {', '.join(EMOTIONS)}, not "
+            f"{RAFDB_COUNTS}. If that is meant, say `counts: any` in the study's set"
+        )
     return table
 
 
@@ -579,9 +540,7 @@ FILM_NAMES = {
     "ThemmadiVellapan": "ThemmadiVelappan",
     "charulatha": "Charulatha",
 }
-"""Folders of IMFDB whose film has another name than they say without the number of a part."""
-NO_FILMS = ("misc", "extras")
-"""Folders of IMFDB with pictures of an actor from anywhere."""
+"""Folders of IMFDB that are spelled in several ways; others lose the number of a part."""
 SAID = ["label", "clip", "frame", "year", *IMFDB_VALUES]
 KINDS = dict.fromkeys(ALIASES["names"], "label") | {
     word: kind for kind, words in IMFDB_VALUES.items() for word in words
@@ -590,45 +549,28 @@ KINDS = dict.fromkeys(ALIASES["names"], "label") | {
 YEAR = re.compile(r"(?:\d{1,2}[-/.]\d{1,2}[-/.])?((?:19|20)\d\d)")
 NUMBERED = re.compile(r".*_(\d{1,9})\.\w+")
 BOX_TOLERANCE = 2
-"""px between box and image. Of the 23,585 lines with both, 23,119 are within 2, the others have 4
-or more: they are of other images, most of them in the files of four films."""
+"""px between the sides of a box and of its image. Of 23,585 lines of IMFDB with both, 23,119 are
+within 2; the others have 4 or more, and most stand in files that were put into a wrong folder."""
 
 
 def read_imfdb(
     source: Path, *, unpacked: Path, persons: Sequence[str] = (), without: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Read the Indian Movie Face Database, all of it or some actors (Setty et al. 2013).
+    """Read the Indian Movie Face Database (Setty et al. 2013): `persons`, or all, `without` some.
+
+    `source` is a folder or archive (unpacked once, into `unpacked`) with, at some depth,
+    `<actor>/<film>/images/<image>` and `<film>/*.txt`, a line a face: clip, frame, image, box
+    (left, top, width, height), title, date, actor, sex, expression, occlusion, light, age, pose,
+    makeup. Words are known by what they say, as some lines lack columns or have them elsewhere.
 
     An image has no label if its lines name several expressions or none, or if their box is not as
-    large as the image, which is then another one's. Attributes on which lines differ are null.
-
-    Parameters
-    ----------
-    source
-        A folder or archive with `<actor>/<film>/images/<image>` at some depth, and beside `images`
-        text files with a line a face: clip, frame, image, box (left, top, width, height), title,
-        date, actor, sex, expression, occlusion, light, age, pose, makeup. Words are known by what
-        they say, as some lines lack columns or have them in another order.
-    unpacked
-        Folder for the files of an archive; written once for the same source.
-    persons, without
-        Actors that are read, if not all, and actors that are left out, named as their folders.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row an image. person is the actor's folder; film that of the film, without the number of
-        a part; null for pictures from anywhere.
+    large as the image, which then is not theirs; unless that is so of most: these were resized.
+    Attributes on which lines differ are null. film is null for pictures from anywhere.
 
     Raises
     ------
     DatasetError
         If there is no such image of these actors.
-
-    Warns
-    -----
-    UserWarning
-        If most boxes are not as large as their images: these were resized, and lines are trusted.
     """
     root, images, lost = _images_of(source, unpacked)
     lost.pop("files *.txt", None)  # hold the lines
@@ -644,84 +586,67 @@ def read_imfdb(
         log.warning("%s has no actors %s", root.name, ", ".join(absent))
     chosen = (set(persons) or actors) - set(without)
     films = {folder: paths for folder, paths in films.items() if folder.parent.name in chosen}
-    said = _what_lines_say(films, lost)
-    rows = [
-        {
-            "name": f"{folder.parent.name}/{folder.name}/{path.name}",
-            "path": path,
-            "person": folder.parent.name,
-            "film": _film_of(folder),
-            **said.get(path, {"no_label": "no line of it"}),
-        }
-        for folder, paths in films.items()
-        for path in paths
-    ]
+    said, rows = _what_lines_say(films, lost), []
+    for folder, paths in films.items():
+        actor, whole = folder.parent.name, re.sub(r"^extras_|(?<=[A-Za-z])_?\d$", "", folder.name)
+        is_film = whole.lower() not in ("misc", "extras", actor.lower())
+        film = FILM_NAMES.get(folder.name, whole) if is_film else None
+        for path in paths:
+            row = {"name": f"{actor}/{folder.name}/{path.name}", "path": path, "person": actor}
+            rows.append(row | {"film": film, **said.get(path, {"no_label": "no line of it"})})
     return _with_losses(rows, root, lost, "<actor>/<film>/images/<image> of these actors")
-
-
-def _film_of(folder: Path) -> str | None:
-    whole = re.sub(r"^extras_|(?<=[A-Za-z])_?\d$", "", folder.name)
-    is_film = whole.lower() not in (*NO_FILMS, folder.parent.name.lower())
-    return FILM_NAMES.get(folder.name, whole) if is_film else None
 
 
 def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dict[Path, dict]:
     """Read the lines of films: image -> `SAID`, and why it has no label."""
-    unknown: Counter[str] = Counter()
     listed = []
     for folder, paths in films.items():
         # by its name, or its number where the actor is spelled in two ways
         numbers = {int(n[1]): path for path in paths if (n := NUMBERED.fullmatch(path.name))}
         images = {**{path.name.lower(): path for path in paths}, **numbers}
         for text in sorted(folder.glob("*.[tT][xX][tT]")):
-            lines = (line.split() for line in _decoded(text).splitlines())
-            listed += [_read_line(words, images, unknown) for words in lines if words]
-    lines = pd.DataFrame(listed, columns=["path", "fits", *SAID], dtype=object)
-    known = lines["fits"].dropna().astype(bool)
-    is_foreign = lines["fits"].eq(False) & (known.mean() >= 0.5)
-    if known.mean() < 0.5:
-        warnings.warn("IMFDB: most boxes are not as large as their images: resized?", stacklevel=3)
-    lost["lines of no image that is here"] += int(lines["path"].isna().sum())
-    if unknown:
-        lost[f"unknown words, such as {unknown.most_common(1)[0][0]!r}"] += unknown.total()
+            data = text.read_bytes()
+            encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+            # one file has zeros where a disk failed
+            lines = data.decode(encoding, errors="replace").replace("\0", "").splitlines()
+            listed += [_read_line(line.split(), images, lost) for line in lines if line.strip()]
+    said = pd.DataFrame(listed, columns=["path", "fits", *SAID], dtype=object)
+    lost["lines of no image that is here"] += int(said["path"].isna().sum())
+    said = said.dropna(subset="path")
+    is_foreign = said["fits"].eq(False)
+    if is_foreign.mean() > 0.5:
+        log.warning("most boxes are not as large as their images: resized? Lines are trusted")
+        is_foreign[:] = False
     why = {"no_label": "its line is of another image"}
-    said = dict.fromkeys(lines["path"][is_foreign], why)
-    by_image = lines[~is_foreign].dropna(subset="path").groupby("path", sort=False)
+    others = dict.fromkeys(said["path"][is_foreign], why)
+    by_image = said[~is_foreign].groupby("path", sort=False)
     labels = by_image["label"].agg(lambda found: ", ".join(sorted(found.dropna().unique())))
     values = by_image[SAID].first().where(by_image[SAID].nunique().eq(1), None)
-    values["no_label"] = labels.map(
-        lambda found: f"several labels: {found}" if "," in found else None if found else "no label"
-    )
-    return said | values.to_dict("index")
+    values["no_label"] = [
+        f"several labels: {found}"
+        if "," in found
+        else None
+        if found
+        else "no expression in its line"
+        for found in labels
+    ]
+    return others | values.to_dict("index")
 
 
-def _decoded(path: Path) -> str:
-    """Decode a text file as UTF-8, UTF-16 or Latin-1, without the zeros of a damaged disk."""
-    data = path.read_bytes()
-    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = data.decode("utf-16" if utf_16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    return text.replace("\0", "")
-
-
-def _read_line(words: list[str], images: Mapping[str | int, Path], unknown: Counter[str]) -> dict:
-    """Read the words of a line: path (None if no image is named), whether its box fits, `SAID`."""
-    line = dict.fromkeys(["path", "fits", *SAID])
+def _read_line(words: list[str], images: Mapping[str | int, Path], lost: Counter[str]) -> dict:
+    """Read a line: path (None if it names no image), whether its box fits the image, `SAID`."""
+    line, at = dict.fromkeys(["path", "fits", *SAID]), None
     lower = [word.lower() for word in words]
-    at = [place for place, word in enumerate(lower) if word in images]
-    if at:
-        line["path"] = images[lower[at[-1]]]
-        line["fits"] = _fits(line["path"], words[at[-1] + 3 : at[-1] + 5])
-    else:
-        for place, number in enumerate(map(NUMBERED.fullmatch, words)):
-            path = images.get(int(number[1])) if number else None
-            if path and _fits(path, words[place + 3 : place + 5]):
-                at, line["path"], line["fits"] = [place], path, True
-    if not at:
+    for place, word in enumerate(lower):
+        number = NUMBERED.fullmatch(word)
+        path = images.get(word) or (images.get(int(number[1])) if number else None)
+        fits = path and _fits(path, words[place + 3 : place + 5])
+        if word in images or fits:
+            line |= {"path": path, "fits": fits}
+            at = place
+    if at is None:
         return line
-    *clip, frame = words[: at[-1]] or [""]
+    *clip, frame = words[:at] or [""]
     if frame.lower().endswith(IMAGE_SUFFIXES):
         digits = re.findall(r"\d{1,9}", frame)
         line |= {"clip": " ".join(clip) or None, "frame": int(digits[-1]) if digits else None}
@@ -732,20 +657,18 @@ def _read_line(words: list[str], images: Mapping[str | int, Path], unknown: Coun
             kind = KINDS[near[0]]
             line[kind] = canonical(near[0]) if kind == "label" else near[0]
         else:
-            unknown[word] += 1
-    years = [found[1] for word in lower[at[-1] + 5 :] if (found := YEAR.fullmatch(word))]
+            lost[f"unknown word {word}"] += 1
+    years = [found[1] for word in lower[at + 5 :] if (found := YEAR.fullmatch(word))]
     line["year"] = int(years[-1]) if years else None
     return line
 
 
 def _fits(path: Path, box: list[str]) -> bool | None:
-    """Compare the width and height of a box with those of its image; None if one is unknown."""
-    if len(box) != 2 or not all(side.isdecimal() for side in box):
-        return None
+    """Compare the width and height of a box with those of an image; None if one is not known."""
     try:
         with Image.open(path) as image:
             apart = [abs(int(a) - b) for a, b in zip(box, image.size, strict=True)]
-    except (OSError, Image.DecompressionBombError):
+    except (OSError, ValueError, Image.DecompressionBombError):
         return None
     return max(apart) <= BOX_TOLERANCE
 
@@ -762,20 +685,15 @@ def read_keywords(
     Parameters
     ----------
     source
-        A folder or archive with `<keyword>/<image>` at some depth. A table of the same name may
-        lie beside it (`<name>.csv`): file, repository, and other_labels, the other keywords that
-        found the photo, divided by "|".
+        A folder or archive with `<keyword>/<image>` at some depth. Beside it may lie `<name>.csv`:
+        file, repository (source of the result), and other_labels, the other keywords that found
+        the photo, divided by "|".
     unpacked
         Folder for the files of an archive; written once for the same source.
     keywords
-        Keyword -> label, for keywords that do not name a label; photos of others have none.
+        Keyword -> label, of keywords that do not name a label; photos of others have none.
     two_labels
         "drop": a photo found under several labels has none; "first": that of its folder.
-
-    Returns
-    -------
-    pandas.DataFrame
-        source is the repository.
 
     Raises
     ------
@@ -783,21 +701,19 @@ def read_keywords(
         If there is no image, or the table lists a file twice.
     """
     root, images, lost = _images_of(source, unpacked)
-    columns = ["file", "repository", "other_labels"]
-    beside = source.with_suffix(".csv")
+    columns, beside = ["file", "repository", "other_labels"], source.with_suffix(".csv")
     listed = read_csv(beside, needs=["file"]) if beside.is_file() else pd.DataFrame(columns=columns)
-    listed = listed.reindex(columns=columns).astype(object).set_index("file")
+    listed = listed.reindex(columns=columns).fillna("").set_index("file")
     if not listed.index.is_unique:
         raise DatasetError(
             f"{beside.name} lists {listed.index[listed.index.duplicated()][0]} twice"
         )
-    about = listed.where(listed.notna(), None).to_dict("index")
-    labels = {**ALIASES["names"], **keywords}
+    about, labels = listed.to_dict("index"), {**ALIASES["names"], **keywords}
     rows = []
     for path in images:
         keyword, name = path.parent.name, f"{path.parent.name}/{path.name}"
-        told = about.pop(name, {"repository": None, "other_labels": None})
-        under = [keyword, *(told["other_labels"] or "").split("|")]
+        told = about.pop(name, {"repository": "", "other_labels": ""})
+        under = [keyword, *told["other_labels"].split("|")]
         found = {labels[one.lower()] for one in under if one.lower() in labels}
         label, why = labels.get(keyword.lower()), None
         if label is None:
@@ -805,7 +721,7 @@ def read_keywords(
         elif len(found) > 1 and two_labels == "drop":
             label, why = None, f"several labels: {', '.join(sorted(found))}"
         row = {"name": name, "path": path, "label": label, "no_label": why, "keyword": keyword}
-        rows.append(row | {"source": told["repository"]})
+        rows.append(row | {"source": told["repository"] or None})
     lost[f"photos of {beside.name} that are not here"] += len(about)
     return _with_losses(rows, root, lost, "<keyword>/<image>")
 
@@ -817,40 +733,24 @@ SFEW_NAME = re.compile(r"(?P<film>.+)_(?P<clip>\d+)_(?P<frame>\d{1,9})")
 def read_sfew(source: Path, *, unpacked: Path) -> pd.DataFrame:
     """Read a set laid out as SFEW (Dhall et al. 2011, doi:10.1109/ICCVW.2011.6130508).
 
-    Parameters
-    ----------
-    source
-        A folder or archive with `{Train,Val,Test}/<emotion>/<film>_<time>_<face>.png` at some
-        depth. Images in a folder that names no label have none.
-    unpacked
-        Folder for the files of an archive; written once for the same source.
-
-    Returns
-    -------
-    pandas.DataFrame
-        split_given is train, val or test; clip is the time in the film, frame the last number.
-
-    Raises
-    ------
-    DatasetError
-        If there is no image in a folder of a part.
+    `source` is a folder or archive (unpacked once, into `unpacked`) with, at some depth,
+    `{Train,Val,Test}/<emotion>/<film>_<time>_<face>.png`: clip is the time, frame the last number.
+    Images in a folder that names no label have none. A `DatasetError` is raised if there is none.
     """
     root, images, lost = _images_of(source, unpacked)
     rows = []
     for path in images:
-        folders = path.relative_to(root).parts[:-1]
-        begins = [
-            re.split("[^a-z]", folder.lower())[0] for folder in folders
-        ]  # Train_Aligned_Faces
+        *_, folder = folders = path.relative_to(root).parts[:-1] or ("",)
+        begins = [re.split("[^a-z]", one.lower())[0] for one in folders]  # Train_Aligned_Faces
         part = next((SFEW_PARTS[word] for word in begins if word in SFEW_PARTS), None)
         if part is None:
             lost["images outside of Train, Val and Test"] += 1
             continue
-        label, place = ALIASES["names"].get(folders[-1].lower()), SFEW_NAME.fullmatch(path.stem)
-        lost["names other than <film>_<time>_<face>"] += place is None
-        row = {"name": f"{part}/{folders[-1]}/{path.name}", "path": path, "label": label}
-        row |= {"split_given": part, "no_label": None if label else f"no label: {folders[-1]}"}
+        label, place = ALIASES["names"].get(folder.lower()), SFEW_NAME.fullmatch(path.stem)
+        row = {"name": f"{part}/{folder}/{path.name}", "path": path, "split_given": part}
+        row |= {"label": label, "no_label": None if label else f"folder is no label: {folder}"}
         if place:
             row |= place.groupdict() | {"frame": int(place["frame"])}
+        lost["names other than <film>_<time>_<face>"] += place is None
         rows.append(row)
     return _with_losses(rows, root, lost, "{Train,Val,Test}/<emotion>/<image>")

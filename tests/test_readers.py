@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from sample_sets import (
     fer_images,
     fer_study,
@@ -27,7 +27,7 @@ from sample_sets import (
     write_listed,
 )
 
-from exe_core import readers
+from exe_core import datasets, open_data, readers
 from exe_core.datasets import all_items, faces_as_shipped, items
 from exe_core.faces import load_faces
 from exe_core.labels import EMOTIONS, FIVE
@@ -89,7 +89,7 @@ class TestFolder:
             (lambda root: write_listed(root, [("a.png", "joyous", "")]), "a.png: label 'joyous'"),
             (missing, "1 of 2 images are not there, such as b.png"),
             (lambda root: write_listed(root, [("../a.png", "happy", "")]), "outside of its folder"),
-            (linked, "outside of its folder, such as .*a.png: put the files there"),
+            (linked, "outside of its folder, by links or .., such as .*a.png"),
             (lambda root: write_listed(root, [("a.png", "happy", "")] * 2), "listed twice"),
             (lambda root: save(picture(1), root / "joyous" / "a.png"), "label 'joyous' is not one"),
             (lambda root: root.mkdir(), "no image of the labels"),
@@ -178,15 +178,15 @@ class TestFer2013:
     ) -> None:
         write_fer_csv(folders / "fer2013.csv")
         study = fer_study("fer2013.csv")
-        real, calls = readers._fer_pixels, []
+        real, calls = Image.fromarray, []
 
-        def stopped(text: str, where: str) -> np.ndarray:
-            calls.append(where)
+        def stopped(pixels: np.ndarray) -> Image.Image:
+            calls.append(pixels)
             if len(calls) == 6:
                 raise KeyboardInterrupt
-            return real(text, where)
+            return real(pixels)
 
-        monkeypatch.setattr(readers, "_fer_pixels", stopped)
+        monkeypatch.setattr(readers.Image, "fromarray", stopped)
         with pytest.raises(KeyboardInterrupt):
             items(study, "fer")
         assert len(items(study, "fer")) == 10
@@ -251,7 +251,7 @@ class TestFer2013:
     @pytest.mark.parametrize(
         ("form", "write", "message"),
         [
-            ("fer2013.csv", csv_with("Usage", "Use"), "columns emotion, pixels, Use; it needs"),
+            ("fer2013.csv", csv_with("Usage", "Use"), "columns emotion, pixels, Use, not emotion"),
             ("fer2013.csv", csv_with("Training", "Train"), "image 0: Usage 'Train' is none of"),
             ("fer2013.csv", csv_with("\n0,", "\n7,"), "image 0: label '7' is not one of fer2013's"),
             ("fer2013.csv", csv_with("\n0,", "\n0,300 "), "image 0: pixels must be 2304 numbers"),
@@ -360,27 +360,6 @@ class TestFerPlus:
         assert np.isnan(soft).all()
         assert majority(soft).tolist() == [None]
 
-    @pytest.mark.slow
-    def test_the_real_votes_agree_with_the_real_labels(
-        self, tmp_path: Path, real_data: Path
-    ) -> None:
-        table = read_fer2013(real_data / "fer2013.tar.xz", unpacked=tmp_path / "fer2013")
-        items = table.assign(item_id="fer2013:" + table["name"])
-        votes = read_votes(real_data / "ferplus.csv")
-        joined = join_votes(items, votes)
-        assert len(joined) > 0.99 * len(items)
-        assert voter_agreement(joined) > 0.64
-        with pytest.raises(DatasetError, match=r"agrees with 0\.1[78]"):
-            join_votes(items, votes.assign(image=votes["image"] + 1))
-
-
-@pytest.fixture
-def real_data() -> Path:
-    given = Path(os.environ.get("REAL_DATA", ""))
-    if not all((given / name).is_file() for name in ("ferplus.csv", "fer2013.tar.xz")):
-        pytest.skip("REAL_DATA names no folder with ferplus.csv and fer2013.tar.xz")
-    return given
-
 
 RAF_ROWS = [("train_00001", 5), ("train_00002", 4), ("train_00003", 7), ("test_0001", 1)]
 RAF_LIST = "EmoLabel/list_patition_label.txt"
@@ -429,7 +408,7 @@ class TestRafDb:
         totals = {part: sum(numbers) for part, numbers in readers.RAFDB_COUNTS.items()}
         assert totals == {"train": 12_271, "test": 3_068}
         write_official(folders / "raf")
-        with pytest.raises(DatasetError, match=r"12,271 .* 3,068 .*train angry 0 instead of 705"):
+        with pytest.raises(DatasetError, match=r"not RAF-DB as published: .*'train': \(0, .*705"):
             items(self.study(counts="published"), "raf")
         numbers = {"train": (0, 0, 0, 1, 1, 0, 1), "test": (0, 0, 0, 0, 0, 1, 0)}
         monkeypatch.setattr(readers, "RAFDB_COUNTS", numbers)
@@ -469,3 +448,304 @@ class TestRafDb:
         write(folders / "raf")
         with pytest.raises(DatasetError, match=message):
             items(self.study(), "raf")
+
+
+REAL = Path(os.environ.get("EXE_DATA") or "/nowhere")
+needs_data = pytest.mark.skipif(
+    not all((REAL / name).exists() for name in ("imfdb.tar.xz", "keyword_photos.zip")),
+    reason="EXE_DATA names no folder with imfdb.tar.xz and keyword_photos.zip",
+)
+
+
+def write_imfdb(root: Path, lines: dict[str, list[str]], sizes: dict[str, tuple[int, int]]) -> None:
+    """A text file a film, and images of the sizes given."""
+    for film, of_film in lines.items():
+        (root / film).mkdir(parents=True, exist_ok=True)
+        (root / film / f"{film.rpartition('/')[2]}.txt").write_text("\r\n".join(of_film))
+    for k, (name, size) in enumerate(sizes.items()):
+        save(picture(k, size), root / name)
+
+
+def face(name: str, said: str, box: str = "3 4 40 50", frame: str = "part_1 00287.jpg") -> str:
+    """A line of IMFDB; `said` is from the sex on."""
+    columns = [*frame.split(), name, *box.split(), "Habba", "05-03-1999", "Ambreesh", *said.split()]
+    return "\t".join(columns)
+
+
+SAYS = "MALE HAPPINESS GLASSES BAD OLD LEFT PARTIAL"
+
+
+class TestImfdb:
+    ALL = "IMFDB_final/Ambresh/Habba_1"
+
+    def read(self, folders: Path, *lines: str, **more: object) -> pd.DataFrame:
+        """Read a film of images A_1 .. A_3, 40 x 50 px, with these lines."""
+        sizes = {f"{self.ALL}/images/A_{k}.jpg": (40, 50) for k in (1, 2, 3)}
+        write_imfdb(folders / "imfdb", {self.ALL: list(lines)}, sizes)
+        return readers.read_imfdb(folders / "imfdb", unpacked=folders / "un", **more)
+
+    def test_a_line_becomes_columns(self, folders: Path) -> None:
+        row = self.read(folders, face("A_1.jpg", SAYS)).iloc[0]
+        assert row.drop(["path", "source", "keyword", "split_given"]).to_dict() == {
+            "name": "Ambresh/Habba_1/A_1.jpg",
+            "label": "happy",
+            "person": "Ambresh",
+            "film": "Habba",
+            "clip": "part_1",
+            "frame": 287,
+            "year": 1999,
+            "sex": "male",
+            "age": "old",
+            "pose": "left",
+            "light": "bad",
+            "occlusion": "glasses",
+            "makeup": "partial",
+            "no_label": None,
+        }
+
+    @pytest.mark.parametrize(
+        ("line", "label", "light"),
+        [
+            (
+                face("A_1.jpg", "FEMALE ANGER NONE MEDIUM YOUNG UP OVER") + "\t \t",
+                "angry",
+                "medium",
+            ),
+            (face("a_1.JPG", "male sadness none high middle up over"), "sad", "high"),
+            (face("A_1.jpg", "MALE SURPRIS HAND HIGHH MIDDDLE DOWN PARTIA"), "surprise", "high"),
+            (face("A_1.jpg", "MALE ANGRY"), "angry", None),
+            (face("A_1.jpg", "MALE  NEUTRAL NONE BAD").replace("\t", " "), "neutral", "bad"),
+            (face("Amb_01.jpg", "MALE FEAR NONE BAD"), "fear", "bad"),  # by number and size
+            (face("A_1.jpg", "MALE NONE MEDIUM"), None, "medium"),
+            (face("A_1.jpg", "MALE JOYOUS NONE MEDIUM"), None, "medium"),
+            ("part 1 00287.jpg A_1.jpg 3 4 40 50", None, None),
+            ("\0\0" + face("A_1.jpg", "MALE DISGUST NONE HIGH"), "disgust", "high"),
+        ],
+    )
+    def test_lines_are_read_in_every_form(
+        self, folders: Path, line: str, label: str | None, light: str | None
+    ) -> None:
+        table = self.read(folders, line, "", face("A_2.jpg", SAYS))
+        assert table.loc[0, ["label", "light"]].tolist() == [label, light]
+        assert table["label"].tolist()[1:] == ["happy", None]
+        assert table["no_label"].tolist() == [
+            None if label else "no expression in its line",
+            None,
+            "no line of it",
+        ]
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+    def test_text_files_in_every_encoding(self, folders: Path, encoding: str) -> None:
+        self.read(
+            folders,
+            face("A_1.jpg", SAYS, frame="Rāja 7.jpg" if "u" in encoding[:1] else "Rája 7.jpg"),
+        )
+        text = folders / "imfdb" / self.ALL / "Habba_1.txt"
+        text.write_bytes(text.read_text().encode(encoding))
+        table = readers.read_imfdb(folders / "imfdb", unpacked=folders / "un")
+        assert table.loc[0, ["label", "frame"]].tolist() == ["happy", 7]
+
+    def test_several_labels_of_an_image_are_none(
+        self, folders: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        table = self.read(
+            folders,
+            face("A_1.jpg", SAYS),
+            face("A_1.jpg", SAYS.replace("HAPPINESS", "SADNESS")),
+            face("A_2.jpg", SAYS),
+            face("A_2.jpg", SAYS.replace("LEFT", "RIGHT")),
+            face("A_9.jpg", SAYS),
+        )
+        assert table["label"].tolist() == [None, "happy", None]
+        assert table["pose"].tolist() == ["left", None, None]
+        assert table["no_label"][0] == "several labels: happy, sad"
+        for lost in ("1 several labels", "1 no line of it", "1 lines of no image that is here"):
+            assert lost in caplog.text
+
+    def test_a_line_whose_box_is_of_another_size_is_of_another_image(
+        self, folders: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        other = face("A_3.jpg", SAYS, box="3 4 41 90")
+        table = self.read(folders, face("A_1.jpg", SAYS), face("A_2.jpg", SAYS), other)
+        assert table["label"].tolist() == ["happy", "happy", None]
+        assert table["no_label"][2] == "its line is of another image"
+        # a resized copy has no box of its size
+        boxes = [face(f"A_{k}.jpg", SAYS, box="3 4 80 100") for k in (1, 2, 3)]
+        assert self.read(folders, *boxes)["label"].tolist() == ["happy"] * 3
+        assert "resized" in caplog.text
+
+    def test_films_actors_and_files_that_are_no_faces(
+        self, folders: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        films = ["A/Mr_India", "A/Misc", "A/extras_Malla", "B/Tiger2", "B/3Idiots", "C/C"]
+        for k, film in enumerate(films):
+            save(picture(k), folders / "imfdb" / film / "images" / "x_1.png")
+        save(picture(9), folders / "imfdb" / "stray.png")
+        (folders / "imfdb" / "A" / "Misc" / "Thumbs.db").write_bytes(b"x")
+        (folders / "imfdb" / "A" / "Misc" / "images" / "x_2.jpg").write_bytes(b"broken")
+        (folders / "imfdb" / "A" / "Misc" / "Misc.txt").write_text(face("x_2.jpg", SAYS))
+        archived(lambda made: shutil.copytree(folders / "imfdb", made), "IMFDB_final")(
+            folders / "imfdb.tar.xz"
+        )
+        study = make_study(
+            some={"kind": "imfdb", "path": "imfdb.tar.xz", "without_persons": ["C", "Nobody"]}
+        )
+        table = datasets.attributes(study)
+        assert table["film"].fillna("").tolist() == [
+            *["", "", "Mr.India", "Malla", "3Idiots", "Tiger"],
+        ]
+        groups = datasets.read_set(study, "some")["group_id"]
+        assert groups.tolist()[1:4] == ["imfdb:A", "imfdb:A/Mr.India", "imfdb:A/Malla"]
+        for lost in ("1 files *.db", "1 images in no film of an actor", "no actors Nobody"):
+            assert lost in caplog.text
+        persons = make_study(some={"kind": "imfdb", "path": "imfdb", "persons": ["B"]})
+        assert set(datasets.attributes(persons)["person"]) == {"B"}
+        nobody = make_study(some={"kind": "imfdb", "path": "imfdb", "persons": ["Nobody"]})
+        with pytest.raises(DatasetError, match="has no <actor>/<film>/images"):
+            datasets.attributes(nobody)
+
+    @needs_data
+    def test_the_public_part_has_its_published_numbers(self, tmp_path: Path) -> None:
+        table = readers.read_imfdb(REAL / "imfdb.tar.xz", unpacked=tmp_path / "imfdb")
+        assert table["label"].fillna("none").value_counts().to_dict() == open_data.IMFDB_COUNTS
+        labelled = table[table["label"].notna()]
+        assert (len(table), labelled["person"].nunique()) == (25_117, 74)
+        assert labelled["frame"].notna().all()
+
+
+class TestKeywords:
+    """Photos a.. of the keywords angry, crying and sad; one of them is no photo."""
+
+    @pytest.fixture
+    def photos(self, folders: Path) -> Path:
+        for k, name in enumerate(["angry/a.jpg", "angry/b.jpg", "crying/c.jpg", "sad/d.jpg"]):
+            save(picture(k), folders / "photos" / name)
+        (folders / "photos" / "sad" / "notes.txt").write_text("no photo")
+        (folders / "photos.csv").write_text(
+            "file,label,repository,other_labels\n"
+            "angry/a.jpg,angry,one/x,\n"
+            "angry/b.jpg,angry,one/x,crying|lonely|sad\n"
+            "crying/c.jpg,crying,two/y,\n"
+            "sad/gone.jpg,sad,two/y,\n"
+        )
+        return folders / "photos"
+
+    @staticmethod
+    def read(photos: Path, **more: object) -> pd.DataFrame:
+        path = photos.name if photos.suffix else "photos"
+        study = make_study(some={"kind": "keywords", "path": path, **more})
+        return datasets.attributes(study).set_index("item_id")
+
+    @pytest.mark.parametrize("form", ["photos", "photos.zip"])
+    def test_labels_sources_and_conflicts(
+        self, photos: Path, form: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        shutil.make_archive(str(photos), "zip", photos)
+        table = self.read(photos.with_name(form))
+        assert table["label"].fillna("").tolist() == ["angry", "", "", "sad"]
+        assert table["source"].fillna("").tolist() == ["one/x", "one/x", "two/y", ""]
+        assert table["keyword"].tolist() == ["angry", "angry", "crying", "sad"]
+        assert table["no_label"].dropna().tolist() == [
+            "several labels: angry, sad",
+            "keyword crying is no label",
+        ]
+        for lost in ("1 files *.txt", "1 photos of photos.csv that are not here"):
+            assert lost in caplog.text
+
+    def test_a_set_maps_keywords_and_chooses_a_rule(self, photos: Path) -> None:
+        table = self.read(photos, keywords={"crying": "sad"}, two_labels="first")
+        assert table["label"].tolist() == ["angry", "angry", "sad", "sad"]
+
+    def test_without_a_table_the_folders_say_all(self, photos: Path) -> None:
+        photos.with_suffix(".csv").unlink()
+        table = self.read(photos)
+        assert table["label"].fillna("").tolist() == ["angry", "angry", "", "sad"]
+        assert table["source"].isna().all()
+
+    def test_a_table_that_lists_a_file_twice_is_refused(self, photos: Path) -> None:
+        with photos.with_suffix(".csv").open("a") as file:
+            file.write("angry/a.jpg,angry,one/x,\n")
+        with pytest.raises(DatasetError, match=r"lists angry/a\.jpg twice"):
+            self.read(photos)
+
+    def test_a_damaged_archive_is_refused(self, photos: Path) -> None:
+        archive = Path(shutil.make_archive(str(photos), "zip", photos))
+        whole = archive.read_bytes()
+        for damaged in (whole[:-50], whole[:40] + bytes(300) + whole[340:]):
+            archive.write_bytes(damaged)
+            with pytest.raises(DatasetError, match="can't be unpacked"):
+                self.read(archive)
+
+    @needs_data
+    def test_the_photos_have_their_published_numbers(self, tmp_path: Path) -> None:
+        source = REAL / "keyword_photos.zip"
+        table = readers.read_keywords(source, unpacked=tmp_path / "k", two_labels="first")
+        assert table["keyword"].value_counts().to_dict() == open_data.KEYWORD_COUNTS
+        dropped = readers.read_keywords(source, unpacked=tmp_path / "k")
+        assert dropped["no_label"].str.startswith("several").sum() == 78
+
+
+def test_a_set_laid_out_as_sfew(folders: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    names = {
+        "Train/Angry/Harry_Potter_and_2_000123456_00000012.png": "angry",
+        "Train/Happy/Hangover_003_000000000_00000001.png": "happy",
+        "Val/Val_Aligned_Faces/Surprise/odd.png": "surprise",
+        "Test/Harry_Potter_and_2_000123999_00000003.png": None,
+        "Test/Pain/x_1_2.png": None,
+        "extra/x_1_2.png": None,
+    }
+    for k, name in enumerate(names):
+        save(picture(k), folders / "SFEW_2" / name)
+    shutil.make_archive(str(folders / "sfew"), "zip", folders, "SFEW_2")
+    study = make_study(some={"kind": "sfew", "path": "sfew.zip"})
+    table = datasets.read_set(study, "some").set_index("item_id")
+    assert table["split_given"].tolist() == ["test", "test", "train", "train", "val"]
+    first = table.loc["sfew:train/Angry/Harry_Potter_and_2_000123456_00000012.png"]
+    columns = ["label", "film", "clip", "frame", "group_id"]
+    assert first[columns].tolist() == [
+        *("angry", "Harry_Potter_and_2", "000123456", 12, "sfew:Harry_Potter_and_2")
+    ]
+    unlabelled = table["no_label"].dropna()
+    assert unlabelled.tolist() == ["folder is no label: Pain", "folder is no label: Test"]
+    assert table.loc["sfew:val/Surprise/odd.png", "film"] is None
+    for lost in ("1 images outside of Train", "1 names other than", "2 folder is no label"):
+        assert lost in caplog.text
+    with pytest.raises(DatasetError, match=r"has no \{Train,Val,Test}"):
+        readers.read_sfew(folders / "SFEW_2" / "extra", unpacked=folders / "un")
+
+
+def test_images_without_a_label_are_rows_with_their_reason(folders: Path) -> None:
+    write_imfdb(
+        folders / "imfdb",
+        {
+            "A/F": [
+                face("x_1.png", SAYS, box="0 0 48 48"),
+                face("x_2.png", "MALE NONE BAD", box="0 0 48 48"),
+            ]
+        },
+        {f"A/F/images/x_{k}.png": (48, 48) for k in (1, 2, 3)},
+    )
+    study = make_study(some={"kind": "imfdb", "path": "imfdb", "crop": "as shipped"})
+    images, faces = datasets.faces_of(study, progress=False)
+    assert faces["group_id"].tolist() == ["imfdb:A/F"]
+    assert images[images["status"] == "other label"]["error"].tolist() == [
+        "no expression in its line",
+        "no line of it",
+    ]
+
+
+@pytest.mark.slow
+@needs_data
+def test_the_real_votes_agree_with_the_real_labels(tmp_path: Path) -> None:
+    table = read_fer2013(REAL / "fer2013.tar.xz", unpacked=tmp_path / "fer2013")
+    items = table.assign(item_id="fer2013:" + table["name"])
+    votes = read_votes(REAL / "ferplus.csv")
+    joined = join_votes(items, votes)
+    assert len(joined) > 0.99 * len(items)
+    assert voter_agreement(joined) > 0.64
+    with pytest.raises(DatasetError, match=r"agrees with 0\.1[78]"):
+        join_votes(items, votes.assign(image=votes["image"] + 1))
