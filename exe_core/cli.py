@@ -168,23 +168,17 @@ def film(
             "several are also averaged"
         ),
     ] = None,
-    every: Annotated[int | None, typer.Option(min=1, help="every n-th frame; 100 if none")] = None,
-    every_seconds: Annotated[
-        float | None, typer.Option(help="instead: the first frame in every so many seconds")
-    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="every n-th frame")] = 100,
 ) -> None:
     """Read the largest face of sampled frames; leave tables, figures and a page for each film.
 
     Stopped, the same command goes on with the film that it was at.
     """
-    if every_seconds is not None and (every is not None or not every_seconds > 0):
-        fail("give one step, over 0: --every (frames) or --every-seconds")
     from exe_core.film_report import report_films  # slow to import
 
     logging.basicConfig(format="%(message)s")
-    step = {"every_seconds": every_seconds} if every_seconds else {"every": every or 100}
     with explain_disk_errors(out):
-        films = report_films(files, model_names=model or ["fer7"], step=step, out=out.resolve())
+        films = report_films(files, model_names=model or ["fer7"], every=every, out=out.resolve())
     lines = [
         [row.title, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]
         for row in films.replace({float("nan"): None}).itertuples()

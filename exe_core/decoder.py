@@ -35,7 +35,7 @@ class Samples(video.Samples):
     """Sampled frames of a film, decoded in a child process."""
 
     def __iter__(self) -> Iterator[Sample]:
-        for answer in _answers(self._path, every=self._every, every_seconds=self._every_seconds):
+        for answer in _answers(self._path, self._every):
             if isinstance(answer, Sample):
                 yield answer
             else:
@@ -53,21 +53,19 @@ def probe(path: Path) -> VideoInfo:
     return VideoInfo(*answer)
 
 
-def sample_frames(
-    path: Path, *, every: int | None = None, every_seconds: float | None = None
-) -> Samples:
-    """Give every n-th frame of a film, or one every few seconds, as `video.sample_frames` does.
+def sample_frames(path: Path, *, every: int) -> Samples:
+    """Give every n-th frame of a film, as `video.sample_frames` does.
 
     Raises VideoError also if the film ends the child or holds it up for longer than `TIMEOUT_S`.
     """
-    return Samples(path, every, every_seconds)
+    return Samples(path, every)
 
 
-def _answers(path: Path, **step: Any) -> Iterator[Any]:
+def _answers(path: Path, every: int = 0) -> Iterator[Any]:
     """Ask a child to probe a film, or to sample it by a step; give its answers till it is done."""
     connection, theirs = Pipe(duplex=False)
     with theirs:
-        question = [str(theirs.fileno()), str(path), json.dumps(step)]
+        question = [str(theirs.fileno()), str(path), str(every)]
         process = subprocess.Popen([*COMMAND, *question], pass_fds=[theirs.fileno()])
 
     def receive() -> bytes:
@@ -104,16 +102,16 @@ def main() -> None:
     """Answer one question: the number of a connection, a film, and its step if it is sampled."""
     logging.disable()  # the parent logs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is stopped, and ends this
-    number, path, step = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    number, path, every = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     with Connection(number, readable=False) as connection:
 
         def send(**content: object) -> None:
             connection.send_bytes(json.dumps(content).encode())
 
         try:
-            if not step:
+            if not every:
                 return send(result=video.probe(path))
-            samples = video.sample_frames(path, **step)
+            samples = video.sample_frames(path, every=every)
             for frame, time_s, rgb in samples:
                 send(frame=frame, time_s=time_s, shape=rgb.shape)
                 connection.send_bytes(np.ascontiguousarray(rgb).data.cast("B"))

@@ -37,7 +37,7 @@ class ReportError(ValueError):
 
 
 def report_films(
-    places: Sequence[Path], *, model_names: Sequence[str], step: Mapping[str, Any], out: Path
+    places: Sequence[Path], *, model_names: Sequence[str], every: int, out: Path
 ) -> pd.DataFrame:
     """Read films with models; leave tables, figures and a page for each in `<out>/<film_id>/`.
 
@@ -51,8 +51,8 @@ def report_films(
         Films, or folders of films.
     model_names
         Ready models by name, or folders of models, of the same labels; several are also averaged.
-    step
-        Which frames are looked at: `every` or `every_seconds`, as of `video.sample_frames`.
+    every
+        Every n-th frame is looked at.
     out
         Films that were reported on with the same settings and models are left as they are.
 
@@ -75,9 +75,9 @@ def report_films(
             with locked(out / ".lock"):
                 for film in listed.to_dict("records"):
                     screened = screening.screen_film(
-                        film, store=store, finder=finder, settings=crop, step=step
+                        film, store=store, finder=finder, settings=crop, every=every
                     )
-                    how = {"step": step, "crop": crop.model_dump()}
+                    how = {"every": every, "crop": crop.model_dump()}
                     rows.append(_report(screened, classifiers, out / film["film_id"], how))
                     done = pd.DataFrame(rows).drop(columns="path")
                     with replacing(out / "films.csv") as partial:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,9 +138,9 @@ def screen(study: Study, films: pd.DataFrame, *, finder: FaceFinder) -> Screened
     A film that ends early or has gaps is "partial", one that can't be read "unreadable", each with
     its reason; the others go on.
     """
-    store, step = study.processed / "screened", {"every": study.films.every}
+    store, every = study.processed / "screened", study.films.every
     parts = [
-        screen_film(film, store=store, finder=finder, settings=study.crop, step=step)
+        screen_film(film, store=store, finder=finder, settings=study.crop, every=every)
         for film in tqdm(films.to_dict("records"), "films", unit="film", disable=None)
     ]
     tables = [pd.concat(column, ignore_index=True) for column in zip(*parts, strict=True)]
@@ -148,12 +148,7 @@ def screen(study: Study, films: pd.DataFrame, *, finder: FaceFinder) -> Screened
 
 
 def screen_film(
-    film: dict[str, Any],
-    *,
-    store: Path,
-    finder: FaceFinder,
-    settings: Crop,
-    step: Mapping[str, Any],
+    film: dict[str, Any], *, store: Path, finder: FaceFinder, settings: Crop, every: int
 ) -> Screened:
     """Screen a film, unless that was done: the same file, sampling and crops.
 
@@ -167,19 +162,19 @@ def screen_film(
         The detector; its settings are among `settings`.
     settings
         How faces are found and cut out.
-    step
-        Which frames are looked at: `every` or `every_seconds`, as of `video.sample_frames`.
+    every
+        Every n-th frame is looked at.
     """
     if film["status"] == "unreadable":
         return Screened(check(pd.DataFrame([film]), "films"), empty("frames"), empty("faces"))
-    parts = [digest(ROOT / film["path"]), step, settings.model_dump(), CUT, STORE_VERSION]
+    parts = [digest(ROOT / film["path"]), every, settings.model_dump(), CUT, STORE_VERSION]
     folder = store / film["film_id"] / digest_of(parts)[:16]
     try:
         if not folder.exists():
-            _screen(film, folder, finder, settings, step)
+            _screen(film, folder, finder, settings, every)
     except VideoError as fault:
         unread = film | {"status": "unreadable", "error": str(fault)}
-        return screen_film(unread, store=store, finder=finder, settings=settings, step=step)
+        return screen_film(unread, store=store, finder=finder, settings=settings, every=every)
     films, *found = (read(folder / f"{name}.parquet", name=name) for name in Screened._fields)
     # the file's name may have changed since, its content has not
     film = film | films.iloc[0][["duration_s", "n_frames", "status", "error"]].to_dict()
@@ -187,14 +182,14 @@ def screen_film(
 
 
 def _screen(
-    film: dict[str, Any], folder: Path, finder: FaceFinder, settings: Crop, step: Mapping[str, Any]
+    film: dict[str, Any], folder: Path, finder: FaceFinder, settings: Crop, every: int
 ) -> None:
     """Write the tables and crops of a film into a folder, which appears when it is whole."""
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     frames, faces, signatures, film_id = [], [], [], film["film_id"]
-    samples = sample_frames(ROOT / film["path"], **step)
+    samples = sample_frames(ROOT / film["path"], every=every)
     for frame, time_s, rgb in tqdm(samples, film["title"], unit="frame", disable=None):
         in_frame = finder.find(rgb)
         frames.append((film_id, frame, time_s, len(in_frame)))

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 _CONTAINERS = ("mov", "matroska")  # in these, a packet is one picture and has its time
 _NO_FILM = ("image2", "tty", "_pipe")  # FFmpeg opens pictures, and text, as films of a frame or so
 _TOLERANCE_S = 1.0  # containers round durations
-_ROUNDING_S = 1e-6  # times are sums of fractions; a mark is not missed for the last digit
 
 
 class VideoError(ValueError):
@@ -182,13 +181,12 @@ class Samples(Iterable[Sample]):
     film was decoded from start to end; None while a plan holds.
     """
 
-    def __init__(self, path: Path, every: int | None, every_seconds: float | None) -> None:
-        step = every if every_seconds is None else every_seconds
-        if None not in (every, every_seconds) or step is None or not 0 < step < math.inf:
-            raise ValueError("give one step, over 0: every (frames) or every_seconds")
+    def __init__(self, path: Path, every: int) -> None:
+        if every < 1:
+            raise ValueError(f"every must be 1 or more, got {every}")
         self.coverage: Coverage | None = None
         self.sequential_because: str | None = None
-        self._path, self._every, self._every_seconds = path, every, every_seconds
+        self._path, self._every = path, every
 
     def __iter__(self) -> Iterator[Sample]:
         index, last = None, -1
@@ -212,10 +210,9 @@ class Samples(Iterable[Sample]):
 
     def _planned(self, index: Index) -> Iterator[Sample]:
         """Decode what the wanted frames need; raise as soon as something is not as planned."""
-        is_wanted = self._chooser()
         with opened(self._path) as film:
             times_s = film.seconds(index.pts[index.order]).tolist()
-            frames = np.array([k for k, time_s in enumerate(times_s) if is_wanted(k, time_s)], int)
+            frames = np.arange(0, len(times_s), self._every)
             stamps = index.pts[index.order[frames]].tolist()
             due, wanted = deque(stamps), dict(zip(stamps, frames.tolist(), strict=True))
             for frame in _decoded(film, *plan_decoding(index, frames)):
@@ -231,7 +228,7 @@ class Samples(Iterable[Sample]):
 
     def _sequential(self, index: Index | None, *, after: int) -> Iterator[Sample]:
         """Decode everything and give the wanted frames after one; an index numbers them."""
-        is_wanted, seen, damage = self._chooser(), array("q"), list[str]()
+        seen, damage = array("q"), list[str]()
         numbers = {} if index is None else {int(p): k for k, p in enumerate(index.pts[index.order])}
         with opened(self._path) as film:
             time_s = -film.info.frame_s
@@ -240,7 +237,7 @@ class Samples(Iterable[Sample]):
                 stamp_s = -math.inf if frame.pts is None else film.seconds(frame.pts)
                 time_s = stamp_s if stamp_s > time_s else time_s + film.info.frame_s
                 number = numbers.get(frame.pts or 0, count)
-                if is_wanted(number, time_s) and number > after:
+                if number % self._every == 0 and number > after:
                     yield Sample(number, time_s, upright(frame, film.info.pixel_aspect))
                 seen.append(number)
         if not seen:
@@ -250,33 +247,16 @@ class Samples(Iterable[Sample]):
         end_s = time_s + film.info.frame_s
         self.coverage = Coverage(len(seen), n_lost, end_s, film.info.duration_s)
 
-    def _chooser(self) -> Callable[[int, float], bool]:
-        """Make the test of whether a frame is wanted; it is asked for all frames in turn."""
-        if self._every_seconds is None:
-            return lambda number, _: number % (self._every or 1) == 0
-        step_s, mark = self._every_seconds, -math.inf
 
-        def is_due(_: int, time_s: float) -> bool:
-            nonlocal mark
-            before, mark = mark, max(mark, math.floor((time_s + _ROUNDING_S) / step_s))
-            return mark > before
-
-        return is_due
-
-
-def sample_frames(
-    path: Path | str, *, every: int | None = None, every_seconds: float | None = None
-) -> Samples:
-    """Give every n-th frame of a film, or one every few seconds, starting with the first.
+def sample_frames(path: Path | str, *, every: int) -> Samples:
+    """Give every n-th frame of a film, starting with the first.
 
     Parameters
     ----------
     path
         Any file that FFmpeg reads.
     every
-        Step in frames.
-    every_seconds
-        Step in seconds instead: the first frame at or after each multiple of it.
+        Step in frames, 1 or more.
 
     Returns
     -------
@@ -288,7 +268,7 @@ def sample_frames(
         is seen only if it spoils the index. While iterating, a `VideoError` is raised if the file
         is missing, no film, or no frame can be decoded.
     """
-    return Samples(Path(path), every, every_seconds)
+    return Samples(Path(path), every)
 
 
 def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:

@@ -26,9 +26,9 @@ met = {
     "nonsense": lambda: os.write(int(sys.argv[1]), b"\\0\\0\\0\\1\\x80") and time.sleep(60),
 }
 
-def weakly(path, **step):
+def weakly(path, *, every):
     met.get(Path(path).stem, lambda: None)()
-    return sample_frames(path, **step)
+    return sample_frames(path, every=every)
 
 sample_frames, video.sample_frames = video.sample_frames, weakly
 decoder.main()
@@ -92,7 +92,7 @@ def test_it_costs_itself_only(weak):
     (weak / "hang.mp4").unlink()
     films = screening.find_films([weak])
     with FaceFinder() as finder:
-        how = {"store": weak / "store", "settings": Crop(size=48), "step": {"every": 20}}
+        how = {"store": weak / "store", "settings": Crop(size=48), "every": 20}
         rows = [
             screening.screen_film(film, finder=finder, **how) for film in films.to_dict("records")
         ]

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from exe_core import cli, screening
 from exe_core.faces import FaceFinder
 from exe_core.record import ROOT
-from exe_core.settings import Crop
 from exe_core.study import parse_study
 from exe_world.render import render_face
 
@@ -148,28 +147,14 @@ def test_a_screening_that_is_stopped_leaves_nothing_half(study, finder, monkeypa
     assert all((ROOT / path).is_file() for path in faces["path"])
 
 
-def screened(path, tmp_path, finder, **step):
-    film = screening.find_films([path]).iloc[0].to_dict()
-    place = {"store": tmp_path / "store", "finder": finder, "settings": Crop(size=64)}
-    return screening.screen_film(film, step=step, **place)
-
-
-def test_a_step_in_seconds(tmp_path, finder, pictures):
-    frames = screened(
-        write_film(tmp_path / "a.mkv", pictures[:2]), tmp_path, finder, every_seconds=0.5
-    ).frames
-    assert frames["time_s"].tolist() == pytest.approx([0, 0.5, 1, 1.5])
-    assert frames["frame"].tolist() == [0, 5, 10, 15]
-
-
-def test_films_of_each_container_in_folders_have_ids_of_their_own(tmp_path, pictures):
-    names = ("a.mp4", "a.mkv", "b.m4v", "c.MTS", "d.ts", "e.mpg", "f.flv", "g.3gp", "other/a.mp4")
+def test_films_in_folders_have_ids_of_their_own(tmp_path, pictures):
+    names = ("a.mp4", "a.mkv", "b.m4v", "c.MTS", "other/a.mp4")
     (tmp_path / "other").mkdir()
     for name in names:
         write_film(tmp_path / name, pictures[:1], hold=2)
     films = screening.find_films([tmp_path, tmp_path / "b.m4v"])
     assert films["film_id"].is_unique
-    assert set("bcdefg") < set(films["film_id"])
+    assert {"b", "c"} < set(films["film_id"])
     assert films["status"].tolist() == ["ok"] * len(names)
 
 
@@ -207,11 +192,10 @@ def test_films_screened_by_a_job_each_are_those_screened_by_one(
     assert again == ledgers[0]
     write_film(study.data_dir / "films" / "Good one.mp4", pictures[1:2])
     assert job(1)[1] != ledgers[0]
-    for film, message in ((4, "no film 4: they are counted from 1"), (0, "equal to 1")):
-        done, ledger = job(film)
-        assert done.exit_code
-        assert message in done.output
-        assert ledger is None
+    done, ledger = job(4)
+    assert done.exit_code
+    assert "no film 4: they are counted from 1" in done.output
+    assert ledger is None
 
 
 def painted(seed):

@@ -4,7 +4,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from film_samples import KINDS, RATE, UNEVEN_MS, Kind, make_film, opencv_decode, plain_decode
+from film_samples import KINDS, RATE, Kind, make_film, opencv_decode, plain_decode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,20 +148,8 @@ def test_of_several_pictures_the_default_or_the_largest_is_read(tmp_path):
         assert next(iter(video.sample_frames(path, every=1))).rgb.shape[:2] == shape
 
 
-@pytest.mark.parametrize("name", ["even.mp4", "uneven.mkv", "even.ts"])
-def test_a_step_in_seconds_gives_the_first_frame_after_each_mark(tmp_path, name):
-    kind = Kind(name, times_ms=UNEVEN_MS if name == "uneven.mkv" else None)
-    path = make_film(tmp_path / name, kind, n=120)
-    times = np.array([time_s for time_s, _ in plain_decode(path)])
-    marks = np.arange(0, times[-1], 0.5)
-    expected = sorted({int(np.argmax(times > mark - 1e-6)) for mark in marks})
-    samples = video.sample_frames(path, every_seconds=0.5)
-    assert [sample.frame for sample in samples] == expected
-    assert (samples.sequential_because is None) == (name != "even.ts")
-
-
 def test_without_time_stamps_times_are_counted_by_the_frame_rate(tmp_path):
-    samples = video.sample_frames(make_film(tmp_path / "film.h264", PLAIN, n=30), every_seconds=0.5)
+    samples = video.sample_frames(make_film(tmp_path / "film.h264", PLAIN, n=30), every=12)
     times = {frame: time_s for frame, time_s, _ in samples}
     assert times == pytest.approx({0: 0, 12: 0.5, 24: 1})
     assert samples.coverage.is_complete
@@ -170,7 +158,7 @@ def test_without_time_stamps_times_are_counted_by_the_frame_rate(tmp_path):
 def test_times_rise_where_the_clock_of_a_broadcast_restarts(tmp_path):
     parts = [make_film(tmp_path / f"{k}.ts", Kind("a.ts"), n=72).read_bytes() for k in (0, 1)]
     (tmp_path / "film.ts").write_bytes(b"".join(parts))
-    times = [time_s for _, time_s, _ in video.sample_frames(tmp_path / "film.ts", every_seconds=1)]
+    times = [time_s for _, time_s, _ in video.sample_frames(tmp_path / "film.ts", every=24)]
     assert times == pytest.approx(range(6), abs=0.05)
 
 
@@ -243,19 +231,9 @@ def test_where_a_plan_breaks_a_whole_decode_goes_on(whole, monkeypatch):
     assert samples.sequential_because == "it is a test"
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [
-        {},
-        {"every": 0},
-        {"every_seconds": np.nan},
-        {"every_seconds": np.inf},
-        {"every": 1, "every_seconds": 1},
-    ],
-)
-def test_one_step_is_given_and_is_positive(whole, steps):
-    with pytest.raises(ValueError, match="give one step, over 0"):
-        video.sample_frames(whole, **steps)
+def test_a_step_is_positive(whole):
+    with pytest.raises(ValueError, match="every must be 1 or more, got 0"):
+        video.sample_frames(whole, every=0)
 
 
 def index_of(path):

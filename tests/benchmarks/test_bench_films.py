@@ -74,7 +74,7 @@ def published(film, classifiers, finder):
 def ours(film, classifiers, finder, store):
     """Decode and detect once, keep the crops, show them to all models in batches."""
     row = screening.find_films([film]).iloc[0].to_dict()
-    how = {"settings": Crop(size=SIZE, margin=0.1), "step": {"every": EVERY}}
+    how = {"settings": Crop(size=SIZE, margin=0.1), "every": EVERY}
     screened = screening.screen_film(row, store=store, finder=finder, **how)
     numbers = screened.faces["item_id"].str.rpartition(":")[2].astype(int)
     crops = [np.asarray(Image.open(screening.ROOT / path)) for path in screened.faces["path"]]
