@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,9 +84,10 @@ def map_layer(classifier: Classifier) -> str:
 
 def attention_maps(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     """Average the attention of DDAMFN's heads over channels: (N, heads, 7, 7) between 0 and 1."""
+    network: Any = classifier.network.eval()
     with torch.inference_mode():
-        classifier.network.eval()(_prepared(classifier, images))
-    return torch.stack(classifier.network.attention, dim=1).mean(dim=2).cpu().numpy()
+        network(_prepared(classifier, images))
+    return torch.stack(network.attention, dim=1).mean(dim=2).cpu().numpy()
 
 
 def randomisation_check(

@@ -265,8 +265,8 @@ class Measures:
         """Estimate a share and test it against a claimed one, by flipping films about the claim."""
         as_claimed = counts[:, 1:] * [claimed, 1]
         gap = self.statistics.difference(counts, as_claimed, _ratio)
-        shifted = {name: number + claimed for name, number in gap.columns().items()}
-        return replace(gap, **shifted)
+        low, high = gap.low + claimed, gap.high + claimed
+        return replace(gap, value=gap.value + claimed, low=low, high=high)
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -416,11 +416,12 @@ def published_claims(
             about |= untested
         reason = about.pop("reason", "").format(**counts) or None
         findings.append(Finding(claim_id, **about, found=estimate, reason=reason))
-    families = ([], [])  # claims end in a digit, their parts in a letter
-    for finding in findings:
-        families[not finding.claim_id[-1].isdigit()].append(finding)
-    claims, parts = (judge(of, source="published", statistics=statistics) for of in families)
-    return claims, parts
+    of_claims = [finding for finding in findings if finding.claim_id[-1].isdigit()]
+    of_parts = [finding for finding in findings if not finding.claim_id[-1].isdigit()]
+    return (
+        judge(of_claims, source="published", statistics=statistics),
+        judge(of_parts, source="published", statistics=statistics),
+    )
 
 
 def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:

@@ -57,15 +57,15 @@ valence_concordance
 """
 
 
-def choices(valence: Mapping[str, Sequence[int | None]], *, labels: Sequence[str]) -> list[Levels]:
-    """List all ways to give each label one of its levels, the first of each first.
+def choices(labels: Sequence[str]) -> list[Levels]:
+    """List all ways to give each label one of its levels in `VALENCE`, the first of each first.
 
     Examples
     --------
-    >>> choices({"sad": (-1, -2), "happy": (2,)}, labels=["happy", "sad"])
+    >>> choices(["happy", "sad"])
     [{'happy': 2, 'sad': -1}, {'happy': 2, 'sad': -2}]
     """
-    ways = product(*(valence[label] for label in labels))
+    ways = product(*(VALENCE[label] for label in labels))
     return [dict(zip(labels, way, strict=True)) for way in ways]
 
 
@@ -124,10 +124,13 @@ def _scales(
 ) -> Iterator[tuple[str, Sequence[str], pd.DataFrame]]:
     """Give each scale, its names and the predictions on it; sets are named with their scale."""
     labels = labels_of(predictions)
-    scales = [(f"{len(labels)} classes", labels, predictions)]
+    yield (
+        f"{len(labels)} classes",
+        labels,
+        predictions.assign(set_name=predictions["set_name"] + f", {len(labels)} classes"),
+    )
     for n, names in LEVELS.items():
-        scales.append((f"{n} levels", list(names), at_levels(predictions, levels, n_levels=n)))
-    for scale, names, rows in scales:
+        rows, scale = at_levels(predictions, levels, n_levels=n), f"{n} levels"
         yield scale, names, rows.assign(set_name=rows["set_name"] + f", {scale}")
 
 
@@ -203,10 +206,11 @@ def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.D
             changed = [
                 f"{name} {level_name(way[name])}" for name in way if way[name] != ways[0][name]
             ]
+            choice, scale = ", ".join(changed) or "as chosen", f"{n_levels} levels"
             about = {
-                "scale": f"{n_levels} levels",
+                "scale": scale,
                 "rule": rule,
-                "choice": ", ".join(changed) or "as chosen",
+                "choice": choice,
                 "surprise": level_name(way["surprise"]) if "surprise" in way else None,
             }
             table = at_levels(predictions, way, n_levels=n_levels, rule=rule).dropna(subset="label")
@@ -220,7 +224,7 @@ def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.D
                 }
                 scores = pd.DataFrame(values.items(), columns=["metric", "value"]).assign(
                     run_id=run_id,
-                    set_name=", ".join([set_name, about["scale"], rule, about["choice"]]),
+                    set_name=f"{set_name}, {scale}, {rule}, {choice}",
                     split=split,
                     n=len(rows),
                     n_groups=rows["group_id"].nunique(),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from exe_core import figures
 from exe_core.cli import app
-from exe_core.figures import films, photos, scores, style
+from exe_core.figures import films, scores, style
 from exe_core.figures.style import COLOURS, STYLE, THEMES, VERDICTS, ChartError
 from exe_core.labels import EMOTIONS, FIVE
 from exe_core.study import load_study
@@ -78,8 +78,8 @@ CHARTS = {
     "history": lambda: scores.history_chart(tables.history()),
     "scatter": lambda: scores.accuracy_scatter(MEASURED, CORRELATIONS),
     "claims": lambda: scores.claims_chart(tables.claims()),
-    "attrition": lambda: photos.attrition_chart(STEPS),
-    "noise": lambda: photos.noise_chart(tables.query_truth()),
+    "attrition": lambda: films.attrition_chart(STEPS),
+    "noise": lambda: films.noise_chart(tables.query_truth()),
 }
 
 # Severity 1.0 of Machado, Oliveira and Fernandes (2009), "A physiologically-based model for

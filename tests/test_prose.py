@@ -56,7 +56,11 @@ def typed_numbers(text, *, allowed="$^"):
 def test_no_number_of_a_result_is_typed(name):
     text = (BOOK / f"{name}.md").read_text()
     assert typed_numbers(text, allowed=ALLOWED.get(name, "$^")) == []
-    assert typed_numbers(f"{text}\nIt reaches .73 on 59 films.\n", allowed="It is") != []
+
+
+def test_a_typed_number_is_found_and_a_computed_one_is_not():
+    page = "# In 3 parts\n{val}`a.b:.2f` of FER2013 {cite}`li2017`.\n:columns: n = N : .2f\n"
+    assert typed_numbers(page + "It reaches .73.\n") == ["It reaches .73."]
 
 
 def test_no_common_misspelling():

@@ -56,7 +56,7 @@ class TestLevels:
         weights=st.lists(
             st.lists(st.floats(0.001, 1), min_size=7, max_size=7), min_size=1, max_size=5
         ),
-        way=st.sampled_from(sentiment.choices(sentiment.VALENCE, labels=EMOTIONS)),
+        way=st.sampled_from(sentiment.choices(EMOTIONS)),
         n_levels=st.sampled_from([5, 3]),
     )
     @settings(max_examples=25, deadline=None)
@@ -106,13 +106,13 @@ class TestLevels:
 
 class TestChoices:
     def test_are_all_ways_and_the_chosen_one_is_first(self):
-        ways = sentiment.choices(sentiment.VALENCE, labels=EMOTIONS)
+        ways = sentiment.choices(EMOTIONS)
         assert ways[0] == CHOSEN
         assert len(ways) == 2**4 * 3
         assert len({tuple(way.items()) for way in ways}) == len(ways)
 
 
-WAYS = sentiment.choices(sentiment.VALENCE, labels=EMOTIONS)
+WAYS = sentiment.choices(EMOTIONS)
 SCALES = ["7 classes", "5 levels", "3 levels"]
 QUICK = Statistics(n_bootstrap=200, n_permutations=200, seed=1)
 

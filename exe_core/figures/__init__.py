@@ -4,9 +4,8 @@ A bundle is picture files, data, specification and provenance in `results/<study
 written whole or not at all, and the book cites it by its name. In a notebook the returned object
 shows itself, and so the book finds it there.
 
-Charts stand in modules by topic, one function a chart: `exe_core.figures.photos`, `.scores` and
-`.films`. A chart function takes a table and returns an Altair chart; it computes nothing. All
-share `exe_core.figures.style`.
+Charts stand in `exe_core.figures.films` and `.scores`, one function a chart, and share `.style`. A
+chart function takes a table and returns an Altair chart; it computes nothing.
 """
 
 from __future__ import annotations
