@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from exe_core import criteria, metrics, resampling, tables
+from exe_core import criteria, metrics, tables
 from exe_core.claims import Finding, judge
-from exe_core.resampling import Estimate
+from exe_core.resampling import Estimate, sum_by_group
 from exe_core.study import Study
 
 BIASED = "sad"
@@ -44,7 +44,7 @@ def answer_questions(
     in_colour: pd.DataFrame | None = None,
     corrected: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Answer the questions on a study of the world.
+    """Answer the questions on a study of the world: table "claims".
 
     Parameters
     ----------
@@ -57,12 +57,7 @@ def answer_questions(
     in_colour
         Predictions of the runs that were trained on gray faces, given the film faces in colour.
     corrected
-        Predictions of the ensemble after correction of the label shift.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "claims"; what a missing input would decide is not testable.
+        Predictions of the ensemble after correction of the label shift, if the study has one.
     """
     known = with_truth(film_predictions, truth)
     if in_colour is not None:
@@ -95,7 +90,8 @@ def answer_questions(
     findings += criteria.findings(measured, statistics=study.statistics)
     for source in study.pull.sources:
         findings += _keywords(study, source, known, faces, truth)
-    findings += _bias(study, known[known["run_id"] == ensemble], corrected)
+    if corrected is not None:
+        findings += _bias(study, known[known["run_id"] == ensemble], corrected)
     source = f"synthetic world ({study.name})"
     return judge(findings, source=source, statistics=study.statistics)
 
@@ -127,74 +123,58 @@ def _keywords(
 ) -> list[Finding]:
     """Q5: are several keywords better than one, and are their labels cleaner?"""
     sets = {part.design: name for name, part in study.sets.items() if part.source == source}
-    several, one = sets.get("v2"), sets.get("v1")
+    if not {"v1", "v2"} <= sets.keys():
+        return []
     run_of = {run.sets[0]: name for name, run in study.runs.items() if len(run.sets) == 1}
     accuracy = _compared(
         study,
         known,
-        (run_of.get(several or ""), run_of.get(one or "")),
+        (run_of.get(sets["v2"]), run_of.get(sets["v1"])),
         f"q5-accuracy-{source}",
         f"Photos of {source} found by several keywords train better than by one.",
     )
     shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
-    labelled = faces[faces["is_primary"] & faces["set_name"].isin([several, one])]
+    labelled = faces[faces["is_primary"] & faces["set_name"].isin([sets["v1"], sets["v2"]])]
     labelled = labelled.assign(shown=labelled["item_id"].map(shown)).dropna(subset="shown")
-    wrong = (labelled["label"] != labelled["shown"]).to_numpy(float)
-
-    def counts(name: str | None) -> np.ndarray:
-        member = (labelled["set_name"] == name).to_numpy(float)
-        terms = np.column_stack([wrong * member, member])
-        return resampling.sum_by_group(terms, labelled["item_id"])
-
-    both, noise = labelled["set_name"].nunique() == 2, Estimate()
-    if both:
-        noise = study.statistics.difference(counts(several), counts(one), _share)
+    of_design = np.column_stack([labelled["set_name"] == sets[one] for one in ("v2", "v1")])
+    wrong = (labelled["label"] != labelled["shown"]).to_numpy()[:, None]
+    several, one = (
+        sum_by_group(np.hstack([wrong & member, member]), labelled["item_id"])
+        for member in np.hsplit(of_design.astype(int), 2)
+    )
     cleaner = Finding(
         f"q5-noise-{source}",
         f"Photos of {source} found by several keywords have fewer wrong labels.",
         "share of wrong labels, several keywords minus one",
         claimed="below",
-        found=noise,
-        reason=None if both else "faces of both designs, with their truth, are needed",
+        found=study.statistics.difference(several, one, _share),
     )
     return [accuracy, cleaner]
 
 
-def _bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame | None) -> list[Finding]:
+def _bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame) -> list[Finding]:
     """Q6: does the ensemble answer sad too often, and does label-shift correction help?"""
     rows = known[known["label"].isin(study.labels)]
-    no_truth = None if len(rows) else "no ensemble, or no truth"
-    given = None if corrected is not None else "no corrected predictions were given"
-    bias = change = Estimate()
-    before, true = (_counts(rows, column) for column in ("predicted", "label"))
-    if not no_truth:
-        bias = study.statistics.difference(before, true, _share)
-    if corrected is not None and not no_truth:
-        after = _counts(corrected.set_index("item_id").loc[rows["item_id"]], "predicted")
-        first, second = np.hstack([before, true]), np.hstack([after, true])
-        change = study.statistics.difference(first, second, _share_error)
+    moved = corrected.set_index("item_id")["predicted"].loc[rows["item_id"]]
+    before, true, after = (
+        sum_by_group(np.column_stack([one == BIASED, np.ones(len(rows))]), rows["group_id"])
+        for one in (rows["predicted"], rows["label"], moved)
+    )
+    first, second = np.hstack([before, true]), np.hstack([after, true])
     return [
         Finding(
             "q6-bias",
             f"The ensemble answers {BIASED} more often than films show it.",
             f"share of {BIASED} predicted minus share of {BIASED} true",
-            found=bias,
-            reason=no_truth,
+            found=study.statistics.difference(before, true, _share),
         ),
         Finding(
             "q6-corrected",
             f"Correcting the label shift brings the share of {BIASED} nearer the truth.",
             f"absolute error of the share of {BIASED}, before minus after correction",
-            found=change,
-            reason=no_truth or given,
+            found=study.statistics.difference(first, second, _share_error),
         ),
     ]
-
-
-def _counts(rows: pd.DataFrame, column: str) -> np.ndarray:
-    """Count the biased label and all rows, by film."""
-    is_it = (rows[column] == BIASED).to_numpy(dtype=float)
-    return resampling.sum_by_group(np.column_stack([is_it, np.ones(len(rows))]), rows["group_id"])
 
 
 def _share(sums: np.ndarray) -> np.ndarray:

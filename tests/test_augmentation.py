@@ -24,15 +24,12 @@ class TestEveryPreset:
         assert 0 <= found.min() <= found.max() <= 1
         assert torch.equal(given, before)
 
-    def test_is_a_function_of_the_seed(self, name):
-        one, same, other = (augment(faces(), PRESETS[name], generator=seeded(s)) for s in (1, 1, 2))
-        assert torch.equal(one, same)
+    def test_draws_for_each_face_as_the_seed_says(self, name):
+        same = faces(1).expand(8, -1, -1, -1)
+        one, again, other = (augment(same, PRESETS[name], generator=seeded(s)) for s in (1, 1, 2))
+        assert torch.equal(one, again)
         assert torch.equal(one, other) == (name == "none")
-
-    def test_draws_anew_for_each_face(self, name):
-        alike = faces(1).expand(8, -1, -1, -1)
-        found = augment(alike, PRESETS[name], generator=seeded())
-        assert (len(found.flatten(1).unique(dim=0)) == 1) == (name == "none")
+        assert (len(one.flatten(1).unique(dim=0)) == 1) == (name == "none")
 
 
 def test_flip_mirrors_about_its_share_of_the_faces():
@@ -70,13 +67,6 @@ def test_jitter_keeps_gray_gray():
     assert not torch.allclose(found, gray, atol=1e-2)
 
 
-def test_jitter_of_brightness_stays_in_its_limit():
-    flat = torch.full((300, 3, 4, 4), 0.5)  # contrast and saturation have nothing to change
-    found = augment(flat, Augmentation(jitter=0.2), generator=seeded())[:, 0, 0, 0]
-    assert 0.4 - 1e-6 <= found.min() < 0.42
-    assert 0.58 < found.max() <= 0.6 + 1e-6
-
-
 def test_erasing_takes_a_fiftieth_to_a_fifth():
     white = torch.ones(300, 3, 50, 50)
     found = augment(white, Augmentation(erase=0.5), generator=seeded())
@@ -85,14 +75,6 @@ def test_erasing_takes_a_fiftieth_to_a_fifth():
     assert 0.4 < hit.float().mean() < 0.6
     assert share[hit].min() > 0.01
     assert share[hit].max() < 0.25
-
-
-def test_erasing_takes_no_more_than_the_largest():
-    white = torch.ones(300, 3, 50, 50)
-    small = Augmentation(erase=1.0, largest=0.05)
-    found = augment(white, small, generator=seeded())
-    share = (found[:, 0] == 0.5).float().mean((1, 2))
-    assert 0 < share.min() < share.max() < 0.07
 
 
 def test_a_share_of_the_faces_is_not_moved():
@@ -114,40 +96,15 @@ def test_what_lies_behind_the_edge_is_black_or_a_reflection():
     assert 0.05 < lost.mean() < 0.36  # 1 - .8 * .8 at most
 
 
-class TestMixing:
-    """Each face a number, each label the same: what is mixed must be mixed alike."""
-
-    GIVEN = torch.arange(8.0).view(-1, 1, 1, 1).expand(-1, 3, 12, 12).contiguous()
-    TARGETS = torch.eye(8)
-
-    def mixed(self, seed=0, **alphas):
-        torch.manual_seed(seed)
-        return mix(self.GIVEN, self.TARGETS, **alphas)
-
-    def test_off_changes_nothing(self):
-        images, targets = self.mixed()
-        assert images is self.GIVEN
-        assert targets is self.TARGETS
-
-    @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}])
-    @pytest.mark.parametrize("seed", range(3))
-    def test_labels_are_mixed_as_faces_are(self, alphas, seed):
-        images, targets = self.mixed(seed, **alphas)
-        values = targets @ torch.arange(8.0)
-        assert torch.allclose(images.mean(dim=(1, 2, 3)), values, atol=1e-5)
-        assert torch.allclose(targets.sum(dim=1), torch.ones(8))
-
-    def test_mixup_blends_and_cutmix_cuts(self):
-        blended, cut = (self.mixed(3, **way)[0] for way in ({"mixup": 1.0}, {"cutmix": 1.0}))
-        assert all(len(face.unique()) == 1 for face in blended)
-        assert torch.equal(cut, cut.round())
-
-    def test_with_both_on_batches_are_mixed_either_way(self):
-        found = [self.mixed(seed, mixup=1.0, cutmix=1.0)[0] for seed in range(30)]
-        cut = sum(torch.equal(images, images.round()) for images in found)
-        assert 5 < cut < 25
-
-    def test_is_a_function_of_the_seed(self):
-        one, same, other = (self.mixed(seed, mixup=1.0)[0] for seed in (1, 1, 2))
-        assert torch.equal(one, same)
-        assert not torch.equal(one, other)
+@pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0}])
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_are_mixed_as_faces_are(alphas, seed):
+    """Each face is a number, each label the same."""
+    given = torch.arange(8.0).view(-1, 1, 1, 1).expand(-1, 3, 12, 12).contiguous()
+    torch.manual_seed(seed)
+    images, targets = mix(given, torch.eye(8), **alphas)
+    values = targets @ torch.arange(8.0)
+    assert torch.allclose(images.mean(dim=(1, 2, 3)), values, atol=1e-5)
+    assert torch.allclose(targets.sum(dim=1), torch.ones(8))
+    cut = torch.equal(images, images.round())
+    assert len(alphas) == 2 or cut == ("cutmix" in alphas)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sample_answers import COLUMNS, LABELS, predictions, world
 
 from exe_core import calibration
-from exe_core.calibration import Calibration, CalibrationError
+from exe_core.calibration import Calibration
 
 LEARNT = (0.2, 0.5, 0.3)
 TARGET = (0.6, 0.1, 0.3)
@@ -69,24 +69,6 @@ class TestBias:
         found = calibration.fit_calibration(predictions(labels=["angry", "happy"] * 6))
         assert np.isfinite(found.bias).all()
         assert np.argmin(found.bias) == 2
-
-
-class TestFit:
-    def test_is_better_than_none(self):
-        before = predictions(200)
-        after = calibration.apply_calibration(before, calibration.fit_calibration(before))
-        assert nll(after) <= nll(before)
-
-    def test_rows_without_a_known_label_do_not_count(self):
-        table = world(600, shares=[0.5, 0.3, 0.2])
-        unknown = world(600, shares=[0.1, 0.1, 0.8], seed=1).assign(label=[None, "fear"] * 300)
-        unknown["item_id"] = "x" + unknown["item_id"]
-        both = pd.concat([table, unknown], ignore_index=True)
-        assert calibration.fit_calibration(both) == calibration.fit_calibration(table)
-
-    def test_without_labels_is_refused(self):
-        with pytest.raises(CalibrationError, match="no row is labelled as one of angry, happy"):
-            calibration.fit_calibration(predictions(labels=[None] * 12))
 
 
 class TestAdaptToShift:

@@ -195,23 +195,15 @@ def test_every_question_has_its_rows_and_few_models_leave_it_wide(answers):
     assert (rows["high"] - rows["low"]).min() > 0.5
 
 
-def test_missing_input_is_not_testable_and_says_which(made):
+def test_what_a_study_can_not_ask_has_no_row_or_a_reason(made):
     rows = answer(made, in_colour=None, corrected=None, measured=made["measured"].head(2))
     assert rows.loc["q2-gray-fer2013", "verdict"] == "not testable"
-    assert rows.loc["q6-corrected", "verdict"] == "not testable"
-    assert "corrected" in rows.loc["q6-corrected", "reason"]
+    assert "q6" not in set(rows["family"])
     assert (rows.loc[rows["family"] == "q3", "verdict"] == "not testable").all()
-    assert "2 models" in rows.loc["q3-diversity", "reason"]
     predictions = made["film_predictions"]
     few = predictions[predictions["run_id"].isin(["pexels-v1", "fer2013"])]
-    reason = answer(made, film_predictions=few).loc["q1-fer2013", "reason"]
+    reason = answer(made, film_predictions=few, corrected=None).loc["q1-fer2013", "reason"]
     assert reason == "predictions of both are needed"
-
-
-def test_without_truth_nothing_is_decided(made):
-    truth = made["truth"].assign(label_true=None)
-    rows = answer(made, truth=truth, measured=made["measured"].iloc[:0])
-    assert (rows["verdict"] == "not testable").all()
 
 
 def test_too_few_films_cannot_decide(made):
@@ -235,6 +227,3 @@ def test_the_truth_of_films_is_a_run_that_is_always_right():
     assert found["frame"].tolist() == [0, 24]
     assert found["predicted"].tolist()[0] == "happy"
     assert found["predicted"].isna().tolist() == [False, True]
-    none = questions.true_answers(truth[truth["set_name"] == "photos"])
-    assert none.empty
-    assert none.columns.tolist() == found.columns.tolist()

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from exe_core import models, training
-from exe_core.augmentation import PRESETS, augment
 from exe_core.faces import load_faces
 from exe_core.settings import Train
 
@@ -138,49 +137,20 @@ def seconds(epoch, *, clock, rounds=2):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "aim"), [(64, 2.0), (112, 2.3), (224, 2.9)])
-def test_an_epoch_against_the_published_one(benchmark, ratio, files, size, aim):
-    """CPU time, as both are one process with one thread: a busy machine changes it little."""
-    theirs = seconds(published(files, size=size, workers=0), clock=time.process_time)
+@pytest.mark.parametrize(
+    ("workers", "clock", "how"),
+    [(0, time.process_time, "processor time"), (2, time.perf_counter, "two readers")],
+)
+def test_an_epoch_against_the_published_one(
+    benchmark, ratio, files, size, aim, workers, clock, how
+):
+    """One process and thread, which a busy machine changes little; or two, on an idle machine."""
+    torch.set_num_threads(max(workers, 1))
+    theirs = seconds(published(files, size=size, workers=workers), clock=clock)
     epoch, reading = ours(files, size=size)
-    took = seconds(epoch, clock=time.process_time) + reading
-    benchmark.extra_info |= {
-        "images_per_cpu_second": FACES / took,
-        "of_the_published": FACES / theirs,
-    }
-    ratio(f"training ResNet18 at {size} px, bf16, processor time", theirs / took, aim=aim)
+    took = seconds(epoch, clock=clock) + reading
+    ratio(f"training ResNet18 at {size} px, bf16, {how}", theirs / took, aim=aim)
     benchmark.pedantic(epoch, rounds=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("size", "aim"), [(64, 2.0), (112, 2.3), (224, 2.9)])
-def test_an_epoch_against_the_published_one_with_two_readers(benchmark, ratio, files, size, aim):
-    """Wall time, on two cores, ours with two threads: measure on a machine that is idle."""
-    torch.set_num_threads(2)
-    theirs = seconds(published(files, size=size, workers=2), clock=time.perf_counter)
-    epoch, reading = ours(files, size=size)
-    took = seconds(epoch, clock=time.perf_counter) + reading
-    ratio(f"training ResNet18 at {size} px, bf16, two readers", theirs / took, aim=aim)
-    benchmark.pedantic(epoch, rounds=1)
-
-
-@pytest.mark.parametrize("model", ["resnet18-small", "vgg-fer"])
-def test_a_batch_of_fer2013(benchmark, model):
-    recipe = Train(
-        model=model, weights="none", trainable="all", size=48, precision="bf16", batch_size=128
-    )
-    faces = np.random.default_rng(0).integers(0, 256, (128, 48, 48, 3)).astype(np.uint8)
-    benchmark.extra_info["images"] = 128
-    epoch = epoch_of(recipe, faces, np.arange(128) % 7, n_classes=7)
-    assert np.isfinite(benchmark.pedantic(epoch, rounds=3, warmup_rounds=1))
-
-
-@pytest.mark.parametrize("preset", ["light", "heavy"])
-def test_augmentation_of_one_batch(benchmark, preset):
-    faces = np.random.default_rng(0).integers(0, 256, (BATCH, 64, 64, 3)).astype(np.uint8)
-    images = models.Preprocessing().to_float(torch.from_numpy(faces))
-    generator = torch.Generator().manual_seed(0)
-    found = benchmark(augment, images, PRESETS[preset], generator=generator)
-    assert found.shape == images.shape
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
