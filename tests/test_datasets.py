@@ -141,17 +141,6 @@ def test_a_set_may_be_there_in_two_crops(folders: Path, monkeypatch: pytest.Monk
     assert (by_item.size() == 2).all()
 
 
-def test_a_damaged_file_stays_in_the_table(folders: Path) -> None:
-    write_listed(folders / "set", [("a.png", "happy"), ("b.png", "sad")], "file,emotion")
-    (folders / "set" / "a.png").write_bytes(b"words")
-    table = items(folder_study(), "one")
-    assert len(table) == 2
-    images, faces = faces_as_shipped(table, progress=False)
-    assert images["status"].tolist() == ["unreadable", "ok"]
-    assert images["error"].tolist()[0] == "not an image"
-    assert faces["item_id"].tolist() == ["one:b.png"]
-
-
 def write_pull(
     study: Study,
     hits: list[tuple[str, ...]],
@@ -219,26 +208,6 @@ def test_the_sets_of_a_study_are_cropped_as_each_says(folders: Path) -> None:
     whole = faces.set_index("set_name")["area_share"]
     assert (whole["shipped"] == 1).all()
     assert (whole["found"] < 0.8).all()
-
-
-def test_a_run_learns_from_the_train_and_val_faces_of_its_own_sets(folders: Path) -> None:
-    for name in ("one", "two"):
-        rows = [(f"{emotion}{k}.png", emotion) for emotion in ("happy", "sad") for k in range(10)]
-        write_listed(folders / name, rows, "file,emotion")
-    for k, path in enumerate(sorted((folders / "two").glob("*.png"))):
-        picture(100 + k).save(path)
-    study = make_study(
-        labels=("happy", "sad"),
-        one={"kind": "folder", "path": "one", "crop": "as shipped"},
-        two={"kind": "folder", "path": "two", "crop": "as shipped", "role": "test"},
-    )
-    _, faces = datasets.faces_of(study, progress=False)
-    splits = split(faces, val_share=0.25, seed=1)
-    images, labels, sides, _ = datasets.training_set(study, "one", faces=faces, splits=splits)
-    learnt = splits[(splits["set_name"] == "one") & (splits["split"] != "test")]
-    assert images.shape == (len(learnt), 224, 224, 3)
-    assert sorted(sides) == sorted(learnt["split"])
-    assert set(labels) == {0, 1}
 
 
 def test_a_mix_counts_a_photo_once_and_leaves_out_one_with_two_labels(tmp_path: Path) -> None:
@@ -408,10 +377,8 @@ def trimmed(
 
 
 EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "JPEG 90": lambda image: recompressed(image, 90),
     "JPEG 30": lambda image: recompressed(image, 30),
     "half": lambda image: image.resize((120, 90)),
-    "twice": lambda image: image.resize((480, 360)),
     "squeezed": lambda image: image.resize((200, 180)),
     "gray": lambda image: ImageOps.grayscale(image),
     "brighter": lambda image: image.point(lambda level: min(255, level * 1.1)),
@@ -470,13 +437,6 @@ def test_chains_of_copies_are_one_group() -> None:
 def test_images_of_one_colour_are_like_no_other() -> None:
     plain = [hash_of(Image.new("RGB", (50, 40), colour)) for colour in ("black", "white", "black")]
     assert near_duplicates(plain).tolist() == [0, 1, 2]
-
-
-def test_few_images_and_none() -> None:
-    assert near_duplicates([]).tolist() == []
-    assert near_duplicates(HASHES[:1]).tolist() == [0]
-    tiny = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    assert len(perceptual_hash(tiny)) == len(HASHES[0])
 
 
 @given(
@@ -562,14 +522,6 @@ def test_a_given_split_is_kept_and_its_duplicates_are_marked() -> None:
     assert splits["duplicate_of_train"].to_numpy().nonzero()[0].tolist() == [40, 45]
 
 
-def test_what_a_test_set_holds_is_not_learnt_from_elsewhere() -> None:
-    free = split_faces(list(range(20)), ["sad"] * 20)
-    held = split_faces([3, 4], ["sad"] * 2, set_name="held", split_given="test")
-    held["face_id"] = "held/" + held["face_id"]
-    splits = split(pd.concat([free, held]), val_share=0.2, seed=3)
-    assert set(splits["split"][splits["group_id"].isin(["g3", "g4"])]) == {"test"}
-
-
 def listed(folder: Path, rows: list[tuple[str, str | None, str, Image.Image]]) -> pd.DataFrame:
     """Save images as items: set, split, label, image."""
     paths = [save(image, folder / f"{k}.png") for k, (*_, image) in enumerate(rows)]
@@ -582,23 +534,6 @@ def listed(folder: Path, rows: list[tuple[str, str | None, str, Image.Image]]) -
             "split_given": [row[1] for row in rows],
         }
     )
-
-
-def test_every_copy_is_a_pair_with_each_earlier_one(tmp_path: Path) -> None:
-    rows = [
-        ("fer", "train", "happy", picture(1)),
-        ("fer", "train", "sad", picture(1)),
-        ("fer", "public", "happy", picture(2)),
-        ("fer", "public", "happy", picture(1)),
-        ("lab", None, "happy", picture(3)),
-    ]
-    pairs = audit_copies(listed(tmp_path, rows), progress=False)
-    found = pairs[["item_id", "other_item_id", "kind", "correlation"]].to_numpy().tolist()
-    assert sorted(found) == [
-        ["fer:1", "fer:0", "identical", 1.0],
-        ["fer:3", "fer:0", "identical", 1.0],
-        ["fer:3", "fer:1", "identical", 1.0],
-    ]
 
 
 def test_counts_say_how_many_images_the_other_part_has_too(tmp_path: Path) -> None:
@@ -727,9 +662,3 @@ def test_predictions_are_judged_by_the_majority(answers, voted_items) -> None:
     assert len(found) == len(answers)
     assert (found["label"] == "happy").sum() == 6, "five of the happy ones, and one of the sad"
     assert set(found) == set(tables.check(found, "predictions"))
-
-
-def test_votes_of_another_set_are_refused(voted_items) -> None:
-    wrong = counted([{"fear": 10}] * 12, voted_items["split_given"])
-    with pytest.raises(DatasetError, match=r"agrees with 0\.00 of the labels"):
-        datasets.votes_as_predictions(voted_items, wrong, labels=EMOTIONS)

@@ -1,7 +1,6 @@
 """Training learns, repeats itself to the bit, goes on after a kill, and refuses what can't be."""
 
 import copy
-import dataclasses
 import json
 import math
 import os
@@ -23,7 +22,6 @@ from exe_core.settings import Train
 from exe_core.training import (
     TrainingError,
     average_of,
-    freeze,
     loss_of,
     optimizer_of,
     scheduler_of,
@@ -149,17 +147,6 @@ class TestSoftLabels:
         go(tmp_path / "shares", data=(images, np.eye(3)[labels], splits))
         assert weights(tmp_path / "classes") == weights(tmp_path / "shares")
 
-    def test_uncertain_ones_teach_doubt(self, tmp_path):
-        images, labels, splits = faces(300)
-        unsure = 0.4 + 0.6 * np.eye(3)[labels]
-        unsure /= unsure.sum(axis=1, keepdims=True)  # .56, .22, .22
-        go(tmp_path, data=(images, unsure, splits), recipe=recipe(epochs=8, augmentation="none"))
-        model = models.load(tmp_path)
-        sure = inference.predict(model, images[splits == "val"]).max(axis=1)
-        assert sure.mean() == pytest.approx(0.56, abs=0.1)
-        assert model.card["val"]["accuracy"] > 0.9
-        assert model.card["val"]["loss"] > 0.9, "in nats, of the shares: their entropy at least"
-
 
 class TestFrozenLayers:
     def moved(self, folder, **changes):
@@ -176,10 +163,6 @@ class TestFrozenLayers:
         moved = self.moved(tmp_path, trainable="layer3+layer4+fc", batch_norm="drifting")
         drifted = {key.split(".")[-1] for key in moved if key.startswith(("layer1", "layer2"))}
         assert drifted == {"running_mean", "running_var", "num_batches_tracked"}
-
-    def test_a_layer_that_is_not_there_is_named(self):
-        with pytest.raises(TrainingError, match="has the layers layer1"):
-            freeze(models.build("tiny", n_classes=2), "layer5+fc")
 
 
 class TestKeeping:
@@ -228,27 +211,6 @@ def test_balanced_sampling_shows_rare_classes_as_often(tmp_path, monkeypatch):
     assert shares == pytest.approx([1 / 3] * 3, abs=0.06)
 
 
-def test_an_extra_loss_is_weighed_by_the_recipe_and_sees_each_training_pass(monkeypatch, tmp_path):
-    seen = []
-
-    def extra(network):
-        seen.append(network.training)
-        return 0 * network.fc.weight.sum() + 50
-
-    plain = models.REGISTRY["tiny"]
-    monkeypatch.setitem(models.REGISTRY, "tiny", dataclasses.replace(plain, extra_loss=extra))
-    losses = {
-        weight: go(
-            tmp_path / str(weight),
-            recipe=recipe(epochs=1, diversity_weight=weight, learning_rate=1e-6),
-        )["loss"]
-        for weight in (0.0, 0.1)
-    }
-    assert losses[0.1][0] - losses[0.0][0] == pytest.approx(5, abs=1e-3)
-    assert losses[0.1][1] == pytest.approx(losses[0.0][1]), "not in validation"
-    assert seen == [True] * len(seen)
-
-
 class TestRepeating:
     @pytest.mark.parametrize("changes", [{"augmentation": "heavy"}, BEYOND])
     def test_the_same_seed_gives_the_same_bits(self, tmp_path, changes):
@@ -258,11 +220,6 @@ class TestRepeating:
         go(tmp_path / "b", recipe=recipe(**changes))
         assert torch.equal(torch.get_rng_state(), state)
         assert weights(tmp_path / "a") == weights(tmp_path / "b")
-
-    def test_another_seed_gives_others(self, tmp_path):
-        go(tmp_path / "a")
-        go(tmp_path / "b", recipe=recipe(seed=1))
-        assert weights(tmp_path / "a") != weights(tmp_path / "b")
 
 
 class TestFinished:
@@ -401,23 +358,6 @@ class TestGeneralisedCrossEntropy:
         assert float(loss_of(40 * TARGETS, TARGETS, **ROBUST)) == pytest.approx(0, abs=1e-9)
         assert float(loss_of(-1e4 * TARGETS, TARGETS, **ROBUST)) == pytest.approx(1 / 0.7)
 
-    def test_smoothing_of_uniform_labels_and_equal_weights_change_nothing(self):
-        even = torch.full((6, 4), 0.25, dtype=torch.double)
-        plain, smooth = (loss_of(LOGITS, even, label_smoothing=s, **ROBUST) for s in (0, 0.3))
-        assert float(plain) == pytest.approx(float(smooth))
-        same = torch.full((4,), 5.0, dtype=torch.double)
-        found = loss_of(LOGITS, TARGETS, weight=same, **ROBUST)
-        assert float(found) == pytest.approx(float(loss_of(LOGITS, TARGETS, **ROBUST)))
-
-    def test_a_wrong_label_pulls_less_than_in_cross_entropy(self):
-        logits = torch.tensor([[6.0, 0.0]], requires_grad=True)
-        wrong = torch.tensor([[0.0, 1.0]])
-        plain, robust = (
-            float(torch.autograd.grad(loss_of(logits, wrong, kind), logits)[0].abs().sum())
-            for kind in ("cross-entropy", "generalised-cross-entropy")
-        )
-        assert robust < 0.05 * plain
-
 
 class TestSchedule:
     def rates(self, **changes):
@@ -501,18 +441,6 @@ class TestSharpnessAware:
 
 
 class TestAverage:
-    def test_lags_behind_and_arrives(self):
-        network = torch.nn.Linear(1, 1, bias=False)
-        average = average_of(network, decay=0.9)
-        seen = []
-        for value in [0.0, *[1.0] * 100]:
-            torch.nn.init.constant_(network.weight, value)
-            average.update_parameters(network)
-            seen.append(average.module.weight.item())
-        assert seen == sorted(seen)
-        assert seen[0] == 0
-        assert 0 < 1 - seen[-1] < 1e-4
-
     def test_forgets_the_random_start_soon(self):
         """With a plain decay of .999, most of the start would be left after 100 steps."""
         network = torch.nn.Linear(1, 1, bias=False)
@@ -579,13 +507,6 @@ class TestLabelErrors:
         assert doubts[made].mean() > 0.8
         assert doubts[~made].mean() < 0.05
         assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["part-1", "part-2"]
-
-    def test_a_class_that_a_half_lacks_is_an_error(self, tmp_path):
-        images, labels = self.coloured(30)
-        labels[labels == 2] = 0
-        labels[0] = 2
-        with pytest.raises(TrainingError, match="no training face of sad"):
-            self.errors(tmp_path / "run", images, labels, np.arange(30))
 
 
 CARD = {
