@@ -33,13 +33,7 @@ PRESETS = {
     "heavy": Augmentation(flip=0.5, rotation_deg=20, shift=0.12, zoom=0.15, jitter=0.4, erase=0.25),
     # crops of 112 px out of faces padded by 8
     "ddamfn": Augmentation(
-        flip=0.5,
-        rotation_deg=5,
-        shift=8 / 112,
-        erase=0.5,
-        largest=0.25,
-        moved=0.5,
-        border="zeros",
+        flip=0.5, rotation_deg=5, shift=8 / 112, erase=0.5, largest=0.25, moved=0.5, border="zeros"
     ),
 }
 """Name in a recipe -> augmentation; "light" and "ddamfn" are those of the published systems."""
@@ -65,19 +59,11 @@ def augment(
 def mix(
     images: torch.Tensor, targets: torch.Tensor, *, mixup: float = 0.0, cutmix: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix each face of a batch, and its label, with another, by draws of torch's global generator.
+    """Mix faces (N, 3, H, W) of a batch, and their targets (N, C), with others of the batch.
 
-    Parameters
-    ----------
-    images
-        (N, 3, H, W).
-    targets
-        (N, C) float, rows sum to 1.
-    mixup
-        Alpha of the Beta distribution of the share in which two faces are blended; 0 is off.
-    cutmix
-        Alpha of that of the area that a rectangle of the other face does not cover; 0 is off.
-        With both on, each batch is mixed in one of the two ways, equally often.
+    `mixup` is the alpha of the Beta distribution of the share in which two faces are blended,
+    `cutmix` that of the area that a rectangle of the other face does not cover; 0 is off. With both
+    on, each batch is mixed in one of the two ways. Draws are of torch's global generator.
     """
     ways = [way(alpha=alpha) for way, alpha in ((MixUp, mixup), (CutMix, cutmix)) if alpha]
     if not ways:

@@ -210,18 +210,10 @@ def train_test_matrix(
 ) -> pd.DataFrame:
     """Order scores as a matrix of what was trained and what it was tested on.
 
-    Parameters
-    ----------
-    scores
-        Table "metrics" of runs, ensembles and guests.
-    of_variants
-        From `score_variants`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "metrics", the seeds of a variant as one; ensembles first, then runs, then guests.
-        `own`: whether the model learned from other faces of the set that it is tested on.
+    `scores` is the table "metrics" of runs, ensembles and guests, `of_variants` is what
+    `score_variants` gives. Returns the table "metrics" with the seeds of a variant as one row;
+    ensembles first, then runs, then guests; and `own`, whether the model learned from other faces
+    of the set that it is tested on.
     """
     variant_of = {run: name for name, runs in study.variants.items() for run in runs}
     rows = [*study.ensembles, *(variant_of.get(run, run) for run in study.runs), *study.guests]
@@ -376,20 +368,8 @@ def score_at_home(
     """Score the runs that learned from faces as shipped on test faces of the sets they know.
 
     What is left between this and the cells is a gap that undoing the faults does not close.
-
-    Parameters
-    ----------
-    known
-        As for `factorial_cells`.
-    cells
-        From `factorial_cells`; of each of its sets, the labels that it holds are what is scored.
-    labels, statistics
-        As for `metrics.score`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "factorial", a row of kind "home" for each set and measure.
+    `known` is as for `factorial_cells`, and of each set of its `cells` the labels that it holds are
+    scored. Returns the table "factorial", a row of kind "home" for each set and measure.
     """
     of_runs = cells[cells["crop"] == FACTORS["crop"][0]].drop_duplicates("replicate")
     runs, scored = of_runs.sort_values("replicate")["run_id"].tolist(), []

@@ -22,13 +22,7 @@ def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def true_answers(truth: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the truth of films as a run that is always right.
-
-    Returns
-    -------
-    pd.DataFrame
-        run_id ("truth"), film_id, frame and predicted, null where the film shows no face.
-    """
+    """Lay out the truth of films as a run that is always right; null where there is no face."""
     of_films = truth[truth["set_name"] == "films"]
     place = tables.film_and_frame(of_films["item_id"])
     return place.assign(run_id="truth", predicted=of_films["label_true"])
