@@ -259,20 +259,29 @@ def _extract(source: Path, folder: Path) -> None:
     """Unpack a tar or zip archive; a member that leads out of the folder is refused, or kept in."""
     size = 0
     try:
-        is_zip = zipfile.is_zipfile(source)
-        with zipfile.ZipFile(source) if is_zip else tarfile.open(source) as archive:
-            members = archive.infolist() if is_zip else archive
-            listed = tqdm(members, desc=f"unpack {source.name}", unit=" files")
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as packed:
+                sizes = [member.file_size for member in packed.infolist()]
+                _refuse_if_large(sum(sizes), len(sizes))
+                for name in packed.namelist():
+                    packed.extract(name, folder)
+            return
+        with tarfile.open(source) as archive:
+            listed = tqdm(archive, desc=f"unpack {source.name}", unit=" files")
             for place, member in enumerate(listed):
-                if not is_zip and not (member.isfile() or member.isdir()):
+                if not (member.isfile() or member.isdir()):
                     raise tarfile.ReadError(f"{member.name!r} is neither a file nor a folder")
-                size += member.file_size if is_zip else member.size
-                if size > LARGEST_UNPACKED or place > MOST_FILES:
-                    most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
-                    raise tarfile.ReadError(f"it would be more than {most}")
-                archive.extract(member, folder, **({} if is_zip else {"filter": "data"}))
+                size += member.size
+                _refuse_if_large(size, place)
+                archive.extract(member, folder, filter="data")
     except ARCHIVE_FAULTS as fault:
         raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
+
+
+def _refuse_if_large(size: int, n_files: int) -> None:
+    if size > LARGEST_UNPACKED or n_files > MOST_FILES:
+        most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
+        raise tarfile.ReadError(f"it would be more than {most}")
 
 
 def _write_fer_csv(source: Path, folder: Path) -> None:
@@ -492,10 +501,8 @@ def read_rafdb(source: Path, *, published: bool = False) -> pd.DataFrame:
             raise DatasetError(f"{source.name}: {name} is called neither train_.. nor test_..")
         rows.append((name, path, label_of(label, "rafdb", f"{source.name}, {name}"), None, part))
     table = image_table(rows, source)
-    pairs = {part: table["label"][table["split_given"] == part] for part in RAFDB_COUNTS}
-    here = {
-        part: tuple(of.tolist().count(label) for label in EMOTIONS) for part, of in pairs.items()
-    }
+    counts = table.groupby(["split_given", "label"]).size()
+    here = {p: tuple(int(counts.get((p, label), 0)) for label in EMOTIONS) for p in RAFDB_COUNTS}
     if published and here != RAFDB_COUNTS:
         raise DatasetError(
             f"this is not RAF-DB as published: {here} images of {', '.join(EMOTIONS)}, not "
@@ -507,7 +514,8 @@ def read_rafdb(source: Path, *, published: bool = False) -> pd.DataFrame:
 def _images_of(source: Path, unpacked: Path) -> tuple[Path, list[Path], Counter[str]]:
     """Unpack an archive; give the folder, all images in it, and how many other files it has."""
     root = _unpack_once(source, unpacked, write=_extract) if source.is_file() else source
-    images, lost = [], Counter()
+    images: list[Path] = []
+    lost: Counter[str] = Counter()
     for path in sorted(root.rglob("*")):
         if any(part.startswith(".") for part in path.relative_to(root).parts) or path.is_dir():
             continue
@@ -603,7 +611,7 @@ def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dic
     for folder, paths in films.items():
         # by its name, or its number where the actor is spelled in two ways
         numbers = {int(n[1]): path for path in paths if (n := NUMBERED.fullmatch(path.name))}
-        images = {**{path.name.lower(): path for path in paths}, **numbers}
+        images: dict[str | int, Path] = {path.name.lower(): path for path in paths} | numbers
         for text in sorted(folder.glob("*.[tT][xX][tT]")):
             data = text.read_bytes()
             encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
