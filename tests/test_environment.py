@@ -3,12 +3,9 @@
 import re
 import tomllib
 
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from pip._internal.network.session import PipSession
-from pip._internal.req import parse_requirements
 
 from exe_core.record import ROOT
 
@@ -37,23 +34,6 @@ def test_every_locked_package_is_hashed_and_none_names_a_registry():
     packages = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)
     assert all("--hash=sha256:" in package for package in packages if package.strip())
     assert "://" not in LOCK
-
-
-def test_the_build_backend_is_locked_too():
-    """The package is installed without build isolation, so nothing unhashed is fetched."""
-    assert PINS["setuptools"] in Requirement("setuptools>=77").specifier
-
-
-def test_the_environment_file_installs_the_lock(tmp_path):
-    """pip takes the lines that conda writes for it; hashes would refuse `-e .` among them."""
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    python, pip, packages = environment["dependencies"]
-    assert (python, pip) == ("python=3.11", "pip")
-    written = tmp_path / "condaenv.requirements.txt"
-    written.write_text("\n".join(packages["pip"]).replace("-r ", f"-r {ROOT}/"))
-    lines = list(parse_requirements(str(written), session=PipSession()))
-    assert len(lines) >= len(PINS)
-    assert not any(line.is_editable for line in lines)
 
 
 def test_what_is_declared_is_used():

@@ -66,16 +66,12 @@ class TestStage:
         notebook(
             folder / "notebooks" / "09-x.ipynb",
             f"import pathlib; pathlib.Path({str(written)!r}).write_text(word)",
-            f"seen = sorted(path.name for path in pathlib.Path({str(folder)!r}).glob('page*'))",
-            f"pathlib.Path({str(folder / 'seen.txt')!r}).write_text(' '.join(seen))",
             parameters="study = 'demo'\nword = ''",
         )
-        page.with_suffix(".failed.ipynb").write_text("of an earlier run")
         words = ["stage", "09-x", "--study", "smoke", "-p", "word=hello", "--out", str(page)]
         done = run(*words, "--writes", str(written), "--ledger", str(folder / "ledger.json"))
         assert done.exit_code == 0, done.output
         assert written.read_text() == "hello"
-        assert (folder / "seen.txt").read_text() == "page.running.ipynb"
         assert [path.name for path in folder.glob("page*")] == ["page.ipynb"]
         assert list(json.loads((folder / "ledger.json").read_text())) == ["table.txt"]
 
@@ -190,12 +186,6 @@ class TestTrial:
 
 
 class TestBuild:
-    def test_the_profile_of_a_site_comes_after_that_of_the_paper(self, tmp_path):
-        paper = str(ROOT / "configs" / "profiles" / "slurm")
-        options = stages.where_to_run(("slurm", str(tmp_path)), 2)
-        assert options == ["--profile", paper, "--profile", str(tmp_path)]
-        assert stages.where_to_run((), 3) == ["--cores", "3"]
-
     def test_films_are_decoded_by_a_job_each_where_a_study_says_so(self, tmp_path):
         project = copy_project(tmp_path / "project")
         settings = yaml.safe_load((project.root / "configs" / "smoke.yml").read_text())

@@ -141,13 +141,6 @@ class TestNotebook:
         assert all(entry["inferred_type_name"] != "None" for entry in found.values())
 
 
-def test_a_path_that_is_named_exists():
-    ours = r"\b(exe_core|exe_world|configs|tests)(/\w[\w-]*)+\.(py|yml)\b"
-    listed = ["git", "-C", str(ROOT), "grep", "-hoIP", ours, "--", ".", ":!data", ":!CHANGELOG.md"]
-    named = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
-    assert not [name for name in sorted(set(named)) if not (ROOT / name).is_file()]
-
-
 def test_no_machine_is_named():
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "grep", "-nIE", r"/(home|root|Users)/[a-z]", "--", "."],

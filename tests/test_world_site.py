@@ -105,16 +105,6 @@ def test_a_download_of_unsplash_is_reported_with_the_key(site):
     assert site.reported == [photo["id"]]
 
 
-def test_a_photo_is_a_jpeg_and_the_same_number_at_two_sources_is_two_photos(site):
-    urls = [f"{site.address}/photos/{source}/10001.jpg" for source in ("pexels", "pixabay")]
-    one, other = (HTTP.get(url) for url in urls)
-    assert one.headers["Content-Type"] == "image/jpeg"
-    assert decode(one.content).shape == (120, 160, 3)
-    assert one.content != other.content
-    for path in ("/", "/random", "/photos/pexels/1.jpg", "/v1", "/photos/../x"):
-        assert HTTP.get(site.address + path).status_code == 404
-
-
 def test_requests_are_listed_without_the_key(site):
     ask(site, "pixabay", "happy face")
     assert ("/api/?q=happy+face", 200) in site.requests
