@@ -135,9 +135,7 @@ def commit() -> str | None:
     return done.stdout.strip()
 
 
-def provenance(
-    study: Study, *, inputs: Iterable[Path] = (), device: str = "cpu", seed: int | None = None
-) -> dict[str, object]:
+def provenance(study: Study, *, inputs: Iterable[Path] = ()) -> dict[str, object]:
     """Gather what it takes to reproduce a result.
 
     Parameters
@@ -147,16 +145,12 @@ def provenance(
     inputs
         Files or folders that the result was computed from: kept as digests, without the paths of
         a machine.
-    device
-        What it was computed on.
-    seed
-        The study's, unless another was used.
 
     Returns
     -------
     dict
-        commit, study, kind, settings, inputs, packages, python, device, seed, and command (of the
-        stage that runs; None outside one).
+        commit, study, kind, settings, inputs, packages, python, device (a training puts its own
+        in), seed, and command (of the stage that runs; None outside one).
     """
     return {
         "commit": commit(),
@@ -169,8 +163,8 @@ def provenance(
         },
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "device": device,
-        "seed": study.seed if seed is None else seed,
+        "device": "cpu",
+        "seed": study.seed,
         "command": os.environ.get(COMMAND),
     }
 

@@ -230,7 +230,9 @@ def table(request):
     if request.config.getoption("--write-trials") and len(rows) == len(TRIALS):
         pd.DataFrame(rows).round(4).to_csv(TABLE / "trials.csv", index=False)
         how = {"command": "pytest tests/test_criterion_trials.py --write-trials"}
-        write_json({**provenance(load_study("demo"), seed=SEED), **how}, TABLE / "provenance.json")
+        write_json(
+            {**provenance(load_study("demo")), "seed": SEED, **how}, TABLE / "provenance.json"
+        )
 
 
 def is_sound(row):

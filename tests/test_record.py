@@ -31,7 +31,7 @@ def test_a_digest_follows_content_and_names_not_time(tmp_path):
 
 def test_provenance_is_complete_and_names_no_machine(tmp_path):
     (tmp_path / "table").write_text("x")
-    stamp = provenance(load_study("demo"), inputs=[tmp_path / "table"], device="cpu")
+    stamp = provenance(load_study("demo"), inputs=[tmp_path / "table"])
     assert {"commit", "settings", "inputs", "packages", "python", "device", "seed"} <= set(stamp)
     text = json.dumps(stamp, default=str)
     assert str(tmp_path) not in text
