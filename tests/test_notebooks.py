@@ -47,9 +47,7 @@ def test_was_executed_without_an_error_or_a_warning(smoke, name):
         ("crop.fer2013.yield", 1, 1),
         ("crop.pexels-v2.yield", 0.8, 1),
         *((f"train-{run}.best_epoch", 1, SMOKE.recipe(run).epochs) for run in SMOKE.runs),
-        ("films.exe.balanced_accuracy", 0, 1),
         ("films.chance", 0.2, 0.2),
-        ("factorial.films.own test faces.balanced_accuracy", 0, 1),
         ("sentiment.n_faces", *2 * (5 * SMOKE.world.benchmark_test_faces,)),
         ("sentiment.n_choices", 24, 24),  # two levels of three emotions, three of surprise
     ],

@@ -214,27 +214,6 @@ class TestBuild:
         assert done.exit_code == 1
         assert "another build is running" in done.output
 
-    def test_ends_when_the_reader_of_its_output_goes_away(self, folder, tmp_path):
-        """As after `make book | head -1`: nothing waits for ever, nothing keeps the lock."""
-        code = (
-            "import sys; from exe_core import stages; from exe_core.study import load_study;"
-            "stages.sys.executable = sys.argv[1]; stages.build(load_study('smoke'))"
-        )
-        endless = tmp_path / "endless"
-        endless.write_text("#!/bin/sh\nwhile :; do echo a line; done\n")
-        endless.chmod(0o755)
-        environment = os.environ | {"EXE_HOME": str(folder), "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(endless)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        assert process.stdout.readline() == b"a line\n"
-        process.stdout.close()
-        process.wait(timeout=60)
-        assert not is_held(ROOT / ".snakemake" / "build.lock")
-
 
 def test_check_names_what_a_study_lacks(monkeypatch, tmp_path):
     monkeypatch.setenv("EXE_DATA", str(tmp_path))
