@@ -248,12 +248,6 @@ unpacked_too_large = body_of(gzip.compress(bytes(60_000_000), 1), Content_Encodi
 packed_twice = body_of(gzip.compress(gzip.compress(bytes(10**6))), Content_Encoding="gzip, gzip")
 
 
-def animated_gif():
-    stream, frames = io.BytesIO(), [Image.open(io.BytesIO(photo_bytes(n))) for n in range(3)]
-    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
-    return stream.getvalue()
-
-
 def png_bomb(side):
     """A true PNG, black, of so many pixels a side: few bytes, and one bit a pixel unpacked."""
     pack, row = zlib.compressobj(9), bytes(1 + side // 8)

@@ -1,10 +1,7 @@
 """Files changed at random are read or refused with a reason; none ends the process or hangs."""
 
 import multiprocessing
-import os
 import shutil
-import signal
-import time
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
@@ -140,16 +137,6 @@ class Kind(NamedTuple):
     tries: int = 200
 
 
-def fault_of_trial(path):
-    """Die, raise or hang, which shows that the trials notice it."""
-    faults = {
-        2: lambda: os.kill(os.getpid(), signal.SIGSEGV),
-        4: lambda: 1 / 0,
-        6: lambda: time.sleep(99),
-    }
-    faults.get(int(path.parent.name), str)()
-
-
 IMAGES = {f"image, {s}": partial(make_image, s) for s in ("jpg", "png", "webp", "gif", "tiff")}
 FILMS = {"film, mp4": "h264 defaults.mp4", "film, mkv": "h264 open GOP.mkv"}
 KINDS = {
@@ -164,9 +151,6 @@ KINDS = {
     "labels by hand": Kind(partial(one, "l.csv", write_labelled), read_labelled, LabellingError),
     "model": Kind(make_model, lambda path: models.load(path.parent), ModelError),
 }
-TRIAL = Kind(
-    partial(one, "a", lambda path: path.write_bytes(b"a" * 99)), fault_of_trial, ValueError
-)
 
 
 @cache
@@ -199,12 +183,11 @@ def first_fault(name, seeds):
 
 
 def try_all(name, seeds, connection):
-    kind = KINDS.get(name, TRIAL)
+    kind = KINDS[name]
     with TemporaryDirectory() as sound, TemporaryDirectory() as changed:
         names = [path.relative_to(sound) for path in kind.make(Path(sound))]
-        if kind is not TRIAL:
-            for path in names:
-                kind.read(sound / path)
+        for path in names:
+            kind.read(sound / path)
         connection.send("")
         for seed in seeds:
             rng = np.random.default_rng(seed)
@@ -234,11 +217,3 @@ def test_some_tries(name):
 @pytest.mark.parametrize("name", KINDS)
 def test_every_try(name):
     assert first_fault(name, range(KINDS[name].tries)) is None
-
-
-@pytest.mark.parametrize(
-    ("seed", "fault"), [(2, "2: the process died (-11)"), (4, "ZeroDivision"), (6, "6: hangs")]
-)
-def test_crashes_errors_and_hangs_are_noticed(monkeypatch, seed, fault):
-    monkeypatch.setitem(globals(), "LIMIT_S", 3.0)
-    assert fault in first_fault("trial", range(seed - 1, seed + 1))
