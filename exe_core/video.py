@@ -320,7 +320,8 @@ def read_index(film: Film) -> Index:
     if family not in _CONTAINERS:
         raise NoPlanError(f"the container {family} does not give each picture its time")
     role_of = _role_reader(film.stream.codec_context)
-    rows, fault = [], None  # a film of two hours has 170,000
+    rows: list[tuple[int, ...]] = []  # a film of two hours has 170,000
+    fault = None
     with suppress(av.error.FFmpegError):  # a read error is the end
         for packet in film.container.demux(film.stream):
             if not packet.size:
@@ -389,10 +390,10 @@ def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], _Role | N
                 is_changed |= bytes(unit) not in extradata
         if not roles:
             return None
-        starts, spared, layers = zip(*roles, strict=True)
-        if is_changed and not all(starts):
+        starts = all(starts for starts, *_ in roles)
+        if is_changed and not starts:
             raise NoPlanError("the settings of its codec change between pictures")
-        return all(starts), all(spared), layers[0]
+        return starts, all(spared for _, spared, _ in roles), roles[0][2]
 
     return read
 
