@@ -20,7 +20,7 @@ from scipy import stats
 from exe_core import calibration, comparisons, criteria, metrics, resampling, tables
 from exe_core.calibration import Calibration
 from exe_core.labels import prob_columns
-from exe_core.record import ROOT
+from exe_core.record import ROOT, replacing
 from exe_core.resampling import Estimate, Statistics
 from exe_core.study import Study, load_study
 
@@ -71,10 +71,9 @@ def gather(study: Study, predictions: pd.DataFrame, folder: Path) -> Path:
     rows = probabilities.assign(run_id=of_films["run_id"], face=of_films["item_id"].map(place))
     rows = rows.sort_values(["run_id", "face"], ignore_index=True)[["run_id", "face", *columns]]
     rows = rows.astype({"run_id": "category", "face": np.int32})
-    folder.mkdir(parents=True, exist_ok=True)
-    known.to_parquet(folder / FACES, compression="zstd")
-    rows.to_parquet(folder / PREDICTIONS, compression="zstd")
-    _runs(study, predictions).to_parquet(folder / RUNS, compression="zstd")
+    for name, table in {FACES: known, PREDICTIONS: rows, RUNS: _runs(study, predictions)}.items():
+        with replacing(folder / name) as partial:
+            table.to_parquet(partial, compression="zstd")
     return folder
 
 
