@@ -6,10 +6,9 @@ The hits are kept as they were returned; a stated rule decides the label of a ph
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -26,16 +25,10 @@ N_TO_LABEL = 400
 UNCLEAR = "unclear"
 """What a person writes where a face shows none of the emotions, or more than one."""
 TO_LABEL = ["face_id", "set_name", "label", "query", "n_faces", "path", "label_true"]
-MAX_REASONS = 8
-"""Reasons of failed downloads that are listed one by one; the rest are counted as one."""
 MAX_ON_PAGE = 500
 """Photos that a page lists; the table has them all."""
-_TERMS = ["author", "author_url", "licence", "licence_url", "attribution"]
-CREDITS = ["photo_id", "source", *_TERMS[:2], "page_url", *_TERMS[2:], "retrieved_at"]
-
-
-class LabellingError(ValueError):
-    """A table that was labelled by hand is not as it must be."""
+CREDITS = ["photo_id", "source", "author", "author_url", "page_url"]
+CREDITS += ["licence", "licence_url", "attribution", "retrieved_at"]
 
 
 def attrition_table(
@@ -80,11 +73,12 @@ def attrition_table(
         used = faces[(faces["set_name"] == name) & faces["is_primary"]]
         side = used["face_id"].map(splits.set_index("face_id")["split"])
         n_photos, n_ok = found["photo_id"].nunique(), is_ok.sum()
+        reasons = tried.loc[~is_ok, "error"].str.replace(r"[:(].*", "", regex=True).str.strip()
         steps = [
             ("returned", "left", len(found)),
             ("found again by another query", "lost", len(found) - n_photos),
             ("different photos", "left", n_photos),
-            *_failures(tried.loc[~is_ok, "error"]),
+            *((f"failed: {why}", "lost", n) for why, n in reasons.value_counts().items()),
             ("not tried yet", "lost", n_photos - len(tried)),
             ("downloaded", "left", n_ok),
             ("under two labels", "lost", n_ok - len(decided)),
@@ -98,14 +92,6 @@ def attrition_table(
         ]
         rows += [(name, *step) for step in steps if step[1] != "lost" or step[2]]
     return pd.DataFrame(rows, columns=["set_name", "step", "kind", "n"])
-
-
-def _failures(errors: pd.Series) -> list[tuple[str, str, int]]:
-    """Count failed downloads by reason: the text up to its particulars, numbers left out."""
-    reasons = errors.fillna("not given").str.replace(r"[:(].*", "", regex=True)
-    counts = reasons.str.replace(r"\d{4,}", "..", regex=True).str.strip().value_counts()
-    rows = [(f"failed: {why}", "lost", int(n)) for why, n in counts.head(MAX_REASONS).items()]
-    return [*rows, ("failed: other reasons", "lost", int(counts.iloc[MAX_REASONS:].sum()))]
 
 
 def compare_rules(
@@ -178,8 +164,6 @@ def draw_evenly(faces: pd.DataFrame, n: int, *, by: Sequence[str], seed: int) ->
 
     A kind with fewer than its part gives all it has. The rows are ordered by kind and face_id.
     """
-    if n < 1:
-        raise ValueError(f"{n} faces can't be drawn: ask for 1 or more")
     rng = np.random.default_rng(seed)
     shuffled = faces.sort_values("face_id").iloc[rng.permutation(len(faces))]
     # the first of each kind, then the second of each, and so on
@@ -223,18 +207,11 @@ def read_labelled(path: Path) -> pd.DataFrame:
 
     Raises
     ------
-    LabellingError
+    DatasetError
         Naming the line and what is wrong there: an unknown label, a face that stands twice, or no
         number of faces.
     """
-    try:
-        table = read_csv(path).fillna("")
-    except DatasetError as fault:
-        raise LabellingError(str(fault)) from None
-    absent = [name for name in TO_LABEL if name not in table]
-    if absent:
-        raise LabellingError(f"{path.name} has no column {', '.join(absent)}")
-    table = table.apply(lambda column: column.str.strip())
+    table = read_csv(path, needs=TO_LABEL).fillna("").apply(lambda column: column.str.strip())
     table["label_true"] = table["label_true"].str.lower()
     allowed = ", ".join((*EMOTIONS, UNCLEAR))
     faults = {
@@ -245,7 +222,7 @@ def read_labelled(path: Path) -> pd.DataFrame:
     }
     for column, (is_wrong, needed) in faults.items():
         for place in np.flatnonzero(is_wrong):
-            raise LabellingError(
+            raise DatasetError(
                 f"{path.name}, line {place + 2}: {column} is {table[column][place]!r}; it must be "
                 f"{needed}"
             )
@@ -279,11 +256,11 @@ def keyword_noise(
 
     Raises
     ------
-    LabellingError
+    DatasetError
         If no face is labelled.
     """
     if labelled.empty:
-        raise LabellingError("no face is labelled yet: fill the column label_true")
+        raise DatasetError("no face is labelled yet: fill the column label_true")
     strata = ["set_name", "label", "query"]
     counts = (
         labelled.assign(
@@ -326,8 +303,8 @@ def credits_of(photos: pd.DataFrame, used: Iterable[str]) -> pd.DataFrame:
     return chosen.sort_values(["source", "author", "photo_id"], ignore_index=True)
 
 
-def credits_page(credited: pd.DataFrame, *, rest: str = "") -> str:
-    """Make the HTML of a credits page: a part a source, a line a photographer and licence.
+def credits_page(credited: pd.DataFrame, *, rest: str) -> str:
+    """Make the HTML of a credits page: a part a source, a line a photo.
 
     Parameters
     ----------
@@ -337,37 +314,29 @@ def credits_page(credited: pd.DataFrame, *, rest: str = "") -> str:
         Where the whole table lies, shown if there are more than `MAX_ON_PAGE` photos.
     """
     text = ""
-    for source, photos in credited.head(MAX_ON_PAGE).groupby("source"):
+    for source, photos in credited.head(MAX_ON_PAGE).astype(object).fillna("").groupby("source"):
         whole = credited[credited["source"] == source]
         title = f"{source}: {len(whole)} photos by {whole['author'].nunique()} photographers"
-        terms = photos.astype(object).fillna("").groupby(_TERMS, sort=False)
-        lines = "".join(_line(*key, photos=group) for key, group in terms)
+        lines = "".join(f"<li>{_credit(photo)}</li>" for photo in photos.to_dict("records"))
         text += f"<details><summary>{html.escape(title)}</summary><ul>{lines}</ul></details>"
     if left := max(len(credited) - MAX_ON_PAGE, 0):
         text += f"<p>And {left} more: the whole list is {html.escape(rest)}.</p>"
     return f'<div class="credits">{text}</div>' if text else "<p>No photo is used.</p>"
 
 
-def _line(
-    author: str, author_url: str, licence: str, licence_url: str, attribution: str, *, photos: Any
-) -> str:
-    ids = photos["photo_id"].str.partition(":")[2]
-    pages = ", ".join(map(_link, ids, photos["page_url"]))
+def _credit(photo: Mapping[str, str]) -> str:
     parts = [
-        f"{_link(author or 'not named', author_url)}: {pages}",
-        _link(licence or "licence not known", licence_url),
-        html.escape(attribution),
+        _link(photo["photo_id"], photo["page_url"]),
+        _link(photo["author"] or "not named", photo["author_url"]),
+        _link(photo["licence"] or "licence not known", photo["licence_url"]),
+        html.escape(photo["attribution"]),
     ]
-    return f"<li>{' · '.join(filter(None, parts))}</li>"
+    return " · ".join(filter(None, parts))
 
 
 def _link(text: str, url: str) -> str:
     """Make a link of a web address; anything else stays text, as its address could be a script."""
     shown = html.escape(text)
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return shown
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if not re.match(r"https?://\w", url):
         return shown
     return f'<a href="{html.escape(url)}" rel="nofollow noopener noreferrer">{shown}</a>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import pairwise
+from typing import Any
 
 from torch import nn
 from torchvision.models.resnet import BasicBlock
@@ -52,7 +53,7 @@ def efficientnet_lite(number: int, n_classes: int) -> nn.Sequential:
     """
     import timm  # here: importing it takes seconds, and few networks need it
 
-    whole = timm.create_model(f"tf_efficientnet_lite{number}", num_classes=n_classes)
+    whole: Any = timm.create_model(f"tf_efficientnet_lite{number}", num_classes=n_classes)
     lower = nn.Sequential(whole.conv_stem, whole.bn1, *whole.blocks[:5])
     upper = nn.Sequential(*whole.blocks[5:], whole.conv_head, whole.bn2, whole.global_pool)
     return nn.Sequential(OrderedDict(lower=lower, upper=upper, fc=whole.classifier))

@@ -76,7 +76,7 @@ def test_the_check_of_a_page_finds_what_ran(chromium, tmp_path):
 def test_what_notebooks_show_is_text(chromium, home):
     """Credits, a figure as a notebook shows it, and the drawing itself, opened as a page."""
     figure = shares()
-    shown = credits_page(credited()) + figure._repr_html_() + nasty_films().to_html()
+    shown = credits_page(credited(), rest="") + figure._repr_html_() + nasty_films().to_html()
     drawing = figure.path("svg").read_text()
     body = f'<!doctype html><meta charset="utf-8"><body>{shown}{drawing}</body>'
     (home / "page.html").write_text(body)
@@ -128,7 +128,11 @@ def test_the_book_shows_it_as_text(chromium, home):
     )
     outputs = [
         nbformat.v4.new_output("display_data", {"text/html": html})
-        for html in (figure._repr_html_(), credits_page(credited()), nasty_films().to_html())
+        for html in (
+            figure._repr_html_(),
+            credits_page(credited(), rest=""),
+            nasty_films().to_html(),
+        )
     ]
     cells = [
         nbformat.v4.new_markdown_cell("# A stage"),

@@ -17,7 +17,7 @@ import sample_sets
 from PIL import Image
 
 from exe_core import models, study, video
-from exe_core.curation import TO_LABEL, LabellingError, read_labelled
+from exe_core.curation import TO_LABEL, read_labelled
 from exe_core.faces import ImageError, read_image, read_reduced
 from exe_core.models import ModelError
 from exe_core.readers import DatasetError, read_fer2013, read_votes
@@ -148,7 +148,7 @@ KINDS = {
         partial(one, "f.tar.xz", sample_sets.write_fer_archive), read_fer, DatasetError
     ),
     "FER+": Kind(partial(one, "votes.csv", write_votes), read_votes, DatasetError),
-    "labels by hand": Kind(partial(one, "l.csv", write_labelled), read_labelled, LabellingError),
+    "labels by hand": Kind(partial(one, "l.csv", write_labelled), read_labelled, DatasetError),
     "model": Kind(make_model, lambda path: models.load(path.parent), ModelError),
 }
 

@@ -33,7 +33,6 @@ NOT_ATOMIC = {
     # crops, which a stage that was stopped cuts again; git shows what is not whole
     "exe_core.faces",
     "exe_core.stages:freeze",
-    "exe_core.film_faces:gather",
     "exe_core.record:locked",  # a lock holds nothing
 }
 

@@ -241,7 +241,7 @@ def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def curve_chart(
     table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str
-) -> alt.LayerChart:
+) -> Any:
     """Draw estimates against a number on a logarithmic axis, a line and a band a series."""
     data = drawable(table, [x, series, *ESTIMATE])
     colour = alt.Color(
