@@ -1,4 +1,5 @@
 """The study as stages, one rule a notebook: pull -> crop -> train -> predict -> benchmarks, films -> claims.
+Beside them, in each study's build, the analyses of study film, from its frozen predictions.
 
 exe build demo                    (or: snakemake --cores 2 --config study=demo all)
 exe build demo --profile slurm    (or: snakemake --profile configs/profiles/slurm --config study=demo all)
@@ -15,9 +16,11 @@ from shlex import quote
 from exe_core.record import digest_of
 from exe_core.staleness import code_digest, stage_digest
 from exe_core.settings import FILM_SUFFIXES
+from exe_core.stages import FILM_ANALYSES
 from exe_core.study import load_study
 
 study = load_study(config.get("study", "demo"))
+film = load_study("film")
 RUNS, GUESTS = list(study.runs), list(study.guests)
 PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_FACTORIAL, HAS_AUDIT = (
     part in study.traits for part in ("photos", "films", "claims", "sentiment", "factorial", "audit")
@@ -41,9 +44,14 @@ def writes(*paths):
     return " ".join(f"--writes {quote(str(path))}" for path in paths)
 
 
-def made(page):
+def made(page, of=study):
     """Give the outputs of every stage: its page, and the ledger of what it wrote."""
-    return {"page": EXECUTED / f"{page}.ipynb", "ledger": LEDGERS / f"{page[3:]}.json"}
+    return {"page": of.results / "notebooks" / f"{page}.ipynb", "ledger": ledger_of(page, of)}
+
+
+def ledger_of(page, of=study):
+    """Name the ledger of a page: "03-train-exe" -> .../ledgers/train-exe.json."""
+    return of.results / "ledgers" / f"{page[3:]}.json"
 
 
 def of(notebook, *paths):
@@ -65,6 +73,21 @@ def films_apart():
     return range(1, (study.world.n_films if study.kind == "world" else len(files)) + 1)
 
 
+def film_predictions():
+    """List what the analyses of film faces read: predictions made on this machine, or the frozen ones."""
+    frozen = {path.name: path for path in sorted(Path("data/frozen/film").glob("*.parquet"))}
+    ledger = ledger_of("11-film-predictions", film)
+    if study.name != "film" and not ledger.exists():
+        return [*frozen.values()]
+    return [ledger, *(path for name, path in frozen.items() if name not in OF_RUNS)]
+
+
+def film_pages():
+    """List the pages about film faces, which are the same in the book of every study."""
+    names = ["11-film-predictions"] if study.name == "film" else []
+    return [*names, *(FILM_ANALYSES if FILM_PREDICTIONS else [])]
+
+
 def pages():
     """List the executed notebooks that the study's book shows, in the order of the paper."""
     names = ["00-world"] if study.kind == "world" else []
@@ -75,10 +98,12 @@ def pages():
     names += ["08-sentiment"] if HAS_SENTIMENT else []
     names += ["09-factorial"] if HAS_FACTORIAL else []
     names += ["10-your-model"] if HAS_FILMS and study.kind == "world" else []
-    return [EXECUTED / f"{name}.ipynb" for name in names]
+    return [*(made(name)["page"] for name in names), *(made(name, film)["page"] for name in film_pages())]
 
 
 FILMS_APART = films_apart()
+OF_RUNS = ("faces.parquet", "predictions.parquet", "runs.parquet")
+FILM_PREDICTIONS = film_predictions()
 STAGE = (
     "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page:q} "
     "--ledger {output.ledger:q} {params.writes}"
@@ -101,7 +126,7 @@ rule all:
         "_build/html/index.html",
         # named, so that one which was lost is made again though nothing asks for it
         pages(),
-        [LEDGERS / f"{page.stem[3:]}.json" for page in pages()],
+        [page.parents[1] / "ledgers" / f"{page.stem[3:]}.json" for page in pages()],
 
 
 if study.kind == "world":
@@ -297,6 +322,33 @@ if HAS_FILMS and study.kind == "world":
         output: **made("10-your-model")
         params: **of("10-your-model", study.results / "values" / "your-model.json")
         shell: STAGE
+
+
+if study.name == "film":
+
+    rule film_predictions:
+        message: "film predictions: faces in other formats, the ceiling"
+        input: [LEDGERS / f"predict-{run}.json" for run in RUNS], LEDGERS / "benchmarks.json"
+        output: **made("11-film-predictions")
+        params: **of("11-film-predictions", *(film.results / "film" / name for name in OF_RUNS))
+        threads: 2
+        shell: STAGE
+
+
+if FILM_PREDICTIONS:
+
+    for page in FILM_ANALYSES:
+
+        rule:
+            name: page[3:].replace("-", "_")
+            message: page[3:].replace("-", " ")
+            input: FILM_PREDICTIONS
+            output: **made(page, film)
+            params:
+                notebook=page,
+                stale=stage_digest(film, page),
+                writes=writes(film.results / "values" / f"{page[3:]}.json"),
+            shell: STAGE.replace("{study.name}", "film")
 
 
 rule book:

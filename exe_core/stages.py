@@ -44,6 +44,9 @@ FROZEN_TABLES = (
 )
 """The tables of estimates that `freeze` keeps."""
 
+FILM_ANALYSES = ("12-film-faces", "13-film-labels", "14-film-shares", "15-film-limits")
+"""Stages of study film that every build executes, from predictions: their results aren't frozen."""
+
 
 class StageError(RuntimeError):
     """A stage or a build can't run, or failed; a failed page says more."""
@@ -258,7 +261,8 @@ def freeze(study: Study) -> tuple[int, list[str]]:
     """Keep a study's estimates, values and cited figures in `data/frozen/<study>`.
 
     A figure is cited by a page of `book` as <study>/fig-.... Of pictures of faces only those that
-    the synthetic world drew are kept: others are somebody's data.
+    the synthetic world drew are kept: others are somebody's data. Of study film the predictions
+    for film faces are kept, and nothing that is computed from them in each build.
 
     Returns
     -------
@@ -271,18 +275,28 @@ def freeze(study: Study) -> tuple[int, list[str]]:
     mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
     free = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
     kept = [study.table(table) for table in FROZEN_TABLES if study.table(table).exists()]
-    kept += [path for path in study.results.glob("values/*.json") if path.stem != "study"]
-    if not kept:
+    computed = {"study", *(name[3:] for name in FILM_ANALYSES)}
+    kept += [path for path in study.results.glob("values/*.json") if path.stem not in computed]
+    predictions = sorted(study.results.glob("film/*.parquet"))
+    if not kept and not predictions:
         raise StageError(
             f"study {study.name} has no results to freeze: make book STUDY={study.name} first"
         )
-    figures = study.results.glob("figures/*")
-    kept += [path for path in figures if path.name.partition(".")[0] in cited & free]
+    for about in study.results.glob("figures/*.provenance.json"):
+        made = str(json.loads(about.read_text(encoding="utf-8")).get("command"))
+        name = about.name.partition(".")[0]
+        if name in cited & free and not any(f" {stage} " in made for stage in FILM_ANALYSES):
+            kept += study.results.glob(f"figures/{name}.*")
+    copies = {path.relative_to(study.results): path for path in kept}
+    copies |= {Path(path.name): path for path in predictions}
     origin = provenance(study)  # before the tree changes
-    shutil.rmtree(target, ignore_errors=True)
-    for path in kept:
-        copy = target / path.relative_to(study.results)
+    for part in ("values", "figures"):
+        shutil.rmtree(target / part, ignore_errors=True)
+    for table in FROZEN_TABLES:
+        (target / f"{table}.parquet").unlink(missing_ok=True)
+    for name, path in copies.items():
+        copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     write_json(origin, target / "provenance.json")
-    return len(kept), sorted(cited - free)
+    return len(copies), sorted(cited - free)

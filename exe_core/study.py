@@ -71,7 +71,9 @@ class Study(SettingsModel):
     statistics: Statistics = Statistics()
     scoring: Scoring = Scoring()
     sets: dict[str, Set] = Field(min_length=1, description="collections of faces, by name")
-    runs: dict[str, Run] = Field(min_length=1, description="models that are trained, by name")
+    runs: dict[str, Run] = Field(
+        default={}, description="models that are trained, by name; a study may have guests instead"
+    )
     ensembles: dict[str, tuple[str, ...]] = Field(
         default={}, description="name -> the runs whose answers are combined"
     )
@@ -104,6 +106,8 @@ class Study(SettingsModel):
         in_order = [label for label in EMOTIONS if label in self.labels]
         if len(in_order) < 2 or list(self.labels) != in_order:
             raise ValueError(f"labels: two or more of {', '.join(EMOTIONS)}, in this order")
+        if not self.runs and not self.guests:
+            raise ValueError("runs: no model is trained, and none comes as a guest")
         for name, run in self.runs.items():
             matched = [run.match] if run.match else []
             _refuse_unknown(f"run {name}", "set", [*run.sets, *matched], self.sets)
@@ -173,6 +177,14 @@ class Study(SettingsModel):
             runs = self.variants.get(name) or self.ensembles.get(name) or (name,)
             origins = {self.sets[member].origin for run in runs for member in self._run(run).sets}
         return frozenset(member for member, entry in self.sets.items() if entry.origin in origins)
+
+    def calibrated_on(self, run: str) -> frozenset[str]:
+        """The sets of whose validation faces a run or a guest makes predictions.
+
+        They are those that it learned from, and of an ensemble's members those of all of them.
+        """
+        ensembles = [name for name, members in self.ensembles.items() if run in members]
+        return frozenset[str]().union(*map(self.learned_from, [run, *ensembles]))
 
     def recipe(self, run: str) -> Train:
         """The training recipe of a run: the study's, with what the run changes."""

@@ -83,6 +83,13 @@ PAGES = {
         On real faces {val}`real/benchmarks.accuracy:.3f`, drawn {val}`films.n`, of others
         {val}`published/claims.n`.
         """,
+    "film": """\
+        # Film
+        Computed with each book: {val}`film/film-faces.n`; frozen: {val}`film/benchmarks.n`.
+        ```{paper-figure} film/fig-film-sources
+        Film faces.
+        ```
+        """,
     "figures": "# All\n```{list-of} figures\n```\n```{list-of} tables\n```\n",
     "faults": """\
         # Faults
@@ -167,9 +174,16 @@ def book(tmp_path_factory):
         )  # fmt: skip
         record.write_values(study, "films", values=VALUES)
         study.write(sample_tables.metrics(), "metrics")
+        film = load_study("film")
+        patch.setenv(record.COMMAND, "exe stage 12-film-faces --study film")
+        of_film = figures.save(recall, "fig-film-sources", study=film, alt="Film faces by source.")
+        record.write_values(film, "film-faces", values={"n": 10})
     frozen = folder / "data" / "frozen"
     values = frozen / "real" / "values" / "benchmarks.json"
     record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, values)
+    for stage, n in (("film-faces", 11), ("benchmarks", 12)):
+        older = frozen / "film" / "values" / f"{stage}.json"
+        record.write_json({f"{stage}.n": {"value": n}}, older)
     record.write_json({"claims.n": {"value": 8}}, frozen / "published" / "values" / "claims.json")
     record.write_json({"kind": "real"}, frozen / "published" / "provenance.json")
     (frozen / "faults").mkdir()
@@ -177,13 +191,14 @@ def book(tmp_path_factory):
     made = {"command": "pytest --write-faults", "commit": None}
     record.write_json(made, frozen / "faults" / "provenance.json")
     make_book_folder(folder, PAGES)
-    add_notebook(folder, [saved[0], saved[2]])
+    add_notebook(folder, "06-films", [saved[0], saved[2]], study="demo")
+    add_notebook(folder, "12-film-faces", [of_film], study="film")
     done = build(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
 
 
-def add_notebook(folder, saved):
+def add_notebook(folder, name, saved, *, study):
     """Add a notebook as papermill leaves it: run elsewhere, its outputs kept."""
     outputs = [
         nbformat.v4.new_output(
@@ -195,12 +210,13 @@ def add_notebook(folder, saved):
         nbformat.v4.new_markdown_cell("# A stage"),
         nbformat.v4.new_code_cell("figure", outputs=outputs, execution_count=1),
     ]
-    path = folder / "book" / "executed" / "06-films.ipynb"
-    path.parent.mkdir()
+    path = folder / "book" / "executed" / f"{name}.ipynb"
+    path.parent.mkdir(exist_ok=True)
     about = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    about["papermill"] = {"parameters": {"study": study}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=about), path)
     with (folder / "_toc.yml").open("a") as toc:
-        toc.write("- file: book/executed/06-films\n")
+        toc.write(f"- file: book/executed/{name}\n")
 
 
 def test_numbers_stand_in_the_prose(book):
@@ -237,7 +253,12 @@ def test_figures_are_numbered_in_chapters_and_named_in_notebooks(book):
 
 @pytest.mark.parametrize(
     ("name", "n"),
-    [("results", 6 + 6 + 4 + 3), ("executed/06-films", 12), ("figures", 6 * 3 + 4 + 4)],
+    [
+        ("results", 6 + 6 + 4 + 3),
+        ("executed/06-films", 12),
+        ("executed/12-film-faces", 6),
+        ("figures", 6 * 4 + 4 + 4),
+    ],
 )
 def test_every_file_of_what_is_shown_is_offered_once(book, name, n):
     path = page(book, name)
@@ -272,6 +293,17 @@ def test_a_panel_says_where_a_figure_is_from_and_how_it_is_made_and_cited(book):
     assert "re-examined: figure fig-faces}}, year = {2026}" in shown
     assert "Make it again make book STUDY=demo BibTeX" in shown
     assert "pytest --write-faults BibTeX @misc{exe-faults-tab-faults" in text_of(book, "faults")
+
+
+def test_the_film_study_is_of_every_book_computed_anew_where_it_can_be(book):
+    shown = text_of(book, "film")
+    assert "Computed with each book: 10; frozen: 12." in shown
+    assert re.search(r"study film · commit \w+\+? · seed 42", shown)
+    assert "Make it again exe stage 12-film-faces --study film BibTeX" in shown
+    for name in ("film", "executed/12-film-faces"):
+        assert 'id="film-fig-film-sources"' in page(book, name).read_text()
+        assert "a program drew them" not in text_of(book, name)
+    assert text_of(book, "figures").count(" film-fig-film-sources in Film") == 1
 
 
 def pasted(tab):
@@ -319,6 +351,7 @@ def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
     assert said not in text_of(book, "faults")
     assert "reset mid-body" in text_of(book, "faults")
     assert "on this page, but those of “real” and “published”, are" in text_of(book, "mixed")
+    assert "Mixed: synthetic and real" in text_of(book, "mixed")
 
 
 @pytest.mark.parametrize(

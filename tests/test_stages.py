@@ -275,6 +275,23 @@ class TestFreeze:
 
         assert run("freeze", "demo").exit_code == 1, "there are no results"
 
+    def test_of_study_film_keeps_predictions_and_not_what_each_build_computes(
+        self, frozen, folder
+    ):
+        results, target = load_study("film").results, folder / "data" / "frozen" / "film"
+        (results / "film").mkdir(parents=True)
+        for path in (results / "film" / "faces.parquet", target / "tools.parquet"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("rows")
+        made = {"command": "exe stage 12-film-faces --study film"}
+        write_json(made, results / "figures" / "fig-film-x.provenance.json")
+        (results / "figures" / "fig-film-x.vl.json").write_text("x")
+        write_json({"film-faces.n": {"value": 1}}, results / "values" / "film-faces.json")
+        kept = frozen("film", "film/fig-film-x", "film/fig-sentiment-x")
+        assert {"faces.parquet", "tools.parquet", "benchmarks.json"} <= kept
+        assert "fig-sentiment-x.vl.json" in kept
+        assert not {"film-faces.json", "fig-film-x.vl.json"} & kept
+
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_faults_of_the_disk_come_with_a_remedy(tmp_path, code):

@@ -229,3 +229,14 @@ def test_models_are_at_home_on_every_crop_of_the_images_they_learned_from():
         assert found.learned_from(name) == {"lab", "again"}
     with pytest.raises(ConfigError, match="no run 'nobody'"):
         found.learned_from("nobody")
+
+
+def test_members_of_an_ensemble_predict_validation_faces_of_all_that_it_learned_from():
+    world = load_study("demo").model_dump(mode="json", include={"kind", "title", "sets", "runs"})
+    ensembles = {"both": ["rafdb", "pexels-v1"]}
+    guests = {"other": {"model": "fer7", "sets": ["fer2013"]}, "unknown": "exe5"}
+    found = parse_study(world | {"name": "x", "ensembles": ensembles, "guests": guests})
+    both, alone = found.calibrated_on("rafdb"), found.calibrated_on("fer2013")
+    assert {"rafdb", "pexels-v1"} <= both == found.calibrated_on("pexels-v1")
+    assert alone == found.calibrated_on("other") == {"fer2013"}
+    assert found.calibrated_on("unknown") == frozenset()

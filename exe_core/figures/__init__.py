@@ -60,11 +60,14 @@ class Figure:
         Where the bundle lies.
     alt
         The figure in words, for readers who cannot see it.
+    study
+        The name of the study whose results it shows.
     """
 
     name: str
     folder: Path = field(repr=False)  # an executed notebook names no folder of its machine
     alt: str
+    study: str
 
     def path(self, suffix: str) -> Path:
         """Return the file of the bundle with this suffix, e.g. "svg" or "provenance.json"."""
@@ -75,7 +78,8 @@ class Figure:
         kind, suffix = ("image/svg+xml", "svg") if chart else ("image/jpeg", "jpg")
         picture = base64.b64encode(self.path(suffix).read_bytes()).decode()
         shown = f'<img src="data:{kind};base64,{picture}" alt="{html.escape(self.alt)}">'
-        return f'<figure class="paper-figure" data-name="{self.name}">{shown}</figure>'
+        of = f'data-name="{self.name}" data-study="{self.study}"'
+        return f'<figure class="paper-figure" {of}>{shown}</figure>'
 
 
 def name_of(*words: str) -> str:
@@ -212,7 +216,8 @@ def _write(
         raise FigureError(f"{name!r} is no name of a figure: fig- and lower-case words, fig-recall")
     if not alt.strip():
         raise FigureError(f"{name} has no alt text: say in words what it shows")
-    figure = Figure(name=name, folder=folder or study.results / "figures", alt=alt)
+    folder = folder or study.results / "figures"
+    figure = Figure(name=name, folder=folder, alt=alt, study=study.name)
     for suffix, content in contents.items():
         with replacing(figure.path(suffix)) as partial:
             partial.write_bytes(content)

@@ -21,7 +21,9 @@ from paperbook.results import EXECUTED, ResultError, Results
 
 logger = logging.getLogger(__name__)
 SIZE = re.compile(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"')
-SAVED = re.compile(r'<figure class="paper-figure" data-name="(?P<name>[a-z0-9-]+)">')
+SAVED = re.compile(
+    r'<figure class="paper-figure" data-name="(?P<name>[\w-]+)" data-study="(?P<study>[\w-]+)">'
+)
 DAY = {day: name for name, (day, _) in THEMES.items()}
 INK = re.compile("|".join(DAY))
 
@@ -102,17 +104,18 @@ class NotebookFigures(SphinxTransform):
         for output in list(self.document.findall(nodes.raw)):
             if saved := SAVED.match(output.astext()):
                 try:
-                    output.replace_self(self._figure(saved["name"]))
+                    output.replace_self(self._figure(saved["name"], study=saved["study"]))
                 except ResultError as fault:
                     logger.warning("%s: %s", saved["name"], fault, location=output)
 
-    def _figure(self, name: str) -> list[nodes.Element]:
-        results = Results.cited(self.env)
+    def _figure(self, name: str, *, study: str) -> list[nodes.Element]:
+        results = Results.cited(self.env, study)
+        label = f"{study}-{name}" if results.is_of_every_book else name  # as chapters cite it
         caption = [nodes.Text(str(results.provenance(name)["alt"]))]
-        figure, about = _figure(NotebookFigure, results, name, label=name, caption=caption)
-        figure["ids"] = [name]
+        figure, about = _figure(NotebookFigure, results, name, label=label, caption=caption)
+        figure["ids"] = [label]
         self.document.set_id(figure)
-        return [figure, *panel_of(figure, env=self.env, label=name, **about)]
+        return [figure, *panel_of(figure, env=self.env, label=label, **about)]
 
 
 def visit_picture(writer: HTML5Translator, node: Picture) -> None:

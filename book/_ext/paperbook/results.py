@@ -18,6 +18,9 @@ from exe_core.record import digest
 from exe_core.study import ConfigError, Study, load_study, studies
 
 EXECUTED = "book/executed/"
+EVERYWHERE = "film"
+"""The study whose analyses each book executes, from predictions that were frozen."""
+
 UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "
 TRAITS = ("world", "real", "photos", "films", "published", "claims", "sentiment")
@@ -25,6 +28,7 @@ SYNTHETIC = (
     "The faces, photos and films behind the results on this page{real} are synthetic: a program "
     "drew them. They support statements about the method, and none about real faces or people."
 )
+KIND_OF_PAGE = {False: "Synthetic", True: "Mixed: synthetic and real"}
 
 
 class ResultError(Exception):
@@ -38,6 +42,7 @@ class Results:
     Those of the book's study lie in `data/results`. What is cited by another name, as
     ``real/stage.key`` or ``faults/faults``, lies in `data/frozen/<name>`, be it of a study or
     measured on the paper's instruments; the scores of a ready model lie in `data/models/<name>`.
+    Of the study film each book computes anew what it can, and the rest is frozen.
     """
 
     env: BuildEnvironment
@@ -62,6 +67,11 @@ class Results:
         return results
 
     @property
+    def is_of_every_book(self) -> bool:
+        """Whether each book computes them anew, beside those of its own study."""
+        return self.name == EVERYWHERE
+
+    @property
     def _of_this_book(self) -> bool:
         return self.name == self.env.config.paper_study
 
@@ -73,10 +83,17 @@ class Results:
         kept = [Path(self.env.srcdir) / "data" / part / self.name for part in ("frozen", "models")]
         return next((folder for folder in kept if folder.is_dir()), kept[0])
 
+    def _place(self, name: str) -> Path:
+        """Find a file: of what each book computes, in the results, if it is there."""
+        if self.study is not None and self.is_of_every_book:
+            computed = self.study.results / name
+            return computed if computed.is_file() else self.folder / name
+        return self.folder / name
+
     def entry(self, key: str) -> dict[str, Any]:
         """Look up ``stage.key`` in the values of its stage."""
         stage = key.partition(".")[0]
-        values = json.loads(self._read(self.folder / "values" / f"{stage}.json"))
+        values = json.loads(self._read(self._place(f"values/{stage}.json")))
         if key not in values:
             raise ResultError(f"no value {key!r} in {self.name}; {stage} has {', '.join(values)}")
         return values[key]
@@ -90,7 +107,7 @@ class Results:
 
     def figure_file(self, figure: str, suffix: str) -> Path:
         """Return the path of a file of a figure."""
-        return self.folder / "figures" / f"{figure}.{suffix}"
+        return self._place(f"figures/{figure}.{suffix}")
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table: parquet of a study, CSV of an instrument."""
@@ -100,7 +117,7 @@ class Results:
     def _table_file(self, name: str) -> Path:
         if self.study is None:
             return self.folder / f"{name}.csv"
-        return self.study.table(name) if self._of_this_book else self.folder / f"{name}.parquet"
+        return self.study.table(name) if self._of_this_book else self._place(f"{name}.parquet")
 
     def origin(self, about: dict[str, Any]) -> str:
         """Say in a line where a result comes from, by its provenance."""
@@ -114,7 +131,7 @@ class Results:
     def table_origin(self, name: str) -> str:
         """Say in a line where a table comes from, and which one it is to the byte."""
         path = self._table_file(name)
-        if about := self._frozen():
+        if (about := self._frozen()) and path.is_relative_to(self.folder):
             origin = self.origin(about)
         else:
             origin = f"study {self.name}{DOT}seed {self.study.seed}" if self.study else self.name
@@ -209,12 +226,15 @@ def note_synthetic(app: Sphinx, doctree: nodes.document) -> None:
     """Put a note under the title of a page that cites a world's results or shows its notebook."""
     kinds = dict(app.env.temp_data.get("paper_studies", {}))
     if app.env.docname.startswith(EXECUTED):
-        kinds[app.config.paper_study] = load_study(app.config.paper_study).kind
+        page = json.loads(Path(app.env.doc2path(app.env.docname)).read_text(encoding="utf-8"))
+        executed = page["metadata"].get("papermill", {}).get("parameters", {})
+        study = load_study(executed.get("study", app.config.paper_study))
+        kinds[study.name] = study.kind
     if "world" not in kinds.values():
         return
     real = [f"“{study}”" for study, kind in kinds.items() if kind == "real"]
     text = SYNTHETIC.format(real=f", but those of {' and '.join(real)}," if real else "")
-    paragraphs = nodes.title("", "Synthetic"), nodes.paragraph("", text)
+    paragraphs = nodes.title("", KIND_OF_PAGE[bool(real)]), nodes.paragraph("", text)
     note = nodes.admonition("", *paragraphs, classes=["note", "synthetic"])
     title = next(doctree.findall(nodes.title), None)
     if title is None:
