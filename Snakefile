@@ -78,7 +78,7 @@ def film_predictions():
     frozen = {path.name: path for path in sorted(Path("data/frozen/film").glob("*.parquet"))}
     ledger = ledger_of("11-film-predictions", film)
     if study.name != "film" and not ledger.exists():
-        return [*frozen.values()]
+        return [*frozen.values()] if {*OF_RUNS} <= {*frozen} else []
     return [ledger, *(path for name, path in frozen.items() if name not in OF_RUNS)]
 
 

@@ -149,7 +149,7 @@ def load(
     Raises
     ------
     FilmError
-        If the folder has no predictions, a label is unknown, or no face is left.
+        If the folder has no predictions, a file is damaged, a label is unknown, or no face is left.
 
     Examples
     --------
@@ -157,7 +157,7 @@ def load(
     """
     if not (folder / PREDICTIONS).is_file():
         raise FilmError(f"no predictions of film faces in {folder.name}: freeze study film first")
-    rows, faces = pd.read_parquet(folder / PREDICTIONS), pd.read_parquet(folder / FACES)
+    rows, faces, about = (_read(folder / name) for name in (PREDICTIONS, FACES, RUNS))
     known = tuple(name.removeprefix("prob_") for name in rows.columns if name[:5] == "prob_")
     chosen = known if labels is None else tuple(name for name in known if name in labels)
     if len(chosen) < 2 or set(labels or ()) - set(known):
@@ -175,22 +175,29 @@ def load(
         values[table["face"]] = table[prob_columns(chosen)].to_numpy(float)
         total = values.sum(axis=1, keepdims=True)
         probabilities[str(run)] = values / np.where(total > 0, total, np.nan)
-    about = pd.read_parquet(folder / RUNS).set_index("run_id")
     # miscellaneous films are one for each actor, and no film whose shares can be told
     faces = faces.assign(
         is_film=faces["film"].notna(), film=faces["film"].fillna("various, " + faces["person"])
     )
-    whole = FilmFaces(chosen, faces, probabilities, about, unit, statistics or Statistics())
     scored = (
         faces["label"].isin(chosen) & (faces["status"] == "ok") & (faces["side_px"] >= min_side)
     )
     if not scored.any():
         raise FilmError(f"no face of {', '.join(chosen)} is {min_side} px or more on each side")
-    missing = [run for run, p in probabilities.items() if np.isnan(p[scored]).any()]
-    missing = [run for run in missing if run not in TOOLS]
-    if missing:
-        raise FilmError(f"{missing[0]} lacks predictions of {folder.name}: gather them again")
+    for run in [run for run, p in probabilities.items() if np.isnan(p[scored]).any()]:
+        if run not in TOOLS:
+            raise FilmError(f"{run} lacks predictions of {folder.name}: gather them again")
+        del probabilities[run]  # it was not shown all of these pictures
+    about = about.set_index("run_id")
+    whole = FilmFaces(chosen, faces, probabilities, about, unit, statistics or Statistics())
     return whole.where(scored)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as fault:  # of pyarrow, a damaged file is a ValueError
+        raise FilmError(f"{path.name} can't be read: {fault}") from None
 
 
 @dataclass(frozen=True)
@@ -363,6 +370,8 @@ class FilmFaces:
     def contrasts(self, family: Mapping[str, Mapping[str, float]], **options: str) -> pd.DataFrame:
         """Estimate a family of contrasts, adjusted together after Holm.
 
+        A contrast of variants that are not there is undefined.
+
         Returns a row a contrast: name, value, low, high, p_value, p_adjusted, n_groups, and
         `equivalent`: whether the interval at twice the error rate lies within `MARGIN`.
         """
@@ -372,11 +381,15 @@ class FilmFaces:
         )
         rows = []
         for name, weights in family.items():
+            if not set(weights) <= set(self.variants):
+                rows.append({"contrast": name, **Estimate().columns(), "equivalent": False})
+                continue
             found, near = (film.contrast(weights, **options) for film in (self, looser))
             row = {"contrast": name, **found.columns(), "p_value": found.p_value}
             within = near.low > -MARGIN and near.high < MARGIN
             rows.append({**row, "n_groups": found.n, "equivalent": within})
-        table = pd.DataFrame(rows)
+        columns = ["contrast", "value", "low", "high", "p_value", "n_groups", "equivalent"]
+        table = pd.DataFrame(rows, columns=columns)
         return table.assign(p_adjusted=resampling.holm(table["p_value"]))
 
     def corrected(self, run: str, *, by_film: bool = False) -> np.ndarray:
@@ -418,6 +431,10 @@ class FilmFaces:
             film, label, predicted (mean over seeds), labelled, n.
         """
         films = self._is_large
+        if not films.any():
+            raise FilmError(
+                f"no film has {MIN_FILM} of these faces, so it has no shares to estimate"
+            )
         truth = pd.get_dummies(self.faces["label"]).reindex(columns=self.labels, fill_value=False)
         parts = []
         for run in dict.fromkeys(self._runs(variant)):
@@ -609,6 +626,14 @@ def verdict(contrast: Mapping[str, Any]) -> str:
     if contrast["high"] < 0:
         return "worse"
     return "equivalent" if contrast["equivalent"] else "undecided"
+
+
+def not_estimated(contrasts: pd.DataFrame) -> str:
+    """Say which rows of `contrasts` are undefined, as networks of theirs are not there."""
+    names = contrasts.loc[contrasts["value"].isna(), "contrast"]
+    if names.empty:
+        return "All planned contrasts are estimated."
+    return f"Not estimated, as there are no predictions of their networks: {'; '.join(names)}."
 
 
 def actors_needed(contrast: Mapping[str, Any]) -> float:

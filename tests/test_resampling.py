@@ -76,6 +76,28 @@ def test_intervals_cover_the_truth_near_their_level(n_groups):
     assert 0.91 <= hits / 400 <= 0.98
 
 
+def test_groupings_that_cross_cover_where_both_have_effects_and_one_does_not():
+    """Scores of 12 actors in 12 films, each actor and each film with an effect of its own."""
+    rng, hits = np.random.default_rng(5), np.zeros(2)
+    actor, film = np.indices((12, 12)).reshape(2, -1)
+    for _ in range(200):
+        effects = rng.normal(size=(2, 12))
+        sums = as_sums(effects[0][actor] + effects[1][film] + rng.normal(size=144))
+        options = seeded(rng, n_bootstrap=200)
+        both = options.interval(sums, mean, crossed=[actor, film])
+        cells = options.interval(sums, mean)
+        hits += [both.low <= 0 <= both.high, cells.low <= 0 <= cells.high]
+    assert hits[0] / 200 >= 0.9
+    assert hits[1] / 200 <= 0.75
+    assert both.n == 12
+
+
+def test_one_grouping_of_single_rows_is_the_plain_bootstrap():
+    sums = as_sums(np.random.default_rng(2).normal(size=15))
+    rows = [f"{k:02}" for k in range(15)]
+    assert bounds(QUICK.interval(sums, mean, crossed=[rows])) == bounds(QUICK.interval(sums, mean))
+
+
 def test_values_that_rest_on_few_groups_have_wider_intervals():
     groups = np.random.default_rng(0).normal(size=(60, 2))
     many = Statistics(n_bootstrap=4000, level=0.9)

@@ -275,9 +275,7 @@ class TestFreeze:
 
         assert run("freeze", "demo").exit_code == 1, "there are no results"
 
-    def test_of_study_film_keeps_predictions_and_not_what_each_build_computes(
-        self, frozen, folder
-    ):
+    def test_of_study_film_keeps_predictions_and_not_what_each_build_computes(self, frozen, folder):
         results, target = load_study("film").results, folder / "data" / "frozen" / "film"
         (results / "film").mkdir(parents=True)
         for path in (results / "film" / "faces.parquet", target / "tools.parquet"):
