@@ -35,7 +35,7 @@ $(BIN)/.complete: requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-book: setup  ## compute a study and build its book: STUDY=demo|smoke|real|exe|rafdb|sentiment DATA=<folder> JOBS=n
+book: setup  ## compute a study and build its book: STUDY=demo|smoke|film|real|exe|rafdb|sentiment DATA=<folder> JOBS=n
 	@exe build $(STUDY) --jobs $(JOBS)
 	@echo "the book: file://$(CURDIR)/_build/html/index.html"
 
