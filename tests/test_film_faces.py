@@ -210,7 +210,7 @@ def test_what_is_gathered_is_what_is_loaded(folders):
     study.write(faces[about].assign(**blank), "attributes")
     status = np.where(faces["frame"] == 9, "no face", "ok")
     size = {"width_px": faces["side_px"], "height_px": 99, "n_faces": 1}
-    images = faces[["item_id", "set_name"]].assign(**size, status=status, error=None, path=None)
+    images = faces[["item_id", "set_name"]].assign(**size, status=status, error=None, path="x")
     study.write(images, "images")
     shown, parts = faces.loc[status == "ok", ["item_id", "set_name", "label", "code"]], []
     for k, run in enumerate(("keyword-1", "keyword-2", "keyword-1@gray48")):
