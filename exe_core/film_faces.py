@@ -610,11 +610,12 @@ def missed(study: Study) -> pd.DataFrame:
         for group, part in faces.groupby(values):
             if len(part) < 100:
                 continue
-            found = study.statistics.interval(
-                np.column_stack([part["status"] != "ok", np.ones(len(part))]),
-                lambda sums: sums[:, 0] / sums[:, 1],
-                crossed=[part["person"], film[part.index]],
-            )
+            with np.errstate(invalid="ignore"):  # a sample may hold no face of a group
+                found = study.statistics.interval(
+                    np.column_stack([part["status"] != "ok", np.ones(len(part))]),
+                    lambda sums: sums[:, 0] / sums[:, 1],
+                    crossed=[part["person"], film[part.index]],
+                )
             rows.append({"attribute": attribute, "group": group, **found.columns(), "n": len(part)})
     return pd.DataFrame(rows)
 
