@@ -239,9 +239,7 @@ def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return (0.5 * gray + 0.5 * coloured).round().astype(np.uint8)
 
 
-def curve_chart(
-    table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str
-) -> Any:
+def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str) -> Any:
     """Draw estimates against a number on a logarithmic axis, a line and a band a series."""
     data = drawable(table, [x, series, *ESTIMATE])
     colour = alt.Color(
