@@ -42,16 +42,12 @@ def sure(codes):
 
 
 def freeze(folder, faces, runs, **about):
-    """Write the three tables: `runs` are named <variant>-<seed>."""
-    parts = [
-        pd.DataFrame(p.astype(np.float16), columns=prob_columns(FIVE)).assign(
-            run_id=run, face=np.arange(len(p), dtype=np.int32)
-        )
-        for run, p in runs.items()
-    ]
+    """Write the three tables; `runs` are named <variant>-<seed>."""
+    rows = pd.DataFrame(np.concatenate([*runs.values()]), columns=prob_columns(FIVE))
+    rows["run_id"], rows["face"] = np.repeat([*runs], len(faces)), [*range(len(faces))] * len(runs)
     folder.mkdir(exist_ok=True)
     faces.drop(columns="code").to_parquet(folder / FACES)
-    pd.concat(parts, ignore_index=True).to_parquet(folder / PREDICTIONS)
+    rows.to_parquet(folder / PREDICTIONS)
     even = {f"share_{label}": 0.2 for label in FIVE} | {f"bias_{label}": 0.0 for label in FIVE}
     known = {"run_id": list(runs), "variant": [run.rpartition("-")[0] for run in runs]}
     rest = {"n_train": 100, "temperature": 1.0, **even, **about}
@@ -63,12 +59,8 @@ def freeze(folder, faces, runs, **about):
 def two(tmp_path):
     """Two variants of two seeds; a has more skill."""
     faces = faces_of()
-    skills = {"a": 2.0, "b": 1.0}
-    runs = {
-        f"{name}-{k}": answers(faces["code"], skill=skill, seed=k)
-        for name, skill in skills.items()
-        for k in (1, 2)
-    }
+    runs = {f"a-{k}": answers(faces["code"], skill=2.0, seed=k) for k in (1, 2)}
+    runs |= {f"b-{k}": answers(faces["code"], skill=1.0, seed=k) for k in (1, 2)}
     return faces, runs, freeze(tmp_path / "film", faces, runs)
 
 
@@ -79,10 +71,9 @@ def test_scores_are_those_of_scikit_learn_averaged_over_seeds(two):
     expected, truth = [], faces["code"]
     for p in film.runs("a"):
         y = p.argmax(axis=1)
-        recalls = sk.recall_score(truth, y, average=None)
-        f1 = sk.f1_score(truth, y, average="macro")
-        expected.append([sk.accuracy_score(truth, y), recalls.mean(), f1, sk.log_loss(truth, p)])
-        expected[-1] += list(recalls)
+        recalls, f1 = (f(truth, y, average=None) for f in (sk.recall_score, sk.f1_score))
+        means = [sk.accuracy_score(truth, y), recalls.mean(), f1.mean()]
+        expected.append([*means, sk.log_loss(truth, p), *recalls])
     names = [(name, np.nan) for name in ("accuracy", "balanced_accuracy", "macro_f1", "nll")]
     values = [found[name] for name in [*names, *(("recall", label) for label in FIVE)]]
     assert values == pytest.approx(np.mean(expected, axis=0))
@@ -130,20 +121,13 @@ class TestLoad:
         assert {unit: one.n for unit, one in found.items()} == units
         assert len({float(one.low) for one in found.values()}) == 3
 
-    @pytest.mark.parametrize(
-        ("options", "fault"),
-        [
-            ({"labels": ["happy"]}, "two or more of angry, fear, happy, sad, surprise"),
-            ({"labels": ["happy", "glad"]}, "two or more of"),
-            ({"min_side": 999}, "999 px or more"),
-        ],
-    )
-    def test_refuses_what_leaves_nothing_to_score(self, two, options, fault):
-        with pytest.raises(FilmError, match=fault):
-            load(two[-1], **options)
-
-    def test_refuses_files_that_are_missing_damaged_or_do_not_fit(self, two):
+    def test_refuses_what_leaves_nothing_and_files_that_are_missing_damaged_or_do_not_fit(
+        self, two
+    ):
         folder = two[-1]
+        for options in ({"labels": ["happy"]}, {"labels": ["sad", "glad"]}, {"min_side": 999}):
+            with pytest.raises(FilmError, match=r"two or more of angry, fear|999 px or more"):
+                load(folder, **options)
         pd.read_parquet(folder / PREDICTIONS).iloc[:-1].to_parquet(folder / PREDICTIONS)
         with pytest.raises(FilmError, match="b-2 lacks predictions"):
             load(folder)
@@ -212,22 +196,21 @@ def test_what_is_gathered_is_what_is_loaded(folders):
     size = {"width_px": faces["side_px"], "height_px": 99, "n_faces": 1}
     images = faces[["item_id", "set_name"]].assign(**size, status=status, error=None, path="x")
     study.write(images, "images")
+    needed = dict.fromkeys(["model", "labels", "preprocessing", "weights_sha256"])
+    card = needed | {"n_faces": {"train": dict.fromkeys(FIVE, 7)}}
     shown, parts = faces.loc[status == "ok", ["item_id", "set_name", "label", "code"]], []
     for k, run in enumerate(("keyword-1", "keyword-2", "keyword-1@gray48")):
-        needed = dict.fromkeys(["model", "labels", "preprocessing", "weights_sha256"])
-        card = needed | {"n_faces": {"train": dict.fromkeys(FIVE, 7)}}
         write_json(card, study.new_model(run) / "card.json")
-        split = ["test", "val"] if "@" not in run else ["test"]
-        both = pd.concat([shown.assign(split=one) for one in split], ignore_index=True)
-        is_val = both["split"] == "val"
-        names = both["item_id"].mask(is_val, "val " + both["item_id"])
-        rows = both.drop(columns="code").assign(item_id=names, run_id=run, group_id="g")
-        parts.append(tables.with_probabilities(rows, answers(both["code"], seed=k), labels=FIVE))
-    folder = film_faces.gather(study, pd.concat(parts), study.results / "film")
+        test = shown.drop(columns="code").assign(run_id=run, group_id="g", split="test")
+        val = test.assign(item_id="val " + test["item_id"], split="val")
+        for rows in [test, val] if "@" not in run else [test]:
+            p = answers(shown["code"], seed=k)
+            parts.append(tables.with_probabilities(rows, p, labels=FIVE))
+    folder = film_faces.gather(study, pd.concat(parts, ignore_index=True), study.results / "film")
     film = film_faces.of_study(study)
     assert len(pd.read_parquet(folder / FACES)) == len(faces)
     assert film.faces["item_id"].tolist() == shown["item_id"].tolist()
-    given = parts[1].loc[parts[1]["split"] == "test", prob_columns(FIVE)].to_numpy()
+    given = parts[2][prob_columns(FIVE)].to_numpy()
     assert film.probabilities["keyword-2"] == pytest.approx(given, abs=1e-3)
     assert film.variants["keyword"] == ("keyword-1", "keyword-2")
     assert set(film.about["n_train"]) == {35}
