@@ -31,7 +31,7 @@ from exe_core.record import (
     write_json,
     write_values,
 )
-from exe_core.study import Study
+from exe_core.study import Study, trial_name
 
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "executed"
@@ -135,7 +135,7 @@ def run_stage(
         raise StageError(f"no notebook {notebook!r}; there are {known}")
     given: dict[str, object] = {"study": study.name, **parameters}
     departs = {key: value for key, value in given.items() if key not in ("study", "run", "trial")}
-    trial = given.get("trial") or "-".join(f"{key}-{value}" for key, value in departs.items())
+    trial = given.get("trial") or trial_name({"": departs})
     folder = study.results / "trials" / str(trial) if trial else study.results
     words = (f"-p {name}={value}" for name, value in parameters.items())
     os.environ[COMMAND] = " ".join(["exe stage", notebook, "--study", study.name, *words])

@@ -453,7 +453,7 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     other = parse_study({"name": name, **changed}, origin=path.name)
     if trial is None and other == study:
         return study
-    other._trial = trial or _trial_name(changes)
+    other._trial = trial or trial_name(changes)
     other._changes = changes
     return other
 
@@ -466,9 +466,17 @@ def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     }
 
 
-def _trial_name(changes: Mapping[str, Any]) -> str:
-    """Name a trial by what it changes; a long name is cut, and a digest makes it unique."""
-    text = "-".join(f"{key}-{value}" for part in changes.values() for key, value in part.items())
+def trial_name(changes: Mapping[str, Any]) -> str:
+    """Name a trial by what it changes; a long name is cut, and a digest makes it unique.
+
+    Examples
+    --------
+    >>> trial_name({"train": {"epochs": 2}, "scoring": {"labels": ["happy", "sad"]}})
+    'epochs-2-labels-happy_sad'
+    """
+    named = [item for part in changes.values() for item in part.items()]
+    values = [(key, "_".join(x) if isinstance(x, list | tuple) else x) for key, x in named]
+    text = "-".join(f"{key}-{value}" for key, value in values)
     plain = re.sub(r"[^\w.-]+", "_", text)
     return plain if len(plain) <= 60 else f"{plain[:50]}-{digest_of(text)[:8]}"
 
