@@ -72,7 +72,7 @@ def test_a_number_is_in_its_range(values, key, low, high):
         "factorial.films.all three.accuracy",
         "sentiment.exe.3 levels.quadratic_kappa",
         "your-model.balanced_accuracy",
-        "film-faces.contrast.R1.1",
+        "film-faces.contrast.r1.1",
         "film-labels.keyword.balanced_accuracy",
         "film-shares.keyword photos.counts.error",
         "film-limits.keyword.balanced_accuracy",
