@@ -284,9 +284,9 @@ def freeze(study: Study) -> tuple[int, list[str]]:
         )
     for about in study.results.glob("figures/*.provenance.json"):
         made = str(json.loads(about.read_text(encoding="utf-8")).get("command"))
-        name = about.name.partition(".")[0]
-        if name in cited & free and not any(f" {stage} " in made for stage in FILM_ANALYSES):
-            kept += study.results.glob(f"figures/{name}.*")
+        figure = about.name.partition(".")[0]
+        if figure in cited & free and not any(f" {stage} " in made for stage in FILM_ANALYSES):
+            kept += study.results.glob(f"figures/{figure}.*")
     copies = {path.relative_to(study.results): path for path in kept}
     copies |= {Path(path.name): path for path in predictions}
     origin = provenance(study)  # before the tree changes

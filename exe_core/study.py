@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -474,7 +475,7 @@ def trial_name(changes: Mapping[str, Any]) -> str:
     >>> trial_name({"train": {"epochs": 2}, "scoring": {"labels": ["happy", "sad"]}})
     'epochs-2-labels-happy_sad'
     """
-    named = [item for part in changes.values() for item in part.items()]
+    named = sorted((item for part in changes.values() for item in part.items()), key=itemgetter(0))
     values = [(key, "_".join(x) if isinstance(x, list | tuple) else x) for key, x in named]
     text = "-".join(f"{key}-{value}" for key, value in values)
     plain = re.sub(r"[^\w.-]+", "_", text)
