@@ -109,7 +109,8 @@ class Statistics(BaseModel):
         codes = [
             np.unique(np.asarray(one).astype(str), return_inverse=True)[1] for one in crossed or ()
         ]
-        smallest = min([len(one) for one in members] + [one.max(initial=-1) + 1 for one in codes])
+        sizes = [len(one) for one in members] + [one.max(initial=-1) + 1 for one in codes]
+        smallest = min(sizes, default=0)
         if smallest < 2:
             nan = np.full_like(value, np.nan)[()]
             return Estimate(value, nan, nan, len(groups), METHOD)
