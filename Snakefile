@@ -22,8 +22,8 @@ from exe_core.study import load_study
 study = load_study(config.get("study", "demo"))
 film = load_study("film")
 RUNS, GUESTS = list(study.runs), list(study.guests)
-PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_FACTORIAL, HAS_AUDIT = (
-    part in study.traits for part in ("photos", "films", "claims", "sentiment", "factorial", "audit")
+PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_FACTORIAL, HAS_AUDIT, CONFIRMS = (
+    part in study.traits for part in ("photos", "films", "claims", "sentiment", "factorial", "audit", "confirmation")
 )
 EXECUTED = study.results / "notebooks"
 LEDGERS = study.results / "ledgers"
@@ -98,6 +98,7 @@ def pages():
     names += ["08-sentiment"] if HAS_SENTIMENT else []
     names += ["09-factorial"] if HAS_FACTORIAL else []
     names += ["10-your-model"] if HAS_FILMS and study.kind == "world" else []
+    names += ["16-confirm"] if CONFIRMS else []
     return [*(made(name)["page"] for name in names), *(made(name, film)["page"] for name in film_pages())]
 
 
@@ -332,6 +333,16 @@ if study.name == "film":
         output: **made("11-film-predictions")
         params: **of("11-film-predictions", *(film.results / "film" / name for name in OF_RUNS))
         threads: 2
+        shell: STAGE
+
+
+if CONFIRMS:
+
+    rule confirm:
+        message: "confirm: the primary contrast on these film faces"
+        input: [LEDGERS / f"predict-{run}.json" for run in GUESTS], FILM_PREDICTIONS
+        output: **made("16-confirm")
+        params: **of("16-confirm", study.results / "confirmation.csv")
         shell: STAGE
 
 

@@ -176,9 +176,9 @@ def load(
         total = values.sum(axis=1, keepdims=True)
         probabilities[str(run)] = values / np.where(total > 0, total, np.nan)
     # miscellaneous films are one for each actor, and no film whose shares can be told
-    faces = faces.assign(
-        is_film=faces["film"].notna(), film=faces["film"].fillna("various, " + faces["person"])
-    )
+    person = faces["person"].fillna("")  # stills of SFEW name none
+    films = {"is_film": faces["film"].notna(), "film": faces["film"].fillna("various, " + person)}
+    faces = faces.assign(person=person, **films)
     scored = (
         faces["label"].isin(chosen) & (faces["status"] == "ok") & (faces["side_px"] >= min_side)
     )
@@ -227,6 +227,14 @@ class FilmFaces:
         about = pd.DataFrame({"variant": variant}, index=names)
         probabilities = {**self.probabilities, **dict(zip(names, made, strict=True))}
         return replace(self, probabilities=probabilities, about=pd.concat([self.about, about]))
+
+    def by_set(self) -> dict[str, FilmFaces]:
+        """Divide by set; where no actor is known, intervals resample films alone."""
+        found = {}
+        for name in self.faces["set_name"].unique():
+            part = self.where(self.faces["set_name"] == name)
+            found[name] = part if part.faces["person"].any() else replace(part, unit="film")
+        return found
 
     @functools.cached_property
     def variants(self) -> dict[str, tuple[str, ...]]:
@@ -590,6 +598,33 @@ class FilmFaces:
             )
             rows.append({"size": size, **found.columns(), "n": found.n})
         return pd.DataFrame(rows)
+
+
+PRIMARY = {"keyword": 1.0, "fer2013": -1.0}
+"""The plan's primary contrast: weights of the variants."""
+
+
+def confirmation(film: FilmFaces) -> pd.DataFrame:
+    """Estimate the primary contrast on each set, as study confirm does for new film faces.
+
+    Returns a row a set: set_name, n_faces, n_labels, n_actors (0 if unknown), n_films, unit (what
+    intervals resample), balanced accuracy of both sides and their difference (keyword, fer2013,
+    difference, each with _low and _high), p_value, and what the plan calls it (`verdict`).
+    """
+    rows = []
+    for name, part in film.by_set().items():
+        faces = part.faces
+        actors = faces.loc[faces["person"] != "", "person"].nunique()
+        row = {"set_name": name, "n_faces": len(faces), "n_labels": faces["label"].nunique()}
+        row |= {"n_actors": actors, "n_films": faces["film"].nunique(), "unit": part.unit}
+        found = part.contrasts({"": PRIMARY}).iloc[0]
+        scores = part.scores(list(PRIMARY)).query("metric == 'balanced_accuracy'")
+        estimates = scores.set_index("run_id").to_dict("index") | {"difference": found.to_dict()}
+        for side, estimate in estimates.items():
+            row |= {side: estimate["value"]}
+            row |= {f"{side}_{end}": estimate[end] for end in ("low", "high")}
+        rows.append({**row, "p_value": found["p_value"], "verdict": verdict(found)})
+    return pd.DataFrame(rows)
 
 
 def missed(study: Study) -> pd.DataFrame:

@@ -236,6 +236,10 @@ class Study(SettingsModel):
         has["published"] = self.published is not None
         has["audit"] = bool(self.audit)
         has["factorial"] = self.factorial is not None
+        film_faces = any(entry.kind in ("imfdb", "sfew") for entry in self.sets.values())
+        has["confirmation"] = (
+            film_faces and not self.runs and {"keyword", "fer2013"} <= {*self.guests}
+        )
         return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})
 
     def missing(self) -> list[str]:
@@ -448,7 +452,7 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     if trial and begun.exists():
         changes = _merged(json.loads(begun.read_text(encoding="utf-8")), changes)
     changed, recipe = _merged(settings, changes), changes.get("train", {})
-    for run in changed["runs"].values():  # a run's own recipe gives way, too
+    for run in changed.get("runs", {}).values():  # a run's own recipe gives way, too
         own = run.get("train", {})
         own.update({key: recipe[key] for key in own.keys() & recipe.keys()})
     other = parse_study({"name": name, **changed}, origin=path.name)

@@ -17,7 +17,7 @@ from torch import nn
 
 from exe_core import ddamfn, inference, models
 from exe_core.ddamfn import mixed_feature_net
-from exe_core.labels import EMOTIONS, prob_columns
+from exe_core.labels import EMOTIONS, FIVE, prob_columns
 from exe_core.models import ModelError, Preprocessing, WeightsError
 
 LABELS = ["angry", "happy", "sad"]
@@ -337,7 +337,7 @@ class TestOnDisk:
 class TestReadyModels:
     @pytest.mark.parametrize("name", ["fer8", "../fer7", "", "fer7/"])
     def test_another_name_lists_those_there_are(self, name):
-        with pytest.raises(ModelError, match=r"there are: fer7.*by its folder"):
+        with pytest.raises(ModelError, match=r"there are: fer5, fer7, keyword5\..*by its folder"):
             models.load(name)
 
     def test_fer7_answers_every_emotion_and_says_how_good_it_is(self):
@@ -354,3 +354,18 @@ class TestReadyModels:
         faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
         found = inference.predict(models.load("fer7"), faces)
         assert found == pytest.approx(np.array(PUBLISHED), abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("name", "gray", "reduced"), [("keyword5", False, None), ("fer5", True, 48)]
+    )
+    def test_both_sides_of_the_confirmation_are_shown_faces_as_they_learned(
+        self, name, gray, reduced
+    ):
+        ready = models.load(name, labels=FIVE)
+        shown = ready.preprocessing
+        assert (shown.size, shown.gray, shown.reduced) == (112, gray, reduced)
+        assert sum(ready.card["n_faces"]["train"].values()) == 7285
+        weights = ready.network.state_dict().values()
+        assert all(w.dtype == torch.float32 for w in weights if w.is_floating_point())
+        found = inference.predict(ready, np.full((2, 48, 48, 3), 128, np.uint8))
+        assert found.sum(axis=1) == pytest.approx(1)

@@ -82,7 +82,14 @@ def test_every_source_is_cited_and_every_citation_has_its_source():
     assert cited == set(parse_file(BOOK / "references.bib").entries)
 
 
-@pytest.mark.parametrize("page", ["README.md", "data/README.md", "data/models/fer7/README.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "data/README.md",
+        *(f"data/models/{name}/README.md" for name in ("fer5", "fer7", "keyword5")),
+    ],
+)
 def test_links_of_a_page_outside_the_book_lead_to_files(page):
     own = [link for link in LINK.findall((ROOT / page).read_text()) if "://" not in link]
     for link in own:

@@ -156,7 +156,7 @@ def test_a_missing_key_of_a_photo_site_is_named_not_shown(monkeypatch, tmp_path)
 
 
 def test_a_study_has_the_stages_of_what_it_has():
-    optional = {"films", "claims", "sentiment", "audit", "factorial"}
+    optional = {"films", "claims", "sentiment", "audit", "factorial", "confirmation"}
     assert not optional & made().traits
     assert {"films", "claims"} <= made(kind="world").traits
     assert not optional & made(kind="world", world={"n_films": 0}).traits
@@ -164,6 +164,8 @@ def test_a_study_has_the_stages_of_what_it_has():
     assert {"sentiment", "audit", "factorial"} <= asked.traits
     films = FACTORIAL | {"sets": ["press", "films"]}
     assert made(kind="world", factorial=films).factorial.sets == ("press", "films")
+    assert "confirmation" in load_study("confirm").traits
+    assert "confirmation" not in load_study("film").traits
 
 
 @pytest.mark.parametrize(
