@@ -116,7 +116,7 @@ localrules:
     book,
 
 
-if study.kind == "real":
+if PULLS and study.kind == "real":
 
     localrules:
         pull,  # nodes of a cluster seldom reach the web

@@ -220,8 +220,9 @@ def test_what_is_gathered_is_what_is_loaded(folders):
 
 
 def test_confirmation_has_a_row_a_set_and_resamples_films_where_no_actor_is_known(tmp_path):
-    faces = pd.concat([faces_of(), faces_of(seed=1).assign(set_name="sfew", person=None)])
-    faces = faces.reset_index(drop=True)
+    stills = faces_of(seed=1).assign(set_name="sfew", person=None)
+    stills["item_id"] = "still of " + stills["item_id"]
+    faces = pd.concat([faces_of(), stills], ignore_index=True)
     skills = {"keyword": 2.0, "fer2013": 1.0}
     runs = {name: answers(faces["code"], skill=skill) for name, skill in skills.items()}
     freeze(tmp_path, faces, {f"{name}-1": p for name, p in runs.items()})
