@@ -291,7 +291,8 @@ def test_a_plan_feeds_what_the_wanted_frames_need_and_nothing_else(index, data):
         ("h264 intra refresh.mp4", [0], False),
         ("vp9.webm", [0, 30], False),
         ("prores.mov", list(range(60)), True),
-        pytest.param("hevc layers.mkv", [0, 30], True, marks=pytest.mark.slow),
+        # packet 29 is picture 30, an open start: picture 29 leads it
+        pytest.param("hevc layers.mkv", [0, 29], True, marks=pytest.mark.slow),
     ],
 )
 def test_starts_are_read_from_the_pictures(tmp_path, name, starts, some_are_spared):
