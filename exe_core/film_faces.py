@@ -175,7 +175,7 @@ def load(
         values[table["face"]] = table[prob_columns(chosen)].to_numpy(float)
         total = values.sum(axis=1, keepdims=True)
         probabilities[str(run)] = values / np.where(total > 0, total, np.nan)
-    # miscellaneous films are one for each actor, and no film whose shares can be told
+    # miscellaneous films are one for each actor, and have no shares of a film
     person = faces["person"].fillna("")  # stills of SFEW name none
     films = {"is_film": faces["film"].notna(), "film": faces["film"].fillna("various, " + person)}
     faces = faces.assign(person=person, **films)
@@ -267,7 +267,9 @@ class FilmFaces:
         if variant not in self.variants:
             raise FilmError(f"no {variant!r}; there are {', '.join(self.variants)}")
         runs = self.variants[variant]
-        return runs if len(runs) == self.n_seeds else runs[:1] * self.n_seeds
+        if len(runs) not in (1, self.n_seeds):
+            raise FilmError(f"{variant} has {len(runs)} seeds of {self.n_seeds}: train the others")
+        return runs * (self.n_seeds // len(runs))
 
     @functools.cached_property
     def _cells(self) -> pd.DataFrame:
@@ -281,6 +283,12 @@ class FilmFaces:
         """Whether each face is of a film with `MIN_FILM` scored faces or more."""
         size = self.faces.groupby("film")["item_id"].transform("size")
         return self.faces["is_film"] & (size >= MIN_FILM)
+
+    @functools.cached_property
+    def _in_time(self) -> pd.Series:
+        """The actor, film and clip of each face, in the order of frames."""
+        ordered = self.faces.sort_values(["person", "film", "clip", "frame", "item_id"])
+        return ordered[["person", "film", "clip"]].fillna("").agg("/".join, axis=1)
 
     @functools.cached_property
     def _crossed(self) -> list[np.ndarray]:
@@ -305,8 +313,9 @@ class FilmFaces:
         """
         scored = []
         for variant in variants:
-            seeds = [self._sums(run) for run in self._runs(variant)]
-            found = self._estimate(seeds, lambda sums: metrics.scores_of(sums, len(self.labels)))
+            found = self._estimate(
+                [variant], lambda sums: metrics.scores_of(sums, len(self.labels))
+            )
             scored.append(
                 pd.DataFrame({**found.columns(), "spread": found.spread}).assign(
                     run_id=variant,
@@ -326,11 +335,14 @@ class FilmFaces:
         )
         return tables.check(whole, "metrics")
 
-    def _estimate(self, seeds: Sequence[np.ndarray], statistic: resampling.Statistic) -> Estimate:
-        """Average over seeds; what has no seeds stands for each of them, and adds no spread."""
-        several = any(one is not seeds[0] for one in seeds)
+    def _estimate(self, variants: Sequence[str], statistic: resampling.Statistic) -> Estimate:
+        """Average over seeds a statistic of the sums of variants, side by side.
+
+        What has one run only stands for each of its seeds, and adds no spread.
+        """
+        by_seed = list(dict.fromkeys(zip(*map(self._runs, variants), strict=True)))
         return comparisons.mean_over_seeds(
-            seeds if several else seeds[:1],
+            [np.hstack([self._sums(run) for run in runs]) for runs in by_seed],
             statistic,
             statistics=self.statistics,
             crossed=self._crossed,
@@ -351,10 +363,6 @@ class FilmFaces:
             One of `metrics.SCORES`.
         """
         place, n_labels = metrics.SCORES.index(metric), len(self.labels)
-        runs = [self._runs(variant) for variant in weights]
-        seeds = [
-            np.hstack([self._sums(run) for run in of_seed]) for of_seed in zip(*runs, strict=True)
-        ]
         factors = np.array(list(weights.values()))
 
         def difference(sums: np.ndarray) -> np.ndarray:
@@ -363,13 +371,7 @@ class FilmFaces:
                 np.stack([metrics.scores_of(one, n_labels)[:, place] for one in sides]).T @ factors
             )
 
-        several = any(len(set(of_variant)) > 1 for of_variant in runs)
-        found = comparisons.mean_over_seeds(
-            seeds if several else seeds[:1],
-            difference,
-            statistics=self.statistics,
-            crossed=self._crossed,
-        )
+        found = self._estimate(list(weights), difference)
         reach = stats.t.ppf((1 + self.statistics.level) / 2, found.n - 1)
         error = (found.high - found.low) / 2 / reach
         p = 2 * stats.t.sf(np.abs(found.value) / error, found.n - 1)
@@ -454,18 +456,10 @@ class FilmFaces:
             parts.append(sums.div(sums.sum(axis=1).replace(0, np.nan), axis=0))
         predicted = sum(parts) / len(parts)
         labelled = truth[films].groupby(self.faces["film"][films]).mean()
-        n = self.faces["film"][films].value_counts()
-        long = (
-            predicted.rename_axis("film")
-            .reset_index()
-            .melt("film", var_name="label", value_name="predicted")
-        )
-        other = (
-            labelled.rename_axis("film")
-            .reset_index()
-            .melt("film", var_name="label", value_name="labelled")
-        )
-        return long.merge(other, on=["film", "label"]).assign(n=lambda t: t["film"].map(n))
+        table = predicted.melt(ignore_index=False, var_name="label", value_name="predicted")
+        table["labelled"] = labelled.melt()["value"].to_numpy()  # of the same films and labels
+        table = table.rename_axis("film").reset_index()
+        return table.assign(n=table["film"].map(self.faces["film"].value_counts()))
 
     def criteria(self) -> pd.DataFrame:
         """Measure criteria without labels of each recipe, beside its accuracy: mean over seeds.
@@ -487,9 +481,8 @@ class FilmFaces:
             name: np.eye(len(self.labels))[codes].sum(axis=1) / codes.shape[1]
             for name, codes in answers.items()
         }
-        in_time = self.faces.sort_values(["person", "film", "clip", "frame", "item_id"])
-        key = in_time[["person", "film", "clip"]].fillna("").agg("/".join, axis=1).to_numpy()
-        order, follows = in_time.index.to_numpy(), key[1:] == key[:-1]
+        order, clip = self._in_time.index.to_numpy(), self._in_time.to_numpy()
+        follows = clip[1:] == clip[:-1]
         rows = []
         for name in own:
             shares = self.shares(name)
@@ -527,12 +520,10 @@ class FilmFaces:
         return np.eye(values.shape[1])[values.argmax(axis=1)], np.asarray(kept, float)
 
     def _smoothed(self, values: np.ndarray, window: int = 5) -> np.ndarray:
-        in_time = self.faces.sort_values(["person", "film", "clip", "frame", "item_id"])
-        key = in_time[["person", "film", "clip"]].fillna("").agg("/".join, axis=1)
         rolled = (
             pd.DataFrame(values, index=self.faces.index)
-            .loc[in_time.index]
-            .groupby(key.to_numpy())
+            .loc[self._in_time.index]
+            .groupby(self._in_time.to_numpy())
             .rolling(window, center=True, min_periods=1)
             .mean()
             .droplevel(0)
@@ -556,10 +547,8 @@ class FilmFaces:
         )
         ranks = []
         for label in self.labels:
-            pair = pd.DataFrame(
-                {"x": wide["predicted"][label], "balanced_accuracy": wide["labelled"][label]}
-            )
-            r = rank_correlation(pair["x"], pair["balanced_accuracy"], statistics=self.statistics)
+            sides = wide["predicted"][label], wide["labelled"][label]
+            r = rank_correlation(*sides, statistics=self.statistics)
             ranks.append({"measure": "rank correlation", "label": label, **r.columns(), "n": r.n})
         return pd.concat([table, pd.DataFrame(ranks)], ignore_index=True)
 
