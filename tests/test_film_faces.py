@@ -64,6 +64,20 @@ def two(tmp_path):
     return faces, runs, freeze(tmp_path / "film", faces, runs)
 
 
+def test_a_variant_that_lacks_a_seed_is_refused_and_one_without_seeds_stands_for_each(tmp_path):
+    faces = faces_of()
+    runs = {f"a-{k}": answers(faces["code"], seed=k) for k in (1, 2, 3)}
+    runs |= {f"b-{k}": answers(faces["code"], seed=k) for k in (1, 2)}
+    runs |= {"tool-1": answers(faces["code"], seed=9)}
+    film = load(freeze(tmp_path / "film", faces, runs), statistics=QUICK)
+    with pytest.raises(FilmError, match="b has 2 seeds of 3"):
+        film.contrast(A_TO_B)
+    found = film.contrast({"a": 1, "tool": -1})
+    a, tool = (film.scores([name]).set_index("metric")["value"] for name in ("a", "tool"))
+    assert found.value == pytest.approx((a - tool)["balanced_accuracy"])
+    assert found.spread > 0
+
+
 def test_scores_are_those_of_scikit_learn_averaged_over_seeds(two):
     faces, _, folder = two
     film = load(folder, statistics=QUICK)
