@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sample_tables
-from browser import PHONE, opened
+from browser import DESKTOP, PHONE, opened
 
 from exe_core import figures, record
 from exe_core.figures.films import timeline_chart
@@ -29,6 +29,9 @@ PAGES = {
         # Abstract
         The ensemble reaches {est}`films.exe.accuracy:.2f`, {val}`films.shift:+.1%` more, on
         {val}`films.device`, and {val}`films.undefined:.2f` is not defined.
+        By their intervals: {word}`films.exe.accuracy: above | below | open`,
+        {word}`films.lost: above | below | open`, {word}`films.unsure: above | below | open`,
+        {word}`films.empty: above | below | open`.
         See {numref}`fig-recall` and {numref}`tab-metrics`. $a^2 + b^2$ Of {n}`films.exe.accuracy`.
 
         ::::{when} world
@@ -111,6 +114,9 @@ VALUES = {
     "counter": 1,
     "device": "cpu",
     "undefined": float("nan"),
+    "lost": {"value": -0.2, "low": -0.3, "high": -0.1},
+    "unsure": {"value": 0.1, "low": -0.1, "high": 0.3},
+    "empty": {"value": None, "low": None, "high": None},
 }
 
 
@@ -225,6 +231,22 @@ def test_numbers_stand_in_the_prose(book):
         "reaches 0.61 [0.55, 0.67], \N{MINUS SIGN}4.2% more, on cpu, and n/a is not defined" in text
     )
     assert "best reaches 61%" in text_of(book, "results")
+    assert "By their intervals: above, below, open, n/a." in text_of(book, "index")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_number_says_by_keyboard_what_it_is_and_is_silent_in_print(book, chromium, size):
+    with opened(chromium, page(book, "index"), size=size) as (tab, faults):
+        number = tab.locator(".paper-value").first
+        number.focus()
+        shown = "getComputedStyle(document.activeElement, '::after')"
+        about = tab.evaluate(f"{shown}.content")
+        assert "demo/films.exe.accuracy: value 0.612, low 0.551, high 0.668, n 1234" in about
+        assert "make book STUDY=demo" in about
+        assert tab.evaluate(f"parseFloat({shown}.width)") < size[0]
+        tab.emulate_media(media="print")
+        assert tab.evaluate(f"{shown}.content") == "none"
+        assert faults == []
 
 
 def links_to_files(path):
@@ -342,16 +364,15 @@ def test_a_panel_is_used_by_keyboard_copies_without_a_network_and_is_not_printed
 
 def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
     said = "a program drew them"
-    assert said in text_of(book, "index")
-    assert said in text_of(book, "results")
+    for name in ("index", "results"):
+        assert said in text_of(book, name)
     assert said in text_of(book, "executed/06-films")
     assert said not in text_of(book, "prose")
     assert said not in text_of(book, "frozen")
     assert "On real faces 0.457" in text_of(book, "frozen")
     assert said not in text_of(book, "faults")
     assert "reset mid-body" in text_of(book, "faults")
-    assert "on this page, but those of “real” and “published”, are" in text_of(book, "mixed")
-    assert "Mixed: synthetic and real" in text_of(book, "mixed")
+    assert said not in text_of(book, "mixed")
 
 
 @pytest.mark.parametrize(
@@ -440,7 +461,9 @@ WRONG = {
     "{val}`films.nothing:.2f`": "no value 'films.nothing' in demo; films has",
     "{val}`nowhere.n`": "demo has no nowhere.json: run what makes it first",
     "{val}`films.device:.2f`": "cannot write 'cpu' as '.2f'",
-    "{est}`films.n:.2f`": "has no interval",
+    "{est}`films.n:.2f`": "has no interval, only",
+    "{word}`films.n: up | down | open`": "has no interval, so no word",
+    "{word}`films.exe.accuracy: up | down`": "choose among three words",
     "{n}`films.n`": "has no n, only value",
     "{val}`nostudy/films.n`": "'nostudy' is no study",
     "```{paper-figure} fig-none\nCaption.\n```": "has no fig-none.provenance.json",

@@ -17,7 +17,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 from exe_core.figures.style import THEMES
 from paperbook.panel import Cited, panel_of
-from paperbook.results import EXECUTED, ResultError, Results
+from paperbook.results import EVERYWHERE, EXECUTED, ResultError, Results
 
 logger = logging.getLogger(__name__)
 SIZE = re.compile(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"')
@@ -110,7 +110,7 @@ class NotebookFigures(SphinxTransform):
 
     def _figure(self, name: str, *, study: str) -> list[nodes.Element]:
         results = Results.cited(self.env, study)
-        label = f"{study}-{name}" if results.is_of_every_book else name  # as chapters cite it
+        label = f"{study}-{name}" if study == EVERYWHERE else name  # as chapters cite it
         caption = [nodes.Text(str(results.provenance(name)["alt"]))]
         figure, about = _figure(NotebookFigure, results, name, label=label, caption=caption)
         figure["ids"] = [label]

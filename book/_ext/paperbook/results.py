@@ -13,8 +13,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.writers.html5 import HTML5Translator
 
 from exe_core.record import digest
+from exe_core.stages import FILM_ANALYSES
 from exe_core.study import ConfigError, Study, load_study, studies
 
 EXECUTED = "book/executed/"
@@ -25,10 +27,9 @@ UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "
 TRAITS = ("world", "real", "photos", "films", "published", "claims", "sentiment")
 SYNTHETIC = (
-    "The faces, photos and films behind the results on this page{real} are synthetic: a program "
-    "drew them. They support statements about the method, and none about real faces or people."
+    "The faces, photos and films behind the results on this page are synthetic: a program drew "
+    "them. They support statements about the method, and none about real faces or people."
 )
-KIND_OF_PAGE = {False: "Synthetic", True: "Mixed: synthetic and real"}
 
 
 class ResultError(Exception):
@@ -67,11 +68,6 @@ class Results:
         return results
 
     @property
-    def is_of_every_book(self) -> bool:
-        """Whether each book computes them anew, beside those of its own study."""
-        return self.name == EVERYWHERE
-
-    @property
     def _of_this_book(self) -> bool:
         return self.name == self.env.config.paper_study
 
@@ -85,7 +81,7 @@ class Results:
 
     def _place(self, name: str) -> Path:
         """Find a file: of what each book computes, in the results, if it is there."""
-        if self.study is not None and self.is_of_every_book:
+        if self.study is not None and self.name == EVERYWHERE:
             computed = self.study.results / name
             return computed if computed.is_file() else self.folder / name
         return self.folder / name
@@ -97,6 +93,19 @@ class Results:
         if key not in values:
             raise ResultError(f"no value {key!r} in {self.name}; {stage} has {', '.join(values)}")
         return values[key]
+
+    def about(self, key: str) -> str:
+        """Say what a cited number is: its row, where it comes from, what makes it again."""
+        row = [
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.entry(key).items()
+            if value is not None
+        ]
+        frozen = self._frozen()
+        made = [page for page in FILM_ANALYSES if page[3:] == key.partition(".")[0]]
+        command = f"exe stage {made[0]} --study {self.name}" if made else self.command(frozen)
+        origin = self.origin(frozen) if frozen else f"study {self.name}"
+        return "\n".join([f"{self.name}/{key}: {', '.join(row)}", origin, command])
 
     def provenance(self, figure: str) -> dict[str, Any]:
         """Read the provenance of a figure, and see that each of its files is there."""
@@ -111,11 +120,12 @@ class Results:
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table: parquet of a study, CSV of an instrument."""
-        content = io.BytesIO(self._read(self._table_file(name)))
-        return pd.read_csv(content) if self.study is None else pd.read_parquet(content)
+        path = self._table_file(name)
+        content = io.BytesIO(self._read(path))
+        return pd.read_csv(content) if path.suffix == ".csv" else pd.read_parquet(content)
 
     def _table_file(self, name: str) -> Path:
-        if self.study is None:
+        if self.study is None or (self.folder / f"{name}.csv").is_file():
             return self.folder / f"{name}.csv"
         return self.study.table(name) if self._of_this_book else self._place(f"{name}.parquet")
 
@@ -177,10 +187,28 @@ def interval(entry: dict[str, Any], spec: str) -> str:
     return f"{value}\N{NO-BREAK SPACE}[{low},\N{NO-BREAK SPACE}{high}]"
 
 
+def word(entry: dict[str, Any], spec: str) -> str:
+    """Choose of "above | below | neither" by where the interval lies, seen from 0."""
+    words = [part.strip() for part in spec.split("|")]
+    if len(words) != 3:
+        raise ResultError(f"choose among three words, as in above | below | neither, not {spec!r}")
+    if not {"low", "high"} <= set(entry):
+        raise ResultError("has no interval, so no word follows from it")
+    low, high = entry["low"], entry["high"]
+    if None in (low, high):
+        return UNDEFINED
+    return words[0] if low > 0 else words[1] if high < 0 else words[2]
+
+
+class Value(nodes.inline):
+    """A computed number, which says on hover, focus and tap what it is."""
+
+
 class Number(SphinxRole):
     """``{val}`stage.key:.2f` `` a value, ``est`` with its interval, ``n`` the items behind it.
 
-    ``{val}`real/stage.key` `` is a value of another study.
+    ``{val}`real/stage.key` `` is a value of another study. ``{word}`stage.key: higher | lower |
+    no different` `` is the word that follows from the interval.
     """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
@@ -188,19 +216,30 @@ class Number(SphinxRole):
         cited, _, spec = self.text.partition(":")
         study, _, key = cited.rpartition("/")
         try:
-            entry = Results.cited(self.env, study).entry(key)
+            results = Results.cited(self.env, study)
+            entry = results.entry(key)
             if self.name == "est":
                 text = interval(entry, spec)
+            elif self.name == "word":
+                text = word(entry, spec)
             elif self.name == "val":
                 text = formatted(entry["value"], spec)
             elif "n" in entry:
                 text = formatted(entry["n"], spec or ",")
             else:
                 raise ResultError(f"has no n, only {', '.join(entry)}")
+            about = results.about(key)
         except ResultError as fault:
             message = self.inliner.reporter.error(f"{cited}: {fault}", line=self.lineno)
             return [nodes.problematic(self.rawtext, self.rawtext)], [message]
-        return [nodes.inline(self.rawtext, text, classes=["paper-value"])], []
+        classes = ["paper-value"] + [nodes.make_id(text)] * isinstance(entry["value"], str)
+        return [Value(self.rawtext, text, classes=classes, about=about)], []
+
+
+def visit_value(writer: HTML5Translator, node: Value) -> None:
+    """Write a number that the keyboard reaches, with what it is."""
+    about = {"data-about": node["about"], "aria-description": node["about"], "tabindex": "0"}
+    writer.body.append(writer.starttag(node, "span", "", role="note", **about))
 
 
 class When(SphinxDirective):
@@ -223,29 +262,25 @@ class When(SphinxDirective):
 
 
 def note_synthetic(app: Sphinx, doctree: nodes.document) -> None:
-    """Put a note under the title of a page that cites a world's results or shows its notebook."""
+    """Put a note under the title of a page that shows results of a world only."""
     kinds = dict(app.env.temp_data.get("paper_studies", {}))
     if app.env.docname.startswith(EXECUTED):
         page = json.loads(Path(app.env.doc2path(app.env.docname)).read_text(encoding="utf-8"))
         executed = page["metadata"].get("papermill", {}).get("parameters", {})
         study = load_study(executed.get("study", app.config.paper_study))
         kinds[study.name] = study.kind
-    if "world" not in kinds.values():
+    if {*kinds.values()} != {"world"}:  # a chapter that shows both says which is which
         return
-    real = [f"“{study}”" for study, kind in kinds.items() if kind == "real"]
-    text = SYNTHETIC.format(real=f", but those of {' and '.join(real)}," if real else "")
-    paragraphs = nodes.title("", KIND_OF_PAGE[bool(real)]), nodes.paragraph("", text)
+    paragraphs = nodes.title("", "Synthetic"), nodes.paragraph("", SYNTHETIC)
     note = nodes.admonition("", *paragraphs, classes=["note", "synthetic"])
-    title = next(doctree.findall(nodes.title), None)
-    if title is None:
-        doctree.insert(0, note)
-    else:
-        title.parent.insert(title.parent.index(title) + 1, note)
+    title = next(doctree.findall(nodes.title))
+    title.parent.insert(title.parent.index(title) + 1, note)
 
 
 def register(app: Sphinx) -> None:
     """Add the roles, the directive and the note to the book."""
-    for name in ("val", "est", "n"):
+    for name in ("val", "est", "n", "word"):
         app.add_role(name, Number())
+    app.add_node(Value, html=(visit_value, lambda writer, _: writer.body.append("</span>")))
     app.add_directive("when", When)
     app.connect("doctree-read", note_synthetic)
