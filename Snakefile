@@ -22,8 +22,8 @@ from exe_core.study import load_study
 study = load_study(config.get("study", "demo"))
 film = load_study("film")
 RUNS, GUESTS = list(study.runs), list(study.guests)
-PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_FACTORIAL, HAS_AUDIT, CONFIRMS = (
-    part in study.traits for part in ("photos", "films", "claims", "sentiment", "factorial", "audit", "confirmation")
+PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_AUDIT, CONFIRMS = (
+    part in study.traits for part in ("photos", "films", "claims", "sentiment", "audit", "confirmation")
 )
 EXECUTED = study.results / "notebooks"
 LEDGERS = study.results / "ledgers"
@@ -96,7 +96,6 @@ def pages():
     names += ["06-films", "06-films-shares", "06-films-unlabelled"] if HAS_FILMS else []
     names += ["07-claims"] if HAS_CLAIMS else []
     names += ["08-sentiment"] if HAS_SENTIMENT else []
-    names += ["09-factorial"] if HAS_FACTORIAL else []
     names += ["10-your-model"] if HAS_FILMS and study.kind == "world" else []
     names += ["16-confirm"] if CONFIRMS else []
     return [*(made(name)["page"] for name in names), *(made(name, film)["page"] for name in film_pages())]
@@ -223,7 +222,7 @@ rule benchmarks:
     message: "benchmarks: scores with intervals"
     input: [LEDGERS / f"predict-{run}.json" for run in [*RUNS, *GUESTS]]
     output: **made("05-benchmarks")
-    params: **of("05-benchmarks", *map(study.table, ("metrics", "variants", "comparisons", "confusion")))
+    params: **of("05-benchmarks", *map(study.table, ("metrics", "comparisons", "confusion")))
     shell: STAGE
 
 
@@ -300,18 +299,6 @@ if HAS_SENTIMENT:
         output: **made("08-sentiment")
         params: **of("08-sentiment", *(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons", "choices")))
         threads: 2
-        shell: STAGE
-
-
-if HAS_FACTORIAL:
-
-    rule factorial:
-        message: "factorial: the faults of the pipeline, undone"
-        input:
-            [LEDGERS / f"predict-{run}.json" for run in [*study.factorial.as_shipped, *study.factorial.recropped]],
-            [LEDGERS / "films.json"] if "films" in study.factorial.sets else [],
-        output: **made("09-factorial")
-        params: **of("09-factorial", study.table("factorial"))
         shell: STAGE
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import calibration, comparisons, criteria, metrics, resampling, tables
+from exe_core import calibration, criteria, metrics, resampling, tables
 from exe_core.calibration import Calibration
 from exe_core.labels import prob_columns
 from exe_core.record import ROOT, replacing
@@ -325,12 +325,12 @@ class FilmFaces:
                     n_groups=found.n,
                 )
             )
-        whole = comparisons.within_range(pd.concat(scored, ignore_index=True)).assign(
+        whole = metrics.within_range(pd.concat(scored, ignore_index=True)).assign(
             set_name="film",
             split="test",
             n=len(self.faces),
             level=self.statistics.level,
-            method=f"{comparisons.METHOD_OVER_SEEDS}, over {self.unit}",
+            method=f"{resampling.METHOD_OVER_SEEDS}, over {self.unit}",
             seed=self.statistics.seed,
         )
         return tables.check(whole, "metrics")
@@ -341,10 +341,9 @@ class FilmFaces:
         What has one run only stands for each of its seeds, and adds no spread.
         """
         by_seed = list(dict.fromkeys(zip(*map(self._runs, variants), strict=True)))
-        return comparisons.mean_over_seeds(
+        return self.statistics.mean_over_seeds(
             [np.hstack([self._sums(run) for run in runs]) for runs in by_seed],
             statistic,
-            statistics=self.statistics,
             crossed=self._crossed,
         )
 

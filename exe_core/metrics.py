@@ -85,6 +85,13 @@ def score_rows(found: Estimate, labels: Sequence[str], statistics: Statistics) -
     )
 
 
+def within_range(scores: pd.DataFrame) -> pd.DataFrame:
+    """Cut intervals of `SCORES` where no score can be: few seeds reach far beyond."""
+    top = scores["metric"].map({"nll": np.inf, "brier": 2.0}).fillna(1.0)
+    low, high = scores["low"].clip(lower=0), scores["high"].clip(upper=top)
+    return scores.assign(low=low, high=high)
+
+
 def compare(
     first: pd.DataFrame,
     others: pd.DataFrame,

@@ -19,6 +19,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 """Sums of many samples (n, k) -> their statistics (n,) or (n, m)."""
 
 METHOD = "group bootstrap, expanded percentile"
+METHOD_OVER_SEEDS = f"{METHOD}, with the spread over seeds"
 MAX_UNDEFINED = 0.1
 """Share of samples in which a statistic may be undefined before its interval is too."""
 
@@ -122,6 +123,44 @@ class Statistics(BaseModel):
         tail = _expanded_tail(smallest if n_effective is None else n_effective, level=self.level)
         n = smallest if codes else len(groups)
         return Estimate(value, *_quantiles(statistic(drawn), tail), n, METHOD)
+
+    def mean_over_seeds(
+        self,
+        seeds: Sequence[np.ndarray],
+        statistic: Statistic,
+        *,
+        crossed: Sequence[ArrayLike] | None = None,
+    ) -> Estimate:
+        """Average a statistic over seeds, with an interval that covers groups and seeds.
+
+        Groups: the bootstrap interval of the mean over seeds; a sample holds the same groups for
+        every seed. Seeds: mean -+ t(S - 1) s / sqrt(S). Their distances from the mean are added in
+        squares, as for two independent parts of one error (Zou and Donner 2008, Statistics in
+        Medicine 27:1693). With one seed the interval covers groups only, and the spread is NaN.
+
+        Parameters
+        ----------
+        seeds
+            For each seed the sums of the same groups, (n_groups, k), in one order.
+        statistic, crossed
+            As for `interval`; the statistic gives (n, m).
+        """
+        from scipy.special import stdtrit
+
+        n_seeds = len(seeds)
+        found = self.interval(
+            np.hstack(seeds),
+            lambda sums: np.mean([statistic(part) for part in np.hsplit(sums, n_seeds)], axis=0),
+            crossed=crossed,
+        )
+        low, high, spread = found.low, found.high, np.full_like(found.value, np.nan)
+        if n_seeds > 1:
+            by_seed = [statistic(sums.sum(axis=0, keepdims=True))[0] for sums in seeds]
+            spread = np.std(by_seed, axis=0, ddof=1)
+            reach = stdtrit(n_seeds - 1, (1 + self.level) / 2) * spread / np.sqrt(n_seeds)
+            low = found.value - np.hypot(found.value - found.low, reach)
+            high = found.value + np.hypot(found.high - found.value, reach)
+        return replace(found, low=low, high=high, method=METHOD_OVER_SEEDS, spread=spread)
 
     def jackknife(self, groups: np.ndarray, statistic: Statistic) -> Estimate:
         """Estimate a statistic of group sums, with a jackknife interval over groups.

@@ -6,7 +6,6 @@ can't silently leave a default in force.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import (
@@ -375,42 +374,6 @@ class ExternalModel(SettingsModel):
     def is_folder(self) -> bool:
         """Tell a folder from the name of a model."""
         return self.model.startswith(("/", "./", "../", "~/"))
-
-
-class Factorial(SettingsModel):
-    """What undoing each fault of the published pipeline is worth: crop x colour x calibration.
-
-    The runs learned from gray faces. Those of the same place in both lists differ in the crop of
-    the faces that they learned from, and in nothing else.
-    """
-
-    as_shipped: tuple[str, ...] = Field(
-        min_length=1, description="runs that learned from faces as they are shipped, one a seed"
-    )
-    recropped: tuple[str, ...] = Field(
-        min_length=1, description="runs that learned from them as the detector crops them"
-    )
-    sets: tuple[str, ...] = Field(
-        min_length=1, description="sets whose test faces are read; `films`, those of the world"
-    )
-    least_faces: int = Field(
-        20, ge=1, description="labels of which a set has fewer faces are left out of its scores"
-    )
-
-    def check(self, runs: Mapping[str, Run], sets: Mapping[str, Set]) -> None:
-        """Raise a ValueError if the runs are not there or are not what their lists say."""
-        if len(self.as_shipped) != len(self.recropped):
-            raise ValueError("factorial: as many runs as_shipped as recropped, in the same order")
-        listed = [(name, "as shipped") for name in self.as_shipped]
-        listed += [(name, "detector") for name in self.recropped]
-        for name, crop in listed:
-            if name not in runs:
-                raise ValueError(f"factorial: no run {name!r}; runs: {', '.join(runs)}")
-            run = runs[name]
-            if not run.gray or {sets[member].crop for member in run.sets} != {crop}:
-                raise ValueError(
-                    f"factorial: run {name} must be gray, and learn from sets of crop {crop!r}"
-                )
 
 
 class Films(SettingsModel):

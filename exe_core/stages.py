@@ -40,8 +40,8 @@ EXECUTED = ROOT / "book" / "executed"
 PROFILES = ROOT / "configs" / "profiles"
 
 FROZEN_TABLES = (
-    *("metrics", "confusion", "variants", "comparisons", "variant_comparisons", "film_summary"),
-    *("claims", "factorial", "leakage_counts", "label_quality"),
+    *("metrics", "confusion", "comparisons", "film_summary", "claims"),
+    *("leakage_counts", "label_quality"),
     *("sentiment_metrics", "sentiment_comparisons", "sentiment_choices"),
 )
 """The tables of estimates that `freeze` keeps."""

@@ -28,7 +28,6 @@ from exe_core.resampling import Statistics
 from exe_core.settings import (
     Crop,
     ExternalModel,
-    Factorial,
     Films,
     Pull,
     Run,
@@ -87,7 +86,6 @@ class Study(SettingsModel):
     audit: tuple[str, ...] = Field(
         default=(), description="sets that are searched for copies and, with votes, wrong labels"
     )
-    factorial: Factorial | None = Field(None, description="the faults of the pipeline, undone")
     sentiment: Sentiment | None = Field(None, description="levels of sentiment, if it is asked")
     published: str | None = Field(
         None, description="published predictions of films, below the data folder"
@@ -132,10 +130,6 @@ class Study(SettingsModel):
         _refuse_unknown("audit", "set", self.audit, self.sets)
         if self.sentiment:
             _refuse_unknown("sentiment", "set", [self.sentiment.set_name], self.sets)
-        if self.factorial:
-            films = {"films"} if self.kind == "world" and self.world.n_films > 0 else set()
-            _refuse_unknown("factorial", "set", set(self.factorial.sets) - films, self.sets)
-            self.factorial.check(self.runs, self.sets)
         _refuse_unknown("methods", "ensemble", self.methods, self.ensembles)
         if "films" in self.traits and set(self.methods.values()) - {"mean"}:
             raise ValueError("methods: an ensemble reads films by its mean only; leave it out")
@@ -235,7 +229,6 @@ class Study(SettingsModel):
         has["sentiment"] = self.sentiment is not None
         has["published"] = self.published is not None
         has["audit"] = bool(self.audit)
-        has["factorial"] = self.factorial is not None
         film_faces = any(entry.kind in ("imfdb", "sfew") for entry in self.sets.values())
         has["confirmation"] = (
             film_faces and not self.runs and {"keyword", "fer2013"} <= {*self.guests}

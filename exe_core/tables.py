@@ -346,21 +346,6 @@ TABLES = {
         difference=number("first minus second", nullable=True),
         mcnemar_p=number("McNemar's p-value, as if faces were independent", 0, 1, nullable=True),
     ),
-    "factorial": _table(
-        "A cell of the factorial of faults, an effect of undoing some, or the score at home.",
-        key="set_name kind term metric over",
-        common="set_name metric value low high level n n_groups",
-        kind=choice(
-            "a cell, an effect, or the score on the set's test faces", "cell", "effect", "home"
-        ),
-        term=text("the cell, or the faults that are undone"),
-        crop=text("factor crop: as shipped or by the detector", nullable=True),
-        colour=text("factor colour: in colour, or gray as in training", nullable=True),
-        calibration=text("factor calibration: uncorrected or corrected", nullable=True),
-        over=choice("what the interval resamples: groups or faces", "groups", "faces"),
-        spread=number("standard deviation over seeds", nullable=True),
-        n_seeds=integer("seeds averaged over"),
-    ),
     "confusion": _table(
         "How often one run answers `predicted` where the label is `label`.",
         key="run_id set_name label predicted",
@@ -374,8 +359,6 @@ _LIKE = {
     "film_predictions": ("predictions", "What a run says of a film face."),
     "film_metrics": ("metrics", "An estimate of one run on the film faces."),
     "label_quality": ("metrics", "Agreement of annotators' votes with the labels of a set."),
-    "variants": ("metrics", "An estimate of a recipe, the mean over its seeds."),
-    "variant_comparisons": ("comparisons", "A recipe against the reference, over seeds."),
     "sentiment_metrics": ("metrics", "An estimate of one run on one scale of sentiment."),
     "sentiment_comparisons": ("comparisons", "Two runs on one scale of sentiment."),
     "sentiment_choices": ("metrics", "A score under one way to give emotions their levels."),

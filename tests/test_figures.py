@@ -21,7 +21,6 @@ from exe_core.figures.style import COLOURS, STYLE, THEMES, VERDICTS, ChartError
 from exe_core.labels import EMOTIONS, FIVE
 from exe_core.study import load_study
 
-MATRIX = tables.estimates(run_id=("a", "b"), set_name=("a", "c"), metric=("balanced_accuracy",))
 SAMPLED = tables.estimates(run_id=("truth", "exe"), label=FIVE, every=(100, 50))
 SAMPLED = SAMPLED[(SAMPLED["run_id"] == "truth") | (SAMPLED["every"] == 50)]  # a grid with gaps
 STEPS = pd.DataFrame(
@@ -72,9 +71,6 @@ CHARTS = {
     "recall": lambda: scores.recall_chart(tables.metrics()),
     "scores": lambda: scores.score_table_chart(tables.metrics(("films", "fer2013"))),
     "confusion": lambda: scores.confusion_chart(tables.confusion()),
-    "matrix": lambda: scores.matrix_chart(
-        MATRIX.assign(n_groups=3, own=MATRIX["run_id"] == MATRIX["set_name"])
-    ),
     "history": lambda: scores.history_chart(tables.history()),
     "scatter": lambda: scores.accuracy_scatter(MEASURED, CORRELATIONS),
     "claims": lambda: scores.claims_chart(tables.claims()),
@@ -171,13 +167,6 @@ def test_differences_are_of_the_first_run_minus_the_second():
     expected = shares["exe"].to_numpy() - shares["rafdb"].to_numpy()
     plotted = rows_of("differences")["difference"]
     assert sorted(plotted) == pytest.approx(sorted(expected.round(5)), abs=2e-5)
-
-
-def test_the_matrix_shows_numbers_and_intervals_and_frames_what_was_learned_from():
-    svg = svg_of("matrix")
-    assert svg.count('stroke="#1F2328" stroke-width="2"') == 1
-    assert ">20%<" in svg
-    assert ">15–25<" in svg
 
 
 def test_claims_stand_by_their_verdict_on_what_they_predict():

@@ -231,3 +231,35 @@ def test_holm_by_hand():
     assert resampling.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     undefined = resampling.holm([np.nan, 0.02, 0.04])
     assert undefined == pytest.approx([np.nan, 0.04, 0.04], nan_ok=True)
+
+
+def average(sums):
+    return sums[:, :1] / sums[:, 1:]
+
+
+def test_the_mean_over_seeds_widens_the_interval_by_their_spread():
+    seeds = [np.column_stack([np.arange(12.0) + k, np.ones(12)]) for k in (0, 1, 5)]
+    found = QUICK.mean_over_seeds(seeds, average)
+    assert found.value == pytest.approx([7.5])
+    assert found.spread == pytest.approx(np.std([0, 1, 5], ddof=1))
+    groups = QUICK.interval(np.hstack(seeds), lambda x: average(x[:, :2]))
+    reach = stats.t.ppf(0.975, 2) * found.spread / np.sqrt(3)
+    expected = found.value - np.hypot(groups.value - groups.low, reach)
+    assert found.low == pytest.approx(expected, rel=0.05)
+    alone = QUICK.mean_over_seeds(seeds[:1], average)
+    assert bounds(alone) == bounds(QUICK.interval(seeds[0], average))
+    assert np.isnan(alone.spread)
+
+
+@pytest.mark.parametrize(("of_groups", "of_seeds"), [(0.3, 0.0), (0.1, 0.1), (0.02, 0.1)])
+def test_intervals_over_seeds_cover_the_truth_as_often_as_they_say(of_groups, of_seeds):
+    """Effects of groups and of seeds, crossed, and noise; the truth is 0."""
+    rng = np.random.default_rng(5)
+    hits, trials = 0, 200
+    for trial in range(trials):
+        group, seed = of_groups * rng.normal(size=25), of_seeds * rng.normal(size=3)
+        noise = 0.1 * rng.normal(size=(3, 25))
+        seeds = [np.column_stack([group + seed[s] + noise[s], np.ones(25)]) for s in range(3)]
+        found = Statistics(n_bootstrap=200, seed=trial).mean_over_seeds(seeds, average)
+        hits += found.low[0] <= 0 <= found.high[0]
+    assert hits / trials > 0.91

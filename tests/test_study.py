@@ -17,11 +17,6 @@ RUNS = {
     "cropped-1": {"sets": ["again"], "gray": True, "train": {"seed": 1}},
     "cropped-2": {"sets": ["again"], "gray": True, "train": {"seed": 2}},
 }
-FACTORIAL = {
-    "as_shipped": ["plain-1", "plain-2"],
-    "recropped": ["cropped-1", "cropped-2"],
-    "sets": ["press"],
-}
 
 
 def made(**changes):
@@ -88,14 +83,6 @@ def test_parameters_go_over_the_file_and_none_leaves_it_as_it_is():
         ({"world": {"keyword_noise": {"mad": {"sad": 1.0}}}}, "summing to less than 1"),
         ({"sentiment": {}}, "sentiment: no set 'rafdb'; sets: lab"),
         ({"audit": ["rafdb"]}, "audit: no set 'rafdb'; sets: lab"),
-        ({"factorial": FACTORIAL | {"as_shipped": ["plain-1"]}}, "as many runs as_shipped as"),
-        ({"factorial": FACTORIAL | {"as_shipped": ["plain-1", "plain-3"]}}, "no run 'plain-3'"),
-        (
-            {"factorial": FACTORIAL | {"as_shipped": ["plain-1", "cropped-2"]}},
-            "run cropped-2 must be gray, and learn",
-        ),
-        ({"factorial": FACTORIAL, **one_run(gray=False)}, "run plain-1 must be gray"),
-        ({"factorial": FACTORIAL | {"sets": ["films"]}}, "factorial: no set 'films'; sets: lab"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_allowed(changes, fault):
@@ -156,14 +143,12 @@ def test_a_missing_key_of_a_photo_site_is_named_not_shown(monkeypatch, tmp_path)
 
 
 def test_a_study_has_the_stages_of_what_it_has():
-    optional = {"films", "claims", "sentiment", "audit", "factorial", "confirmation"}
+    optional = {"films", "claims", "sentiment", "audit", "confirmation"}
     assert not optional & made().traits
     assert {"films", "claims"} <= made(kind="world").traits
     assert not optional & made(kind="world", world={"n_films": 0}).traits
-    asked = made(sentiment={"set_name": "lab"}, audit=["lab"], factorial=FACTORIAL)
-    assert {"sentiment", "audit", "factorial"} <= asked.traits
-    films = FACTORIAL | {"sets": ["press", "films"]}
-    assert made(kind="world", factorial=films).factorial.sets == ("press", "films")
+    asked = made(sentiment={"set_name": "lab"}, audit=["lab"])
+    assert {"sentiment", "audit"} <= asked.traits
     assert "confirmation" in load_study("confirm").traits
     assert "confirmation" not in load_study("film").traits
 

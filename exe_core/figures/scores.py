@@ -77,35 +77,6 @@ def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
     )
 
 
-def matrix_chart(scores: pd.DataFrame) -> alt.LayerChart:
-    """Draw the balanced accuracy of each model on each set, with its interval in the cell.
-
-    Parameters
-    ----------
-    scores
-        run_id, set_name, metric, value, low, high, n, n_groups and own. Cells whose test faces are
-        of a set that the model learned from (`own`) are outlined: they say less of other faces.
-    """
-    columns = ["run_id", "set_name", *ESTIMATE, "n", "n_groups", "own"]
-    data = drawable(scores[scores["metric"] == "balanced_accuracy"], columns)
-    data["interval"] = [
-        f"{100 * row.low:.0f}–{100 * row.high:.0f}" if pd.notna(row.low) else ""
-        for row in data.itertuples()
-    ]
-    return heat(
-        data,
-        x="set_name",
-        y="run_id",
-        value="value",
-        title="balanced accuracy",
-        x_title="tested on",
-        y_title="model",
-        below="interval",
-        outlined="own",
-        side=58,
-    )
-
-
 def history_chart(history: pd.DataFrame) -> alt.FacetChart:
     """Draw loss and accuracy by epoch of one run, on training and validation faces."""
     data = drawable(history, ["run_id", "epoch", "split", "loss", "accuracy"])

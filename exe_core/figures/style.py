@@ -285,8 +285,6 @@ def heat(
     x_title: str | None = None,
     y_title: str | None = None,
     column: str | None = None,
-    below: str | None = None,
-    outlined: str | None = None,
     signed: bool = False,
     side: int = 36,
 ) -> Any:
@@ -300,8 +298,6 @@ def heat(
         What the colours show.
     column
         What each panel is of.
-    below, outlined
-        Columns with a second line of text, and with the cells that get a frame.
     signed
         Colours to either side of 0, in % points; else from 0 to 1, in %.
     side
@@ -314,9 +310,7 @@ def heat(
         y=alt.Y(f"{y}:N", sort=in_order(data[y]), title=y_title, axis=alt.Axis(ticks=False)),
         tooltip=list(data),
     )
-    frame = alt.condition(f"datum['{outlined}']", alt.value(INK), alt.value(PAPER))
-    cells = base.mark_rect(strokeWidth=2).encode(
-        stroke=frame if outlined else alt.value(PAPER),
+    cells = base.mark_rect(strokeWidth=2, stroke=PAPER).encode(
         color=alt.Color(
             f"{value}:Q",
             title=title,
@@ -326,14 +320,11 @@ def heat(
     )
     strong = f"abs(datum['{value}']) > {0.6 * most}"
     letters = alt.condition(strong, alt.value("white"), alt.value("black"))
-    numbers = base.mark_text(fontSize=10, dy=-6 if below else 0).encode(
+    numbers = base.mark_text(fontSize=10).encode(
         text=alt.Text(f"{value}:Q", format="+.0%" if signed else ".0%"), color=letters
     )
-    layers = [cells, numbers]
-    if below:
-        layers.append(base.mark_text(fontSize=9, dy=7).encode(text=f"{below}:N", color=letters))
-    size = {"width": alt.Step(side), "height": alt.Step(36 if below else 24)}
-    chart = alt.layer(*layers, data=data).properties(**size)
+    size = {"width": alt.Step(side), "height": alt.Step(24)}
+    chart = alt.layer(cells, numbers, data=data).properties(**size)
     if column is None:
         return styled(chart)
     panel = alt.Facet(f"{column}:N", sort=in_order(data[column]))
