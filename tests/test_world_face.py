@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exe_core.labels import EMOTIONS
-from exe_world.backgrounds import KINDS, sample_background
 from exe_world.camera import STYLES, camera, sample_light
 from exe_world.face import (
     AUS,
     EXPRESSIONS,
-    HAIR_STYLES,
     sample_expression,
     sample_identity,
 )
@@ -67,25 +65,17 @@ def test_an_expression_has_the_action_units_of_its_emotion(emotion):
     assert min(strong, default=1) > 0.35 > max(idle)
 
 
-def test_people_differ_in_every_trait_and_a_given_skin_tone_changes_no_other():
-    people = [dataclasses.asdict(sample_identity(rng(k))) for k in range(80)]
-    assert all(len({one[trait] for one in people}) > 1 for trait in people[0])
-    assert {one["hair_style"] for one in people} == set(HAIR_STYLES)
-    light, dark = (sample_identity(rng(2), skin_tone=tone) for tone in (0, 0.5))
-    assert (light.seed, light.femininity) == (dark.seed, dark.femininity)
-
-
 def test_a_picture_is_the_same_in_another_process():
     here = b"".join(render_face(rng(5), "fear", size=64, style=style).tobytes() for style in STYLES)
     there = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, check=True)
     assert there.stdout == here
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_a_portrait_has_its_size_and_is_gray_in_the_lab_only(style):
-    image = render_face(rng(1), "happy", size=50, style=style)
-    assert (image.shape, image.dtype) == ((50, 50, 3), np.uint8)
-    assert (np.ptp(image, axis=2).max() == 0) == (style == "lab")
+def test_a_portrait_has_its_size_and_is_gray_in_the_lab_only():
+    for style in STYLES:
+        image = render_face(rng(1), "happy", size=50, style=style)
+        assert (image.shape, image.dtype) == ((50, 50, 3), np.uint8)
+        assert (np.ptp(image, axis=2).max() == 0) == (style == "lab")
 
 
 def test_body_then_head_is_the_person_and_all_else_is_left_alone():
@@ -98,13 +88,6 @@ def test_body_then_head_is_the_person_and_all_else_is_left_alone():
     assert (whole[:90, :20] == 0.25).all()
     camera(rng(), whole, style="film")
     assert (parts == whole).all()
-
-
-@pytest.mark.parametrize("emotion", [name for name in EMOTIONS if name != "neutral"])
-def test_the_face_changes_more_the_stronger_the_expression(emotion):
-    rest, _ = drawn()
-    change = [np.abs(drawn(prototype(emotion, i))[0] - rest).mean() for i in (0.25, 0.5, 1.0)]
-    assert 0 < change[0] < change[1] < change[2]
 
 
 @settings(max_examples=15, deadline=None)
@@ -121,16 +104,8 @@ def test_the_box_lies_around_brows_to_chin(cx, cy, scale, yaw, seed):
     assert 0 < height < 1.7 * scale
 
 
-@pytest.mark.parametrize("centre", [(-200.0, 80.0), (400.0, 80.0), (80.0, -300.0), (80.0, 500.0)])
-def test_there_is_no_box_where_no_face_is_seen(centre):
-    picture, box = drawn(centre=centre)
-    assert box is None
-    assert np.isfinite(picture).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_background_fills_the_size_with_finite_light(kind):
-    one, again = (sample_background(rng(6), (37, 91), kind=kind) for _ in range(2))
-    assert (one.shape, one.dtype, one.flags["C_CONTIGUOUS"]) == ((37, 91, 3), np.float32, True)
-    assert 0 < one.min() <= one.max() <= 1.2
-    assert (one == again).all()
+def test_there_is_no_box_where_no_face_is_seen():
+    for centre in [(-200.0, 80.0), (400.0, 80.0), (80.0, -300.0), (80.0, 500.0)]:
+        picture, box = drawn(centre=centre)
+        assert box is None
+        assert np.isfinite(picture).all()

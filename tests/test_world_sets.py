@@ -9,7 +9,7 @@ import pytest
 from sample_worlds import tiny_study
 
 from exe_core.labels import ALIASES
-from exe_world.sets import list_faces, make_benchmarks
+from exe_world.sets import make_benchmarks
 
 
 @pytest.fixture(autouse=True)
@@ -56,12 +56,6 @@ def test_rafdb_is_the_published_folder(study):
         assert image.shape == (100, 100, 3)
     assert sum(line.startswith("train_") for line in lines) == 8
     assert lines[0].split()[0] == "train_00001.jpg"
-
-
-def test_no_person_is_drawn_twice(study):
-    for name in ("fer2013", "rafdb"):
-        people = [face.cast()[1] for face in list_faces(study, name)]
-        assert len({person.seed * person.skin_tone for person in people}) == len(people)
 
 
 def test_files_are_the_same_for_any_number_of_processes_and_differ_by_the_seed(study):

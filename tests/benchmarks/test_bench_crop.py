@@ -28,7 +28,7 @@ from exe_core.study import load_study
 
 pytestmark = pytest.mark.slow
 
-N_PHOTOS, N_SCENES = 6, int(os.environ.get("SCENES", "5"))
+N_PHOTOS, N_SCENES = 6, int(os.environ.get("SCENES", "2"))
 KEPT = os.environ.get("RECALL")
 PHOTO, TIMES = (1000, 1500), 4  # 24 megapixels
 SCENE = (960, 1280)

@@ -2,7 +2,7 @@
 
 pytest tests/benchmarks/test_bench_films.py --benchmark-enable
 
-FILM_SECONDS (20 by default, 300 for the figures of the paper) is the length of the film. The
+FILM_SECONDS (5 by default, 300 for the figures of the paper) is the length of the film. The
 published loop reads every frame once for each model, looks for faces in every 100th, and shows the
 largest face to the model by itself.
 """
@@ -30,7 +30,7 @@ from exe_core.settings import Crop
 
 pytestmark = pytest.mark.slow
 
-SECONDS = int(os.environ.get("FILM_SECONDS", "20"))
+SECONDS = int(os.environ.get("FILM_SECONDS", "5"))
 PIECE = 50  # the film repeats a piece of at most so many seconds: encoding takes longest
 EVERY, SIZE = 100, 224
 
