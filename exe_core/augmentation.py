@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch.nn.functional import affine_grid, grid_sample
-from torchvision.transforms.v2 import CutMix, MixUp
 
 
 @dataclass(frozen=True)
@@ -54,22 +53,6 @@ def augment(
     moved = _move(images, settings, generator)
     coloured = _recolour(moved, settings.jitter, generator) if settings.jitter else moved
     return _erase(coloured, settings, generator) if settings.erase else coloured
-
-
-def mix(
-    images: torch.Tensor, targets: torch.Tensor, *, mixup: float = 0.0, cutmix: float = 0.0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix faces (N, 3, H, W) of a batch, and their targets (N, C), with others of the batch.
-
-    `mixup` is the alpha of the Beta distribution of the share in which two faces are blended,
-    `cutmix` that of the area that a rectangle of the other face does not cover; 0 is off. With both
-    on, each batch is mixed in one of the two ways. Draws are of torch's global generator.
-    """
-    ways = [way(alpha=alpha) for way, alpha in ((MixUp, mixup), (CutMix, cutmix)) if alpha]
-    if not ways:
-        return images, targets
-    chosen = ways[int(torch.randint(len(ways), ()))] if len(ways) > 1 else ways[0]
-    return chosen(images, targets)
 
 
 def _uniform(images: torch.Tensor, limit: float, generator: torch.Generator) -> torch.Tensor:

@@ -489,11 +489,9 @@ def training_set(
     """Load what a run learns from: the train and val faces of its sets.
 
     An image that is in several of the sets counts once, and is left out if they label it
-    differently. With `split: modulo` of the recipe, every n-th face is val, whatever faces share
-    its group: the published fault, to be measured. With `labels: majority` or `votes` of the run,
-    faces are labelled by the annotators of the sets' `votes`. Faces without such a label, beyond
-    the numbers of `match`, or of other `collections` stay in the arrays, on no side, so that all
-    runs on a set share what frozen layers make of it.
+    differently. With `labels: votes` of the run, faces are labelled by the shares of the sets'
+    `votes`. Faces without such a label, beyond the numbers of `match`, or of other `collections`
+    stay in the arrays, on no side, so that all runs on a set share what frozen layers make of it.
 
     Raises
     ------
@@ -509,9 +507,6 @@ def training_set(
         log.info("%d faces are in several sets or have several labels", len(learnt) - len(once))
     learnt, recipe, settings = once.reset_index(drop=True), study.recipe(run), study.runs[run]
     labels, sides = _labels(study, run, learnt), learnt["split"].to_numpy(dtype="U6")
-    if recipe.split == "modulo":
-        every = round(1 / recipe.val_share)
-        sides = np.where(np.arange(len(learnt)) % every == 0, "val", "train")
     if settings.collections:
         source = study.read("attributes").drop_duplicates("item_id").set_index("item_id")["source"]
         sides[~learnt["item_id"].map(source).isin(settings.collections)] = ""
@@ -531,8 +526,8 @@ def training_set(
 
 def _labels(study: Study, run: str, faces: pd.DataFrame) -> np.ndarray:
     """Give faces the labels of the run's kind: places in the study's labels or -1, or shares."""
-    kind, names = study.runs[run].labels, list(study.labels)
-    if kind == "given":
+    names = list(study.labels)
+    if study.runs[run].labels == "given":
         return pd.Categorical(faces["label"], categories=names).codes.astype(np.int64)
     shares = np.full((len(faces), len(names)), np.nan)
     for name in study.runs[run].sets:
@@ -542,10 +537,7 @@ def _labels(study: Study, run: str, faces: pd.DataFrame) -> np.ndarray:
         known = of_set.to_numpy() & voted["votes_neutral"].notna().to_numpy()
         shares[known] = soft_labels(voted[known], labels=names)
     log.info("run %s: %d faces have votes", run, np.isfinite(shares[:, 0]).sum())
-    if kind == "votes":
-        return shares
-    winners = pd.Categorical(majority(shares, labels=names), categories=names)
-    return winners.codes.astype(np.int64)
+    return shares
 
 
 THUMBNAIL = 48  # px, that of FER2013: images are compared in gray at this size

@@ -214,7 +214,6 @@ def selection_differences(
                     "high": found.high,
                     "level": statistics.level,
                     "n_films": len(one),
-                    "other_n_films": len(other),
                 }
             )
         )
@@ -234,8 +233,7 @@ def sampling_sensitivity(
 
     Gives table "sampling": difference in share, sparser minus densest, mean over films, with its
     bootstrap interval over films; typical, its root mean square in a film over all frames that the
-    sparser sampling may start with; same_top, the share of films whose most frequent label is the
-    same.
+    sparser sampling may start with.
     """
     densest = int(np.gcd.reduce(rows["frame"].to_numpy())) or 1
     parts = [tables.empty("sampling")]
@@ -246,7 +244,6 @@ def sampling_sensitivity(
                 shares = counts / counts.sum(axis=-1, keepdims=True)
             whole = counts.sum(axis=0) / counts.sum(axis=(0, 2))[:, None]
             both = ~np.isnan(shares[0]).any(axis=1)  # films with a face in the sparser sample
-            same = shares[0, both].argmax(axis=1) == whole[both].argmax(axis=1)
             found = _mean_over_films((shares[0] - whole)[both], statistics)
             parts.append(
                 pd.DataFrame(
@@ -254,13 +251,11 @@ def sampling_sensitivity(
                         "run_id": run_id,
                         "label": list(labels),
                         "every": every,
-                        "than_every": densest,
                         "difference": found.value,
                         "low": found.low,
                         "high": found.high,
                         "level": statistics.level,
                         "typical": np.sqrt(np.nanmean((shares - whole) ** 2, axis=(0, 1))),
-                        "same_top": same.mean() if len(same) else np.nan,
                         "n_films": int(both.sum()),
                     }
                 )

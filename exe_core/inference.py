@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
+from torch.nn.functional import one_hot
 
 from exe_core import models, tables
 from exe_core.labels import labels_of, prob_columns
@@ -38,12 +39,7 @@ class EnsembleError(ValueError):
     """Predictions do not fit each other, or an ensemble lacks faces to be fitted on."""
 
 
-def predict(
-    classifier: Classifier,
-    images: np.ndarray | Sequence[np.ndarray],
-    *,
-    gray: bool | None = None,
-) -> np.ndarray:
+def predict(classifier: Classifier, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Compute the probability of each class for each image.
 
     Parameters
@@ -52,9 +48,6 @@ def predict(
         From `exe_core.models.load`; it runs on the device that its network is on.
     images
         (N, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) of any sizes, which are resized.
-    gray
-        Show the images in gray (True) or as they are (False), whatever the classifier learned
-        from: the published fault, to be measured. By default as in training.
 
     Returns
     -------
@@ -67,7 +60,6 @@ def predict(
         If an image is not (H, W, 3) uint8.
     """
     shown = classifier.preprocessing
-    shown = shown if gray is None else replace(shown, gray=gray)
     network = classifier.network.eval()
     device = next(network.parameters()).device
     fast = _PIXELS_ON_CPU // shown.size**2 if device.type == "cpu" else _BATCH
@@ -114,10 +106,8 @@ def predict_images(
 
     Raises
     ------
-    InferenceError
-        If an array is of another form.
-    exe_core.faces.ImageError
-        If a file can't be read.
+    InferenceError, exe_core.faces.ImageError
+        If an array is of another form, or a file can't be read.
 
     Examples
     --------
@@ -142,20 +132,6 @@ def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     return np.asarray(image)
 
 
-class _SelectOutputs(nn.Module):
-    """A network of which only some outputs are used."""
-
-    places: torch.Tensor
-
-    def __init__(self, network: nn.Module, places: Sequence[int]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("places", torch.tensor(places), persistent=False)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network(images).index_select(1, self.places)
-
-
 def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classifier:
     """Make a classifier that chooses among some of the labels only.
 
@@ -175,8 +151,11 @@ def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classif
         )
     if tuple(labels) == classifier.labels:
         return classifier
-    places = [classifier.labels.index(label) for label in labels]
-    network = _SelectOutputs(classifier.network, places)
+    chosen = nn.Linear(len(classifier.labels), len(labels), bias=False)
+    places = torch.tensor([classifier.labels.index(label) for label in labels])
+    chosen.weight.data = one_hot(places, len(classifier.labels)).float()
+    device = next(classifier.network.parameters()).device
+    network = nn.Sequential(classifier.network, chosen.to(device))
     return replace(classifier, network=network, labels=tuple(labels))
 
 
@@ -194,28 +173,12 @@ def fuse_for_inference(classifier: Classifier) -> Classifier:
 
 
 def predict_faces(
-    classifier: Classifier,
-    faces: pd.DataFrame,
-    *,
-    run_id: str,
-    splits: pd.DataFrame,
-    gray: bool | None = None,
+    classifier: Classifier, faces: pd.DataFrame, *, run_id: str, splits: pd.DataFrame
 ) -> pd.DataFrame:
     """Predict the primary face of each item: table "predictions", in the order of `faces`.
 
-    Parameters
-    ----------
-    faces, splits
-        Tables of these names; the crops are read a thousand at a time.
-    run_id
-        Goes into the table.
-    gray
-        As in `predict`.
-
-    Raises
-    ------
-    exe_core.labels.SchemaError
-        If a face has no split.
+    `faces` and `splits` are the tables of these names. A face without a split raises a
+    `SchemaError`.
     """
     from exe_core.faces import load_faces  # here: `predict` is to run where only PyTorch is
 
@@ -225,7 +188,7 @@ def predict_faces(
     for start in range(0, len(primary), _FACES_AT_ONCE):
         part = primary.iloc[start : start + _FACES_AT_ONCE]
         images = load_faces(part, size=classifier.preprocessing.size)
-        parts.append(predict(classifier, images, gray=gray))
+        parts.append(predict(classifier, images))
     table = primary[["item_id", "set_name", "group_id", "label"]].assign(split=split, run_id=run_id)
     return tables.with_probabilities(table, np.concatenate(parts), labels=classifier.labels)
 
@@ -233,26 +196,8 @@ def predict_faces(
 def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
     """Average the probabilities of several runs, item by item: table "predictions".
 
-    Parameters
-    ----------
-    predictions
-        Tables "predictions", one run each; the rows stay in the order of the first.
-    run_id
-        Names the ensemble.
-
-    Raises
-    ------
-    EnsembleError
-        If there is none, or they differ in their items, labels, splits or groups.
-
-    Examples
-    --------
-    >>> face = dict(item_id="a", set_name="mine", split="test", group_id="a", label="sad")
-    >>> one = pd.DataFrame([face | {"run_id": "one", "prob_happy": 0.75, "prob_sad": 0.25}])
-    >>> two = pd.DataFrame([face | {"run_id": "two", "prob_happy": 0.5, "prob_sad": 0.5}])
-    >>> both = mean_of_runs([one, two], run_id="both")
-    >>> both[["run_id", "predicted", "prob_happy"]].values.tolist()
-    [['both', 'happy', 0.625]]
+    Rows stay in the order of the first table. An `EnsembleError` is raised if there is none, or if
+    they differ in their items, labels, splits or groups.
     """
     members = _aligned(predictions)
     return _ensemble(predictions[0], members.mean(axis=0), run_id)

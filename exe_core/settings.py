@@ -8,13 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from exe_core.labels import EMOTIONS
 from exe_core.sources import SOURCES, Source
@@ -70,21 +64,13 @@ class World(SettingsModel):
     @field_validator("keyword_noise")
     @classmethod
     def _noise_is_known(cls, given: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        meant = {
-            query: emotion
-            for design in KEYWORDS.values()
-            for emotion, queries in design.items()
-            for query in queries
-        }
+        named = [pair for design in KEYWORDS.values() for pair in design.items()]
         for query, shares in given.items():
-            if query not in meant:
+            others = {*EMOTIONS} - {emotion for emotion, queries in named if query in queries}
+            if others == {*EMOTIONS}:
                 raise ValueError(f"{query!r} is no query of the designs v1 and v2")
-            others = {*EMOTIONS} - {meant[query]}
             if not shares.keys() <= others or min(shares.values()) < 0 or sum(shares.values()) >= 1:
-                raise ValueError(
-                    f"{query!r}: {shares} must be shares of {', '.join(sorted(others))}, "
-                    "summing to less than 1"
-                )
+                raise ValueError(f"{query!r}: needed are shares of other emotions, below 1 in all")
         return given
 
 
@@ -195,12 +181,11 @@ class Set(SettingsModel):
             raise ValueError("a set of photos needs `source` and `design`")
         if self.kind == "photos" and (self.source == "local") != (self.design == "given"):
             raise ValueError("photos of source local, and no others, are of design given")
-        if self.votes and self.kind != "fer2013":
-            raise ValueError("votes are those of FER+, which are on the images of kind fer2013")
-        if self.kind != "imfdb" and (self.persons or self.without_persons):
-            raise ValueError("persons and without_persons choose actors of kind imfdb")
-        if self.kind != "keywords" and self.keywords:
-            raise ValueError("keywords are those of kind keywords")
+        of_kind = {"votes": "fer2013", "keywords": "keywords"}
+        of_kind |= {"persons": "imfdb", "without_persons": "imfdb"}
+        for name, kind in of_kind.items():
+            if getattr(self, name) and self.kind != kind:
+                raise ValueError(f"{name} are of sets of kind {kind}, not {self.kind}")
         if unknown := set(self.keywords.values()) - set(EMOTIONS):
             raise ValueError(f"keywords: {', '.join(unknown)} must be of {', '.join(EMOTIONS)}")
         if self.kind == "keywords" and self.two_labels == "vote":
@@ -229,13 +214,7 @@ class Crop(SettingsModel):
 
 
 class Train(SettingsModel):
-    """A training recipe; the defaults are the published one, and what goes beyond it is off.
-
-    Of the faults of the published code, those of training are switches, so that each can be
-    measured: `batch_norm: drifting`, `keep: last`, `split: modulo`. Two more lie elsewhere:
-    benchmark faces as they are shipped (`crop` of a set), and a network that learned from gray
-    faces and is shown colours (`gray` of exe_core.inference.predict).
-    """
+    """A training recipe; the defaults are the published one, and what goes beyond it is off."""
 
     model: str = Field(
         "resnet18", description="a name of exe_core.models, or timm:<name> of a timm backbone"
@@ -253,15 +232,9 @@ class Train(SettingsModel):
         description="augmented copies of each face for which the output of the frozen layers is "
         "computed once and kept; 0: each face is augmented anew whenever it is shown",
     )
-    batch_norm: Literal["frozen", "drifting"] = Field(
-        "frozen",
-        description="of frozen layers; drifting is the published fault: they follow batches",
-    )
     augmentation: Literal["none", "light", "medium", "heavy", "ddamfn"] = Field(
         "light", description="of training faces: exe_core.augmentation"
     )
-    mixup: float = Field(0.0, ge=0, description="alpha of mixup (Zhang et al. 2018); 0: off")
-    cutmix: float = Field(0.0, ge=0, description="alpha of CutMix (Yun et al. 2019); 0: off")
     optimizer: Literal["adam", "adamw"] = Field("adam", description="as in PyTorch")
     sam_rho: float = Field(
         0.0, ge=0, description="radius of sharpness-aware minimisation (Foret et al. 2021); 0: off"
@@ -296,17 +269,10 @@ class Train(SettingsModel):
     val_share: float = Field(
         0.2, gt=0, lt=1, description="of the training faces, kept for choosing the epoch"
     )
-    split: Literal["grouped", "modulo"] = Field(
-        "grouped", description="modulo is the published fault: every n-th row, whatever its photo"
-    )
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled", description="balanced draws with replacement, all classes equally often"
     )
-    class_weights: bool = Field(False, description="rare classes weigh more in the loss")
     max_faces: int | None = Field(None, ge=1, description="at most this many training faces")
-    keep: Literal["best", "last"] = Field(
-        "best", description="epoch that is saved; the published code saved the last"
-    )
     flip_average: bool = Field(False, description="average a face's and its mirror's logits")
     seed: int = Field(42, description="of weights, order and augmentation")
 
@@ -314,8 +280,8 @@ class Train(SettingsModel):
     def _fitting(self) -> Train:
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs}: fewer than epochs {self.epochs}")
-        if self.frozen_copies and (self.trainable == "all" or self.mixup or self.cutmix):
-            raise ValueError("frozen_copies: with frozen layers, and without mixup and cutmix")
+        if self.frozen_copies and self.trainable == "all":
+            raise ValueError("frozen_copies: only where layers are frozen, not with trainable all")
         return self
 
 
@@ -333,10 +299,8 @@ class Run(SettingsModel):
     match: str | None = Field(
         None, description="as many faces of each label, drawn by the seed, as this set has"
     )
-    labels: Literal["given", "majority", "votes"] = Field(
-        "given",
-        description="learned from: those of the sets; the emotion that most annotators of their "
-        "`votes` named; or the shares of the votes",
+    labels: Literal["given", "votes"] = Field(
+        "given", description="learned from: those of the sets, or the shares of their `votes`"
     )
     doubtful: Literal["kept", "dropped"] = Field(
         "kept",
@@ -350,30 +314,6 @@ FILM_SUFFIXES = (
     *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
 )
 """What the file of a film ends in."""
-
-
-class ExternalModel(SettingsModel):
-    """A model that the study did not train and shows its test faces to; its name is enough."""
-
-    model: str = Field(
-        pattern=r"^((~|\.{1,2})?/.+|[\w.-]+(/[\w.-]+)?)$",
-        description="of data/models by its name; <study>/<run>, a run of another study; or a "
-        "folder, from / or ./ on",
-    )
-    sets: tuple[str, ...] = Field(
-        default=(),
-        description="sets of this study that it learned from other faces of; known of a run",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_is_enough(cls, given: object) -> object:
-        return {"model": given} if isinstance(given, str) else given
-
-    @property
-    def is_folder(self) -> bool:
-        """Tell a folder from the name of a model."""
-        return self.model.startswith(("/", "./", "../", "~/"))
 
 
 class Films(SettingsModel):

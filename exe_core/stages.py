@@ -10,17 +10,15 @@ import json
 import os
 import re
 import resource
-import select
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
-
-import psutil
 
 from exe_core.record import (
     COMMAND,
@@ -58,7 +56,7 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
     """Compute what is missing or stale of a study, and its book; return Snakemake's exit status.
 
     One build at a time: the lock goes with this process and the Snakemake that it starts, so a
-    killed one leaves none behind. It ends if the reader of its output goes away.
+    killed one leaves none behind.
 
     Parameters
     ----------
@@ -67,42 +65,22 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
     profiles
         Names in `configs/profiles`, or folders with a config.yaml: run on a cluster instead.
     """
+    folders = [PROFILES / name if (PROFILES / name).exists() else Path(name) for name in profiles]
+    where = [word for folder in folders for word in ("--profile", str(folder.resolve()))]
     command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}"]
-    command += [*where_to_run(profiles, jobs), "--max-checksum-file-size", str(10**10)]
-    command += ["--nolock", "--rerun-incomplete"]
+    command += where or ["--cores", str(jobs)]
+    command += ["--max-checksum-file-size", str(10**10), "--nolock", "--rerun-incomplete"]
     command += ["--quiet", "host", "progress", "reason", "rules", "--", "all"]
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for folder in (ROOT / ".snakemake", study.results):
         with explain_disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()  # else Snakemake fails, and in many words
-    environment = os.environ | {"PATH": tools}
-    output = select.poll()
-    for stream in (1, 2):
-        output.register(stream, 0)
-    with (
-        _held(
-            ROOT / ".snakemake" / "build.lock", "another build is running in this folder"
-        ) as lock,
-        psutil.Popen(command, cwd=ROOT, env=environment, pass_fds=[lock.fileno()]) as snakemake,
-    ):
-        while snakemake.poll() is None:
-            # Snakemake waits for ever if the reader of its output goes away, as after `| head`.
-            if any(event & select.POLLERR for _, event in output.poll(0)):
-                for process in [*snakemake.children(recursive=True), snakemake]:
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-                break
-            time.sleep(0.2)
-    return int(snakemake.returncode)
-
-
-def where_to_run(profiles: tuple[str, ...], jobs: int) -> list[str]:
-    """Give Snakemake's options for cores of this machine, or for profiles of a cluster."""
-    known = [path.name for path in PROFILES.iterdir()]
-    folders = [PROFILES / name if name in known else Path(name).resolve() for name in profiles]
-    options = [word for folder in folders for word in ("--profile", str(folder))]
-    return options or ["--cores", str(jobs)]
+    environment, lock = os.environ | {"PATH": tools}, ROOT / ".snakemake" / "build.lock"
+    with _held(lock, "another build is running in this folder") as held:
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, pass_fds=[held.fileno()], check=False
+        ).returncode
 
 
 @contextmanager
@@ -130,10 +108,8 @@ def run_stage(
 
     Parameters
     ----------
-    notebook
-        Its name in `notebooks/`, such as "03-train".
-    parameters
-        Name -> value, besides the study.
+    notebook, parameters
+        Its name in `notebooks/`, such as "03-train", and name -> value, besides the study.
     out
         Where the page goes, by default into the results of the study or trial.
     writes, ledger
@@ -148,20 +124,17 @@ def run_stage(
     if not source.is_file():
         known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         raise StageError(f"no notebook {notebook!r}; there are {known}")
-    given: dict[str, object] = {"study": study.name, **parameters}
-    departs = {key: value for key, value in given.items() if key not in ("study", "run", "trial")}
-    trial = given.get("trial") or trial_name({"": departs})
+    departs = {key: value for key, value in parameters.items() if key not in ("run", "trial")}
+    trial = parameters.get("trial") or trial_name({"": departs})
     folder = study.results / "trials" / str(trial) if trial else study.results
     words = (f"-p {name}={value}" for name, value in parameters.items())
     os.environ[COMMAND] = " ".join(["exe stage", notebook, "--study", study.name, *words])
     started = time.monotonic()
     with explain_disk_errors(study.results):
-        execute(source, out or folder / "notebooks" / source.name, parameters=given)
-        absent = [str(path) for path in writes if not path.exists()]
-        if absent:
-            raise StageError(
-                f"{source.name} ended without an error, but left no {', '.join(absent)}"
-            )
+        page = out or folder / "notebooks" / source.name
+        execute(source, page, parameters={"study": study.name, **parameters})
+        if absent := [str(path) for path in writes if not path.exists()]:
+            raise StageError(f"{source.name} ended without an error, but left no {absent[0]}")
         if ledger:
             write_json({path.name: digest(path) for path in writes}, ledger)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # KiB; bytes on macOS
@@ -173,20 +146,10 @@ def run_stage(
 def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> None:
     """Run a notebook by papermill; the page comes to its place when it is complete.
 
-    Parameters
-    ----------
-    source, target
-        The notebook, and its executed page.
-    parameters
-        Name -> value; an unknown name is refused, where papermill would only warn.
-
-    Raises
-    ------
-    StageError
-        If the notebook fails, its kernel dies, or another process writes the same page.
+    A `StageError` is raised if a parameter is unknown, the notebook fails, its kernel dies, or
+    another process writes the same page.
     """
     import papermill  # slow to import
-    from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
     unknown = set(parameters) - set(papermill.inspect_notebook(str(source)))
@@ -213,7 +176,6 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
                 cwd=str(ROOT),
                 kernel_name="python3",
                 progress_bar=False,
-                autosave_cell_every=10,  # so that its progress bars can be read
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
                 config=by_socket,
             )
@@ -224,9 +186,8 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
                 f"{source.name} failed in its cell {fault.exec_count} ({given})\n"
                 f"  {cause}\n  read it: {failed}\n  the same command again resumes at this stage"
             ) from None
-        except RuntimeError as fault:
-            # One that dies while it starts is a plain RuntimeError of nbclient's.
-            if not isinstance(fault, DeadKernelError) and "Kernel died" not in str(fault):
+        except RuntimeError as fault:  # of nbclient
+            if "Kernel died" not in str(fault):
                 raise
             if working.exists():
                 working.replace(failed)
@@ -302,15 +263,14 @@ def freeze(study: Study) -> tuple[int, list[str]]:
         figure = about.name.partition(".")[0]
         if figure in cited & free and not any(f" {stage} " in made for stage in FILM_ANALYSES):
             kept += study.results.glob(f"figures/{figure}.*")
-    copies = {path.relative_to(study.results): path for path in kept}
-    copies |= {Path(path.name): path for path in predictions}
+    copies = {target / path.relative_to(study.results): path for path in kept}
+    copies |= {target / path.name: path for path in predictions}
     origin = provenance(study)  # before the tree changes
     for part in ("values", "figures"):
         shutil.rmtree(target / part, ignore_errors=True)
     for table in FROZEN_TABLES:
         (target / f"{table}.parquet").unlink(missing_ok=True)
-    for name, path in copies.items():
-        copy = target / name
+    for copy, path in copies.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     write_json(origin, target / "provenance.json")

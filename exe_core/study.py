@@ -27,7 +27,6 @@ from exe_core.record import ROOT, digest_of, write_json
 from exe_core.resampling import Statistics
 from exe_core.settings import (
     Crop,
-    ExternalModel,
     Films,
     Pull,
     Run,
@@ -62,7 +61,7 @@ class Study(SettingsModel):
     kind: Literal["world", "real"] = Field(description="drawn faces, or those of people")
     title: str = Field(description="as the book calls the study")
     labels: tuple[str, ...] = Field(FIVE, description="classes, in the order of the schema")
-    seed: int = Field(42, description="of splits, intervals and permutations")
+    seed: int = Field(42, description="of splits and of the world")
     world: World = World()
     pull: Pull = Pull()
     crop: Crop = Crop()
@@ -80,8 +79,10 @@ class Study(SettingsModel):
     methods: dict[str, Literal["mean", "stack"]] = Field(
         default={}, description="how an ensemble combines its runs; their mean if nothing is said"
     )
-    guests: dict[str, ExternalModel] = Field(
-        default={}, description="models trained elsewhere that are shown the test faces, too"
+    guests: dict[str, str] = Field(
+        default={},
+        description="models trained elsewhere that are shown the test faces, too: the name of one "
+        "of data/models, or a folder, from /, ./, ../ or ~/ on",
     )
     audit: tuple[str, ...] = Field(
         default=(), description="sets that are searched for copies and, with votes, wrong labels"
@@ -90,15 +91,6 @@ class Study(SettingsModel):
     published: str | None = Field(
         None, description="published predictions of films, below the data folder"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _share_seed(cls, given: Any) -> Any:
-        """Intervals and permutations start from the study's seed, unless they have another."""
-        statistics = given.get("statistics") or {} if isinstance(given, Mapping) else None
-        if not isinstance(statistics, Mapping) or "seed" not in given:
-            return given
-        return {**given, "statistics": {"seed": given["seed"], **statistics}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -125,8 +117,6 @@ class Study(SettingsModel):
             raise ValueError("source local: `pull.local` must say which folder it is")
         for name, members in self.ensembles.items():
             _refuse_unknown(f"ensemble {name}", "run", members or ("",), self.runs)
-        for name, guest in self.guests.items():
-            _refuse_unknown(f"guest {name}", "set", guest.sets, self.sets)
         _refuse_unknown("audit", "set", self.audit, self.sets)
         if self.sentiment:
             _refuse_unknown("sentiment", "set", [self.sentiment.set_name], self.sets)
@@ -158,26 +148,18 @@ class Study(SettingsModel):
         return found
 
     def learned_from(self, name: str) -> frozenset[str]:
-        """The sets from whose images a run, a variant, an ensemble or a guest learned.
+        """The sets from whose images a run or an ensemble learned; of a guest, none.
 
         A set of the same images in another crop counts, too.
         """
         if name in self.guests:
-            guest = self.guests[name]
-            origins = {self.sets[member].origin for member in guest.sets}
-            study, run = _run_of_another(guest) or (None, "")
-            if study and study.kind == self.kind:
-                origins |= {study.sets[member].origin for member in study.runs[run].sets}
-        else:
-            runs = self.variants.get(name) or self.ensembles.get(name) or (name,)
-            origins = {self.sets[member].origin for run in runs for member in self._run(run).sets}
+            return frozenset()
+        runs = self.ensembles.get(name) or (name,)
+        origins = {self.sets[member].origin for run in runs for member in self._run(run).sets}
         return frozenset(member for member, entry in self.sets.items() if entry.origin in origins)
 
     def calibrated_on(self, run: str) -> frozenset[str]:
-        """The sets of whose validation faces a run or a guest makes predictions.
-
-        They are those that it learned from, and of an ensemble's members those of all of them.
-        """
+        """The sets of whose validation faces a run predicts: of it, and of its ensembles."""
         ensembles = [name for name, members in self.ensembles.items() if run in members]
         return frozenset[str]().union(*map(self.learned_from, [run, *ensembles]))
 
@@ -196,12 +178,8 @@ class Study(SettingsModel):
     def data_dir(self) -> Path:
         """The folder that the study's input lies in.
 
-        The world makes its own; a real study is given one by the environment variable `EXE_DATA`.
-
-        Raises
-        ------
-        ConfigError
-            If a real study has none, or it is not there.
+        The world makes its own; a real study is given one by the environment variable `EXE_DATA`,
+        or a `ConfigError` is raised.
         """
         if self.kind == "world":
             mine = (self.raw / "benchmarks").exists() or (self.raw / "films").exists()
@@ -222,33 +200,24 @@ class Study(SettingsModel):
 
         Stages run, and passages of the book are shown, by these.
         """
-        photos = any(entry.kind == "photos" for entry in self.sets.values())
+        kinds = {entry.kind for entry in self.sets.values()}
         made = self.kind == "world" and self.world.n_films > 0
-        films, claims = made or self.films.path is not None, made or self.published is not None
-        has = {"photos": photos, "films": films, "claims": claims}
-        has["sentiment"] = self.sentiment is not None
-        has["published"] = self.published is not None
-        has["audit"] = bool(self.audit)
-        film_faces = any(entry.kind in ("imfdb", "sfew") for entry in self.sets.values())
-        has["confirmation"] = (
-            film_faces and not self.runs and {"keyword", "fer2013"} <= {*self.guests}
-        )
+        of_both_sides = not self.runs and {"keyword", "fer2013"} <= {*self.guests}
+        has = {
+            "photos": "photos" in kinds,
+            "films": made or self.films.path,
+            "claims": made or self.published,
+            "sentiment": self.sentiment,
+            "published": self.published,
+            "audit": self.audit,
+            "confirmation": of_both_sides and kinds & {"imfdb", "sfew"},
+        }
         return frozenset({self.kind, self.name, *(name for name, there in has.items() if there)})
 
     def missing(self) -> list[str]:
-        """List what a study reads from outside and does not find.
-
-        Raises
-        ------
-        ConfigError
-            If a real study was given no data folder.
-        """
-        lacking = []
-        for name, guest in self.guests.items():
-            if not self.model(name).is_dir():
-                other = _run_of_another(guest)
-                remedy = f" (make book STUDY={other[0].name} trains it)" if other else ""
-                lacking.append(f"guest {name}: {self.model(name)}{remedy}")
+        """List what a study reads from outside and does not find."""
+        guests = {name: self.model(name) for name in self.guests}
+        lacking = [f"guest {name}: {path}" for name, path in guests.items() if not path.is_dir()]
         if self.kind == "world":
             return lacking
         needed = {name: entry.path for name, entry in self.sets.items()}
@@ -303,15 +272,7 @@ class Study(SettingsModel):
         return self.home / "labels" / f"{self.name}.csv"
 
     def table(self, name: str, *, run: str | None = None) -> Path:
-        """Where a table is read from: the trial's if it has one, else the study's.
-
-        Parameters
-        ----------
-        name
-            A key of `exe_core.tables.TABLES`.
-        run
-            For history and predictions: the run or ensemble.
-        """
+        """Where a table, or that of a run, is read from: the trial's, or else the study's."""
         mine = self._table(name, run)
         return mine if mine.exists() else self._table(name, run, of_study=True)
 
@@ -350,22 +311,13 @@ class Study(SettingsModel):
         return sorted(set(self._inputs))
 
     def model(self, run: str) -> Path:
-        """The folder that the weights and the card of a run, or of a guest, are read from.
-
-        Raises
-        ------
-        ConfigError
-            If it is a guest from a study, or a run of one, that is not there.
-        """
-        if run not in self.guests:
-            mine = self.new_model(run)
-            is_there = (mine / "card.json").exists()
-            return mine if is_there else self._folder("results", of_study=True) / "models" / run
-        guest = self.guests[run]
-        if other := _run_of_another(guest):
-            return other[0].model(other[1])
-        folder = Path(guest.model).expanduser()
-        return (ROOT / folder).resolve() if guest.is_folder else READY / folder
+        """The folder that the weights and the card of a run, or of a guest, are read from."""
+        if run in self.guests:
+            is_name = re.fullmatch(r"[\w-][\w.-]*", self.guests[run])
+            return (READY if is_name else ROOT).joinpath(Path(self.guests[run]).expanduser())
+        mine = self.new_model(run)
+        is_there = (mine / "card.json").exists()
+        return mine if is_there else self._folder("results", of_study=True) / "models" / run
 
     def new_model(self, run: str) -> Path:
         """The folder that a training of `run` writes its weights and card into."""
@@ -374,21 +326,8 @@ class Study(SettingsModel):
     def _repr_markdown_(self) -> str:
         if self._trial is None:
             return f"Study `{self.name}`: {self.title}."
-        return (
-            f"**Trial `{self._trial}` of the study `{self.name}`.** It reads the study's tables "
-            "where it has none of its own and writes into "
-            f"`{self.results.relative_to(self.home)}`; the study stays as it is."
-        )
-
-
-def _run_of_another(guest: ExternalModel) -> tuple[Study, str] | None:
-    """Find the study and the run that a guest names; None if it is no run."""
-    name, _, run = guest.model.partition("/")
-    if guest.is_folder or not run:
-        return None
-    study = load_study(name)
-    study.recipe(run)  # an unknown one is refused
-    return study, run
+        place = self.results.relative_to(self.home)
+        return f"**Trial `{self._trial}` of study `{self.name}`**, which stays as it is: `{place}`."
 
 
 def studies() -> list[str]:
@@ -467,8 +406,6 @@ def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 def trial_name(changes: Mapping[str, Any]) -> str:
     """Name a trial by what it changes; a long name is cut, and a digest makes it unique.
 
-    Examples
-    --------
     >>> trial_name({"train": {"epochs": 2}, "scoring": {"labels": ["happy", "sad"]}})
     'epochs-2-labels-happy_sad'
     """

@@ -1,8 +1,7 @@
 """Train one network on faces in memory: the same seed gives the same weights, also after a kill.
 
-`train` is the whole loop; the functions below it are its parts, in the order of their use. On a CPU
-the weights of two trainings are equal to the bit if both use as many threads: the order of the
-faces and their augmentation depend on the seed and the epoch only.
+`train` is the whole loop; its parts follow in the order of their use. On a CPU the weights of two
+trainings are equal to the bit if both use as many threads.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import math
 import os
 import pickle
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -72,6 +70,7 @@ def train(
     provenance: Mapping[str, object] | None = None,
     device: str | None = None,
     cache: Path | None = None,
+    keep_last: bool = False,
 ) -> pd.DataFrame:
     """Train a network and leave it in `folder`: model.safetensors, card.json, history.parquet.
 
@@ -86,13 +85,9 @@ def train(
         (N,) index into `classes`, or (N, C) float, rows that sum to 1: how probable each class is.
     splits
         (N,) "train" or "val"; faces with another value are not used.
-    recipe
-        With ``keep="best"`` the epoch with the highest macro-F1 on "val" is saved, of equal ones
-        that with the lowest loss.
-    gray
-        Take the colours away, now and whenever the model is used.
-    reduced
-        Side, px, to which faces are reduced first, now and whenever the model is used.
+    gray, reduced
+        Take the colours away, and reduce faces to this side, px, now and whenever the model is
+        used.
     provenance
         Goes into the card, with device and seed; see `exe_core.record.provenance`.
     device
@@ -100,13 +95,16 @@ def train(
     cache
         Folder for the outputs of frozen layers (`frozen_copies`), which trainings on the same faces
         share.
+    keep_last
+        Save the last epoch. By default it is that with the highest macro-F1 on "val", of equal ones
+        that with the lowest loss.
 
     Returns
     -------
     pd.DataFrame
         Table "history". Rows of "train" are of the augmented faces during the epoch, with the loss
-        that was minimised; those of "val" are measured after it, in fp32, on faces as they are,
-        with the cross-entropy in nats.
+        that was minimised; those of "val" are measured after it on faces as they are, with the
+        cross-entropy in nats.
 
     Raises
     ------
@@ -136,6 +134,7 @@ def train(
         "labels": list(classes),
         "preprocessing": asdict(preprocessing),
         "recipe": recipe.model_dump(mode="json"),
+        "keep_last": keep_last,
         "data_sha256": data.hexdigest(),
         "code_sha256": code_digest("exe_core.training.train"),
     }
@@ -187,8 +186,8 @@ def train(
                 start = time.perf_counter()
                 if split == "train":
                     learner.train()
-                    for layer in frozen if recipe.batch_norm == "frozen" else ():
-                        layer.eval()
+                    for layer in frozen:
+                        layer.eval()  # else its batch norms follow the batches
                     loss, predicted, true = train_epoch(
                         learner, part, recipe, preprocessing, optimizer, average, epoch=epoch
                     )
@@ -206,7 +205,7 @@ def train(
             scheduler.step()
             done["epoch"] = epoch
             reached = (row["macro_f1"], -loss)  # on "val"
-            if recipe.keep == "last" or reached > done["best"]:
+            if keep_last or reached > done["best"]:
                 weights = {name: w.detach().clone() for name, w in evaluated.state_dict().items()}
                 done |= {"best": reached, "kept_epoch": epoch, "kept_weights": weights}
             if (now := time.monotonic()) >= due:
@@ -295,12 +294,10 @@ def split_at_frozen(
     network: nn.Module, frozen: Sequence[nn.Module]
 ) -> tuple[nn.Sequential, nn.Sequential]:
     """Split a sequence of layers into the frozen ones at its start, and the rest."""
-    layers = dict(network.named_children())
-    front = dict(takewhile(lambda layer: layer[1] in frozen, layers.items()))
-    if not (front and isinstance(network, nn.Sequential)):
+    n_frozen = sum(1 for _ in takewhile(frozen.__contains__, network.children()))
+    if not (n_frozen and isinstance(network, nn.Sequential)):
         raise TrainingError("frozen_copies: this network is no sequence that begins frozen")
-    back = {name: layer for name, layer in layers.items() if name not in front}
-    return nn.Sequential(OrderedDict(front)), nn.Sequential(OrderedDict(back))
+    return network[:n_frozen], network[n_frozen:]
 
 
 @torch.inference_mode()
@@ -346,17 +343,11 @@ def frozen_outputs(
 
 
 def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
-    """Make the optimiser of the weights that learn.
-
-    With `sam_rho`, its `step` needs a closure that passes the batch again.
-    """
+    """Make the optimiser of the weights that learn; with `sam_rho`, its `step` needs a closure."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     learning = [weights for weights in network.parameters() if weights.requires_grad]
-    how: dict[str, Any] = {
-        "lr": recipe.learning_rate,
-        "weight_decay": recipe.weight_decay,
-        "fused": True,
-    }
+    how: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    how["fused"] = True
     if recipe.sam_rho == 0:
         return kind(learning, **how)
     from pytorch_optimizer import SAM  # here: importing it takes seconds
@@ -416,19 +407,17 @@ def train_epoch(
     # One seed an epoch: a resumed training draws what an uninterrupted one draws.
     seed = int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0])
     generator = torch.manual_seed(seed)
-    counts = torch.bincount(part.classes, minlength=part.targets.shape[1])
-    rarity = n_faces / (len(counts) * counts.float())  # (C,); 1 where all are equally frequent
     preset = augmentation.PRESETS[recipe.augmentation]
     extra_loss = models.find(recipe.model).extra_loss
     if recipe.sampling == "balanced":  # with replacement, all classes equally often
-        chances = rarity[part.classes].cpu()
+        counts = torch.bincount(part.classes, minlength=part.targets.shape[1])
+        chances = (n_faces / (len(counts) * counts.float()))[part.classes].cpu()
         order = torch.multinomial(chances, n, replacement=True, generator=generator).to(device)
     else:
         passes = range(math.ceil(n / n_faces))
         orders = [torch.randperm(n_faces, generator=generator) for _ in passes]
         order = torch.cat(orders)[:n].to(device)
-    weight = rarity if recipe.class_weights else None
-    predicted, true, total = [], [], torch.zeros((), device=device)
+    predicted, total = [], torch.zeros((), device=device)
 
     # Batches of nearly one size: batch norm fails on a last one of a single face.
     for batch in torch.tensor_split(order, math.ceil(n / recipe.batch_size)):
@@ -439,9 +428,6 @@ def train_epoch(
         else:
             faces = preprocessing.to_float(part.images[batch])  # (B, 3, S, S) in [0, 1]
             faces = augmentation.augment(faces, preset, generator=generator)
-            faces, targets = augmentation.mix(
-                faces, targets, mixup=recipe.mixup, cutmix=recipe.cutmix
-            )
             shown = preprocessing.normalise(faces)
         shown = shown.contiguous(memory_format=torch.channels_last)
 
@@ -451,7 +437,7 @@ def train_epoch(
             optimizer.zero_grad()
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 logits = network(shown).float()  # (B, C)
-            loss = loss_of(logits, targets, recipe.loss, recipe.label_smoothing, weight)
+            loss = loss_of(logits, targets, recipe)
             if extra_loss is not None:
                 loss = loss + recipe.diversity_weight * extra_loss(network)
             loss.backward()
@@ -473,35 +459,21 @@ def train_epoch(
             average.update_parameters(network)
         total += loss * len(batch)
         predicted.append(logits.argmax(dim=1))
-        true.append(targets.argmax(dim=1))
-    return float(total) / n, torch.cat(predicted).cpu().numpy(), torch.cat(true).cpu().numpy()
+    return float(total) / n, torch.cat(predicted).cpu().numpy(), part.classes[order].cpu().numpy()
 
 
-def loss_of(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-    kind: str = "cross-entropy",
-    label_smoothing: float = 0.0,
-    weight: torch.Tensor | None = None,
-) -> torch.Tensor:
+def loss_of(logits: torch.Tensor, targets: torch.Tensor, recipe: Train) -> torch.Tensor:
     """Compute the mean loss of logits (N, C) and probabilities of the classes (N, C), in nats.
 
     "generalised-cross-entropy" lies between cross-entropy, which wrong labels mislead, and the
     mean absolute error, which learns slowly: (1 - p^q) / q with q = .7 (Zhang and Sabuncu 2018,
-    Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels). Label
-    smoothing spreads a share of each target over all classes; with a weight (C,) of each class the
-    mean is weighted by that of the targets.
+    Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels).
     """
-    if kind == "cross-entropy":
-        losses = cross_entropy(
-            logits, targets, weight=weight, label_smoothing=label_smoothing, reduction="none"
-        )
-    else:
-        q = 0.7
-        smooth = targets * (1 - label_smoothing) + label_smoothing / targets.shape[1]
-        share = smooth if weight is None else smooth * weight
-        losses = (share * (1 - logits.softmax(dim=1) ** q) / q).sum(dim=1)
-    return losses.mean() if weight is None else losses.sum() / (targets @ weight).sum()
+    if recipe.loss == "cross-entropy":
+        return cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+    q, smoothing = 0.7, recipe.label_smoothing
+    smooth = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    return (smooth * (1 - logits.softmax(dim=1) ** q) / q).sum(dim=1).mean()
 
 
 @torch.inference_mode()
@@ -540,40 +512,28 @@ def cross_fit(
     folder: Path,
     recipe: Train,
     classes: Sequence[str],
-    gray: bool = False,
-    reduced: int | None = None,
-    cache: Path | None = None,
     shared: np.ndarray | None = None,
+    **options: Any,
 ) -> np.ndarray:
     """Predict each face by a network that learned from the other folds: (N, C) probabilities.
 
-    Parameters and errors are as for `train`, with labels (N,), of which -1 is not used and gets
-    NaN, and groups (N,) that are never in two folds. The last epoch is taken, as there are no other
-    faces to choose one by. `folder` gets the networks, so that a killed run goes on. Of `shared`
-    (N,), such as films, what the held-out faces have too is not learned from.
+    Parameters, `options` and errors are those of `train`, with labels (N,), of which -1 is not used
+    and gets NaN, and groups (N,) that are never in two folds. The last epoch is taken, as there are
+    no other faces to choose one by. `folder` gets the networks, so that a killed run goes on. Of
+    `shared` (N,), such as films, what the held-out faces have too is not learned from.
     """
     probabilities = np.full((len(faces), len(classes)), np.nan)
     used = np.flatnonzero(labels >= 0)
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=recipe.seed)
     parts = folds.split(used, labels[used], groups[used])
+    options |= {"recipe": recipe, "classes": classes, "keep_last": True}
     for fold, (learnt, held_out) in enumerate(parts, start=1):
         splits = np.full(len(faces), "unused")
         if shared is not None:
             learnt = learnt[~np.isin(shared[used[learnt]], shared[used[held_out]])]
         splits[used[learnt]], splits[used[held_out]] = "train", "val"
-        part = folder / f"part-{fold}"
-        train(
-            faces,
-            labels,
-            splits,
-            recipe=recipe.model_copy(update={"keep": "last"}),
-            classes=classes,
-            run_id=f"{folder.name}, part {fold} of {n_folds}",
-            folder=part,
-            gray=gray,
-            reduced=reduced,
-            cache=cache,
-        )
+        part, run_id = folder / f"part-{fold}", f"{folder.name}, part {fold} of {n_folds}"
+        train(faces, labels, splits, run_id=run_id, folder=part, **options)
         rows = used[held_out]
         probabilities[rows] = inference.predict(models.load(part), faces[rows])
     return probabilities

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from exe_core.augmentation import PRESETS, Augmentation, augment, mix
+from exe_core.augmentation import PRESETS, Augmentation, augment
 
 
 def faces(n=8, *, size=24, seed=0):
@@ -94,17 +94,3 @@ def test_what_lies_behind_the_edge_is_black_or_a_reflection():
     assert torch.allclose(reflected, white)
     lost = (black[:, 0] < 0.5).float().mean((1, 2))
     assert 0.05 < lost.mean() < 0.36  # 1 - .8 * .8 at most
-
-
-@pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0}])
-@pytest.mark.parametrize("seed", range(3))
-def test_labels_are_mixed_as_faces_are(alphas, seed):
-    """Each face is a number, each label the same."""
-    given = torch.arange(8.0).view(-1, 1, 1, 1).expand(-1, 3, 12, 12).contiguous()
-    torch.manual_seed(seed)
-    images, targets = mix(given, torch.eye(8), **alphas)
-    values = targets @ torch.arange(8.0)
-    assert torch.allclose(images.mean(dim=(1, 2, 3)), values, atol=1e-5)
-    assert torch.allclose(targets.sum(dim=1), torch.ones(8))
-    cut = torch.equal(images, images.round())
-    assert len(alphas) == 2 or cut == ("cutmix" in alphas)

@@ -194,7 +194,6 @@ def test_differences_of_sparser_sampling_by_hand():
     # every 100th, from the first: happy alone; from the second: sad twice; of all: a third happy
     assert found["difference"][["happy", "sad"]].tolist() == pytest.approx([2 / 3, -2 / 3])
     assert found["typical"]["happy"] == pytest.approx(np.sqrt(((2 / 3) ** 2 + (1 / 3) ** 2) / 2))
-    assert found["same_top"].tolist() == [0, 0, 0]
     assert found["low"].isna().all()
 
 

@@ -61,6 +61,15 @@ def run(*words: str):
 
 
 class TestStage:
+    def test_of_other_parameters_leaves_its_page_in_the_trial(self, folder):
+        source = "from exe_core.study import load_study\nload_study(study, films={'every': every})"
+        words = "study = 'demo'\nevery = None"
+        notebook(folder / "notebooks" / "06-x.ipynb", source, parameters=words)
+        assert run("stage", "06-x", "--study", "smoke", "-p", "every=7").exit_code == 0
+        results = load_study("smoke").results
+        assert (results / "trials" / "every-7" / "notebooks" / "06-x.ipynb").exists()
+        assert not (results / "notebooks").exists()
+
     def test_runs_and_leaves_its_page_and_its_ledger(self, folder):
         written, page = folder / "table.txt", folder / "page.ipynb"
         notebook(
@@ -124,17 +133,6 @@ class TestStage:
             execute(source, tmp_path / "page.ipynb", parameters={"study": "smoke"})
         assert [path.name for path in tmp_path.glob("page*")] == ["page.failed.ipynb"]
 
-    def test_a_kernel_listens_in_a_private_folder(self, tmp_path):
-        source = notebook(
-            tmp_path / "09-x.ipynb",
-            "from pathlib import Path\n"
-            "from ipykernel.connect import get_connection_info\n"
-            "found = get_connection_info(unpack=True)\n"
-            "assert found['transport'] == 'ipc'\n"
-            "assert Path(found['ip']).parent.stat().st_mode & 0o077 == 0",
-        )
-        execute(source, tmp_path / "page.ipynb", parameters={"study": "smoke"})
-
 
 def is_held(path: Path) -> bool:
     try:
@@ -175,15 +173,6 @@ class TestTrial:
             with pytest.raises(ConfigError, match="letters, digits"):
                 load_study("smoke", trial=name)
 
-    def test_a_stage_with_other_parameters_leaves_its_page_in_the_trial(self, folder):
-        source = "from exe_core.study import load_study\nload_study(study, films={'every': every})"
-        words = "study = 'demo'\nevery = None"
-        notebook(folder / "notebooks" / "06-x.ipynb", source, parameters=words)
-        assert run("stage", "06-x", "--study", "smoke", "-p", "every=7").exit_code == 0
-        results = load_study("smoke").results
-        assert (results / "trials" / "every-7" / "notebooks" / "06-x.ipynb").exists()
-        assert not (results / "notebooks").exists()
-
 
 class TestBuild:
     def test_films_are_decoded_by_a_job_each_where_a_study_says_so(self, tmp_path):
@@ -213,27 +202,6 @@ class TestBuild:
             done = run("build", "smoke")
         assert done.exit_code == 1
         assert "another build is running" in done.output
-
-    def test_ends_when_the_reader_of_its_output_goes_away(self, folder, tmp_path):
-        """As after `make book 2>&1 | head`: nothing waits for ever, nothing keeps the lock."""
-        code = (
-            "import sys; from exe_core import stages; from exe_core.study import load_study;"
-            "stages.sys.executable = sys.argv[1]; stages.build(load_study('smoke'))"
-        )
-        waits = tmp_path / "waits"
-        waits.write_text("#!/bin/sh\necho a line\nsleep 600\necho another\n")
-        waits.chmod(0o755)
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(waits)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"EXE_HOME": str(folder), "PYTHONPATH": str(ROOT)},
-        )
-        assert process.stdout.readline() == b"a line\n"
-        process.stdout.close()
-        process.wait(timeout=60)
-        with locked(ROOT / ".snakemake" / "build.lock"):
-            pass  # it is free
 
 
 def test_check_names_what_a_study_lacks(monkeypatch, tmp_path):
