@@ -190,14 +190,11 @@ def interval(entry: dict[str, Any], spec: str) -> str:
 def word(entry: dict[str, Any], spec: str) -> str:
     """Choose of "above | below | neither" by where the interval lies, seen from 0."""
     words = [part.strip() for part in spec.split("|")]
-    if len(words) != 3:
-        raise ResultError(f"choose among three words, as in above | below | neither, not {spec!r}")
-    if not {"low", "high"} <= set(entry):
-        raise ResultError("has no interval, so no word follows from it")
-    low, high = entry["low"], entry["high"]
-    if None in (low, high):
+    if len(words) != 3 or not {"low", "high"} <= set(entry):
+        raise ResultError("an interval chooses among three words, as in above | below | neither")
+    if entry["low"] is None:
         return UNDEFINED
-    return words[0] if low > 0 else words[1] if high < 0 else words[2]
+    return words[0] if entry["low"] > 0 else words[1] if entry["high"] < 0 else words[2]
 
 
 class Value(nodes.inline):

@@ -23,8 +23,8 @@ VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 MATHJAX = "mathjax/tex-svg-full.js"
 THEBE = ("init_thebe_core", "update_thebe_context")
 BUNDLES = "_static/explorer"
-KINDS = {"films": ("explorer", "06-films-shares"), "published": ("explorer-published", "07-claims")}
-"""What is explored, a trait of studies -> the folder, and the stage that writes it."""
+KINDS = {"films": "", "published": "published"}
+"""What is explored -> whose results: the films of the book's study, or the published ones."""
 
 
 def configure(app: Sphinx, config: Config) -> None:
@@ -57,12 +57,13 @@ def write_static(app: Sphinx) -> None:
     if not (static / MATHJAX).exists():
         package = Path(find_spec("sphinx-mathjax-offline").origin).parent
         _write(static / MATHJAX, (package / "static" / MATHJAX).read_bytes())
-    results = load_study(app.config.paper_study).results
-    for name, _ in KINDS.values():
-        target = Path(app.outdir) / BUNDLES / name
+    for kind, name in KINDS.items():
+        target = Path(app.outdir) / BUNDLES / kind
         shutil.rmtree(target, ignore_errors=True)
-        if (results / name).is_dir():
-            shutil.copytree(results / name, target)
+        kept = Path(app.srcdir) / "data" / "frozen" / name
+        made = kept if name else load_study(app.config.paper_study).results
+        if (made / "explorer").is_dir():
+            shutil.copytree(made / "explorer", target)
 
 
 def add_scripts(
@@ -116,18 +117,15 @@ class Explorer(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Put the empty controls on the page, which scripts fill from the data."""
         kind = (self.arguments or ["films"])[0]
-        study, (name, stage) = load_study(self.config.paper_study), KINDS[kind]
-        if kind not in study.traits:
-            words = "This study has no films, so there is nothing to explore."
-            return [nodes.paragraph("", words)]
-        results = Results.cited(self.env)
-        origin, page = results.folder / name / "provenance.json", HERE / "explorer.html"
+        results = Results.cited(self.env, KINDS[kind])
+        origin, page = results.folder / "explorer" / "provenance.json", HERE / "explorer.html"
         for path in (page, origin):
             self.env.note_dependency(str(path))
         if not origin.is_file():
-            raise self.error(f"{study.name} has no files of the explorer: run {stage} first")
+            words = "This study has no films, so there is nothing to explore."
+            return [nodes.paragraph("", words)]
         about = json.loads(origin.read_text(encoding="utf-8"))
-        bundle = f"{'../' * self.env.docname.count('/')}{BUNDLES}/{name}"
+        bundle = f"{'../' * self.env.docname.count('/')}{BUNDLES}/{kind}"
         controls = page.read_text(encoding="utf-8").replace("{bundle}", bundle)
         made_of = nodes.paragraph("", results.origin(about), classes=["origin"])
         return [nodes.raw("", controls, format="html"), made_of]
