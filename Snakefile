@@ -297,7 +297,7 @@ if HAS_SENTIMENT:
         message: "sentiment: seven classes, five levels, three"
         input: [LEDGERS / f"{stage}-{run}.json" for stage in ("train", "predict") for run in RUNS]
         output: **made("08-sentiment")
-        params: **of("08-sentiment", *(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons", "choices")))
+        params: **of("08-sentiment", *(study.table(f"sentiment_{part}") for part in ("metrics", "comparisons")))
         threads: 2
         shell: STAGE
 

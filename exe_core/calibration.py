@@ -65,40 +65,14 @@ def apply_calibration(predictions: pd.DataFrame, calibration: Calibration) -> pd
     return with_probabilities(predictions, softmax(scaled, axis=1), labels=labels_of(predictions))
 
 
-def adapt_to_shift(predictions: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
-    """Calibrate a run and correct its predictions for the label shares of the faces at hand.
+def correct_label_shift(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Move probabilities (N, C) from label shares (C,) in training to those of the faces at hand.
 
     This holds where only the shares of the classes differ from those in training, not how each
-    class looks. No label of `predictions` is used: their shares are estimated by maximum
-    likelihood (Saerens, Latinne and Decaestecker 2002, Adjusting the Outputs of a Classifier to New
-    a Priori Probabilities, 10.1162/089976602753284446), those in training by the run's mean
-    calibrated probabilities of validation faces.
-
-    Parameters
-    ----------
-    predictions
-        Table "predictions" of one run on one set.
-    validation
-        Its predictions of labelled faces like those that it learned from.
-
-    Raises
-    ------
-    CalibrationError
-        As for `fit_calibration`.
-    """
-    fitted, labels = fit_calibration(validation), labels_of(predictions)
-    at_home = apply_calibration(validation, fitted)[prob_columns(labels)].mean().to_numpy()
-    calibrated = apply_calibration(predictions, fitted)
-    probabilities = calibrated[prob_columns(labels)].to_numpy()
-    return with_probabilities(
-        calibrated, correct_label_shift(probabilities, at_home), labels=labels
-    )
-
-
-def correct_label_shift(probabilities: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Move probabilities (N, C) from label shares (C,) in training to those that they suggest.
-
-    The suggested shares are their mean after it; see `adapt_to_shift`.
+    class looks. The new shares are estimated by maximum likelihood, without labels: Saerens,
+    Latinne and Decaestecker 2002, Adjusting the Outputs of a Classifier to New a Priori
+    Probabilities, 10.1162/089976602753284446. The probabilities must be calibrated; `source` is
+    their mean over faces like those in training.
     """
     shares = source
     for _ in range(10_000):

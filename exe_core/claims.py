@@ -34,21 +34,14 @@ class Finding:
     """What was claimed and what was found, before the verdict."""
 
     claim_id: str
-    text: str
-    """The claim, as its author would put it."""
-    statistic: str
-    """What the estimate is."""
-    claimed: Literal["above", "below", "equal"] = "above"
-    """Where the estimate should lie, seen from `reference`."""
-    reference: float = 0.0
-    tolerance: float = 0.0
-    """How far off an "about" of a claim of equality may be."""
+    text: str  # the claim, as its author would put it
+    statistic: str  # what the estimate is
+    claimed: Literal["above", "below", "equal"] = "above"  # where it should lie of `reference`
+    reference: float = 0.0  # the p-value is of the null hypothesis that the truth is this
+    tolerance: float = 0.0  # how far off an "about" of a claim of equality may be
     found: Estimate = Estimate()  # noqa: RUF009 - it can't be changed
-    """Its p-value is of the null hypothesis that the truth is `reference`."""
-    reason: str | None = None
-    """Why it can't be tested, or what to know when reading it."""
-    source: str | None = None
-    """The data that it was tried on, where these are not those of all findings."""
+    reason: str | None = None  # why it can't be tested, or what to know when reading it
+    source: str | None = None  # the data, where these are not those of all findings
 
 
 def verdict(finding: Finding, p_adjusted: float, *, statistics: Statistics) -> str:

@@ -8,7 +8,7 @@ an interval over films and a test against what chance gives.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -19,14 +19,13 @@ from scipy import stats
 
 from exe_core import resampling, tables
 from exe_core.claims import Finding
-from exe_core.films import share_table, shot_blocks
+from exe_core.films import share_table
 from exe_core.labels import labels_of, prob_columns
 from exe_core.resampling import Estimate, Statistics
 
 DIVERSITY = "diversity (normalised entropy)"
 SEPARATION = "genre separation (epsilon squared)"
 LIKENESS = "lag-1 autocorrelation"
-CHANGE = "variance explained by one change"
 RISE = "rise at plot events"
 
 CRITERIA = {
@@ -37,7 +36,6 @@ CRITERIA = {
 }
 """Correlated with accuracy: name -> criterion, what a model has more of, what is computed."""
 
-MIN_FACES = 5  # on either side of a change, at least
 MIN_MODELS, MANY_MODELS = 4, 24
 """Correlations over fewer models have no interval; over fewer than many they are a first look."""
 
@@ -73,7 +71,6 @@ def describe_criteria(
         DIVERSITY: diversity(summary, statistics=statistics),
         SEPARATION: genre_separation(summary, films, statistics=statistics),
         LIKENESS: autocorrelation(rows, statistics=statistics),
-        CHANGE: change(rows, statistics=statistics),
         RISE: event_rise(rows, events, window_s=window_s, statistics=statistics),
     }
     found = [
@@ -94,37 +91,18 @@ def describe_criteria(
     return tables.check(table, "film_criteria")
 
 
-def _over_films(
-    by_run: Mapping[str, Iterable[Estimate]], statistics: Statistics
-) -> dict[str, Estimate]:
-    """Average each run's statistic over films; the null is the mean of the films' nulls."""
-    found = {}
-    for run_id, films in by_run.items():
-        tests = [test for test in films if not math.isnan(test.value)]
-        if tests:
-            mean = statistics.interval(np.array([[test.value, 1.0] for test in tests]), _ratio)
-            null = np.mean([test.null for test in tests], axis=0)
-            p = float(resampling.p_value(mean.value, null)) if null.size else math.nan
-            found[run_id] = replace(mean, null=null, p_value=p)
-    return found
-
-
-def _ratio(sums: np.ndarray) -> np.ndarray:
-    return sums[:, 0] / sums[:, 1]
-
-
 def diversity(summary: pd.DataFrame, *, statistics: Statistics) -> dict[str, Estimate]:
     """Measure how varied the answers of each run are: 0 one label only, 1 all equally often.
 
     It is the entropy of a film's shares over the logarithm of the number of labels, mean over the
     films with a face; there is no null.
     """
-    entropies = {
-        run_id: stats.entropy(shares, axis=1) / np.log(shares.shape[1])
-        for run_id, shares in share_table(summary).dropna().groupby("run_id")
-    }
-    by_run = {run_id: map(Estimate, values) for run_id, values in entropies.items()}
-    return _over_films(by_run, statistics)
+    found = {}
+    for run_id, shares in share_table(summary).dropna().groupby("run_id"):
+        entropy = stats.entropy(shares, axis=1) / np.log(shares.shape[1])
+        terms = np.column_stack([entropy, np.ones(len(entropy))])
+        found[run_id] = statistics.interval(terms, resampling.ratio)
+    return found
 
 
 def genre_separation(
@@ -187,29 +165,19 @@ def autocorrelation(rows: pd.DataFrame, *, statistics: Statistics) -> dict[str, 
     mean over films; the null permutes the faces of each film in time. Films with fewer than three
     pairs are left out.
     """
-    return _in_time(rows, _lag_one, statistics)
-
-
-def change(rows: pd.DataFrame, *, statistics: Statistics) -> dict[str, Estimate]:
-    """Measure how much of a film's variance the best split in two explains, mean over films.
-
-    Frames of a shot are alike by themselves, so the null puts the shots of each film in any order
-    and leaves their frames together. Films of fewer than twice `MIN_FACES` faces are left out.
-    """
-    return _in_time(rows, _best_split, statistics)
-
-
-def _in_time(
-    rows: pd.DataFrame,
-    test: Callable[[pd.DataFrame, Statistics, np.random.Generator], Estimate],
-    statistics: Statistics,
-) -> dict[str, Estimate]:
-    """Test each film of each run; each run starts anew from the seed, so none depends on others."""
-    films = {}
+    found = {}
     for run_id, of_run in rows.groupby("run_id"):
-        rng = statistics.rng()
-        films[run_id] = [test(film, statistics, rng) for _, film in of_run.groupby("film_id")]
-    return _over_films(films, statistics)
+        rng = statistics.rng()  # each run starts anew from the seed, so none depends on others
+        tests = [_lag_one(film, statistics, rng) for _, film in of_run.groupby("film_id")]
+        tests = [test for test in tests if not math.isnan(test.value)]
+        if tests:
+            mean = statistics.interval(
+                np.array([[test.value, 1.0] for test in tests]), resampling.ratio
+            )
+            null = np.mean([test.null for test in tests], axis=0)
+            p = float(resampling.p_value(mean.value, null))
+            found[run_id] = replace(mean, null=null, p_value=p)
+    return found
 
 
 def _lag_one(film: pd.DataFrame, statistics: Statistics, rng: np.random.Generator) -> Estimate:
@@ -227,29 +195,6 @@ def _lag_one(film: pd.DataFrame, statistics: Statistics, rng: np.random.Generato
         return (faces[order[first]] * faces[order[first + 1]]).sum() / (len(first) * variance)
 
     return statistics.permutation_test(np.arange(len(faces)), likeness, rng=rng)
-
-
-def _best_split(film: pd.DataFrame, statistics: Statistics, rng: np.random.Generator) -> Estimate:
-    """Share of the variance that the best split explains."""
-    columns = prob_columns(labels_of(film))
-    seen = film.dropna(subset=columns)
-    probs, n = seen[columns].to_numpy(float), len(seen)
-    if n < 2 * MIN_FACES:
-        return Estimate()
-    centred = probs - probs.mean(axis=0)
-    total = float((centred**2).sum())
-    if total < _ROUNDING:
-        return Estimate()
-    before = np.arange(MIN_FACES, n - MIN_FACES + 1)
-
-    def explained(series: np.ndarray) -> float:
-        sums = series.cumsum(axis=0)[before - 1]
-        return float(((sums**2).sum(axis=1) * (1 / before + 1 / (n - before))).max() / total)
-
-    shots = np.unique(shot_blocks(seen), return_inverse=True)[1]
-    keys = (rng.random(shots.max() + 1)[shots] for _ in range(statistics.n_permutations))
-    null = [explained(centred[np.argsort(key, kind="stable")]) for key in keys]
-    return resampling.null_test(explained(centred), np.array(null), n=1)
 
 
 def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statistic:
@@ -292,106 +237,67 @@ def event_rise(
             rng = statistics.rng()
             test = statistics.shift_test(of_events, each, groups=film_ids, rng=rng)
             by_film = resampling.sum_by_group(np.array(terms), film_ids)
-            mean = statistics.interval(by_film, _ratio, rng=rng)
+            mean = statistics.interval(by_film, resampling.ratio, rng=rng)
             found[run_id] = replace(mean, p_value=test.p_value, null=np.zeros(1))
     return found
-
-
-PAIR, ALL = "Cohen's kappa", "Krippendorff's alpha"
-"""Coefficients of agreement: of two runs, and of all runs."""
 
 
 def agreement(
     predictions: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:
-    """Measure how far runs agree on the faces that all of them have read.
+    """Measure how far each pair of runs agrees on the faces that all have read: Cohen's kappa.
 
     The null shifts the answers of each run in time within each film, which keeps their shares and
-    their order. It then keeps what is expected by chance, too, so that a coefficient is linear in
-    the share of faces that a pair of runs agrees on.
+    their order. It then keeps what is expected by chance, too, so that kappa is linear in the share
+    of faces that the pair agrees on.
 
-    Takes table "predictions", items of a group in the order of time. Gives table "agreement": each
-    pair of runs by `PAIR`, and all by `ALL`; 1 is full agreement, 0 that of chance. Intervals are
-    over groups; there is no row if there is one run.
+    Takes table "predictions", items of a group in the order of time. Gives table "agreement", a row
+    a pair; 1 is full agreement, 0 that of chance. Intervals are over groups.
     """
     wide = predictions.set_index(["group_id", "item_id", "run_id"])["predicted"].unstack()  # noqa: PD010
     wide = wide.dropna()[list(dict.fromkeys(predictions["run_id"]))]
-    if wide.shape[1] < 2:
-        return tables.empty("agreement")
     groups = wide.index.get_level_values("group_id").to_numpy(str)
     codes = np.column_stack([pd.Index(labels).get_indexer(wide[run]) for run in wide])
-    pairs = list(combinations(range(codes.shape[1]), 2))
     one_hot = np.eye(len(labels))[codes]
-    tried = [
-        (PAIR, [(i, j)], np.hstack([_equal(one_hot[:, [i, j]]), one_hot[:, i], one_hot[:, j]]))
-        for i, j in pairs
-    ]
-    tried.append((ALL, pairs, np.hstack([_equal(one_hot), one_hot.sum(axis=1)])))
-    shifted = _shifted_agreement(codes, groups, pairs, statistics)
-    found = []
-    for measure, among, terms in tried:
-        statistic = _kappa if measure == PAIR else _alpha
-        whole = statistics.interval(resampling.sum_by_group(terms, groups), statistic)
-        agreed = float(np.mean([(codes[:, i] == codes[:, j]).mean() for i, j in among]))
-        null = np.mean([shifted[each] for each in among], axis=0)
-        slope = (1 - whole.value) / (1 - agreed) if agreed < 1 else math.nan
-        first, second = wide.columns[list(among[0])] if measure == PAIR else ("all", None)
-        found.append(
-            {
-                "measure": measure,
-                "run_id": first,
-                "other_run_id": second,
-                **whole.columns(),
-                "level": statistics.level,
-                "null_mean": 1 - (1 - float(null.mean())) * slope,
-                "p_value": (np.count_nonzero(null >= agreed - _ROUNDING) + 1) / (len(null) + 1),
-                "n": len(wide),
-                "n_groups": whole.n,
-            }
-        )
-    return tables.check(pd.DataFrame(found), "agreement")
-
-
-def _shifted_agreement(
-    codes: np.ndarray, groups: np.ndarray, pairs: list[tuple[int, int]], statistics: Statistics
-) -> dict[tuple[int, int], np.ndarray]:
-    """Share of items on which each pair agrees when each run is shifted within the groups."""
     of_groups = [np.flatnonzero(groups == name) for name in np.unique(groups)]
     sizes = np.array([len(items) for items in of_groups])[:, None, None]
     size = (len(of_groups), statistics.n_permutations, codes.shape[1])
     steps = statistics.rng().integers(0, sizes, size)
-    agreed = {pair: np.zeros(statistics.n_permutations) for pair in pairs}
-    for items, step in zip(of_groups, steps, strict=True):
-        for i, j in pairs:
+    found = []
+    for i, j in combinations(range(codes.shape[1]), 2):
+        equal = codes[:, i] == codes[:, j]
+        terms = np.hstack([equal[:, None], one_hot[:, i], one_hot[:, j]])
+        kappa = statistics.interval(resampling.sum_by_group(terms, groups), _kappa)
+        null = np.zeros(statistics.n_permutations)
+        for items, step in zip(of_groups, steps, strict=True):
             by_shift = (codes[items, i] == resampling.rotations(codes[items, j])).sum(axis=1)
-            agreed[i, j] += by_shift[(step[:, j] - step[:, i]) % len(items)] / len(codes)
-    return agreed
-
-
-def _equal(one_hot: np.ndarray) -> np.ndarray:
-    """Coincidences of equal answers of each item, given (items, runs, labels); (items, 1)."""
-    counts = one_hot.sum(axis=1)
-    return (counts * (counts - 1)).sum(axis=1, keepdims=True) / (one_hot.shape[1] - 1)
-
-
-def _alpha(sums: np.ndarray) -> np.ndarray:
-    """Nominal alpha (Krippendorff 2011) from sums: coincidences, answers by label."""
-    answers = sums[:, 1:]
-    n = answers.sum(axis=1)
-    return _beyond_chance(sums[:, 0], (answers * (answers - 1)).sum(axis=1) / (n - 1), n)
+            null += by_shift[(step[:, j] - step[:, i]) % len(items)] / len(codes)
+        agreed = float(equal.mean())
+        slope = (1 - kappa.value) / (1 - agreed) if agreed < 1 else math.nan
+        found.append(
+            {
+                "run_id": wide.columns[i],
+                "other_run_id": wide.columns[j],
+                **kappa.columns(),
+                "level": statistics.level,
+                "null_mean": 1 - (1 - float(null.mean())) * slope,
+                "p_value": (np.count_nonzero(null >= agreed - _ROUNDING) + 1) / (len(null) + 1),
+                "n": len(wide),
+                "n_groups": kappa.n,
+            }
+        )
+    return tables.check(pd.DataFrame(found), "agreement") if found else tables.empty("agreement")
 
 
 def _kappa(sums: np.ndarray) -> np.ndarray:
-    """Cohen's kappa from sums: coincidences (two an item), answers by label of each run."""
+    """Cohen's kappa from sums: equal answers, answers by label of each run; NaN if all are one."""
     first, second = np.hsplit(sums[:, 1:], 2)
     n = first.sum(axis=1)
-    return _beyond_chance(sums[:, 0] / 2, (first * second).sum(axis=1) / n, n)
-
-
-def _beyond_chance(equal: np.ndarray, by_chance: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Scale agreement to 0 by chance and 1 in full; NaN where there is one answer only."""
+    by_chance = (first * second).sum(axis=1) / n
     varied = by_chance < n * (1 - _ROUNDING)
-    return np.divide(equal - by_chance, n - by_chance, where=varied, out=np.full(len(n), np.nan))
+    return np.divide(
+        sums[:, 0] - by_chance, n - by_chance, where=varied, out=np.full(len(n), np.nan)
+    )
 
 
 def with_accuracy(

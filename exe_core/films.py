@@ -14,7 +14,7 @@ import pandas as pd
 
 from exe_core import tables
 from exe_core.labels import labels_of, prob_columns
-from exe_core.resampling import Estimate, Statistics
+from exe_core.resampling import Statistics
 
 _KEYS = ["run_id", "film_id", "frame"]
 
@@ -112,26 +112,6 @@ def share_table(summary: pd.DataFrame) -> pd.DataFrame:
     return cells.unstack()  # noqa: PD010 - pivot_table would drop films without faces
 
 
-def mean_shares(summary: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
-    """Average the shares of each run over films, with intervals and bounds.
-
-    Gives run_id, label, value (mean share of faces over the films that have any), low, high
-    (bootstrap over films), n_films; share_low, share_high, coverage (means over all films).
-    """
-    keys = ["run_id", "label"]
-    bounds = summary.groupby(keys, sort=False)[["share_low", "share_high", "coverage"]].mean()
-    parts = [pd.DataFrame(columns=[*keys, "value", "low", "high", "n_films"])]
-    for run_id, shares in share_table(summary).dropna().groupby("run_id"):
-        found = pd.DataFrame(_mean_over_films(shares.to_numpy(), statistics).columns())
-        parts.append(found.assign(run_id=run_id, label=shares.columns, n_films=len(shares)))
-    means = pd.concat(parts[1:] or parts).set_index(keys).reindex(bounds.index)
-    return means.fillna({"n_films": 0}).join(bounds).reset_index()
-
-
-def _mean_over_films(values: np.ndarray, statistics: Statistics) -> Estimate:
-    return statistics.interval(_sums_and_counts(values), _means)
-
-
 def _sums_and_counts(values: pd.DataFrame | np.ndarray) -> np.ndarray:
     """Terms whose sums give means over rows (films): values, 0 if undefined, and 1 if defined."""
     values = np.asarray(values, dtype=float)
@@ -147,20 +127,20 @@ def _means(sums: np.ndarray) -> np.ndarray:
 def selection_shares(
     summary: pd.DataFrame, films: pd.DataFrame, *, statistics: Statistics
 ) -> pd.DataFrame:
-    """Average the shares over all films, and over those of each genre.
+    """Average the shares of each run over all films, and over those of each genre.
 
-    Takes tables "film_summary" and "films"; gives table "selection_shares", in which genres without
-    a face are left out.
+    Takes tables "film_summary" and "films"; gives table "selection_shares": mean share of faces
+    over the films that have any, with its interval. Genres without a face are left out.
     """
-    parts = [
-        mean_shares(summary[summary["film_id"].isin(chosen)], statistics=statistics)
-        .dropna(subset="value")
-        .assign(genre=genre)
-        for genre, chosen in _selections(films).items()
-    ]
-    columns = list(tables.TABLES["selection_shares"].columns)
-    whole = pd.concat(parts, ignore_index=True).assign(level=statistics.level)
-    return tables.check(whole[columns], "selection_shares")
+    shares, parts = share_table(summary).dropna(), [tables.empty("selection_shares")]
+    for genre, chosen in _selections(films).items():
+        of_films = shares[shares.index.isin(chosen, level="film_id")]
+        for run_id, of_run in of_films.groupby("run_id"):
+            found = statistics.interval(_sums_and_counts(of_run), _means)
+            about = {"run_id": run_id, "genre": genre, "label": shares.columns}
+            about |= {"level": statistics.level, "n_films": len(of_run)}
+            parts.append(pd.DataFrame({**about, **found.columns()}))
+    return tables.check(pd.concat(parts[1:] or parts, ignore_index=True), "selection_shares")
 
 
 def _selections(films: pd.DataFrame) -> dict[str | None, pd.Series]:
@@ -218,58 +198,6 @@ def selection_differences(
             )
         )
     return tables.check(pd.concat(parts[1:] or parts, ignore_index=True), "selection_differences")
-
-
-SPARSER = (10, 25, 50, 100, 200, 400)  # sampling steps (frames) that are compared
-
-
-def sampling_sensitivity(
-    rows: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics
-) -> pd.DataFrame:
-    """Compare the shares of every n-th frame with those of all sampled frames.
-
-    Takes run_id, film_id, frame and predicted (null without a face) of films sampled at one step;
-    the multiples of this step in `SPARSER` are compared with it.
-
-    Gives table "sampling": difference in share, sparser minus densest, mean over films, with its
-    bootstrap interval over films; typical, its root mean square in a film over all frames that the
-    sparser sampling may start with.
-    """
-    densest = int(np.gcd.reduce(rows["frame"].to_numpy())) or 1
-    parts = [tables.empty("sampling")]
-    for every in (step for step in SPARSER if step > densest and step % densest == 0):
-        for run_id, seen in rows.dropna(subset="predicted").groupby("run_id", sort=False):
-            counts = _counts_by_start(seen, labels, every=every)
-            with np.errstate(invalid="ignore"):
-                shares = counts / counts.sum(axis=-1, keepdims=True)
-            whole = counts.sum(axis=0) / counts.sum(axis=(0, 2))[:, None]
-            both = ~np.isnan(shares[0]).any(axis=1)  # films with a face in the sparser sample
-            found = _mean_over_films((shares[0] - whole)[both], statistics)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "run_id": run_id,
-                        "label": list(labels),
-                        "every": every,
-                        "difference": found.value,
-                        "low": found.low,
-                        "high": found.high,
-                        "level": statistics.level,
-                        "typical": np.sqrt(np.nanmean((shares - whole) ** 2, axis=(0, 1))),
-                        "n_films": int(both.sum()),
-                    }
-                )
-            )
-    return tables.check(pd.concat(parts[1:] or parts, ignore_index=True), "sampling")
-
-
-def _counts_by_start(rows: pd.DataFrame, labels: Sequence[str], *, every: int) -> np.ndarray:
-    """Count labels by starting frame, frame 0 first: (starts, films, labels)."""
-    start, at = np.unique(rows["frame"].to_numpy() % every, return_inverse=True)
-    films, film = np.unique(rows["film_id"].to_numpy(str), return_inverse=True)
-    counts = np.zeros((len(start), len(films), len(labels)))
-    np.add.at(counts, (at, film, pd.Index(labels).get_indexer(rows["predicted"])), 1)
-    return counts if start[0] == 0 else np.insert(counts, 0, 0, axis=0)
 
 
 BLOCK_S = 30.0  # length of the blocks that stand in for shots where these are unknown

@@ -6,16 +6,14 @@ one bootstrap of group sums gives the intervals of all of them at once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from exe_core import resampling, tables
 from exe_core.labels import prob_columns
-from exe_core.resampling import Estimate, Statistics
+from exe_core.resampling import Statistics
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 """Scores of a run; those of `BY_LABEL` come on top, for each label.
@@ -33,9 +31,7 @@ ece
     (Naeini et al. 2015).
 """
 
-BY_LABEL = ("recall", "precision", "f1")
-"""Scores of a label against the others."""
-
+BY_LABEL = ("recall", "precision", "f1")  # scores of a label against the others
 N_BINS = 15
 
 
@@ -65,24 +61,19 @@ def score(
         known = labelled(rows, labels)
         sums = resampling.sum_by_group(item_terms(known, labels), known["group_id"])
         found = statistics.interval(sums, lambda totals: scores_of(totals, len(labels)))
-        table = score_rows(found, labels, statistics).assign(
-            n=len(known), n_excluded=len(rows) - len(known)
+        table = pd.DataFrame(found.columns()).assign(
+            metric=[*SCORES, *np.repeat(BY_LABEL, len(labels))],
+            label=[*[None] * len(SCORES), *[*labels] * len(BY_LABEL)],
+            n=len(known),
+            n_groups=found.n,
+            n_excluded=len(rows) - len(known),
+            level=statistics.level,
+            method=found.method,
+            seed=statistics.seed,
         )
         table[["run_id", "set_name", "split"]] = keys
         scored.append(table)
     return tables.check(pd.concat(scored, ignore_index=True), "metrics")
-
-
-def score_rows(found: Estimate, labels: Sequence[str], statistics: Statistics) -> pd.DataFrame:
-    """Lay an estimate of all that `scores_of` gives out as rows of the table "metrics"."""
-    return pd.DataFrame(found.columns()).assign(
-        metric=[*SCORES, *np.repeat(BY_LABEL, len(labels))],
-        label=[*[None] * len(SCORES), *[*labels] * len(BY_LABEL)],
-        n_groups=found.n,
-        level=statistics.level,
-        method=found.method,
-        seed=statistics.seed,
-    )
 
 
 def within_range(scores: pd.DataFrame) -> pd.DataFrame:
@@ -102,8 +93,7 @@ def compare(
     """Compare one run with others on the items that both have seen.
 
     Intervals are bootstrapped over groups; p-values come from swapping the two runs within random
-    groups, and are Holm-adjusted over the others of a set and metric. For accuracy the exact test
-    of McNemar (1947) stands beside them, which takes the items as independent.
+    groups, and are Holm-adjusted over the others of a set and metric.
 
     Parameters
     ----------
@@ -138,7 +128,6 @@ def compare(
                 set_name=set_name,
                 n=len(ours),
                 n_groups=found.n,
-                mcnemar_p=[_mcnemar(ours, theirs), *[np.nan] * (len(SCORES) - 1)],
             )
         )
     if not scored:
@@ -148,15 +137,6 @@ def compare(
     )
     families = whole.groupby(["set_name", "metric"])["p_value"]
     return tables.check(whole.assign(p_adjusted=families.transform(resampling.holm)), "comparisons")
-
-
-def _mcnemar(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
-    """Give the exact two-sided p of the items that one run alone gets right."""
-    right = [side["predicted"] == side["label"] for side in (ours, theirs)]
-    only_ours, only_theirs = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    if only_ours + only_theirs == 0:
-        return 1.0 if len(ours) else math.nan
-    return float(stats.binomtest(only_ours, only_ours + only_theirs).pvalue)
 
 
 def confusion(predictions: pd.DataFrame, *, labels: Sequence[str]) -> pd.DataFrame:

@@ -24,34 +24,23 @@ from exe_core import criteria, films, tables
 from exe_core.claims import Finding, as_values, independent_estimate, judge
 from exe_core.labels import FIVE, prob_columns
 from exe_core.record import COMMAND, ROOT, provenance, replacing, write_json, write_values
-from exe_core.resampling import Estimate, Statistics
+from exe_core.resampling import Estimate, Statistics, ratio
 from exe_core.study import load_study
 
-RUNS = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}
-"""The published runs -> what they are called in print."""
-
+RUNS = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}  # and their names in print
 FILES = (*(f"{run}.parquet" for run in RUNS), "movie_list.json")
-
-EVERY = 100
-"""Frames between two that were looked at."""
+EVERY = 100  # frames between two that were looked at
 
 CATALOGUE = ROOT / "data" / "claims.yml"
 FROZEN = ROOT / "data" / "frozen"
-SEARCHES = FROZEN / "published" / "runs.csv"
-"""The published recalls of the four searches for photos, as for `recall_gain`."""
-METRICS = FROZEN / "real" / "metrics.parquet"
-"""Scores of this project's network, of the study `real`, which answers claim 7."""
+SEARCHES = FROZEN / "published" / "runs.csv"  # published recalls, as for `recall_gain`
+METRICS = FROZEN / "real" / "metrics.parquet"  # of this project's network: claim 7
 COMEDY, CRIME = "Comedy", "Crime"
 NEGATIVE, COLLAPSED = ("angry", "fear", "sad"), ("surprise", "sad")
 
-CONFIDENT = 0.5
-"""The published timelines count faces of this confidence or more."""
-
-WINDOW_S = 600.0
-"""Before and after an event: these films have some twenty faces or more in ten minutes."""
-
-HELD_OUT = 0.2
-"""The published split of the searches' photos: every fifth face is tested."""
+CONFIDENT = 0.5  # the published timelines count faces of this confidence or more
+WINDOW_S = 600.0  # before and after an event: some twenty faces or more
+HELD_OUT = 0.2  # the published split of the searches' photos: every fifth face is tested
 
 
 class PublishedError(ValueError):
@@ -62,12 +51,9 @@ class PublishedError(ValueError):
 class Published:
     """The published predictions in this project's tables."""
 
-    predictions: pd.DataFrame
-    """Table "predictions" of `RUNS`, with time_s and confidence."""
-    frames: pd.DataFrame
-    """Table "frames": every 100th up to the last with a face; time between faces interpolated."""
+    predictions: pd.DataFrame  # table "predictions" of `RUNS`, with time_s and confidence
+    frames: pd.DataFrame  # every 100th up to the last with a face; time between interpolated
     films: pd.DataFrame
-    """Table "films"."""
 
 
 def read_published(folder: Path) -> Published:
@@ -209,7 +195,7 @@ class Measures:
     def more_than(self, run: str, other: str, labels: Sequence[str]) -> Estimate:
         """Compare the shares of two runs on the same faces; p by swapping them in random films."""
         first, second = (self._counts(name, labels) for name in (run, other))
-        return self.statistics.difference(first, second, _ratio)
+        return self.statistics.difference(first, second, ratio)
 
     def films_led_by(
         self, run: str, label: str, *, claimed: float = 0.5, by: str = "share_of_faces"
@@ -264,13 +250,9 @@ class Measures:
     def _against(self, counts: np.ndarray, claimed: float) -> Estimate:
         """Estimate a share and test it against a claimed one, by flipping films about the claim."""
         as_claimed = counts[:, 1:] * [claimed, 1]
-        gap = self.statistics.difference(counts, as_claimed, _ratio)
+        gap = self.statistics.difference(counts, as_claimed, ratio)
         low, high = gap.low + claimed, gap.high + claimed
         return replace(gap, value=gap.value + claimed, low=low, high=high)
-
-
-def _ratio(sums: np.ndarray) -> np.ndarray:
-    return sums[:, 0] / sums[:, 1]
 
 
 def _series(rows: pd.DataFrame, labels: Sequence[str], counted: str | None) -> np.ndarray:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from exe_core import criteria, metrics, tables
+from exe_core import criteria, metrics
 from exe_core.claims import Finding, judge
-from exe_core.resampling import Estimate, sum_by_group
+from exe_core.resampling import Estimate, ratio, sum_by_group
 from exe_core.study import Study
 
-BIASED = "sad"
-"""The label that the published ensemble is said to answer too often."""
+BIASED = "sad"  # the label that the published ensemble is said to answer too often
 
 
 def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
@@ -19,13 +18,6 @@ def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     shown = truth.drop_duplicates("item_id").set_index("item_id")
     label = shown["label_true"].mask(shown["is_blend"])
     return predictions.assign(label=predictions["item_id"].map(label))
-
-
-def true_answers(truth: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the truth of films as a run that is always right; null where there is no face."""
-    of_films = truth[truth["set_name"] == "films"]
-    place = tables.film_and_frame(of_films["item_id"])
-    return place.assign(run_id="truth", predicted=of_films["label_true"])
 
 
 def answer_questions(
@@ -141,7 +133,7 @@ def _keywords(
         f"Photos of {source} found by several keywords have fewer wrong labels.",
         "share of wrong labels, several keywords minus one",
         claimed="below",
-        found=study.statistics.difference(several, one, _share),
+        found=study.statistics.difference(several, one, ratio),
     )
     return [accuracy, cleaner]
 
@@ -160,7 +152,7 @@ def _bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame) -> list[Fi
             "q6-bias",
             f"The ensemble answers {BIASED} more often than films show it.",
             f"share of {BIASED} predicted minus share of {BIASED} true",
-            found=study.statistics.difference(before, true, _share),
+            found=study.statistics.difference(before, true, ratio),
         ),
         Finding(
             "q6-corrected",
@@ -171,11 +163,6 @@ def _bias(study: Study, known: pd.DataFrame, corrected: pd.DataFrame) -> list[Fi
     ]
 
 
-def _share(sums: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return sums[:, 0] / sums[:, 1]
-
-
 def _share_error(sums: np.ndarray) -> np.ndarray:
     """Absolute error of a share (columns 0, 1) against the true one (columns 2, 3)."""
-    return np.abs(_share(sums[:, :2]) - _share(sums[:, 2:]))
+    return np.abs(ratio(sums[:, :2]) - ratio(sums[:, 2:]))

@@ -268,7 +268,8 @@ class Statistics(BaseModel):
         rng, given = rng or self.rng(), np.asarray(labels)
         value = float(statistic(given))
         shuffled = (statistic(rng.permutation(given)) for _ in range(self.n_permutations))
-        return null_test(value, np.fromiter(shuffled, dtype=float), n=len(given))
+        null = np.fromiter(shuffled, dtype=float)
+        return Estimate(value, n=len(given), p_value=float(p_value(value, null)), null=null)
 
     def shift_test(
         self,
@@ -313,9 +314,10 @@ class Statistics(BaseModel):
         return Estimate(value, low, high, len(by_group), "inverted shift test", p, null)
 
 
-def null_test(value: float, null: np.ndarray, *, n: int) -> Estimate:
-    """Make an estimate of `n` groups with the p-value of its null, without an interval."""
-    return Estimate(value, n=n, p_value=float(p_value(value, null)), null=null)
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """Divide the first of two sums by the second, (n, 2) -> (n,), as for a share; NaN if n = 0."""
+    with np.errstate(invalid="ignore"):
+        return sums[:, 0] / sums[:, 1]
 
 
 def sum_by_group(rows: np.ndarray, groups: ArrayLike) -> np.ndarray:

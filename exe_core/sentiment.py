@@ -10,11 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score
 
 from exe_core import metrics, tables
 from exe_core.labels import labels_of, prob_columns
@@ -42,18 +40,14 @@ it. None drops the emotion.
 Levels = Mapping[str, int | None]
 """Emotion -> level from -2 to 2, or None where it is dropped."""
 
-Rule = Literal["sum", "top"]
-RULES: tuple[Rule, ...] = ("sum", "top")
-
-ORDERED = ("quadratic_kappa", "valence_correlation", "valence_concordance")
-"""Scores that know the order of the levels; the last two are of the valence.
+ORDERED = ("quadratic_kappa", "valence_concordance")
+"""Scores that know the order of the levels.
 
 quadratic_kappa
     Agreement beyond chance, an error weighing the square of its distance (Cohen 1968).
-valence_correlation
-    Pearson's, of the valence and the level of the label.
 valence_concordance
-    Lin's (1989): the correlation, less what a shift or another spread takes from it.
+    Lin's (1989), of the valence and the level of the label: their correlation, less what a shift or
+    another spread takes from it.
 """
 
 
@@ -74,10 +68,11 @@ def level_name(level: int | None) -> str:
     return "dropped" if level is None else f"{level:+d}".replace("+0", "0").replace("-", "−")
 
 
-def at_levels(
-    predictions: pd.DataFrame, levels: Levels, *, n_levels: int, rule: Rule = "sum"
-) -> pd.DataFrame:
+def at_levels(predictions: pd.DataFrame, levels: Levels, *, n_levels: int) -> pd.DataFrame:
     """Turn predictions of emotions into predictions of levels.
+
+    Predicted is the level whose emotions have the highest probability in all; emotions that are
+    dropped are never predicted.
 
     Parameters
     ----------
@@ -87,9 +82,6 @@ def at_levels(
         A level, or None, for each of its labels.
     n_levels
         5 or 3.
-    rule
-        "sum" predicts the level whose emotions have the highest probability in all, "top" that of
-        the most probable emotion; emotions that are dropped are never predicted.
 
     Returns
     -------
@@ -108,11 +100,10 @@ def at_levels(
     totals = probs.sum(axis=1, keepdims=True)
     probs = np.where(totals > 0, probs, 1) / np.where(totals > 0, totals, probs.shape[1])
     by_level = probs @ np.eye(n_levels)[step + half]
-    predicted = by_level.argmax(axis=1) if rule == "sum" else step[probs.argmax(axis=1)] + half
     true = kept["label"].map(dict(zip(given, step.tolist(), strict=True))).astype(float)
     return kept.drop(columns=prob_columns(labels)).assign(
         label=true.map({k - half: name for k, name in enumerate(names)}),
-        predicted=np.array(names, dtype=object)[predicted],
+        predicted=np.array(names, dtype=object)[by_level.argmax(axis=1)],
         valence=probs @ step,
         valence_true=true,
         **dict(zip(prob_columns(names), by_level.T, strict=True)),
@@ -178,61 +169,15 @@ def compare_scales(
 
 
 def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.DataFrame:
-    """Score each run under every way to give emotions their levels, without intervals.
-
-    Parameters
-    ----------
-    predictions
-        Table "predictions".
-    ways
-        From `choices`; the first is the study's.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "metrics" of accuracy, balanced_accuracy and quadratic_kappa, and `scale`, `rule`,
-        `choice` (how the way differs from the study's) and `surprise`, its level. At 3 levels,
-        ways of equal signs count once. A set is named with its scale, rule and choice.
-    """
-    scored = []
-    for n_levels, rule in product(LEVELS, RULES):
-        # at 3 levels only signs count, and the first way of each signs stands for all
-        largest = n_levels // 2
-        distinct = {
-            tuple(level and max(-largest, min(level, largest)) for level in way.values()): way
-            for way in reversed(ways)
-        }
-        for way in reversed(distinct.values()):
-            changed = [
-                f"{name} {level_name(way[name])}" for name in way if way[name] != ways[0][name]
-            ]
-            choice, scale = ", ".join(changed) or "as chosen", f"{n_levels} levels"
-            about = {
-                "scale": scale,
-                "rule": rule,
-                "choice": choice,
-                "surprise": level_name(way["surprise"]) if "surprise" in way else None,
-            }
-            table = at_levels(predictions, way, n_levels=n_levels, rule=rule).dropna(subset="label")
-            for (run_id, set_name, split), rows in table.groupby(["run_id", "set_name", "split"]):
-                sides = rows["label"], rows["predicted"]
-                kappa = cohen_kappa_score(*sides, labels=LEVELS[n_levels], weights="quadratic")
-                values = {
-                    "accuracy": accuracy_score(*sides),
-                    "balanced_accuracy": balanced_accuracy_score(*sides),
-                    "quadratic_kappa": kappa,
-                }
-                scores = pd.DataFrame(values.items(), columns=["metric", "value"]).assign(
-                    run_id=run_id,
-                    set_name=f"{set_name}, {scale}, {rule}, {choice}",
-                    split=split,
-                    n=len(rows),
-                    n_groups=rows["group_id"].nunique(),
-                    **about,
-                    **dict.fromkeys(["label", "low", "high", "level", "method", "seed"]),
-                )
-                scored.append(scores)
-    return tables.check(pd.concat(scored, ignore_index=True), "metrics")
+    """Score each run under every way of `choices`: run_id, scale, choice (its place), accuracy."""
+    rows = []
+    for n_levels in LEVELS:
+        for choice, way in enumerate(ways):
+            known = at_levels(predictions, way, n_levels=n_levels).dropna(subset="label")
+            right = (known["label"] == known["predicted"]).groupby(known["run_id"]).mean()
+            about = {"scale": f"{n_levels} levels", "choice": choice}
+            rows.append(right.rename("accuracy").reset_index().assign(**about))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _score_order(
@@ -258,7 +203,7 @@ def _score_order(
 
 
 def _ordered(totals: np.ndarray) -> np.ndarray:
-    """Compute `ORDERED` (n, 3) from sums of the cells and moments (n, C * C + 5)."""
+    """Compute `ORDERED` (n, 2) from sums of the cells and moments (n, C * C + 5)."""
     side = math.isqrt(totals.shape[1] - 5)
     cells = totals[:, :-5].reshape(-1, side, side)
     n = cells.sum(axis=(1, 2))
@@ -268,8 +213,6 @@ def _ordered(totals: np.ndarray) -> np.ndarray:
         by_chance = np.einsum("ni,ij,nj->n", true, distance, predicted) / n
         kappa = 1 - (cells * distance).sum(axis=(1, 2)) / by_chance
         x, y, xx, yy, xy = totals[:, -5:].T / n
-        covariance, of_x, of_y = xy - x * y, xx - x * x, yy - y * y
-        correlation = covariance / np.sqrt(of_x * of_y)
-        concordance = 2 * covariance / (of_x + of_y + (x - y) ** 2)
-    scores = np.column_stack([kappa, correlation, concordance])
+        concordance = 2 * (xy - x * y) / (xx - x * x + yy - y * y + (x - y) ** 2)
+    scores = np.column_stack([kappa, concordance])
     return np.where(np.isfinite(scores), scores, np.nan)

@@ -40,7 +40,7 @@ PROFILES = ROOT / "configs" / "profiles"
 FROZEN_TABLES = (
     *("metrics", "confusion", "comparisons", "film_summary", "claims"),
     *("leakage_counts", "label_quality"),
-    *("sentiment_metrics", "sentiment_comparisons", "sentiment_choices"),
+    *("sentiment_metrics", "sentiment_comparisons"),
 )
 """The tables of estimates that `freeze` keeps."""
 

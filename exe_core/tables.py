@@ -278,18 +278,10 @@ TABLES = {
         criterion=text("criterion that needs no labels"),
     ),
     "agreement": _table(
-        "How far two runs, or all, agree on the same faces.",
-        key="measure run_id other_run_id",
-        common="run_id low high level null_mean p_value n n_groups other_run_id?",
-        measure=text("of agreement"),
-        value=number("the estimate", high=1, nullable=True),
-    ),
-    "sampling": _table(
-        "How a run's share of a label over films differs if fewer frames are looked at.",
-        key="run_id label every",
-        common="run_id label difference low high level n_films",
-        every=integer("only every n-th frame is looked at"),
-        typical=number("root mean square difference in one film", 0, 1, nullable=True),
+        "How far two runs agree on the same faces.",
+        key="run_id other_run_id",
+        common="run_id other_run_id low high level null_mean p_value n n_groups",
+        value=number("Cohen's kappa", high=1, nullable=True),
     ),
     "claims": _table(
         "A claim put to a test.",
@@ -334,7 +326,6 @@ TABLES = {
         key="run_id other_run_id set_name metric",
         common="run_id other_run_id set_name metric low high level p_value p_adjusted n n_groups",
         difference=number("first minus second", nullable=True),
-        mcnemar_p=number("McNemar's p-value, as if faces were independent", 0, 1, nullable=True),
     ),
     "confusion": _table(
         "How often one run answers `predicted` where the label is `label`.",
@@ -351,7 +342,6 @@ _LIKE = {
     "label_quality": ("metrics", "Agreement of annotators' votes with the labels of a set."),
     "sentiment_metrics": ("metrics", "An estimate of one run on one scale of sentiment."),
     "sentiment_comparisons": ("comparisons", "Two runs on one scale of sentiment."),
-    "sentiment_choices": ("metrics", "A score under one way to give emotions their levels."),
 }
 """Table -> the one whose columns it has, and what a row is."""
 

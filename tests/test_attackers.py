@@ -192,13 +192,6 @@ def test_a_film_names_no_folder_but_its_own(tmp_path):
         assert (tmp_path / "out" / name).resolve().parent == tmp_path / "out"
 
 
-def test_any_film_has_figures_of_its_own():
-    names = [figures.name_of("timeline", name) for name in ("a b", "a_b", "A-B", NASTY, "日本")]
-    assert names[1] == names[2] == "fig-timeline-a-b"
-    assert len(set(names)) == 4
-    assert all(figures.NAME.fullmatch(name) for name in names)
-
-
 @pytest.mark.parametrize(
     "text",
     ["!!python/object/apply:os.system ['touch ran']", "title: !!python/name:os.system"],

@@ -167,7 +167,7 @@ def book(tmp_path_factory):
         patch.setenv("EXE_HOME", str(folder / "data"))
         study = load_study("demo")
         recall = recall_chart(sample_tables.metrics())
-        timeline = timeline_chart(sample_tables.film_course(), events=sample_tables.events())
+        timeline = timeline_chart(sample_tables.film_course())
         saved = [
             figures.save(chart, name, study=study, alt=ALT[name])
             for name, chart in zip(ALT, (recall, timeline, recall), strict=True)

@@ -56,18 +56,14 @@ CHARTS = {
         signed=True,
     ),
     "gaps": lambda: style.estimates(
-        SAMPLED.assign(less=0.1, more=0.9),
+        SAMPLED,
         y="label",
         row="run_id",
         column="every",
         emotion="label",
-        span=("less", "more"),
     ),
     "shares": lambda: films.shares_chart(tables.film_summary(), films=tables.films()),
-    "differences": lambda: films.share_differences_chart(
-        tables.film_summary(), films=tables.films(), run="exe", other_run="rafdb"
-    ),
-    "timeline": lambda: films.timeline_chart(tables.film_course(), events=tables.events()),
+    "timeline": lambda: films.timeline_chart(tables.film_course()),
     "recall": lambda: scores.recall_chart(tables.metrics()),
     "scores": lambda: scores.score_table_chart(tables.metrics(("films", "fer2013"))),
     "confusion": lambda: scores.confusion_chart(tables.confusion()),
@@ -160,13 +156,6 @@ def test_every_chart_is_drawn_in_the_one_style_within_a_page(name):
 )
 def test_a_chart_draws_the_rows_of_its_table_which_are_its_data(name, column, expected):
     assert sorted(rows_of(name)[column]) == pytest.approx(sorted(expected().round(5)))
-
-
-def test_differences_are_of_the_first_run_minus_the_second():
-    shares = tables.film_summary().set_index("run_id")["share_of_faces"]
-    expected = shares["exe"].to_numpy() - shares["rafdb"].to_numpy()
-    plotted = rows_of("differences")["difference"]
-    assert sorted(plotted) == pytest.approx(sorted(expected.round(5)), abs=2e-5)
 
 
 def test_claims_stand_by_their_verdict_on_what_they_predict():

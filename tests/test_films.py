@@ -1,4 +1,4 @@
-"""Shares of films: denominators, bounds, courses over time, fewer frames, selections of films."""
+"""Shares of films: denominators, bounds, courses over time, selections of films."""
 
 import numpy as np
 import pandas as pd
@@ -59,30 +59,6 @@ def test_shares_are_over_faces_and_bounds_over_all_frames(two_films):
     assert (faceless["share_high"] == 1).all()
     for table, copy in zip(two_films, before, strict=True):
         pd.testing.assert_frame_equal(table, copy)
-
-
-def test_means_over_films_have_bounds_of_all_films(two_films):
-    summary = films.summarise(*two_films, labels=LABELS)
-    sad = films.mean_shares(summary, statistics=QUICK).set_index("label").loc["sad"]
-    assert sad["value"] == pytest.approx(2 / 3)  # of the film that has faces
-    assert sad[["share_low", "share_high"]].tolist() == pytest.approx([0.1, 0.95])
-    assert np.isnan(sad["low"])
-    assert (sad["coverage"], sad["n_films"]) == (pytest.approx(0.15), 1)
-
-
-def test_means_do_not_depend_on_other_runs_nor_on_order():
-    summary = sample_tables.film_summary(9, ("b", "a"))
-    lost = summary["film_id"].isin(["film02", "film05"]) & (summary["run_id"] == "a")
-    summary = summary.assign(
-        share_of_faces=summary["share_of_faces"].mask(lost),
-        n_faces=summary["n_faces"].mask(lost, 0),
-    )
-    found = films.mean_shares(summary.sample(frac=1, random_state=1), statistics=QUICK)
-    for run, n in (("a", 7), ("b", 9)):
-        alone = films.mean_shares(summary[summary["run_id"] == run], statistics=QUICK)
-        of_run = found[found["run_id"] == run].set_index("label").loc[alone["label"]].reset_index()
-        pd.testing.assert_frame_equal(of_run[alone.columns], alone)
-        assert (alone["n_films"] == n).all()
 
 
 def test_predictions_and_frames_must_fit(two_films):
@@ -171,50 +147,6 @@ def test_blocks_are_shots_or_where_these_are_unknown_stretches_of_time():
     assert films.shot_blocks(rows.assign(shot=[0, 1, 1, 2, 2])).tolist() == [0, 1, 1, 2, 2]
 
 
-def sampled(rng, *, n_films=8, n_frames=400, every=10, seen=0.8):
-    """Films of random answers, each with its shares."""
-    parts = []
-    for film in range(n_films):
-        answers = rng.choice(LABELS, n_frames, p=rng.dirichlet([4, 4, 4])).astype(object)
-        answers[rng.random(n_frames) > seen] = None
-        frame = np.arange(n_frames) * every
-        parts.append(pd.DataFrame({"film_id": f"film{film}", "frame": frame, "predicted": answers}))
-    return pd.concat(parts, ignore_index=True).assign(run_id="run")
-
-
-def sparser(rows, statistics=QUICK):
-    return films.sampling_sensitivity(rows, labels=LABELS, statistics=statistics)
-
-
-def test_differences_of_sparser_sampling_by_hand():
-    answers = ["happy", "sad", None, "sad"]
-    rows = pd.DataFrame({"film_id": "film", "frame": [0, 50, 100, 150], "predicted": answers})
-    found = sparser(rows.assign(run_id="run"))
-    found = found[found["every"] == 100].set_index("label")
-    # every 100th, from the first: happy alone; from the second: sad twice; of all: a third happy
-    assert found["difference"][["happy", "sad"]].tolist() == pytest.approx([2 / 3, -2 / 3])
-    assert found["typical"]["happy"] == pytest.approx(np.sqrt(((2 / 3) ** 2 + (1 / 3) ** 2) / 2))
-    assert found["low"].isna().all()
-
-
-def test_the_sparser_the_sampling_the_less_is_sure():
-    found = sparser(sampled(np.random.default_rng(0)))
-    assert sorted(found["every"].unique()) == [50, 100, 200, 400]
-    assert found.groupby("every")["typical"].mean().is_monotonic_increasing
-    assert ((found["low"] <= found["difference"]) & (found["difference"] <= found["high"])).all()
-    assert found.groupby("every")["difference"].sum().to_numpy() == pytest.approx(0, abs=1e-9)
-    rare = sampled(np.random.default_rng(2), every=300)
-    assert sparser(rare).empty
-
-
-def test_a_film_without_a_face_in_the_sparser_sample_is_left_out():
-    rows = sampled(np.random.default_rng(3), n_films=3, n_frames=8, every=50, seen=1.0)
-    rows.loc[(rows["film_id"] == "film1") & (rows["frame"] % 200 == 0), "predicted"] = None
-    found = sparser(rows)
-    assert found.loc[found["every"] == 200, "n_films"].tolist() == [2] * 3
-    assert found["difference"].notna().all()
-
-
 RUNS = ("exe", "rafdb", "fer2013")
 
 
@@ -264,6 +196,21 @@ def test_differences_are_those_of_the_shares_and_have_one_cause(summary, listed)
     assert (same_run != same_genre).all()
     n = listed["genre"].nunique() + 1
     assert len(found) == (n * 3 + 3 * n * (n - 1) // 2) * summary["label"].nunique()
+
+
+def test_shares_do_not_depend_on_other_runs_nor_on_order(listed, summary):
+    lost = summary["film_id"].isin(["film02", "film05"]) & (summary["run_id"] == "exe")
+    summary = summary.assign(
+        share_of_faces=summary["share_of_faces"].mask(lost),
+        n_faces=summary["n_faces"].mask(lost, 0),
+    )
+    shuffled = summary.sample(frac=1, random_state=1)
+    found = films.selection_shares(shuffled, listed, statistics=QUICK)
+    for run, n in (("exe", 6), ("rafdb", 8)):
+        of_run = summary[summary["run_id"] == run]
+        alone = one(films.selection_shares(of_run, listed, statistics=QUICK), genre=None)
+        pd.testing.assert_frame_equal(one(found, run_id=run, genre=None), alone)
+        assert (alone["n_films"] == n).all()
 
 
 def test_runs_are_compared_film_by_film(listed):

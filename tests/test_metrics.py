@@ -148,15 +148,3 @@ def test_only_common_items_are_compared_whatever_their_order():
     table = compare(first, part)
     assert (table["n"] == 100).all()
     pd.testing.assert_frame_equal(table, compare(first[20:], part))
-
-
-def test_mcnemar_by_hand():
-    """Ten items: the first alone is right on six, the other alone on one; p = 2 * 8 / 2**7."""
-    label = ["happy"] * 10
-    first = make(10).assign(label=label, predicted=["happy"] * 8 + ["sad"] * 2)
-    other = make(10, run_id="b").assign(label=label, predicted=["happy"] * 2 + ["sad"] * 8)
-    other.loc[8, "predicted"] = "happy"
-    table = compare(first, other)
-    assert table.loc["accuracy", "mcnemar_p"] == pytest.approx(2 * 8 / 2**7)
-    assert table.drop("accuracy")["mcnemar_p"].isna().all()
-    assert compare(first, first.assign(run_id="b")).loc["accuracy", "mcnemar_p"] == 1

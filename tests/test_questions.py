@@ -212,18 +212,3 @@ def test_too_few_films_cannot_decide(made):
     rows = answer(made, film_predictions=few)
     assert rows.loc["q1-fer2013", "verdict"] == "not supported"
     assert rows.loc["q1-fer2013", "reason"] == "with 3 films p can't fall below 0.25"
-
-
-def test_the_truth_of_films_is_a_run_that_is_always_right():
-    truth = pd.DataFrame(
-        {
-            "item_id": ["film:one:000000", "film:one:000024", "pexels:1"],
-            "set_name": ["films", "films", "photos"],
-            "label_true": ["happy", None, "sad"],
-        }
-    )
-    found = questions.true_answers(truth)
-    assert found["film_id"].tolist() == ["film:one"] * 2
-    assert found["frame"].tolist() == [0, 24]
-    assert found["predicted"].tolist()[0] == "happy"
-    assert found["predicted"].isna().tolist() == [False, True]

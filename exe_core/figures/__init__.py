@@ -40,7 +40,6 @@ PT_PER_PX = 72 / 96
 PAGE_PX = 640
 SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
-LONGEST_NAME = 80
 PROVENANCE = ".provenance.json"
 
 
@@ -50,24 +49,12 @@ class FigureError(ValueError):
 
 @dataclass(frozen=True)
 class Figure:
-    """A saved bundle, which shows itself in a notebook.
+    """A saved bundle, which shows itself in a notebook."""
 
-    Parameters
-    ----------
-    name
-        "fig-..."; the files are `<folder>/<name>.<suffix>`.
-    folder
-        Where the bundle lies.
-    alt
-        The figure in words, for readers who cannot see it.
-    study
-        The name of the study whose results it shows.
-    """
-
-    name: str
+    name: str  # "fig-..."; the files are `<folder>/<name>.<suffix>`
     folder: Path = field(repr=False)  # an executed notebook names no folder of its machine
-    alt: str
-    study: str
+    alt: str  # the figure in words
+    study: str  # whose results it shows
 
     def path(self, suffix: str) -> Path:
         """Return the file of the bundle with this suffix, e.g. "svg" or "provenance.json"."""
@@ -80,23 +67,6 @@ class Figure:
         shown = f'<img src="data:{kind};base64,{picture}" alt="{html.escape(self.alt)}">'
         of = f'data-name="{self.name}" data-study="{self.study}"'
         return f'<figure class="paper-figure" {of}>{shown}</figure>'
-
-
-def name_of(*words: str) -> str:
-    """Make a figure's name of any words, e.g. of a file's name; a digest keeps like ones apart.
-
-    Examples
-    --------
-    >>> name_of("timeline", "film_01")
-    'fig-timeline-film-01'
-    >>> name_of("timeline", "Léon (1994)")
-    'fig-timeline-l-on-1994-c9a7d6'
-    """
-    text = "-".join(words)
-    spelled = re.sub(r"[^a-z0-9]+", "-", text.lower())[:LONGEST_NAME].strip("-")
-    if spelled == text.lower().replace("_", "-"):
-        return f"fig-{spelled}"
-    return f"fig-{spelled}-{record.digest_of(text)[:6]}"
 
 
 def save(
@@ -112,12 +82,8 @@ def save(
 
     Parameters
     ----------
-    chart
-        From one of the modules of `exe_core.figures`.
     name
         "fig-" and lower-case words; permanent, since others cite it.
-    study
-        Whose results these are.
     alt
         What the chart shows, in words.
     inputs
@@ -192,14 +158,12 @@ def sheet(
         What is shown, a row a picture.
     """
     picture = _arranged(images, columns=min(columns, len(images)), captions=captions)
-    for_page = picture.copy()
+    for_page, files = picture.copy(), {"jpg": io.BytesIO(), "png": io.BytesIO()}
     for_page.thumbnail((2 * PAGE_PX, picture.height))  # as much as a sharp screen can show
-    contents = {
-        "jpg": _encoded(for_page, format="JPEG", quality=88),
-        "png": _encoded(picture, format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI)),
-        "csv": _csv(data),
-    }
-    return _write(name, contents, study=study, alt=alt)
+    for_page.save(files["jpg"], format="JPEG", quality=88)
+    picture.save(files["png"], format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI))
+    contents = {suffix: stream.getvalue() for suffix, stream in files.items()}
+    return _write(name, {**contents, "csv": _csv(data)}, study=study, alt=alt)
 
 
 def _write(
@@ -236,16 +200,11 @@ def _csv(data: pd.DataFrame) -> bytes:
     return data.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _encoded(picture: Image.Image, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, **options)
-    return stream.getvalue()
-
-
 def _arranged(
-    images: Sequence[np.ndarray], *, columns: int, captions: Sequence[str], gap: int = 6
+    images: Sequence[np.ndarray], *, columns: int, captions: Sequence[str]
 ) -> Image.Image:
     """Put pictures in rows, each with its caption in letters of about 11 px on a page."""
+    gap = 6
     height, width = np.max([image.shape[:2] for image in images], axis=0).tolist()
     size = max(11, 11 * columns * width // PAGE_PX)
     texts = [textwrap.wrap(caption, max(1, int(width / size * 1.9))) for caption in captions]

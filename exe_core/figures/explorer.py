@@ -23,8 +23,7 @@ from exe_core.labels import labels_of, prob_columns
 from exe_core.record import replacing
 from exe_core.study import Study
 
-GRID = 1000
-"""A probability is kept in so many parts, rounded down, so that it passes no threshold."""
+GRID = 1000  # a probability is kept in so many parts, rounded down, so that it passes no threshold
 
 
 def save(

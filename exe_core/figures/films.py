@@ -7,14 +7,11 @@ import pandas as pd
 
 from exe_core.figures.style import (
     ACCENT,
-    MUTED,
     PERCENT,
-    SHADE,
     UNIT,
     WIDTH,
     drawable,
     emotion_colour,
-    heat,
     in_order,
     stacked,
     styled,
@@ -80,30 +77,6 @@ def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChar
     return stacked(data, x=share, y="film", colour=colour, column="run_id")
 
 
-def share_differences_chart(
-    summary: pd.DataFrame, *, films: pd.DataFrame, run: str, other_run: str
-) -> alt.LayerChart:
-    """Draw how the emotion shares of two runs differ in each film, a row a film.
-
-    Parameters
-    ----------
-    summary
-        Rows of `film_summary` that hold both runs.
-    films
-        The `films` table: title and genre.
-    run, other_run
-        Drawn is the share of `run` minus that of `other_run`.
-    """
-    by_run = {
-        name: rows.set_index(["film_id", "label"])["share_of_faces"]
-        for name, rows in summary.groupby("run_id")
-    }
-    differences = (by_run[run] - by_run[other_run]).rename("difference").reset_index()
-    data = _titled(drawable(differences, ["film_id", "label", "difference"]), films)
-    title = f"share of faces, {run} minus {other_run}"
-    return heat(data, x="label", y="title", value="difference", title=title, signed=True, side=60)
-
-
 def _titled(data: pd.DataFrame, films: pd.DataFrame) -> pd.DataFrame:
     """Add title and genre, and put films in the order of genres and titles."""
     known = films[["film_id", "title", "genre"]].fillna({"genre": NO_GENRE})
@@ -111,83 +84,44 @@ def _titled(data: pd.DataFrame, films: pd.DataFrame) -> pd.DataFrame:
     return joined.sort_values(["genre", "title"], kind="stable", ignore_index=True)
 
 
-def timeline_chart(
-    course: pd.DataFrame,
-    *,
-    truth: pd.DataFrame | None = None,
-    events: pd.DataFrame | None = None,
-) -> alt.FacetChart:
-    """Draw what one run says of one film over time, a row an emotion.
+def timeline_chart(course: pd.DataFrame) -> alt.FacetChart:
+    """Draw what one run says of one film over time, a row an emotion, a column a measure.
 
     Parameters
     ----------
     course
-        measure ("probability", "share"), label, time_s, value, low, high: a line in its band, a
-        column of panels a measure.
-    truth
-        What a synthetic film shows: time_s, label_true; shaded where it is the row's emotion.
-    events
-        Rows of `events`: a dashed line each, named in the row of the emotion that should rise.
+        measure ("probability", "share"), label, time_s, value, low, high: a line in its band, both
+        absent where there is no face.
     """
     data = drawable(course, ["measure", "label", "time_s", "value", "low", "high"])
-    labels, measures = in_order(data["label"]), in_order(data["measure"])
-    panels = pd.MultiIndex.from_product([labels, measures], names=["label", "measure"])
-    panels = panels.to_frame(index=False)
-    parts = [data.assign(kind="course")]
-    if events is not None and len(events):
-        named = events[["time_s", "event", "label"]]
-        parts += [
-            panels.merge(named[["time_s"]], how="cross").assign(kind="event"),
-            named.assign(kind="name", measure=measures[0]),
-        ]
-    if truth is not None and len(truth):
-        parts.append(panels.merge(_spans(truth), on="label").assign(kind="truth"))
-    rows = pd.concat(parts, ignore_index=True)
-    for column in {"time_s", "until"} & {*rows}:
-        rows[column] = (rows[column] / 60).round(4)
-    rows = rows.rename(columns={"time_s": "minute"})
-    end = max(rows["minute"].max(), 0.01)  # of a film of one frame, too
-    chart = alt.layer(*_timeline_layers(labels, end), data=rows)
-    side = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left", labelFontWeight="normal")
-    above = alt.Header(labelExpr=f"{_TITLES}[datum.value]", labelFontWeight="normal")
-    return styled(
-        chart.properties(width=(WIDTH - 80) // 2 - 24, height=46).facet(
-            row=alt.Row("label:N", sort=labels, header=side),
-            column=alt.Column("measure:N", sort=measures, header=above),
-            spacing={"row": 8, "column": 16},
-        )
-    )
-
-
-def _timeline_layers(labels: list[str], end: float) -> list[alt.Chart]:
-    """Draw each kind of row; where there is no face, there is neither line nor band."""
-    scale = alt.Scale(domain=[0, end], nice=False)
-    x = alt.X("minute:Q", title="time (min)", scale=scale, axis=alt.Axis(tickCount=6))
-    colour = emotion_colour(labels, legend=None)
+    labels = in_order(data["label"])
+    data["minute"] = (data.pop("time_s") / 60).round(4)
+    end = max(data["minute"].max(), 0.01)  # of a film of one frame, too
 
     def y(name: str) -> alt.Y:
         return alt.Y(f"{name}:Q", title=None, scale=UNIT, axis=alt.Axis(values=[0, 0.5, 1]))
 
-    def rows(kind: str) -> alt.Chart:
-        return alt.Chart().transform_filter(f"datum.kind === '{kind}'").encode(x=x)
-
-    course = rows("course").encode(color=colour, tooltip=["minute", "value", "low", "high"])
-    name = rows("name").mark_text(align="left", baseline="top", dx=3, fontSize=10, color=MUTED)
-    return [
-        rows("truth").mark_rect(color=SHADE).encode(x2="until:Q"),
-        course.mark_area(opacity=0.25).encode(y=y("low"), y2="high:Q"),
-        course.mark_line(strokeWidth=1.8).encode(y=y("value")),
-        rows("event").mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=0.8),
-        name.encode(y=alt.value(0), text="event:N"),
-    ]
-
-
-def _spans(truth: pd.DataFrame) -> pd.DataFrame:
-    """Join successive times of one true emotion into spans, each lasting until the next begins."""
-    ordered = truth.sort_values("time_s")
-    part = (ordered["label_true"] != ordered["label_true"].shift()).cumsum().rename("part")
-    spans = ordered.groupby(part).agg(
-        time_s=("time_s", "first"), last=("time_s", "last"), label=("label_true", "first")
+    base = alt.Chart().encode(
+        x=alt.X(
+            "minute:Q",
+            title="time (min)",
+            scale=alt.Scale(domain=[0, end], nice=False),
+            axis=alt.Axis(tickCount=6),
+        ),
+        color=emotion_colour(labels, legend=None),
+        tooltip=["minute", "value", "low", "high"],
     )
-    spans["until"] = spans["time_s"].shift(-1).fillna(spans["last"])
-    return spans.drop(columns="last").dropna(subset=["label"])
+    layers = [
+        base.mark_area(opacity=0.25).encode(y=y("low"), y2="high:Q"),
+        base.mark_line(strokeWidth=1.8).encode(y=y("value")),
+    ]
+    side = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left", labelFontWeight="normal")
+    above = alt.Header(labelExpr=f"{_TITLES}[datum.value]", labelFontWeight="normal")
+    chart = alt.layer(*layers, data=data).properties(width=(WIDTH - 80) // 2 - 24, height=46)
+    return styled(
+        chart.facet(
+            row=alt.Row("label:N", sort=labels, header=side),
+            column=alt.Column("measure:N", sort=in_order(data["measure"]), header=above),
+            spacing={"row": 8, "column": 16},
+        )
+    )

@@ -15,16 +15,17 @@ from exe_core.figures.style import (
     ESTIMATE,
     GRAY,
     INK,
+    PAPER,
     VERDICTS,
     WIDTH,
     drawable,
     estimates,
-    heat,
     in_order,
     styled,
 )
 
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1")
+CELL_PX = 36
 
 
 def score_table_chart(metrics: pd.DataFrame) -> alt.FacetChart:
@@ -65,16 +66,28 @@ def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
         Rows of `confusion` of one set; each run becomes a panel.
     """
     data = drawable(confusion, ["run_id", "label", "predicted", "n", "share_of_label"])
-    return heat(
-        data,
-        x="predicted",
-        y="label",
-        value="share_of_label",
-        title="share of the true emotion",
-        x_title="predicted",
-        y_title="true",
-        column="run_id",
+    names = in_order(data["label"])
+    base = alt.Chart().encode(
+        x=alt.X("predicted:N", sort=names, title="predicted", axis=alt.Axis(labelAngle=-45)),
+        y=alt.Y("label:N", sort=names, title="true", axis=alt.Axis(ticks=False)),
+        tooltip=list(data),
     )
+    colour = alt.Color(
+        "share_of_label:Q",
+        title="share of the true emotion",
+        scale=alt.Scale(domain=[0, 1], scheme="blues"),
+        legend=alt.Legend(format=".0%", gradientLength=120),
+    )
+    cells = base.mark_rect(strokeWidth=2, stroke=PAPER).encode(color=colour)
+    letters = alt.condition("datum.share_of_label > 0.6", alt.value("white"), alt.value("black"))
+    numbers = base.mark_text(fontSize=10).encode(
+        text=alt.Text("share_of_label:Q", format=".0%"), color=letters
+    )
+    size = {"width": alt.Step(CELL_PX), "height": alt.Step(24)}
+    chart = alt.layer(cells, numbers, data=data).properties(**size)
+    panel = alt.Facet("run_id:N", sort=in_order(data["run_id"]))
+    columns = max(1, (WIDTH - 40) // (CELL_PX * len(names) + 30))
+    return styled(chart.facet(panel, columns=columns).resolve_axis(x="independent"))
 
 
 def history_chart(history: pd.DataFrame) -> alt.FacetChart:

@@ -136,7 +136,6 @@ def estimates(
     unit: bool = True,
     signed: bool = False,
     tick: str | None = None,
-    span: tuple[str, str] | None = None,
 ) -> Any:
     """Draw estimates as dots on lines from low to high, all that is drawn in the tooltip.
 
@@ -156,15 +155,13 @@ def estimates(
         Differences: one axis with a line at 0, in gray where the interval holds 0.
     tick
         A second value, drawn as a tick: what is expected by chance, or the truth.
-    span
-        Columns with the ends of a pale bar behind each estimate.
 
     Examples
     --------
     >>> metrics = study.read("metrics").query("metric == 'recall'")  # doctest: +SKIP
     >>> estimates(metrics, y="run_id", column="label", emotion="label")  # doctest: +SKIP
     """
-    named = [x, "low", "high", y, row, column, emotion, tick, *(span or ())]
+    named = [x, "low", "high", y, row, column, emotion, tick]
     named += [name for name in ("n", "p_value") if name in table]
     data = drawable(table, list(dict.fromkeys(filter(None, named))))
     extent = names_px(data[y])
@@ -191,9 +188,6 @@ def estimates(
         layers.insert(1, base.mark_tick(color=INK, thickness=1.5, size=12).encode(x=at(tick)))
     if signed:
         layers.insert(0, alt.Chart().mark_rule(color=INK).encode(x=alt.datum(0)))
-    if span:
-        bar = base.mark_bar(color=SHADE, height=12)
-        layers.insert(0, bar.encode(x=at(span[0]), x2=span[1]))
     n_panels = data[column].nunique() if column else 1
     n_panels = min(wrap, n_panels) if wrap else n_panels
     width = (WIDTH - (60 if row else 0) - extent) // n_panels - 14
@@ -273,60 +267,3 @@ def stacked(
         .properties(width=(WIDTH - side - extent) // n_panels - 14, height=alt.Step(16))
     )
     return styled(panels(bars, data, y=y, row=row, column=column))
-
-
-def heat(
-    data: pd.DataFrame,
-    *,
-    x: str,
-    y: str,
-    value: str,
-    title: str,
-    x_title: str | None = None,
-    y_title: str | None = None,
-    column: str | None = None,
-    signed: bool = False,
-    side: int = 36,
-) -> Any:
-    """Draw a table as coloured cells with the value in each, all columns in the tooltip.
-
-    Parameters
-    ----------
-    data
-        A row a cell: `x`, `y`, `value` and the other columns named here.
-    title
-        What the colours show.
-    column
-        What each panel is of.
-    signed
-        Colours to either side of 0, in % points; else from 0 to 1, in %.
-    side
-        Of a cell (px).
-    """
-    most = max(float(data[value].abs().max()), 1e-9) if signed else 1.0
-    colours = {"scheme": "purpleorange", "domainMid": 0} if signed else {"scheme": "blues"}
-    base = alt.Chart().encode(
-        x=alt.X(f"{x}:N", sort=in_order(data[x]), title=x_title, axis=alt.Axis(labelAngle=-45)),
-        y=alt.Y(f"{y}:N", sort=in_order(data[y]), title=y_title, axis=alt.Axis(ticks=False)),
-        tooltip=list(data),
-    )
-    cells = base.mark_rect(strokeWidth=2, stroke=PAPER).encode(
-        color=alt.Color(
-            f"{value}:Q",
-            title=title,
-            scale=alt.Scale(domain=[-most if signed else 0, most], **colours),
-            legend=alt.Legend(format="+.0%" if signed else ".0%", gradientLength=120),
-        ),
-    )
-    strong = f"abs(datum['{value}']) > {0.6 * most}"
-    letters = alt.condition(strong, alt.value("white"), alt.value("black"))
-    numbers = base.mark_text(fontSize=10).encode(
-        text=alt.Text(f"{value}:Q", format="+.0%" if signed else ".0%"), color=letters
-    )
-    size = {"width": alt.Step(side), "height": alt.Step(24)}
-    chart = alt.layer(cells, numbers, data=data).properties(**size)
-    if column is None:
-        return styled(chart)
-    panel = alt.Facet(f"{column}:N", sort=in_order(data[column]))
-    columns = max(1, (WIDTH - 40) // (side * data[x].nunique() + 30))
-    return styled(chart.facet(panel, columns=columns).resolve_axis(x="independent"))
