@@ -37,7 +37,6 @@ $(BIN)/.complete: requirements.lock pyproject.toml
 
 book: setup  ## compute a study and build its book: STUDY=demo|smoke|film|real|exe|rafdb|sentiment DATA=<folder> JOBS=n
 	@exe build $(STUDY) --jobs $(JOBS)
-	@echo "the book: file://$(CURDIR)/_build/html/index.html"
 
 pdf: book  ## print the book as one PDF, _build/book.pdf; needs Chromium
 	@EXE_STUDY=$(STUDY) jupyter-book build . --builder singlehtml --quiet > _build/pdf.log 2>&1 || { cat _build/pdf.log; exit 1; }
@@ -58,7 +57,8 @@ lint: setup  ## check style and types
 
 lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv"; exit 1; }
-	uv pip compile --universal --python-version 3.11 --generate-hashes --extra test --extra slurm \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra study --extra book \
+	  --extra test --extra slurm \
 	  --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements.lock pyproject.toml
 
 audit:  ## look the packages of the lock up among known weaknesses (needs uv and the network)

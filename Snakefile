@@ -16,7 +16,7 @@ from shlex import quote
 from exe_core.record import digest_of
 from exe_core.staleness import code_digest, stage_digest
 from exe_core.settings import FILM_SUFFIXES
-from exe_core.stages import FILM_ANALYSES
+from exe_core.stages import FILM_ANALYSES, book_folder
 from exe_core.study import load_study
 
 study = load_study(config.get("study", "demo"))
@@ -27,6 +27,7 @@ PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_AUDIT, CONFIRMS = (
 )
 EXECUTED = study.results / "notebooks"
 LEDGERS = study.results / "ledgers"
+BOOK = book_folder(study)
 IN_DATA = [study.data_dir / entry.path for entry in study.sets.values() if entry.path] if study.kind == "real" else []
 
 
@@ -123,7 +124,7 @@ if PULLS and study.kind == "real":
 
 rule all:
     input:
-        "_build/html/index.html",
+        BOOK / "_build" / "html" / "index.html",
         # named, so that one which was lost is made again though nothing asks for it
         pages(),
         [page.parents[1] / "ledgers" / f"{page.stem[3:]}.json" for page in pages()],
@@ -356,13 +357,14 @@ rule book:
         ["_config.yml", "_toc.yml"],
         [path for folder in ("book", "data/frozen", "exe_core", "exe_world") for path in Path(folder).rglob("*") if is_source(path)],
     output:
-        "_build/html/index.html",
+        BOOK / "_build" / "html" / "index.html",
     log:
         "_build/book.log",
     params:
         study=study.name,
         pages=[str(page) for page in pages()],
+        to=str(BOOK),
     shell:
         "exe assemble {params.study} {params.pages:q} && "
-        "{{ EXE_STUDY={params.study} jupyter-book build . --warningiserror --keep-going --quiet "
+        "{{ EXE_STUDY={params.study} jupyter-book build . --path-output {params.to:q} --warningiserror --keep-going --quiet "
         "> {log} 2>&1 || {{ cat {log}; false; }}; }} && touch {output:q}"

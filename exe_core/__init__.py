@@ -12,7 +12,7 @@ appear whole, and the provenance of a result.
 searches and downloads, resumable and within quotas; `curation` counts where photos were lost, how
 often keywords are wrong, and whom to credit.
 
-**Faces and sets.** `faces` reads images, detects, aligns and crops, for photos and frames alike;
+**Faces and sets.** `faces` reads images, detects and crops, for photos and frames alike;
 `readers` turn FER2013, FER+, RAF-DB and folders into one form; `datasets` build the sets of a
 study, find duplicates and split by group; `open_data` fetches and checks what is openly available.
 

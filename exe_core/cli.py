@@ -38,6 +38,8 @@ class Commands(TyperGroup):
         """Run the command that was typed."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("stopped; the same command goes on where it was")
         except (ValueError, RuntimeError, OSError) as fault:
             ours = type(fault).__module__.startswith("exe_core.")
             if not ours and not isinstance(fault, OSError):
@@ -78,8 +80,7 @@ def list_sets() -> None:
     """List the data sets of the paper: what each is for, who has it, and whether it is here."""
     from exe_core.open_data import CACHE, DATA_SETS  # slow to import
 
-    given = os.environ.get("EXE_DATA")
-    folders = [Path(given), CACHE] if given else [CACHE]
+    folders = [*map(Path, filter(None, [os.environ.get("EXE_DATA")])), CACHE]
     rows, details = [], []
     for name, one in DATA_SETS.items():
         place = next((place for folder in folders if (place := one.place(folder))), None)
@@ -134,8 +135,9 @@ def _show_findings(findings: list[Finding]) -> None:
 def figure(
     name: Annotated[str, typer.Argument(help="its permanent name: fig-recall, real/fig-recall")],
     kind: Annotated[
-        Literal["svg", "pdf", "png", "csv"], typer.Option("--format", help="png has 300 dpi")
-    ] = "pdf",
+        Literal["svg", "pdf", "png", "csv"] | None,
+        typer.Option("--format", help="png has 300 dpi; else by the suffix of --out, or pdf"),
+    ] = None,
     study: Annotated[str, typer.Option(help="whose figure it is")] = "demo",
     out: Annotated[Path, typer.Option(help="a file, or a folder that is there")] = Path(),
 ) -> None:
@@ -144,9 +146,12 @@ def figure(
 
     whose, _, bare = name.rpartition("/")
     bundle = find_bundle(bare, whose or study)
-    source = bundle.with_name(f"{bare}.{kind}")
+    suffix = kind or out.suffix[1:] or "pdf"
+    source = bundle.with_name(f"{bare}.{suffix}")
     if not source.exists():
-        fail(f"{bare} is a sheet of pictures, not a chart: take it as png or csv")
+        fail(
+            f"{bare} is not there as {suffix}: take a chart as svg, pdf, png or csv, a sheet as png"
+        )
     target = out / source.name if out.is_dir() else out
     if not target.parent.is_dir():
         fail(f"there is no folder {target.parent} to write into")
@@ -155,6 +160,11 @@ def figure(
     about = json.loads(bundle.read_text(encoding="utf-8"))
     commit = str(about["commit"] or "unknown")[:8]
     typer.echo(f"{target}: {bare} of study {about['study']}, commit {commit}")
+
+
+SmallFaces = Annotated[
+    bool, typer.Option("--small/--no-small", help="where no face is found, look for small ones")
+]
 
 
 @app.command()
@@ -169,24 +179,61 @@ def film(
         ),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="every n-th frame")] = 100,
+    small: SmallFaces = True,
+    all_faces: Annotated[
+        bool, typer.Option("--all-faces", help="read all faces, and follow persons in each shot")
+    ] = False,
+    smooth: Annotated[
+        float | None, typer.Option(min=0.1, help="width of the kernel over time, s")
+    ] = None,
 ) -> None:
-    """Read the largest face of sampled frames; leave tables, figures and a page for each film.
+    """Read the faces of sampled frames; leave tables, figures and a page for each film.
 
-    Stopped, the same command goes on with the film that it was at.
+    Stopped, the same command goes on at the frame that it was at.
     """
     from exe_core.film_report import report_films  # slow to import
 
     logging.basicConfig(format="%(message)s")
     with explain_disk_errors(out):
-        films = report_films(files, model_names=model or ["fer7"], every=every, out=out.resolve())
+        films = report_films(
+            files,
+            model_names=model or ["fer7"],
+            every=every,
+            out=out.resolve(),
+            small="no" if not small else "always" if all_faces else "if no other",
+            all_faces=all_faces,
+            smooth_s=smooth,
+        )
     lines = [
         [row.title, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]
         for row in films.replace({float("nan"): None}).itertuples()
     ]
-    show_table(["film", "frames", "faces", "status"], lines)
-    typer.echo(f"pages, tables and figures: {out}")
+    show_table(["film", "frames", "with a face", "status"], lines)
+    typer.echo(f"the films compared, and a page for each: {out / 'index.html'}")
     if n_lost := (films["status"] == "unreadable").sum():
         fail(f"{n_lost} of {len(films)} films could not be read: see {out / 'films.csv'}")
+
+
+@app.command()
+def photo(
+    files: Annotated[list[Path], typer.Argument(help="photos, or folders of photos")],
+    out: Annotated[Path, typer.Option(help="folder for the results")],
+    model: Annotated[str, typer.Option(help="a ready model by name, or its folder")] = "fer7",
+    small: SmallFaces = True,
+) -> None:
+    """Read all faces of photos; leave a table, faces.csv, and a page, photos.html."""
+    from exe_core.photos import report_photos  # slow to import
+
+    with explain_disk_errors(out):
+        faces = report_photos(
+            files, model=model, out=out.resolve(), small="if no other" if small else "no"
+        )
+    counts = faces.drop_duplicates("photo")["status"].value_counts()
+    n_faces = (faces["status"] == "ok").sum()
+    typer.echo(f"{n_faces} faces; photos: {', '.join(f'{n} {what}' for what, n in counts.items())}")
+    typer.echo(f"the table and the page: {out / 'faces.csv'}, {out / 'photos.html'}")
+    if "ok" not in counts:
+        fail("no photo has a face that could be read")
 
 
 @app.command()
@@ -254,9 +301,13 @@ def build(
 
     A study of real data that is given none fetches, once, what is openly available.
     """
-    _fetch_open_sets(load_study(name))
+    study = load_study(name)
+    _fetch_open_sets(study)
     check(name)
-    raise typer.Exit(stages.build(load_study(name), jobs=jobs, profiles=tuple(profile or ())))
+    if status := stages.build(study, jobs=jobs, profiles=tuple(profile or ())):
+        raise typer.Exit(status)
+    page = ROOT / stages.book_folder(study) / "_build" / "html" / "index.html"
+    typer.echo(f"the book: {page.as_uri()}")
 
 
 def _fetch_open_sets(study: Study) -> None:

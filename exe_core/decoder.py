@@ -35,7 +35,7 @@ class Samples(video.Samples):
     """Sampled frames of a film, decoded in a child process."""
 
     def __iter__(self) -> Iterator[Sample]:
-        for answer in _answers(self._path, self._every):
+        for answer in _answers(self._path, self._every, self._after):
             if isinstance(answer, Sample):
                 yield answer
             else:
@@ -53,19 +53,19 @@ def probe(path: Path) -> VideoInfo:
     return VideoInfo(*answer)
 
 
-def sample_frames(path: Path, *, every: int) -> Samples:
+def sample_frames(path: Path, *, every: int, after: int = -1) -> Samples:
     """Give every n-th frame of a film, as `video.sample_frames` does.
 
     Raises VideoError also if the film ends the child or holds it up for longer than `TIMEOUT_S`.
     """
-    return Samples(path, every)
+    return Samples(path, every, after)
 
 
-def _answers(path: Path, every: int = 0) -> Iterator[Any]:
+def _answers(path: Path, every: int = 0, after: int = -1) -> Iterator[Any]:
     """Ask a child to probe a film, or to sample it by a step; give its answers till it is done."""
     connection, theirs = Pipe(duplex=False)
     with theirs:
-        question = [str(theirs.fileno()), str(path), str(every)]
+        question = [str(theirs.fileno()), str(path), str(every), str(after)]
         process = subprocess.Popen([*COMMAND, *question], pass_fds=[theirs.fileno()])
 
     def receive() -> bytes:
@@ -99,10 +99,10 @@ def _answers(path: Path, every: int = 0) -> Iterator[Any]:
 
 
 def main() -> None:
-    """Answer one question: the number of a connection, a film, and its step if it is sampled."""
+    """Answer one question: a connection's number, a film, its step (0: probe), the last frame."""
     logging.disable()  # the parent logs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is stopped, and ends this
-    number, path, every = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    path, (number, every, after) = sys.argv[2], map(int, (sys.argv[1], *sys.argv[3:5]))
     with Connection(number, readable=False) as connection:
 
         def send(**content: object) -> None:
@@ -111,7 +111,7 @@ def main() -> None:
         try:
             if not every:
                 return send(result=video.probe(path))
-            samples = video.sample_frames(path, every=every)
+            samples = video.sample_frames(path, every=every, after=after)
             for frame, time_s, rgb in samples:
                 send(frame=frame, time_s=time_s, shape=rgb.shape)
                 connection.send_bytes(np.ascontiguousarray(rgb).data.cast("B"))

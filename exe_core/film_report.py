@@ -1,4 +1,4 @@
-"""`exe film`: tables, figures and a page for each film of a list, resumable.
+"""`exe film`: tables, figures and a page for each film of a list, and an index; resumable.
 
 A page is one file that opens offline, holds no script, and shows titles as text.
 """
@@ -6,29 +6,36 @@ A page is one file that opens offline, holds no script, and shows titles as text
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import numpy as np
 import pandas as pd
 
-from exe_core import figures, films, inference, models, record, screening, tables
-from exe_core.faces import FaceFinder
+from exe_core import figures, film_faces, films, inference, models, record, screening
+from exe_core.faces import FaceFinder, Small
 from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.labels import prob_columns
 from exe_core.models import Classifier
 from exe_core.record import ROOT, locked, replacing
-from exe_core.resampling import Statistics
+from exe_core.resampling import Statistics, sum_by_group
 from exe_core.screening import Screened
 from exe_core.settings import Crop
+from exe_core.study import READY
 
 PAGE, ORIGIN = "report.html", "provenance.json"
 ENSEMBLE = "ensemble"  # the run that is the mean of several models
 STORED_PX = 224  # crops are at least this large: a further model need not decode the film again
+MOST_STILLS, MOST_PEOPLE = 24, 40  # of a page
+NEAREST = "votes"  # networks of the film study that learned from FER2013 by its voters, as fer7 did
+SHIPPED = Path(__file__).with_name("film_scores")  # in an installed package
+FILM_SCORES = SHIPPED if SHIPPED.is_dir() else film_faces.FROZEN
 STATISTICS = Statistics()
 
 
@@ -37,13 +44,21 @@ class ReportError(ValueError):
 
 
 def report_films(
-    places: Sequence[Path], *, model_names: Sequence[str], every: int, out: Path
+    places: Sequence[Path],
+    *,
+    model_names: Sequence[str],
+    every: int,
+    out: Path,
+    small: Small = "if no other",
+    all_faces: bool = False,
+    smooth_s: float | None = None,
 ) -> pd.DataFrame:
     """Read films with models; leave tables, figures and a page for each in `<out>/<film_id>/`.
 
-    predictions.csv holds a row a run and sampled frame, faceless frames kept; summary.csv a row a
-    run and label; course.csv a row a measure, label and time, by the first run; timeline and shares
-    are figures; report.html shows it all. Crops are kept in `<out>/.screened`.
+    predictions.csv holds a row a run and sampled frame, faceless frames kept; faces.csv a row a run
+    and face; summary.csv a row a run and label; course.csv a row a measure, label and time, by the
+    first run; timeline and shares are figures; report.html shows it all, and `<out>/index.html`
+    compares the films. Crops are kept in `<out>/.screened`.
 
     Parameters
     ----------
@@ -55,6 +70,13 @@ def report_films(
         Every n-th frame is looked at.
     out
         Films that were reported on with the same settings and models are left as they are.
+    small
+        When frames are searched for small faces: `exe_core.faces.FaceFinder`.
+    all_faces
+        Read all faces, and follow persons through each shot: persons.csv. Shares and courses stay
+        those of the largest face.
+    smooth_s
+        Standard deviation of the kernel of courses, s; by default that of `films.smoothing_s`.
 
     Returns
     -------
@@ -66,22 +88,26 @@ def report_films(
     ScreeningError, ModelError, ReportError
         If there is no film, models are missing or differ in labels, or `out` is being written.
     """
+    if out.exists() and not out.is_dir():
+        raise ReportError(f"{out} is a file: give a folder for the results")
     classifiers = load_models(model_names)
-    listed = screening.find_films(places)
-    crop = Crop(size=max(STORED_PX, *(each.preprocessing.size for each in classifiers.values())))
+    listed, others = screening.find_films(places), screening.other_files(places)
+    size = max(STORED_PX, *(each.preprocessing.size for each in classifiers.values()))
+    crop = Crop(size=size, primary_only=not all_faces)
+    how = {"every": every, "small": small, "smooth_s": smooth_s, "crop": crop.model_dump()}
     store, rows = out / ".screened", []
-    with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
+    with FaceFinder(min_score=crop.min_score, small=small) as finder:
         try:
             with locked(out / ".lock"):
                 for film in listed.to_dict("records"):
                     screened = screening.screen_film(
                         film, store=store, finder=finder, settings=crop, every=every
                     )
-                    how = {"every": every, "crop": crop.model_dump()}
                     rows.append(_report(screened, classifiers, out / film["film_id"], how))
                     done = pd.DataFrame(rows).drop(columns="path")
                     with replacing(out / "films.csv") as partial:
                         done.to_csv(partial, index=False)
+                _write_index(out, rows, classifiers, others)
         except BlockingIOError:
             raise ReportError(
                 f"another exe film is writing into {out}: wait for it, or give another --out"
@@ -104,12 +130,62 @@ def load_models(names: Sequence[str]) -> dict[str, Classifier]:
     return loaded
 
 
+def trust(classifiers: Mapping[str, Classifier]) -> list[dict[str, Any]]:
+    """Say of each model how reliable it is on film faces: its scores, limits and card."""
+    said = []
+    for run, model in classifiers.items():
+        try:
+            scores = _scores(run, str(model.card.get("released_from")).removeprefix("film/"))
+        except film_faces.FilmError:  # an installation without the study's predictions
+            scores = {"labels": []}
+        known = {row["label"] for row in scores["labels"]}
+        card = READY / run / "README.md"
+        about = {"run": run, "limits": model.card.get("limits", []), **scores}
+        about["unscored"] = [label for label in model.labels if label not in known]
+        said.append(about | {"card": card.as_uri() if card.is_file() else None})
+    return said
+
+
+@functools.cache
+def _scores(run: str, released_from: str) -> dict[str, Any]:
+    """Score a model on the faces of the film study, or what is nearest to one not in the study."""
+    film = film_faces.load(FILM_SCORES)
+    variant = film.about["variant"].get(released_from, run)
+    is_own = variant in film.variants
+    variant = variant if is_own else NEAREST
+    scores = film.scores([variant]).set_index(["metric", "label"])[["value", "low", "high"]]
+    by_label = [
+        {"label": label}
+        | {name: tuple(scores.loc[(name, label)]) for name in ("recall", "precision")}
+        for label in film.labels
+    ]
+    balanced = tuple(scores.xs("balanced_accuracy", level="metric").iloc[0])
+    about = {"is_own": is_own, "variant": variant, "labels": by_label, "balanced": balanced}
+    return about | {"n": len(film.faces), "n_films": film.faces["film"].nunique()}
+
+
+def render(template: str, *, origin: Mapping[str, Any] | None = None, **values: Any) -> str:
+    """Fill a template of a page; what is not markup is shown as text."""
+    folder = jinja2.FileSystemLoader(Path(__file__).parent)
+    page = jinja2.Environment(loader=folder, autoescape=True).get_template(template)
+    text = json.dumps(origin, indent=1, ensure_ascii=False) if origin else None
+    level = round(100 * STATISTICS.level)
+    return page.render(origin=text, clock=_clock, level=level, **values)
+
+
+def picture(path: Path, name: str) -> dict[str, str]:
+    """Take a picture into a page, with the words below it."""
+    content = base64.b64encode(path.read_bytes()).decode()
+    return {"name": name, "picture": content, "kind": path.suffix[1:].replace("jpg", "jpeg")}
+
+
 def _report(
     screened: Screened, classifiers: Mapping[str, Classifier], folder: Path, how: dict[str, Any]
 ) -> dict[str, Any]:
     """Read a film and write its folder unless that was done; give its row of films.csv."""
     film = screened.films.iloc[0].to_dict()
-    film |= {"n_sampled": len(screened.frames), "n_faces": len(screened.faces)}
+    n_faces = int((screened.frames["n_faces"] > 0).sum())
+    film |= {"n_sampled": len(screened.frames), "n_faces": n_faces}
     origin = {
         "title": film["title"],
         "status": film["status"],
@@ -134,18 +210,39 @@ def _report(
 
 
 def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.DataFrame:
-    """Predict the faces of a film by each model, and by the mean of several: "predictions"."""
-    faces = screened.faces
-    splits = faces[["face_id", "set_name", "group_id"]].assign(split="test")
+    """Predict each face by each model, and by the mean of several: "predictions" and face_id."""
+    each = screened.faces.assign(item_id=screened.faces["face_id"], is_primary=True)
+    splits = each[["face_id", "set_name", "group_id"]].assign(split="test")
     predictions = [
         inference.predict_faces(
-            inference.fuse_for_inference(model), faces, run_id=run, splits=splits
+            inference.fuse_for_inference(model), each, run_id=run, splits=splits
         )
         for run, model in classifiers.items()
     ]
     if len(predictions) > 1:
         predictions.append(inference.mean_of_runs(predictions, run_id=ENSEMBLE))
-    return pd.concat(predictions, ignore_index=True)
+    whole = pd.concat(predictions, ignore_index=True).rename(columns={"item_id": "face_id"})
+    return whole.assign(item_id=whole["face_id"].str.removeprefix("films/").str.rpartition("/")[0])
+
+
+def share_intervals(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Resample the shots of a film: low and high of each label's share, rows of `films.timeline`.
+
+    Returns run_id, label, low, high and n_shots; bounds are NaN if all faces are of one shot.
+    """
+    parts = []
+    for run, of_run in rows.dropna(subset="predicted").groupby("run_id"):
+        is_label = of_run["predicted"].to_numpy()[:, None] == np.array([*labels, None], object)
+        is_label[:, -1] = True  # counts the faces
+        sums = sum_by_group(is_label.astype(float), films.shot_blocks(of_run))
+        found = STATISTICS.interval(sums, lambda drawn: drawn[:, :-1] / drawn[:, -1:])
+        # none, or all, is so in every resample: for these, shots are taken as independent cases
+        is_whole = np.isin(found.value, (0, 1)) & (found.n > 1)
+        whole = STATISTICS.share(found.value, found.n)
+        low, high = np.where(is_whole, [whole.low, whole.high], [found.low, found.high])
+        bounds = pd.DataFrame({"label": labels, "low": low, "high": high})
+        parts.append(bounds.assign(run_id=run, n_shots=found.n))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _write(
@@ -158,87 +255,120 @@ def _write(
     """Write tables and figures, then the page, then what it was made of: the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
     _, frames, faces = screened
-    runs = [ENSEMBLE] * (len(classifiers) > 1) + list(classifiers)
+    run = ENSEMBLE if len(classifiers) > 1 else next(iter(classifiers))
     labels = next(iter(classifiers.values())).labels
-    csvs, svgs, over_time = {}, {}, {}
+    csvs, charts, shown = {}, {}, {}
     if faces.empty:
         nothing = {"predicted": None, **dict.fromkeys(prob_columns(labels), np.nan)}
-        rows = pd.concat([frames.assign(run_id=run, **nothing) for run in runs])
+        runs = [*classifiers, *([ENSEMBLE] * (len(classifiers) > 1))]
+        rows = pd.concat([frames.assign(run_id=each, **nothing) for each in runs])
     else:
-        predictions = predict(screened, classifiers)
-        rows = films.timeline(frames, predictions, labels=labels)
-        of_first = rows[rows["run_id"] == runs[0]]
-        smooth_s = films.smoothing_s(of_first)
-        n_shots = films.shot_blocks(of_first.dropna(subset="predicted")).nunique()
-        over_time = {"smooth_s": smooth_s, "level": STATISTICS.level, "n_shots": n_shots}
-        csvs["summary"] = films.summarise(frames, predictions, labels=labels)
-        csvs["course"] = films.course(of_first, smooth_s=smooth_s, statistics=STATISTICS)
-        charts = {
-            "timeline": timeline_chart(csvs["course"]),
-            "shares": shares_chart(csvs["summary"], films=pd.DataFrame([film]).assign(genre="")),
-        }
-        for name, chart in charts.items():
-            for suffix in ("png", "svg"):
-                drawing = figures.drawn(chart.to_dict(), suffix)
-                with replacing(folder / f"{name}.{suffix}") as partial:
-                    partial.write_bytes(drawing)
-            svgs[name] = drawing.decode()
+        each = predict(screened, classifiers)
+        csvs["faces"] = screening.boxes(screened).merge(
+            each[["face_id", "run_id", "predicted", *prob_columns(labels)]], on="face_id"
+        )
+        largest = each[each["face_id"].isin(faces.loc[faces["is_primary"], "face_id"])]
+        rows = films.timeline(frames, largest, labels=labels)
+        of_run = rows[rows["run_id"] == run]
+        smooth_s = origin["smooth_s"] or films.smoothing_s(of_run)
+        csvs["summary"] = films.summarise(frames, largest, labels=labels).merge(
+            share_intervals(rows, labels), on=["run_id", "label"]
+        )
+        csvs["course"] = films.course(of_run, smooth_s=smooth_s, statistics=STATISTICS)
+        charts["timeline"] = timeline_chart(csvs["course"])
+        titles = pd.DataFrame([film]).assign(genre="")
+        charts["shares"] = shares_chart(csvs["summary"], films=titles)
+        summary = csvs["summary"][csvs["summary"]["run_id"] == run].to_dict("records")
+        shown = {"summary": summary, "n_shots": summary[0]["n_shots"], "smooth_s": smooth_s}
+        shown |= {"smallest_px": faces["width_px"].min(), "stills": _stills(of_run, faces)}
+        if not origin["crop"]["primary_only"]:
+            of_run = csvs["faces"][csvs["faces"]["run_id"] == run]
+            csvs["persons"] = _persons(of_run, labels)
+            shown["people"] = _people(csvs["persons"], faces)
     for name, table in {"predictions": rows, **csvs}.items():
         with replacing(folder / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
-    shown = rows[rows["run_id"] == runs[0]]
-    summary = csvs.get("summary")
-    page = render_page(
-        film, shown, faces, summary=summary, svgs=svgs, over_time=over_time, origin=origin
-    )
+    for name, chart in charts.items():
+        for suffix in ("png", "svg"):
+            drawing = figures.drawn(chart.to_dict(), suffix)
+            with replacing(folder / f"{name}.{suffix}") as partial:
+                partial.write_bytes(drawing)
+        shown[f"{name}_svg"] = drawing.decode()
+    about = {"title": film["title"], "film": film, "run": run, "origin": origin}
+    about["small"] = origin["small"]
+    rows = rows[rows["run_id"] == run]
+    page = render("film_page.html", rows=rows, trust=trust(classifiers), **about, **shown)
     with replacing(folder / PAGE) as partial:
         partial.write_text(page, encoding="utf-8")
     record.write_json(origin, folder / ORIGIN)
 
 
-def render_page(
-    film: Mapping[str, Any],
-    rows: pd.DataFrame,
-    faces: pd.DataFrame,
-    *,
-    summary: pd.DataFrame | None,
-    svgs: Mapping[str, str],
-    over_time: Mapping[str, Any],
-    origin: Mapping[str, Any],
-) -> str:
-    """Make the page of a film: its row of table "films", and the rows of the run that is shown.
+def _stills(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
+    """Small pictures of frames at even steps of time, with what was read."""
+    folder = (ROOT / faces["path"].iloc[0]).parent
+    places = np.unique(np.linspace(0, len(rows) - 1, MOST_STILLS).round().astype(int))
+    shown = rows.iloc[places].fillna({"predicted": "no face"})
+    words = shown["time_s"].map(_clock) + ", " + shown["predicted"]
+    return [
+        picture(folder / f"{frame:06d}.jpg", name)
+        for frame, name in zip(shown["frame"], words, strict=True)
+    ]
 
-    `over_time` holds smooth_s, level and n_shots of the timeline; without a face it and `svgs` are
-    empty and `summary` is None.
-    """
-    run = rows["run_id"].iloc[0]
-    shown = summary[summary["run_id"] == run].to_dict("records") if summary is not None else None
-    template = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True
-    ).get_template("film_page.html")
-    return template.render(
-        film=film,
-        rows=rows,
-        run=run,
-        summary=shown,
-        svgs=svgs,
-        over_time=over_time,
-        faces=_surest(rows, faces) if shown else [],
-        origin=json.dumps(origin, indent=1, ensure_ascii=False),
-        clock=_clock,
+
+def _persons(faces: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Sum up each person of each shot, those with most faces first, with the surest face's id."""
+    surest_first = faces.sort_values("score", ascending=False)
+    table = surest_first.groupby("person").agg(
+        shot=("shot", "first"),
+        face_id=("face_id", "first"),
+        n_faces=("face_id", "size"),
+        from_s=("time_s", "min"),
+        until_s=("time_s", "max"),
+        **{name: (name, "mean") for name in prob_columns(labels)},
     )
+    most = table[prob_columns(labels)].idxmax(axis=1).str.removeprefix("prob_")
+    table = table.assign(most=most).reset_index()
+    return table.sort_values(["n_faces", "from_s"], ascending=[False, True], ignore_index=True)
 
 
-def _surest(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
-    """For each label, the face of the highest probability among those that are read as it."""
-    paths = faces.set_index(tables.film_and_frame(faces["item_id"])["frame"])["path"]
-    surest = []
-    for label, of_label in rows.dropna(subset="predicted").groupby("predicted"):
-        best = of_label.loc[of_label[f"prob_{label}"].idxmax()]
-        name = f"{label}, {best[f'prob_{label}']:.2f}, at {_clock(best['time_s'])}"
-        crop = (ROOT / paths[best["frame"]]).read_bytes()
-        surest.append({"name": name, "picture": base64.b64encode(crop).decode()})
-    return surest
+def _people(persons: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
+    paths = faces.set_index("face_id")["path"]
+    shown = persons.head(MOST_PEOPLE)
+    words = shown["person"] + ": " + shown["n_faces"].astype(str) + " faces from "
+    words += shown["from_s"].map(_clock) + ", most " + shown["most"]
+    return [picture(ROOT / paths[k], name) for k, name in zip(shown["face_id"], words, strict=True)]
+
+
+def _write_index(
+    out: Path,
+    rows: Sequence[Mapping[str, Any]],
+    classifiers: Mapping[str, Classifier],
+    others: Sequence[str],
+) -> None:
+    """Write the page that compares the films of a folder, by the first run."""
+    run = ENSEMBLE if len(classifiers) > 1 else next(iter(classifiers))
+    labels = next(iter(classifiers.values())).labels
+    listed, parts = [], []
+    for film in rows:
+        about = {**film, "link": None, "shares": [(math.nan,) * 3] * len(labels)}
+        about["error"] = film["error"] if isinstance(film["error"], str) else None
+        if film["status"] != "unreadable":
+            about["link"] = f"{quote(film['film_id'])}/{PAGE}"
+            if film["n_faces"]:
+                summary = pd.read_csv(out / film["film_id"] / "summary.csv")
+                summary = summary[summary["run_id"] == run].assign(film_id=film["film_id"])
+                bounds = summary[["share_of_faces", "low", "high"]]
+                about["shares"] = list(bounds.itertuples(index=False))
+                parts.append(summary)
+        listed.append(about)
+    values = {"title": f"{len(rows)} films", "films": listed, "others": others, "run": run}
+    if parts:
+        titles = pd.DataFrame(rows).assign(genre="")
+        chart = shares_chart(pd.concat(parts), films=titles)
+        values["svg"] = figures.drawn(chart.to_dict(), "svg").decode()
+    page = render("films_page.html", labels=labels, trust=trust(classifiers), **values)
+    with replacing(out / "index.html") as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def _clock(time_s: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,13 +110,26 @@ def predict_images(
     InferenceError, exe_core.faces.ImageError
         If an array is of another form, or a file can't be read.
 
+    Warns
+    -----
+    UserWarning
+        If an image looks like a scene, not like the crop of a face.
+
     Examples
     --------
     >>> faces = np.zeros((2, 48, 48, 3), dtype=np.uint8)
     >>> predict_images(models.load("fer7"), faces).shape
     (2, 8)
     """
-    probabilities = predict(classifier, [_as_array(image) for image in images])
+    arrays = [_as_array(image) for image in images]
+    probabilities = predict(classifier, arrays)
+    for k, (height, width, _) in enumerate(each.shape for each in arrays):
+        if width > 1.2 * height or min(width, height) > 512:
+            warnings.warn(
+                f"image {k} has {width} x {height} px, as scenes do and crops of a face do not: "
+                "exe_core.photos.read_faces finds the faces first",
+                stacklevel=2,
+            )
     table = pd.DataFrame(probabilities, columns=prob_columns(classifier.labels))
     labels = np.array(classifier.labels, dtype=object)
     table.insert(0, "predicted", labels[probabilities.argmax(axis=1)])

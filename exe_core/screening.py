@@ -7,8 +7,9 @@ between two of them is one cut, however many the film has there.
 
 from __future__ import annotations
 
+import json
+import logging
 import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,18 +21,21 @@ import pandas as pd
 from tqdm import tqdm
 
 from exe_core.decoder import probe, sample_frames
-from exe_core.faces import EYES, FaceFinder, save_crops
+from exe_core.faces import FaceFinder, save_crops
 from exe_core.record import ROOT, digest, digest_of
 from exe_core.settings import FILM_SUFFIXES, Crop
 from exe_core.study import Study
-from exe_core.tables import check, empty, item_id, read, write
+from exe_core.tables import check, empty, film_and_frame, item_id, read, write
 from exe_core.video import VideoError
 
-STORE_VERSION = 2
+log = logging.getLogger(__name__)
+
+STORE_VERSION = 3
 """Of what is kept of a film; raise it when the same film and settings would give other frames."""
 
 CUT = 0.35
 """Distance of two colour signatures, 0 to 1, above which a cut lies between their frames."""
+STILL_WIDTH = 192  # px, of the small picture that is kept of each sampled frame
 _SEEN = (64, 36)
 _BINS = (8, 4, 4)
 
@@ -51,7 +55,7 @@ class Screened(NamedTuple):
 def shot_signature(rgb: np.ndarray) -> np.ndarray:
     """Describe the colours of a picture's quarters.
 
-    Takes (H, W, 3) uint8; gives (4, 128) shares of each quarter's pixels, by hue, saturation and
+    Takes (H, W, 3) uint8; gives (4, 128) counts of each quarter's pixels, by hue, saturation and
     value.
     """
     stride = max(1, min(rgb.shape[1] // _SEEN[0], rgb.shape[0] // _SEEN[1]) // 4)
@@ -62,7 +66,7 @@ def shot_signature(rgb: np.ndarray) -> np.ndarray:
     quarters = [hsv[y : y + height, x : x + width] for y in (0, height) for x in (0, width)]
     ranges = [0, 180, 0, 256, 0, 256]
     counts = [cv2.calcHist([part], [0, 1, 2], None, _BINS, ranges).ravel() for part in quarters]
-    return np.stack(counts) / (width * height)
+    return np.stack(counts).astype(int)
 
 
 def number_shots(signatures: Sequence[np.ndarray]) -> list[int]:
@@ -72,7 +76,7 @@ def number_shots(signatures: Sequence[np.ndarray]) -> list[int]:
     """
     if not signatures:
         return []
-    of_all = np.stack(signatures)
+    of_all = np.stack(signatures) / np.sum(signatures[0][0])
     overlap = np.sqrt(of_all[:-1] * of_all[1:]).sum(axis=-1)
     distance = np.sqrt(np.clip(1 - overlap, 0, 1)).mean(axis=-1)
     return [0, *np.cumsum(distance > CUT).tolist()]
@@ -85,7 +89,26 @@ def list_films(study: Study) -> pd.DataFrame:
     """
     if study.kind == "world":
         return read(study.data_dir / "films.parquet", name="films")
-    return find_films([study.data_dir / (study.films.path or ".")])
+    places = [study.data_dir / (study.films.path or ".")]
+    if others := other_files(places):
+        log.warning("not taken for films: %s", ", ".join(others))
+    return find_films(places)
+
+
+def other_files(places: Sequence[Path]) -> list[str]:
+    """List what lies below folders and is not taken for a film: other files, linked folders."""
+    found = [path for place in places if place.is_dir() for path in members(place)]
+    others = [path for path in found if path.suffix.lower() not in FILM_SUFFIXES or path.is_dir()]
+    return [readable(path) for path in others if not path.name.startswith(".")]
+
+
+def members(place: Path) -> list[Path]:
+    """List all files below a folder, and the linked folders, which are not entered; or a file."""
+    if not place.is_dir():
+        return [place]
+    listed = [(Path(top), names, files) for top, names, files in os.walk(place)]
+    links = [top / name for top, names, _ in listed for name in names if (top / name).is_symlink()]
+    return sorted([*links, *(top / name for top, _, files in listed for name in files)])
 
 
 def find_films(places: Sequence[Path]) -> pd.DataFrame:
@@ -106,30 +129,35 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
     for place in places:
         if not place.exists():
             raise ScreeningError(f"no film or folder at {place}")
-        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in FILM_SUFFIXES)
-        paths += inside if place.is_dir() else [place]
+        inside = [path for path in members(place) if path.suffix.lower() in FILM_SUFFIXES]
+        paths += [path for path in inside if not path.is_dir()] if place.is_dir() else [place]
     if not paths:
         where = ", ".join(map(str, places))
         raise ScreeningError(f"no film in {where}: give files ending in {', '.join(FILM_SUFFIXES)}")
-    paths = list(dict.fromkeys(path.resolve() for path in paths))
+    paths = [Path(path) for path in dict.fromkeys(map(os.path.realpath, paths))]
     # a folder is named by the id, and ".." or ".lock" would be another one
-    ids = [path.stem.lstrip(".") or path.name for path in paths]
+    ids = [readable(path.stem).lstrip(".") or path.name for path in paths]
     for parts in range(1, max(len(path.parts) for path in paths)):
         n = Counter(ids)
-        longer = ["-".join(path.parts[-parts:]) for path in paths]
+        longer = ["-".join(map(readable, path.parts[-parts:])) for path in paths]
         ids = [short if n[short] == 1 else long for short, long in zip(ids, longer, strict=True)]
     rows = []
     for path, film_id in zip(paths, ids, strict=True):
-        if os.fsencode(path).decode(errors="ignore") != str(path):
-            raise ScreeningError(f"the name of {str(path)!r} is not UTF-8: rename it")
-        row = {"film_id": film_id, "title": path.stem.replace("_", " "), "status": "ok"}
-        row["path"] = os.path.relpath(path, ROOT)
+        title, place = readable(path.stem).replace("_", " "), os.path.relpath(path, ROOT)
+        row = {"film_id": film_id, "title": title, "path": readable(place), "status": "ok"}
         try:
+            if row["path"] != place:
+                raise VideoError("its name is not UTF-8, so no table can hold it: rename it")
             row |= probe(path)._asdict()
         except VideoError as fault:
             row |= {"status": "unreadable", "error": str(fault)}
         rows.append(row)
     return check(pd.DataFrame(rows).reindex(columns=empty("films").columns), "films")
+
+
+def readable(path: Path | str) -> str:
+    """Write a path as text; what is not UTF-8 becomes a question mark."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def screen(study: Study, films: pd.DataFrame, *, finder: FaceFinder) -> Screened:
@@ -167,7 +195,8 @@ def screen_film(
     """
     if film["status"] == "unreadable":
         return Screened(check(pd.DataFrame([film]), "films"), empty("frames"), empty("faces"))
-    parts = [digest(ROOT / film["path"]), every, settings.model_dump(), CUT, STORE_VERSION]
+    how = [every, settings.model_dump(), finder.small, CUT, STORE_VERSION]
+    parts = [digest(ROOT / film["path"]), *how]
     folder = store / film["film_id"] / digest_of(parts)[:16]
     try:
         if not folder.exists():
@@ -184,22 +213,32 @@ def screen_film(
 def _screen(
     film: dict[str, Any], folder: Path, finder: FaceFinder, settings: Crop, every: int
 ) -> None:
-    """Write the tables and crops of a film into a folder, which appears when it is whole."""
-    partial = folder.with_name(f".{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    frames, faces, signatures, film_id = [], [], [], film["film_id"]
-    samples = sample_frames(ROOT / film["path"], every=every)
-    for frame, time_s, rgb in tqdm(samples, film["title"], unit="frame", disable=None):
-        in_frame = finder.find(rgb)
-        frames.append((film_id, frame, time_s, len(in_frame)))
-        signatures.append(shot_signature(rgb))
-        kept = in_frame[:1] if settings.primary_only else in_frame
-        item = {"item_id": item_id(film_id, frame), "set_name": "films", "group_id": film_id}
-        stem = partial / f"{frame:06d}"
-        for row in save_crops(rgb, kept, item | {"label": None}, stem=stem, settings=settings):
-            name = Path(str(row["path"])).name
-            faces.append(row | {"path": os.path.relpath(folder / name, ROOT)})
+    """Write the tables and crops of a film into a folder, which appears when it is whole.
+
+    A journal with a line a frame lets a screening that was stopped go on.
+    """
+    partial, film_id = folder.with_name(f".{folder.name}"), film["film_id"]
+    partial.mkdir(parents=True, exist_ok=True)
+    journal = partial / "journal.jsonl"
+    done = _read_journal(journal)
+    last = done[-1]["frame"] if done else -1
+    samples = sample_frames(ROOT / film["path"], every=every, after=last)
+    with journal.open("a", encoding="utf-8") as lines:
+        for frame, time_s, rgb in tqdm(samples, film["title"], unit="frame", disable=None):
+            found = finder.find(rgb)
+            kept = found[:1] if settings.primary_only else found
+            item = {"item_id": item_id(film_id, frame), "set_name": "films", "group_id": film_id}
+            stem = partial / f"{frame:06d}"
+            faces = save_crops(rgb, kept, item | {"label": None}, stem=stem, settings=settings)
+            for row in faces:
+                row["path"] = os.path.relpath(folder / Path(str(row["path"])).name, ROOT)
+            width = STILL_WIDTH, max(1, round(rgb.shape[0] * STILL_WIDTH / rgb.shape[1]))
+            still = cv2.resize(rgb, width, interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(stem.with_suffix(".jpg")), still[..., ::-1])
+            seen = {"frame": frame, "time_s": time_s, "n_faces": len(found), "faces": faces}
+            done.append(seen | {"signature": shot_signature(rgb).tolist()})
+            lines.write(json.dumps(done[-1]) + "\n")
+            lines.flush()
     coverage = samples.coverage
     assert coverage is not None  # the film was read to its end
     row = film | {"n_frames": coverage.n_frames}
@@ -207,13 +246,57 @@ def _screen(
         row |= {"duration_s": coverage.end_s}
     if not coverage.is_complete:
         row |= {"status": "partial", "error": str(coverage)}
+    frames = pd.DataFrame(done, columns=["frame", "time_s", "n_faces"])
+    frames.insert(0, "film_id", film_id)
+    faces = [face for seen in done for face in seen["faces"]]
     tables = {
         "films": pd.DataFrame([row]),
-        "frames": pd.DataFrame(frames, columns=["film_id", "frame", "time_s", "n_faces"]).assign(
-            shot=number_shots(signatures)
-        ),
-        "faces": pd.DataFrame(faces, columns=[*empty("faces").columns, *EYES]),
+        "frames": frames.assign(shot=number_shots([np.array(seen["signature"]) for seen in done])),
+        "faces": pd.DataFrame(faces, columns=empty("faces").columns),
     }
     for name, table in tables.items():
         write(table, partial / f"{name}.parquet", name=name)
+    journal.unlink()
     partial.replace(folder)
+
+
+def boxes(screened: Screened) -> pd.DataFrame:
+    """List the faces of a film with their box, time and shot, and follow persons through each shot.
+
+    A face is of the person whose last box is nearest, if that lies within a width of it and is at
+    most half as large again; else of a new one: "<shot>-<number>". In another shot the same person
+    has another name.
+    """
+    columns = ["face_id", "score", "x_px", "y_px", "width_px", "height_px", "is_primary"]
+    frame = film_and_frame(screened.faces["item_id"])["frame"]
+    table = screened.faces[columns].assign(frame=frame)
+    table = screened.frames[["frame", "time_s", "shot"]].merge(table, on="frame")
+    names = pd.Series("", index=table.index)
+    for shot, of_shot in table.groupby("shot"):
+        last: list[np.ndarray] = []  # x, y of the middle, and width, of each person
+        for _, faces in of_shot.groupby("frame"):
+            half = faces[["width_px", "height_px"]].to_numpy() / 2
+            places = np.column_stack([faces[["x_px", "y_px"]] + half, 2 * half[:, 0]])
+            pairs = [
+                (np.hypot(*(place - person)[:2]) / place[2], k, number)
+                for k, place in enumerate(places)
+                for number, person in enumerate(last)
+                if 2 / 3 < place[2] / person[2] < 1.5
+            ]
+            person_of: dict[int, int] = {}
+            for distance, k, number in sorted(pairs):
+                if distance < 1 and k not in person_of and number not in person_of.values():
+                    person_of[k] = number
+            for k, place in enumerate(places):
+                number = person_of.get(k, len(last))
+                last[number : number + 1] = [place]
+                names[faces.index[k]] = f"{shot}-{number + 1}"
+    return table.assign(person=names)
+
+
+def _read_journal(path: Path) -> list[dict[str, Any]]:
+    """Read what is known of the frames of a film; a last line cut off is removed."""
+    content = path.read_bytes() if path.is_file() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    path.write_bytes(whole)
+    return [json.loads(line) for line in whole.splitlines()]

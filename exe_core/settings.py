@@ -206,7 +206,6 @@ class Crop(SettingsModel):
     min_score: float = Field(0.5, ge=0, le=1, description="of the detector, for a find to count")
     margin: float = Field(0.1, ge=0, le=1, description="added on each side, in box widths")
     size: int = Field(128, ge=32, description="side of a stored crop, px")
-    align: bool = Field(False, description="turn each crop until its eyes are level")
     primary_only: bool = Field(True, description="only the largest face of an image is kept")
     retry_border: float = Field(
         0.0, ge=0, le=1, description="border, in longer sides, to retry an image without a face"

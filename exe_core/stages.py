@@ -83,6 +83,11 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
         ).returncode
 
 
+def book_folder(study: Study) -> Path:
+    """Name the folder, in the root, whose _build/html holds the book: one for each real study."""
+    return Path() if study.kind == "world" else Path("_build") / study.name
+
+
 @contextmanager
 def _held(path: Path, otherwise: str) -> Iterator[IO[bytes]]:
     """Hold a file that one process holds at a time, or refuse."""

@@ -43,7 +43,8 @@ RAW = ("hits", "photos", "requests", "truth", "events")
 PROCESSED = ("images", "faces", "splits", "attributes", "films", "frames", "film_faces")
 """Tables that lie beside what they describe; all others are results."""
 
-READY = ROOT / "data" / "models"
+_SHIPPED = Path(__file__).with_name("ready")  # in an installed package
+READY = _SHIPPED if _SHIPPED.is_dir() else ROOT / "data" / "models"
 """Where the models lie that are ready to use, each in a folder of its name."""
 
 

@@ -181,15 +181,15 @@ class Samples(Iterable[Sample]):
     film was decoded from start to end; None while a plan holds.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int, after: int = -1) -> None:
         if every < 1:
             raise ValueError(f"every must be 1 or more, got {every}")
         self.coverage: Coverage | None = None
         self.sequential_because: str | None = None
-        self._path, self._every = path, every
+        self._path, self._every, self._after = path, every, after
 
     def __iter__(self) -> Iterator[Sample]:
-        index, last = None, -1
+        index, last = None, self._after
         try:
             with opened(self._path) as film:
                 index = read_index(film)
@@ -213,9 +213,10 @@ class Samples(Iterable[Sample]):
         with opened(self._path) as film:
             times_s = film.seconds(index.pts[index.order]).tolist()
             frames = np.arange(0, len(times_s), self._every)
+            frames = frames[frames > self._after]
             stamps = index.pts[index.order[frames]].tolist()
             due, wanted = deque(stamps), dict(zip(stamps, frames.tolist(), strict=True))
-            for frame in _decoded(film, *plan_decoding(index, frames)):
+            for frame in _decoded(film, *plan_decoding(index, frames)) if len(frames) else ():
                 if frame.pts in wanted:
                     number = wanted[frame.pts]
                     if not due or frame.pts != due.popleft():
@@ -248,8 +249,8 @@ class Samples(Iterable[Sample]):
         self.coverage = Coverage(len(seen), n_lost, end_s, film.info.duration_s)
 
 
-def sample_frames(path: Path | str, *, every: int) -> Samples:
-    """Give every n-th frame of a film, starting with the first.
+def sample_frames(path: Path | str, *, every: int, after: int = -1) -> Samples:
+    """Give every n-th frame of a film, starting with the first, or the first after another.
 
     Parameters
     ----------
@@ -257,6 +258,8 @@ def sample_frames(path: Path | str, *, every: int) -> Samples:
         Any file that FFmpeg reads.
     every
         Step in frames, 1 or more.
+    after
+        Frames up to this number are left out, as they were given before.
 
     Returns
     -------
@@ -268,7 +271,7 @@ def sample_frames(path: Path | str, *, every: int) -> Samples:
         is seen only if it spoils the index. While iterating, a `VideoError` is raised if the file
         is missing, no film, or no frame can be decoded.
     """
-    return Samples(Path(path), every)
+    return Samples(Path(path), every, after)
 
 
 def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:

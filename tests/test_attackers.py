@@ -96,11 +96,9 @@ def test_the_page_of_a_film_shows_the_name_of_its_file(chromium, home):
     film = screening.find_films([home]).iloc[0].to_dict()
     nothing = {"predicted": None, "prob_happy": float("nan"), "prob_sad": float("nan")}
     rows = pd.DataFrame([{"run_id": NASTY, "frame": 0, "time_s": 0.0, "n_faces": 0, **nothing}])
-    faces = pd.DataFrame(columns=["item_id", "path"])
     origin = {"title": film["title"], "models": {NASTY: NASTY}, "commit": None}
-    text = film_report.render_page(
-        film, rows, faces, summary=None, svgs={}, over_time={}, origin=origin
-    )
+    about = {"title": film["title"], "film": film, "rows": rows, "run": NASTY, "trust": []}
+    text = film_report.render("film_page.html", origin=origin, **about)
     (home / "page.html").write_text(text)
     with opened(chromium, home / "page.html") as (tab, faults):
         assert is_untouched(tab)

@@ -10,6 +10,7 @@ from packaging.version import Version
 from exe_core.record import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 LOCK = (ROOT / "requirements.lock").read_text()
 PINS = {
     canonicalize_name(name): Version(version)
@@ -19,7 +20,7 @@ PINS = {
 
 def wanted():
     """List what the lock holds: all but the extras that only some want."""
-    extras = PROJECT["optional-dependencies"]["test"]
+    extras = [text for name in ("study", "book", "test") for text in EXTRAS[name]]
     return [Requirement(text) for text in PROJECT["dependencies"] + extras]
 
 
@@ -51,6 +52,7 @@ def test_what_is_declared_is_used():
     for path in [*ROOT.glob("exe_core/**/*.py"), *ROOT.glob("book/_ext/**/*.py")]:
         text += path.read_text()
     implied = {"ipykernel", "jupyter-book", "pyarrow"}  # of papermill, of the book, of to_parquet
-    for requirement in map(Requirement, PROJECT["dependencies"]):
+    declared = PROJECT["dependencies"] + EXTRAS["study"] + EXTRAS["book"]
+    for requirement in map(Requirement, declared):
         module = import_names.get(requirement.name, requirement.name.replace("-", "_"))
         assert requirement.name in implied or module in text, f"{requirement.name} is idle"

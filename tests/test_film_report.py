@@ -1,10 +1,12 @@
 """`exe film`: every sampled frame in the tables, a page that shows any title as text, resumed."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from browser import opened
 from film_samples import write_film
 from typer.testing import CliRunner
 
-from exe_core import film_report, models
+from exe_core import film_faces, film_report, models, screening
 from exe_core.cli import app
 from exe_core.labels import labels_of, prob_columns
 from exe_core.record import locked
@@ -33,6 +35,9 @@ def folder(tmp_path_factory):
     write_film(folder / "films" / "some one.mp4", [face, wall])
     write_film(folder / "films" / "nobody.mkv", [wall])
     (folder / "films" / "text.mp4").write_text("no film")
+    (folder / "films" / "notes.txt").write_text("nothing")
+    two = np.hstack([face, wall[:, :40], face])
+    write_film(folder / "two.mp4", [two, np.roll(two, 8, axis=1)], hold=5)
     for name, labels in (("a", LABELS), ("b", LABELS), ("c", ["fear", "sad", "neutral"])):
         card = {"model": "tiny", "labels": labels, "preprocessing": models.Preprocessing(size=32)}
         network = models.build("tiny", n_classes=3, seed=ord(name))
@@ -85,6 +90,9 @@ def test_shares_are_bounded_for_the_frames_without_a_face(out):
     assert summary.groupby("run_id")["share_of_faces"].sum().tolist() == pytest.approx([1, 1, 1])
     assert (summary["coverage"] == 0.5).all()
     assert (summary["share_high"] - summary["share_low"] == 0.5).all()
+    of_a = summary[summary["run_id"] == "a"]
+    assert (of_a["n_shots"] == 1).all()
+    assert of_a["low"].isna().all(), "one shot says nothing of another"
     course = pd.read_csv(out / "some one" / "course.csv")
     assert set(course["measure"]) == {"probability", "share"}
     assert course["time_s"].nunique() == 4
@@ -156,21 +164,76 @@ def test_a_run_that_is_killed_goes_on_with_the_film_it_was_at(folder):
     assert sorted(path.parent.name for path in out.glob("*/report.html")) == ["nobody", "some one"]
 
 
-def test_the_page_opens_offline_with_its_figures_and_faces(chromium, out):
+def test_the_page_opens_offline_says_first_how_far_to_trust_it_and_shows_the_film(chromium, out):
     with opened(chromium, out / "some one" / "report.html") as (page, faults):
         assert page.title() == page.locator("h1").inner_text() == "some one"
+        headings = page.locator("h2").all_inner_texts()
+        assert headings[:2] == ["How far to trust a", "How far to trust b"]
         assert page.locator(".figure svg").count() == 2
         captions = page.locator("figcaption").all_inner_texts()
+        assert [one[:7] for one in captions] == ["0:00:00", "0:00:00", "0:00:01", "0:00:02"]
+        assert captions[-1] == "0:00:02, no face"
         sizes = page.locator(".faces img").evaluate_all("all => all.map(one => one.naturalWidth)")
-        assert sizes == [film_report.STORED_PX] * len(captions)
-        assert captions[0].split(",")[0] in LABELS
+        assert sizes == [screening.STILL_WIDTH] * 4
         assert "2 of them have a face" in page.locator("main").inner_text()
         assert not faults
+
+
+def test_the_index_compares_the_films_and_names_what_was_left_out(chromium, out):
+    with opened(chromium, out / "index.html") as (page, faults):
+        text = page.locator("main").inner_text()
+        assert "text.mp4 is no film" in text
+        assert "notes.txt" in text
+        links = page.locator("td a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+        assert links == ["nobody/report.html", "some%20one/report.html"]
+        assert all((out / unquote(link)).is_file() for link in links)
+        assert not faults
+
+
+def test_trust_is_that_of_the_film_study_by_emotion():
+    unscored = models.Classifier(None, ("angry", "disgust"), None, {"limits": ["some"]})
+    fer5, own = film_report.trust({"fer5": models.load("fer5"), "mine": unscored})
+    study = film_faces.load()
+    assert fer5["is_own"]
+    assert fer5["variant"] == "fer2013"
+    label = study.faces["label"].to_numpy()
+    for row in fer5["labels"]:
+        of_label = label == row["label"]
+        hits = [
+            (p[of_label].argmax(axis=1) == study.labels.index(row["label"])).mean()
+            for p in study.runs("fer2013")
+        ]
+        value, low, high = row["recall"]
+        assert value == pytest.approx(np.mean(hits))
+        assert low <= value <= high
+    assert not own["is_own"]
+    assert own["unscored"] == ["disgust"]
+
+
+def test_all_faces_are_read_if_asked_for_and_two_people_stay_two(folder):
+    result = call(folder, "two.mp4", "a", "--every", "1", "--all-faces", out="all")
+    assert result.exit_code == 0, result.output
+    faces = pd.read_csv(folder / "all" / "two" / "faces.csv")
+    assert faces.groupby("frame").size().tolist() == [2] * 10
+    assert faces.groupby("person")["x_px"].agg(np.ptp).max() < 60
+    persons = pd.read_csv(folder / "all" / "two" / "persons.csv")
+    assert persons["person"].tolist() == ["0-1", "0-2"]
+    assert persons["n_faces"].tolist() == [10, 10]
+    rows = pd.read_csv(folder / "all" / "two" / "predictions.csv")
+    assert len(rows) == 10, "shares are those of the largest face"
+
+
+def test_the_width_of_the_kernel_is_an_option_and_a_file_is_no_folder(folder):
+    assert call(folder, "two.mp4", "a", "--smooth", "0.5", "--every", "2", out="s").exit_code == 0
+    origin = json.loads((folder / "s" / "two" / "provenance.json").read_text())
+    assert origin["smooth_s"] == 0.5
+    result = call(folder, "two.mp4", "a", out="two.mp4")
+    assert result.exit_code == 1
+    assert "is a file" in result.output
 
 
 def test_the_page_says_what_is_not_whole():
     film = {"title": "a", "duration_s": 90.0, "status": "partial", "error": "nothing after <5> s"}
     rows = pd.DataFrame({"run_id": ["a"], "frame": [0], "time_s": [0.0], "n_faces": [0]})
-    nothing = {"summary": None, "svgs": {}, "over_time": {}, "origin": {}}
-    page = film_report.render_page(film, rows, rows, **nothing)
+    page = film_report.render("film_page.html", film=film, rows=rows, title="a", trust=[])
     assert "The film is not whole: nothing after &lt;5&gt; s." in page

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from film_samples import write_film
 from PIL import Image
@@ -35,6 +37,7 @@ def study(tmp_path, monkeypatch, pictures):
     write_film(films / "other.mkv", pictures[:2])
     (films / "text.mp4").write_text("no film")
     (films / "notes.txt").write_text("nothing")
+    (films / "a folder.mp4").mkdir()
     monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("EXE_HOME", str(tmp_path / "home"))
     parsed = {
@@ -129,22 +132,35 @@ def test_a_film_cut_off_is_partial_and_the_others_are_whole(study, finder):
     assert (frames["film_id"] == "Good one").sum() == 3
 
 
-def test_a_screening_that_is_stopped_leaves_nothing_half(study, finder, monkeypatch):
-    listed, calls, real = screening.list_films(study), [], screening.save_crops
+@pytest.mark.parametrize("name", ["Good one.mp4", "sequential.ts"])
+def test_a_screening_that_is_stopped_leaves_nothing_half_and_goes_on(
+    study, finder, pictures, monkeypatch, name
+):
+    write_film(study.data_dir / "films" / "sequential.ts", pictures)
+    films = screening.list_films(study)
+    listed = films[films["path"].str.endswith(name)]
+    whole = screening.screen(study, listed, finder=finder)
+    for path in study.processed.glob("screened/*"):
+        shutil.rmtree(path)
+    looked_at, real = [], screening.shot_signature
 
-    def stopped(*arguments, **how):
-        calls.append(arguments)
-        if len(calls) == 2:
+    def stopped(rgb):
+        looked_at.append(rgb)
+        if len(looked_at) == 3:
             raise KeyboardInterrupt
-        return real(*arguments, **how)
+        return real(rgb)
 
-    monkeypatch.setattr(screening, "save_crops", stopped)
+    monkeypatch.setattr(screening, "shot_signature", stopped)
     with pytest.raises(KeyboardInterrupt):
         screening.screen(study, listed, finder=finder)
     assert not list(study.processed.rglob("*.parquet"))
-    _, frames, faces = screening.screen(study, listed, finder=finder)
-    assert frames["film_id"].value_counts().to_dict() == {"Good one": 3, "other": 2}
-    assert all((ROOT / path).is_file() for path in faces["path"])
+    (journal,) = study.processed.rglob("journal.jsonl")
+    journal.write_bytes(journal.read_bytes() + b'{"frame": 20, "ti')  # as a kill may leave it
+    again = screening.screen(study, listed, finder=finder)
+    assert len(looked_at) == 4, "the frames before are not looked at again"
+    for one, other in zip(again, whole, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert all((ROOT / path).is_file() for path in again.faces["path"])
 
 
 def test_films_in_folders_have_ids_of_their_own(tmp_path, pictures):
@@ -158,16 +174,33 @@ def test_films_in_folders_have_ids_of_their_own(tmp_path, pictures):
     assert films["status"].tolist() == ["ok"] * len(names)
 
 
-def test_places_without_films_and_names_that_no_table_can_hold_are_refused(tmp_path, pictures):
-    film = write_film(tmp_path / "a.mp4", pictures[:1], hold=2)
-    (tmp_path / "given").mkdir()
+def test_places_without_films_are_refused(tmp_path):
     for place, reason in (
         (tmp_path / "absent.mp4", "no film or folder at"),
-        (tmp_path / "given", r"give files ending in \.mp4"),
-        (film.rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")), "rename it"),
+        (tmp_path, r"give files ending in \.mp4"),
     ):
         with pytest.raises(screening.ScreeningError, match=reason):
             screening.find_films([place])
+
+
+def test_odd_names_lose_no_film_and_what_is_left_out_is_listed(tmp_path, pictures):
+    film = write_film(tmp_path / "a.mp4", pictures[:1], hold=2)
+    (tmp_path / "two\nlines.mp4").write_bytes(film.read_bytes())
+    os.link(film, os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "absent.mp4")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "folder.mp4" / "notes.txt").write_text("nothing")
+    films = screening.find_films([tmp_path]).set_index("film_id")
+    assert films["status"].to_dict() == {
+        "a": "ok",
+        "caf\ufffd": "unreadable",
+        "absent": "unreadable",
+        "two\nlines": "ok",
+    }
+    assert "rename it" in films.loc["caf\ufffd", "error"]
+    others = screening.other_files([tmp_path])
+    assert others == [str(tmp_path / "folder.mp4" / "notes.txt"), str(tmp_path / "loop")]
 
 
 def test_films_screened_by_a_job_each_are_those_screened_by_one(

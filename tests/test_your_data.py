@@ -1,54 +1,140 @@
-"""The lines that the book gives readers for their own models and photos run as they stand."""
+"""The lines that the book gives readers for their films, photos and models run as they stand."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
+from film_samples import write_film
 from PIL import Image
 from sample_scenes import scene
 
-from exe_core import models
+from exe_core import inference, models
+from exe_core.photos import read_faces
 from exe_core.record import ROOT
 
-pytestmark = pytest.mark.slow
-BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+PAGE = (ROOT / "book" / "your-data.md").read_text()
 
 
-def ran(page, k, **names):
-    """Run the k-th Python block of a page, and give the names it leaves."""
-    code = BLOCK.findall((ROOT / page).read_text())[k]
-    exec(compile(code, f"{page}, block {k}", "exec"), names)
-    return names
+def blocks(language, text=PAGE):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def test_a_network_of_ones_own_becomes_a_model(tmp_path):
-    ran("book/your-data.md", 0, folder=tmp_path)
-    own = models.load(tmp_path / "mine")
-    assert len(own.labels) == 7
-    assert own.preprocessing.size == 224
-
-
-def test_photos_of_ones_own_are_read_and_a_faceless_one_is_named(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Photos in a folder an emotion, one without a face and one that is none; two films."""
+    folder = tmp_path_factory.mktemp("mine")
     rng = np.random.default_rng(7)
-    for name, share in (("ann", 0.3), ("bob", 0.3), ("tree", None)):
-        Image.fromarray(scene(rng, (480, 640), share=share).picture).save(tmp_path / f"{name}.jpg")
-    left = ran("book/your-data.md", 1, folder=tmp_path)
-    assert left["images"].set_index("item_id")["status"].to_dict() == {
-        "ann": "ok",
-        "bob": "ok",
-        "tree": "no face",
+    for label, share in (("happy", 0.3), ("sad", 0.3), ("fear", None)):
+        (folder / "photos" / label).mkdir(parents=True)
+        for k in range(2):
+            picture = Image.fromarray(scene(rng, (480, 640), share=share).picture)
+            picture.save(folder / "photos" / label / f"{k}.jpg")
+    (folder / "photos" / "sad" / "broken.jpg").write_text("no photo")
+    (folder / "films").mkdir()
+    for name in ("a", "b"):
+        pictures = [scene(rng, (240, 320), share=0.3).picture for _ in range(3)]
+        write_film(folder / "films" / f"{name}.mp4", pictures, hold=25, rate=25)
+    return folder
+
+
+def exe(words, folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "EXE_DATA": str(folder)}
+    environment |= {"EXE_HOME": str(folder / "home")}
+    command = [sys.executable, "-m", "exe_core.cli", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("bash") for line in block.splitlines()])
+def test_the_commands_of_the_page_run(folder, line):
+    program, *words = shlex.split(line)
+    assert program == "exe"
+    done = exe(words, folder)
+    assert done.returncode == 0, done.stderr
+    out = folder / words[words.index("--out") + 1]
+    if words[0] == "film":
+        films = pd.read_csv(out / "films.csv")
+        assert films["status"].tolist() == ["ok", "ok"]
+        assert (films["n_faces"] > 0).all()
+        assert (out / "index.html").is_file()
+        return
+    faces = pd.read_csv(out / "faces.csv")
+    assert faces.groupby("status")["photo"].nunique().to_dict() == {
+        "no face": 2,
+        "ok": 4,
+        "unreadable": 1,
     }
-    assert left["table"]["photo"].tolist() == ["ann", "bob"]
-    probabilities = left["table"].filter(like="prob_")
-    assert probabilities.sum(axis=1).to_numpy() == pytest.approx(1.0)
+    assert "1 unreadable" in done.stdout
+    page = (out / "photos.html").read_text()
+    assert "broken.jpg:\nunreadable, not an image" in page
+    assert page.count("<img") == (faces["status"] == "ok").sum()
 
 
-def test_the_lines_of_the_readme_run():
-    ran("README.md", 0, faces=np.zeros((2, 60, 60, 3), dtype=np.uint8))
+def test_the_python_of_the_page_runs(folder):
+    left = {"folder": folder}
+    for code in blocks("python"):
+        exec(compile(code, "book/your-data.md", "exec"), left)
+    table = left["table"]
+    assert table["photo"].nunique() == 7
+    found = table[table["status"] == "ok"]
+    assert found.filter(like="prob_").sum(axis=1).to_numpy() == pytest.approx(1.0)
+    assert models.load(folder / "mine").preprocessing.size == 224
 
 
-def test_photos_without_any_face_give_an_empty_table(tmp_path):
-    Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(tmp_path / "dark.jpg")
-    left = ran("book/your-data.md", 1, folder=tmp_path)
-    assert left["images"]["status"].tolist() == ["no face"]
-    assert left["table"].empty
+def test_photos_are_read_alike_in_every_form_and_order_of_channels(folder):
+    path = folder / "photos" / "happy" / "0.jpg"
+    image = Image.open(path)
+    pixels = np.asarray(image)
+    forms = [path, str(path), image, pixels]
+    table = read_faces(forms)
+    answers = table.filter(regex="prob_|_px|score")
+    for _, rows in table.groupby("photo"):
+        assert np.allclose(answers.loc[rows.index], answers.loc[table["photo"] == 0])
+    turned = read_faces([pixels[..., ::-1]], channels="BGR")
+    assert np.allclose(turned.filter(like="prob_"), table[table["photo"] == 0].filter(like="prob_"))
+    for wrong, how in (([None], {}), ([pixels / 255], {}), ([pixels], {"channels": "GBR"})):
+        with pytest.raises(inference.InferenceError):
+            read_faces(wrong, **how)
+
+
+def test_a_scene_given_as_a_crop_is_noticed(folder):
+    whole = folder / "photos" / "happy" / "0.jpg"
+    with pytest.warns(UserWarning, match="read_faces"):
+        inference.predict_images(models.load("fer7"), [whole])
+
+
+@pytest.mark.slow
+def test_the_example_study_judges_a_ready_model_on_photos_and_reads_films(folder):
+    for stage in ("02-crop", "04-predict", "05-benchmarks", "06-films", "06-films-shares"):
+        run = ["-p", "run=fer7"] if stage == "04-predict" else []
+        done = exe(["stage", stage, "--study", "example", *run], folder)
+        assert done.returncode == 0, done.stderr
+    results = folder / "home" / "results" / "example"
+    scores = pd.read_parquet(results / "metrics.parquet")
+    assert scores["n"].unique().tolist() == [4]
+    assert scores["run_id"].unique().tolist() == ["fer7"]
+    summary = pd.read_parquet(results / "film_summary.parquet")
+    assert summary["film_id"].unique().tolist() == ["a", "b"]
+    images = pd.read_parquet(folder / "home" / "processed" / "example" / "images.parquet")
+    assert images["status"].value_counts().to_dict() == {"ok": 4, "no face": 2, "unreadable": 1}
+
+
+def test_the_lines_of_the_readme_run(folder):
+    for code in blocks("python", (ROOT / "README.md").read_text()):
+        exec(compile(code, "README.md", "exec"), {"photos": [folder / "photos/happy/0.jpg"]})
+
+
+def test_films_and_photos_need_nothing_of_the_extras():
+    """What only studies and the book need may be absent."""
+    absent = [
+        *("snakemake", "papermill", "nbclient", "nbformat", "ipykernel", "jupyter_book", "sphinx"),
+        *("httpx", "pooch", "timm", "pytorch_optimizer", "captum", "cleanlab"),
+    ]
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent}));" + (
+        "from exe_core import cli, film_report, photos; film_report.load_models(['fer7'])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -20,6 +20,9 @@ from exe_core.figures.style import (
 USED = "faces used"
 NO_GENRE = "no genre"
 _LOST = ("#7A4B9A", "#B9B9B9", "#E08E45", "#8A8A8A", "#C2410C", "#D9B44A", "#57606A", "#E3C6C1")
+_TIME_CODE = (
+    "floor(datum.value / 60) + ':' + timeFormat(datetime(0, 0, 1, 0, 0, datum.value * 60), '%M:%S')"
+)
 _TITLES = {"probability": "mean probability", "share": "share of faces"}
 
 
@@ -104,9 +107,9 @@ def timeline_chart(course: pd.DataFrame) -> alt.FacetChart:
     base = alt.Chart().encode(
         x=alt.X(
             "minute:Q",
-            title="time (min)",
+            title="time (h:min:s)",
             scale=alt.Scale(domain=[0, end], nice=False),
-            axis=alt.Axis(tickCount=6),
+            axis=alt.Axis(tickCount=6, labelExpr=_TIME_CODE),
         ),
         color=emotion_colour(labels, legend=None),
         tooltip=["minute", "value", "low", "high"],

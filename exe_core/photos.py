@@ -1,0 +1,146 @@
+"""Photos to faces with emotions: one function, and `exe photo` with its page.
+
+Every photo and every face is a row; what gives no answer says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from exe_core import inference, models, screening
+from exe_core.faces import FaceFinder, ImageError, Small, crop, read_image
+from exe_core.film_report import load_models, picture, render, trust
+from exe_core.labels import prob_columns
+from exe_core.models import Classifier
+from exe_core.record import replacing
+from exe_core.settings import Crop
+
+Photo = str | Path | Image.Image | np.ndarray
+MOST_FACES = 500  # on a page
+
+
+def read_faces(
+    photos: Iterable[Photo],
+    *,
+    model: str | Path | Classifier = "fer7",
+    channels: Literal["RGB", "BGR"] = "RGB",
+    small: Small = "if no other",
+    crops: Path | None = None,
+) -> pd.DataFrame:
+    """Find the faces of whole photos, and predict what each shows.
+
+    Parameters
+    ----------
+    photos
+        Paths, PIL images, or arrays (H, W, 3) uint8.
+    model
+        A ready model by name, a model's folder, or a loaded one.
+    channels
+        The order in arrays: OpenCV reads BGR.
+    small
+        When a photo is searched for small faces: `FaceFinder`.
+    crops
+        A folder that each face is kept in, as `<photo>_<face>.jpg`.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row a face, the largest of a photo first, and one for each photo without: photo (its
+        place, from 0), name, face, status ("ok", "no face" or "unreadable"), error, score and box
+        in px of the upright photo, predicted, prob_<label>.
+
+    Raises
+    ------
+    ModelError, InferenceError
+        If there is no such model; if an array is of another form.
+
+    Examples
+    --------
+    >>> read_faces([np.zeros((100, 150, 3), np.uint8)])["status"].tolist()
+    ['no face']
+    """
+    if channels not in ("RGB", "BGR"):
+        raise inference.InferenceError(f"channels {channels!r}: RGB or BGR")
+    loaded = model if isinstance(model, Classifier) else models.load(model)
+    how, rows = Crop(size=max(128, loaded.preprocessing.size)), []
+    with FaceFinder(min_score=how.min_score, small=small) as finder:
+        for place, photo in enumerate(photos):
+            row: dict[str, Any] = {"photo": place, "face": 0, "status": "unreadable"}
+            row["name"] = screening.readable(photo) if isinstance(photo, str | Path) else None
+            try:
+                pixels = _as_rgb(photo, place, channels)
+            except ImageError as fault:
+                rows.append(row | {"error": str(fault)})
+                continue
+            found = finder.find(pixels)
+            if not found:
+                rows.append(row | {"status": "no face"})
+                continue
+            cuts = [crop(pixels, face, size=how.size, margin=how.margin) for face in found]
+            answers = inference.predict_images(loaded, cuts).to_dict("records")
+            for k, (face, answer) in enumerate(zip(found, answers, strict=True)):
+                box = {"x_px": face.x, "y_px": face.y, "width_px": face.width}
+                box |= {"height_px": face.height, "score": face.score}
+                rows.append(row | {"face": k, "status": "ok"} | box | answer)
+                if crops is not None:
+                    Image.fromarray(cuts[k]).save(crops / f"{place}_{k}.jpg")
+    columns = ["photo", "name", "face", "status", "error", "score", "x_px", "y_px", "width_px"]
+    columns += ["height_px", "predicted", *prob_columns(loaded.labels)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _as_rgb(photo: Photo, place: int, channels: str) -> np.ndarray:
+    if isinstance(photo, str | Path):
+        return read_image(Path(photo))
+    if isinstance(photo, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(photo).convert("RGB"))
+    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.shape[2:] != (3,):
+        what = getattr(photo, "shape", None), getattr(photo, "dtype", type(photo).__name__)
+        raise inference.InferenceError(
+            f"photo {place} is {what[1]} {what[0] or ''}: give a path, a PIL image, or an array "
+            "(H, W, 3) uint8"
+        )
+    return photo if channels == "RGB" else photo[..., ::-1]
+
+
+def report_photos(places: Sequence[Path], *, model: str, out: Path, small: Small) -> pd.DataFrame:
+    """Read photos, or all files below folders; leave faces.csv and a page, photos.html.
+
+    Returns the table of `read_faces`. Raises ImageError if there is no file, ModelError if there is
+    no such model.
+    """
+    paths = [path for place in places for path in screening.members(place)]
+    if not paths:
+        raise ImageError(f"no photo in {', '.join(map(str, places))}")
+    classifiers, crops = load_models([model]), out / "faces"
+    crops.mkdir(parents=True, exist_ok=True)
+    how = {"model": classifiers[next(iter(classifiers))], "small": small, "crops": crops}
+    faces = read_faces(tqdm(paths, "photos", disable=None), **how)
+    with replacing(out / "faces.csv") as partial:
+        faces.to_csv(partial, index=False)
+    found = faces[faces["status"] == "ok"]
+    page = render(
+        "photos_page.html",
+        title=f"{len(paths)} photos",
+        trust=trust(classifiers),
+        n_faces=len(found),
+        n_with=found["photo"].nunique(),
+        lost=faces[faces["status"] != "ok"].fillna("").to_dict("records"),
+        faces=[_shown(crops, row) for row in found.head(MOST_FACES).itertuples()],
+    )
+    with replacing(out / "photos.html") as partial:
+        partial.write_text(page, encoding="utf-8")
+    return faces
+
+
+def _shown(crops: Path, face: Any) -> dict[str, str]:
+    surest = getattr(face, f"prob_{face.predicted}")
+    words = f"{Path(face.name).name}: {face.predicted}, {surest:.2f}"
+    return picture(crops / f"{face.photo}_{face.face}.jpg", words)
