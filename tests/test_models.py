@@ -224,30 +224,27 @@ class TestPickledBackbone:
         assert all(torch.equal(found[name], expected[name]) for name in expected)
         assert [path.name for path in written.parent.iterdir()] == ["mfn.safetensors"]
 
-    def test_runs_nothing_of_it(self, tmp_path):
-        trace = tmp_path / "trace"
-        self.refused(tmp_path, Malicious(trace), match=r"names .*: no part of a network")
-        assert not trace.exists()
-
-    def test_another_network_is_refused(self, tmp_path, authors):
+    def test_runs_nothing_of_it_and_refuses_what_is_no_such_backbone(self, tmp_path, authors):
         class Trap:
             def __reduce__(self):
                 return (nn.Linear, (2, 2))
 
-        for content in (authors([nn.Conv2d(3, 4, 3)]), {"a": torch.zeros(1)}, Trap()):
-            self.refused(tmp_path, content, match="holds no MixedFeatureNet")
-
-    @pytest.mark.parametrize("content", [b"", b"<html>", pickle.dumps([1, 2])])
-    def test_what_torch_did_not_write_is_refused(self, tmp_path, content):
-        (tmp_path / "MFN.pth").write_bytes(content)
-        with pytest.raises(WeightsError, match=r"MFN\.pth was not written by torch"):
-            models.convert_backbone(tmp_path / "MFN.pth", tmp_path / "mfn")
-
-    def refused(self, folder, content, *, match):
-        torch.save(content, folder / "MFN.pth")
-        with pytest.raises(WeightsError, match=match):
-            models.convert_backbone(folder / "MFN.pth", folder / "mfn")
-        assert not (folder / "mfn").exists()
+        source, target, trace = (tmp_path / name for name in ("MFN.pth", "mfn", "trace"))
+        for content, match in (
+            (Malicious(trace), r"names .*: no part of a network"),
+            (authors([nn.Conv2d(3, 4, 3)]), "holds no MixedFeatureNet"),
+            ({"a": torch.zeros(1)}, "holds no MixedFeatureNet"),
+            (Trap(), "holds no MixedFeatureNet"),
+        ):
+            torch.save(content, source)
+            with pytest.raises(WeightsError, match=match):
+                models.convert_backbone(source, target)
+        for content in (b"", b"<html>", pickle.dumps([1, 2])):
+            source.write_bytes(content)
+            with pytest.raises(WeightsError, match=r"MFN\.pth was not written by torch"):
+                models.convert_backbone(source, target)
+        assert not trace.exists()
+        assert not target.exists()
 
 
 class TestOnDisk:
