@@ -100,22 +100,13 @@ def logits_of(network: nn.Module, images: torch.Tensor, *, shown: Preprocessing)
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a network is built, and the preprocessing that it has unless a recipe differs.
+    """How a network is built, and the preprocessing that it has unless a recipe differs."""
 
-    Attributes
-    ----------
-    builder
-        Number of classes -> network with random weights.
-    pretrained
-        What a recipe calls weights -> loads them, all but those of the last layer.
-    extra_loss
-        A term of the loss, weighted by the recipe's `diversity_weight`, of the network as its last
-        training pass left it.
-    """
-
-    builder: Callable[[int], nn.Module]
+    builder: Callable[[int], nn.Module]  # number of classes -> network with random weights
     preprocessing: Preprocessing
+    # what a recipe calls weights -> loads them, all but those of the last layer
     pretrained: Mapping[str, Callable[[], Mapping[str, torch.Tensor]]] = field(default_factory=dict)
+    # a term of the loss, weighted by `diversity_weight`, of the network as its last pass left it
     extra_loss: Callable[[nn.Module], torch.Tensor] | None = None
 
 

@@ -51,12 +51,10 @@ class World(SettingsModel):
     n_films: int = Field(12, ge=0, le=200, description="0 for a study of faces alone")
     film_seconds: float = Field(180.0, ge=5, description="length of a film")
     film_size: tuple[int, int] = Field((640, 360), description="width, height, px")
-    photos_per_query: dict[Design, int] = Field(
-        default={"v1": 60, "v2": 30}, description="design -> photos that match each query"
-    )
+    photos_per_query: dict[Design, int] = Field({"v1": 60, "v2": 30}, description="by design")
     photo_size: tuple[int, int] = Field((640, 480), description="width, height, px")
     keyword_noise: dict[str, dict[str, float]] = Field(
-        default={}, description="query -> other emotion -> share of its photos that show it instead"
+        {}, description="query -> other emotion -> share of its photos that show it instead"
     )
     benchmark_faces: int = Field(150, ge=4, description="training faces a class and benchmark set")
     benchmark_test_faces: int = Field(40, ge=2, description="test faces a class")
@@ -83,30 +81,13 @@ class Pull(SettingsModel):
     """
 
     sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites, or local")
-    designs: tuple[Design, ...] = Field(
-        ("v1", "v2"), description="v1 asks once for each emotion, v2 by several adjectives"
-    )
-    per_page: dict[str, int] = Field(
-        {}, validate_default=True, description="source -> photos a page, if not all it allows"
-    )
+    designs: tuple[Design, ...] = Field(("v1", "v2"), description="queries: `KEYWORDS`")
+    per_page: dict[str, int] = Field({}, validate_default=True, description="source -> photos")
     max_per_query: int | None = Field(None, ge=1, description="photos of a query that are enough")
-    stop_below_new: float = Field(
-        0.10, ge=0, le=1, description="a query ends after a page of which a smaller share is new"
-    )
-    wait_for_quota_s: float = Field(
-        0.0,
-        ge=0,
-        description="a spent quota is waited for if there is more within so many seconds; else its "
-        "source is left to the next pull",
-    )
-    filters: dict[str, dict[str, str]] = Field(
-        default={},
-        description="source -> what its searches are narrowed by, as the source names it",
-    )
-    local: str | None = Field(
-        None,
-        description="of source local: a folder of photos below the data folder",
-    )
+    stop_below_new: float = Field(0.10, ge=0, le=1, description="least share of new photos a page")
+    wait_for_quota_s: float = Field(0.0, ge=0, description="wait so long at most for a new quota")
+    filters: dict[str, dict[str, str]] = Field({}, description="source -> its filter -> value")
+    local: str | None = Field(None, description="folder of source local, below the data folder")
     downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
     timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")
     retries: int = Field(4, ge=0, le=20, description="of a request that failed and may succeed")
@@ -149,19 +130,13 @@ class Set(SettingsModel):
         description="the form of its files: data/README.md"
     )
     source: str | None = Field(None, description="photos: a source of the pull")
-    design: Design | Literal["given"] | None = Field(
-        None, description="photos: v1 or v2; given for those of source local"
-    )
+    design: Design | Literal["given"] | None = Field(None, description="photos: given for local")
     path: str | None = Field(None, description="other kinds: below the data folder of the study")
-    votes: tuple[str, ...] = Field(
-        default=(), description="fer2013: names of the file of FER+'s votes; the first that exists"
-    )
+    votes: tuple[str, ...] = Field((), description="fer2013: file of FER+'s votes, or others of it")
     two_labels: Literal["drop", "first", "vote"] = Field(
-        "drop", description="photos found under several labels: drop, or by first hit, or most hits"
+        "drop", description="photos under several labels: drop, label by first hit, by most hits"
     )
-    keywords: dict[str, str] = Field(
-        {}, description="keywords: label of a keyword that is no label itself, as crying: sad"
-    )
+    keywords: dict[str, str] = Field({}, description="keywords: keyword -> label, as crying: sad")
     persons: tuple[str, ...] = Field((), description="imfdb: only these actors")
     without_persons: tuple[str, ...] = Field((), description="imfdb: all actors but these")
     gray: bool = Field(False, description="its faces have no colour")
@@ -207,37 +182,26 @@ class Crop(SettingsModel):
     margin: float = Field(0.1, ge=0, le=1, description="added on each side, in box widths")
     size: int = Field(128, ge=32, description="side of a stored crop, px")
     primary_only: bool = Field(True, description="only the largest face of an image is kept")
-    retry_border: float = Field(
-        0.0, ge=0, le=1, description="border, in longer sides, to retry an image without a face"
-    )
+    retry_border: float = Field(0.0, ge=0, le=1, description="border to retry without a face")
 
 
 class Train(SettingsModel):
     """A training recipe; the defaults are the published one, and what goes beyond it is off."""
 
-    model: str = Field(
-        "resnet18", description="a name of exe_core.models, or timm:<name> of a timm backbone"
-    )
-    weights: Literal["imagenet", "msceleb", "none"] = Field(
-        "imagenet", description="to begin with; none are random ones"
-    )
+    model: str = Field("resnet18", description="of exe_core.models, or timm:<name>")
+    weights: Literal["imagenet", "msceleb", "none"] = Field("imagenet", description="none: random")
     size: int = Field(224, ge=16, le=512, description="side of the network's input, px")
     trainable: Literal["all", "layer3+layer4+fc", "upper+fc"] = Field(
         "layer3+layer4+fc", description="layers that learn"
     )
     frozen_copies: int = Field(
-        0,
-        ge=0,
-        description="augmented copies of each face for which the output of the frozen layers is "
-        "computed once and kept; 0: each face is augmented anew whenever it is shown",
+        0, ge=0, description="copies of a face whose output of frozen layers is kept; 0: none"
     )
     augmentation: Literal["none", "light", "medium", "heavy", "ddamfn"] = Field(
         "light", description="of training faces: exe_core.augmentation"
     )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="as in PyTorch")
-    sam_rho: float = Field(
-        0.0, ge=0, description="radius of sharpness-aware minimisation (Foret et al. 2021); 0: off"
-    )
+    sam_rho: float = Field(0.0, ge=0, description="radius of SAM (Foret et al. 2021); 0: off")
     scheduler: Literal["none", "cosine", "exponential"] = Field(
         "none", description="how the learning rate falls"
     )
@@ -245,31 +209,21 @@ class Train(SettingsModel):
     learning_rate: float = Field(3e-4, gt=0, description="at its greatest")
     weight_decay: float = Field(0.0, ge=0, description="of the optimizer")
     clip_norm: float | None = Field(None, gt=0, description="greatest norm of a batch's gradient")
-    ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="of the averaged weights that are saved instead; 0: off"
-    )
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="of averaged weights; 0: off")
     loss: Literal["cross-entropy", "generalised-cross-entropy"] = Field(
         "cross-entropy", description="the second is robust to wrong labels"
     )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of a label that is spread over all"
-    )
-    diversity_weight: float = Field(
-        0.1, ge=0, description="of the loss that keeps DDAMFN's attention heads apart"
-    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share spread over all labels")
+    diversity_weight: float = Field(0.1, ge=0, description="that keeps DDAMFN's heads apart")
     epochs: int = Field(30, ge=1, description="passes over the training faces")
     steps: int | None = Field(
-        None, ge=1, description="batches of an epoch, however many faces there are; by default each"
+        None, ge=1, description="batches of an epoch; default: each face once"
     )
     batch_size: int = Field(32, ge=1, description="faces at a time")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="of the passes in training; weights and scores stay fp32"
-    )
-    val_share: float = Field(
-        0.2, gt=0, lt=1, description="of the training faces, kept for choosing the epoch"
-    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the passes in training")
+    val_share: float = Field(0.2, gt=0, lt=1, description="of the faces, for choosing the epoch")
     sampling: Literal["shuffled", "balanced"] = Field(
-        "shuffled", description="balanced draws with replacement, all classes equally often"
+        "shuffled", description="balanced: with replacement, all classes equally often"
     )
     max_faces: int | None = Field(None, ge=1, description="at most this many training faces")
     flip_average: bool = Field(False, description="average a face's and its mirror's logits")
@@ -277,7 +231,7 @@ class Train(SettingsModel):
 
     @model_validator(mode="after")
     def _fitting(self) -> Train:
-        if self.warmup_epochs >= self.epochs and self.warmup_epochs:
+        if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs}: fewer than epochs {self.epochs}")
         if self.frozen_copies and self.trainable == "all":
             raise ValueError("frozen_copies: only where layers are frozen, not with trainable all")
@@ -289,21 +243,14 @@ class Run(SettingsModel):
 
     sets: tuple[str, ...] = Field(min_length=1, description="of the study, that it learns from")
     gray: bool = Field(False, description="faces are shown in gray, in training and in use")
-    reduced: int | None = Field(
-        None, ge=8, description="faces are first reduced to this side, px, in training and in use"
-    )
-    collections: tuple[str, ...] = Field(
-        default=(), description="of sets of kind keywords: only photos of these repositories"
-    )
-    match: str | None = Field(
-        None, description="as many faces of each label, drawn by the seed, as this set has"
-    )
+    reduced: int | None = Field(None, ge=8, description="and reduced to this side first, px")
+    collections: tuple[str, ...] = Field((), description="keywords: only of these repositories")
+    match: str | None = Field(None, description="as many faces of each label as this set has")
     labels: Literal["given", "votes"] = Field(
         "given", description="learned from: those of the sets, or the shares of their `votes`"
     )
     doubtful: Literal["kept", "dropped"] = Field(
-        "kept",
-        description="training faces whose label confident learning doubts (Northcutt et al. 2021)",
+        "kept", description="faces whose label confident learning doubts (Northcutt et al. 2021)"
     )
     train: dict[str, object] = Field(default={}, description="what differs from the study's recipe")
 
@@ -327,9 +274,7 @@ class Films(SettingsModel):
 class Scoring(SettingsModel):
     """Which film faces are scored in the film study, and what their intervals resample."""
 
-    labels: tuple[str, ...] = Field(
-        default=(), description="faces of others are left out; by default those of the study"
-    )
+    labels: tuple[str, ...] = Field((), description="faces scored; default: those of the study")
     min_side: int = Field(32, ge=1, description="least shorter side of a face's picture, px")
     unit: Literal["actor and film", "actor", "film"] = Field(
         "actor and film", description="what intervals resample"
@@ -340,6 +285,4 @@ class Sentiment(SettingsModel):
     """Faces read as sentiment, on the levels of `exe_core.sentiment`."""
 
     set_name: str = Field("rafdb", description="the set on whose test faces it is judged")
-    faces: int = Field(
-        1, ge=1, description="faces of each class, rightly and wrongly read, that are explained"
-    )
+    faces: int = Field(1, ge=1, description="explained of each class, read rightly and wrongly")

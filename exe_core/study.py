@@ -71,27 +71,15 @@ class Study(SettingsModel):
     statistics: Statistics = Statistics()
     scoring: Scoring = Scoring()
     sets: dict[str, Set] = Field(min_length=1, description="collections of faces, by name")
-    runs: dict[str, Run] = Field(
-        default={}, description="models that are trained, by name; a study may have guests instead"
-    )
-    ensembles: dict[str, tuple[str, ...]] = Field(
-        default={}, description="name -> the runs whose answers are combined"
-    )
-    methods: dict[str, Literal["mean", "stack"]] = Field(
-        default={}, description="how an ensemble combines its runs; their mean if nothing is said"
-    )
+    runs: dict[str, Run] = Field({}, description="models that are trained, by name")
+    ensembles: dict[str, tuple[str, ...]] = Field({}, description="name -> runs that it combines")
+    methods: dict[str, Literal["mean", "stack"]] = Field({}, description="of ensembles; else mean")
     guests: dict[str, str] = Field(
-        default={},
-        description="models trained elsewhere that are shown the test faces, too: the name of one "
-        "of data/models, or a folder, from /, ./, ../ or ~/ on",
+        {}, description="name -> a model trained elsewhere: one of data/models, or a folder"
     )
-    audit: tuple[str, ...] = Field(
-        default=(), description="sets that are searched for copies and, with votes, wrong labels"
-    )
+    audit: tuple[str, ...] = Field((), description="sets searched for copies and wrong labels")
     sentiment: Sentiment | None = Field(None, description="levels of sentiment, if it is asked")
-    published: str | None = Field(
-        None, description="published predictions of films, below the data folder"
-    )
+    published: str | None = Field(None, description="predictions of films, below the data folder")
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
