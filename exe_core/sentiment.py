@@ -63,11 +63,6 @@ def choices(labels: Sequence[str]) -> list[Levels]:
     return [dict(zip(labels, way, strict=True)) for way in ways]
 
 
-def level_name(level: int | None) -> str:
-    """Write a level as a signed number, with a true minus."""
-    return "dropped" if level is None else f"{level:+d}".replace("+0", "0").replace("-", "−")
-
-
 def at_levels(predictions: pd.DataFrame, levels: Levels, *, n_levels: int) -> pd.DataFrame:
     """Turn predictions of emotions into predictions of levels.
 
