@@ -21,6 +21,7 @@ from exe_core import resampling, tables
 from exe_core.claims import Finding
 from exe_core.films import share_table
 from exe_core.labels import labels_of, prob_columns
+from exe_core.metrics import MIN_PAIRS, rank_correlation
 from exe_core.resampling import Estimate, Statistics
 
 DIVERSITY = "diversity (normalised entropy)"
@@ -36,7 +37,7 @@ CRITERIA = {
 }
 """Correlated with accuracy: name -> criterion, what a model has more of, what is computed."""
 
-MIN_MODELS, MANY_MODELS = 4, 24
+MANY_MODELS = 24
 """Correlations over fewer models have no interval; over fewer than many they are a first look."""
 
 _ROUNDING = 1e-12  # a variance below this is that of rounding
@@ -321,33 +322,14 @@ def findings(measured: pd.DataFrame, *, statistics: Statistics) -> list[Finding]
     """Correlate each criterion with accuracy over models, given the table of `with_accuracy`."""
     found = []
     for name, (_, more, what) in CRITERIA.items():
-        correlation = rank_correlation(measured, name, statistics=statistics)
+        accuracy = measured["balanced_accuracy"]
+        correlation = rank_correlation(measured[name], accuracy, statistics=statistics)
         n, reason = correlation.n, None
         if math.isnan(correlation.value):
-            reason = f"{n} models have both; {MIN_MODELS} or more that differ are needed"
+            reason = f"{n} models have both; {MIN_PAIRS} or more that differ are needed"
         elif n < MANY_MODELS:
             reason = f"over {n} models only: a first look"
         text = f"Models with {more} read films more accurately."
         statistic = f"Spearman correlation over models of {what} with balanced accuracy"
         found.append(Finding(f"q3-{name}", text, statistic, found=correlation, reason=reason))
     return found
-
-
-def rank_correlation(measured: pd.DataFrame, name: str, *, statistics: Statistics) -> Estimate:
-    """Correlate the ranks of a criterion and of accuracy over models.
-
-    The interval is that of Bonett & Wright (2000), p is by permutation; NaN where models are fewer
-    than `MIN_MODELS`, or equal.
-    """
-    pairs = measured[[name, "balanced_accuracy"]].dropna()
-    n = len(pairs)
-    if n < MIN_MODELS or pairs.nunique().min() == 1:
-        return Estimate(n=n)
-    x, y = pairs.rank().to_numpy().T
-    test = statistics.permutation_test(x, lambda ranks: float(np.corrcoef(ranks, y)[0, 1]))
-    # half a step below perfect agreement of n ranks: at 1 itself the interval would have no width
-    most = 1 - 6 / (n**3 - n)
-    r = float(np.clip(test.value, -most, most))
-    margin = stats.norm.ppf((1 + statistics.level) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
-    low, high = (math.tanh(math.atanh(r) + side) for side in (-margin, margin))
-    return Estimate(test.value, low, high, n, "Bonett & Wright 2000", test.p_value)

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from exe_core import calibration, criteria, metrics, resampling, tables
+from exe_core import calibration, metrics, resampling, tables
 from exe_core.calibration import Calibration
 from exe_core.labels import prob_columns
+from exe_core.metrics import rank_correlation as rank_correlation
 from exe_core.record import ROOT, replacing
 from exe_core.resampling import Estimate, Statistics
 from exe_core.study import Study, load_study
@@ -664,9 +665,3 @@ def actors_needed(contrast: Mapping[str, Any]) -> float:
     """Estimate how many actors and films would decide a difference of the size observed."""
     reach = (contrast["high"] - contrast["low"]) / 2
     return contrast["n_groups"] * (reach / abs(contrast["value"])) ** 2
-
-
-def rank_correlation(x: pd.Series, y: pd.Series, *, statistics: Statistics) -> Estimate:
-    """Spearman's correlation, with the interval of Bonett and Wright (2000)."""
-    pairs = pd.DataFrame({"x": x, "balanced_accuracy": y})
-    return criteria.rank_correlation(pairs, "x", statistics=statistics)

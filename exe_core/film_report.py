@@ -23,11 +23,10 @@ from exe_core.faces import FaceFinder, Small
 from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.labels import prob_columns
 from exe_core.models import Classifier
-from exe_core.record import ROOT, locked, replacing
+from exe_core.record import READY, ROOT, locked, replacing
 from exe_core.resampling import Statistics, sum_by_group
 from exe_core.screening import Screened
 from exe_core.settings import Crop
-from exe_core.study import READY
 
 PAGE, ORIGIN = "report.html", "provenance.json"
 ENSEMBLE = "ensemble"  # the run that is the mean of several models

@@ -6,14 +6,16 @@ one bootstrap of group sums gives the intervals of all of them at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from exe_core import resampling, tables
 from exe_core.labels import prob_columns
-from exe_core.resampling import Statistics
+from exe_core.resampling import Estimate, Statistics
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
 """Scores of a run; those of `BY_LABEL` come on top, for each label.
@@ -213,3 +215,27 @@ def scores_of(totals: np.ndarray, n_labels: int) -> np.ndarray:
 def _mean(values: np.ndarray) -> np.ndarray:
     """Average what is defined in each row."""
     return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
+
+
+MIN_PAIRS = 4
+"""Least number of pairs of which ranks are correlated."""
+
+
+def rank_correlation(x: pd.Series, y: pd.Series, *, statistics: Statistics) -> Estimate:
+    """Correlate ranks (Spearman), such as those of a criterion and of accuracy over models.
+
+    The interval is that of Bonett & Wright (2000), p is by permutation; NaN where pairs are fewer
+    than `MIN_PAIRS`, or equal.
+    """
+    pairs = pd.DataFrame({"x": x, "y": y}).dropna()
+    n = len(pairs)
+    if n < MIN_PAIRS or pairs.nunique().min() == 1:
+        return Estimate(n=n)
+    first, second = pairs.rank().to_numpy().T
+    test = statistics.permutation_test(first, lambda ranks: float(np.corrcoef(ranks, second)[0, 1]))
+    # half a step below perfect agreement of n ranks: at 1 itself the interval would have no width
+    most = 1 - 6 / (n**3 - n)
+    r = float(np.clip(test.value, -most, most))
+    margin = norm.ppf((1 + statistics.level) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
+    low, high = (math.tanh(math.atanh(r) + side) for side in (-margin, margin))
+    return Estimate(test.value, low, high, n, "Bonett & Wright 2000", test.p_value)

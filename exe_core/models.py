@@ -25,7 +25,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from tqdm import TqdmWarning
 
 from exe_core import ddamfn, networks, record
-from exe_core.study import READY
+from exe_core.record import READY
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
 

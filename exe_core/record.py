@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 """The root of the checkout; paths in tables are relative to it."""
 
+_SHIPPED = Path(__file__).with_name("ready")  # in an installed package
+READY = _SHIPPED if _SHIPPED.is_dir() else ROOT / "data" / "models"
+"""Where the models lie that are ready to use, each in a folder of its name."""
+
 COMMAND = "EXE_COMMAND"
 """The environment variable that holds the command by which a stage was started."""
 

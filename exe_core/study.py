@@ -23,7 +23,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from exe_core import tables
 from exe_core.labels import EMOTIONS, FIVE
-from exe_core.record import ROOT, digest_of, write_json
+from exe_core.record import READY, ROOT, digest_of, write_json
 from exe_core.resampling import Statistics
 from exe_core.settings import (
     Crop,
@@ -42,10 +42,6 @@ from exe_core.sources import SOURCES
 RAW = ("hits", "photos", "requests", "truth", "events")
 PROCESSED = ("images", "faces", "splits", "attributes", "films", "frames", "film_faces")
 """Tables that lie beside what they describe; all others are results."""
-
-_SHIPPED = Path(__file__).with_name("ready")  # in an installed package
-READY = _SHIPPED if _SHIPPED.is_dir() else ROOT / "data" / "models"
-"""Where the models lie that are ready to use, each in a folder of its name."""
 
 
 class ConfigError(ValueError):

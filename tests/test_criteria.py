@@ -10,7 +10,7 @@ from sample_timelines import STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from exe_core import criteria, tables
+from exe_core import criteria, metrics, tables
 from exe_core.published import RUNS
 from exe_core.resampling import Statistics
 
@@ -257,7 +257,9 @@ def test_correlations_with_accuracy_need_many_models():
     assert "8 models" in found["q3-genre"].reason
     perfect = pd.DataFrame({name: np.arange(6.0) for name in criteria.CRITERIA})
     perfect = perfect.assign(balanced_accuracy=np.arange(6.0))
-    best = criteria.rank_correlation(perfect, "genre", statistics=QUICK)
+    best = metrics.rank_correlation(
+        perfect["genre"], perfect["balanced_accuracy"], statistics=QUICK
+    )
     assert best.value == pytest.approx(1)
     assert best.low < 0.8
     assert best.high < 1

@@ -3,8 +3,8 @@
 import pytest
 
 from exe_core import study as study_module
-from exe_core.record import ROOT
-from exe_core.study import READY, ConfigError, load_study, parse_study, studies
+from exe_core.record import READY, ROOT
+from exe_core.study import ConfigError, load_study, parse_study, studies
 
 SETS = {
     "lab": {"kind": "fer2013", "path": "fer.csv", "crop": "as shipped"},
