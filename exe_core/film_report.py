@@ -283,7 +283,14 @@ def _write(
         if not origin["crop"]["primary_only"]:
             of_run = csvs["faces"][csvs["faces"]["run_id"] == run]
             csvs["persons"] = _persons(of_run, labels)
-            shown["people"] = _people(csvs["persons"], faces)
+            path_of = faces.set_index("face_id")["path"]
+            shown["people"] = [
+                picture(
+                    ROOT / path_of[one.face_id],
+                    f"{one.person}: {one.n_faces} faces from {_clock(one.from_s)}, most {one.most}",
+                )
+                for one in csvs["persons"].head(MOST_PEOPLE).itertuples()
+            ]
     for name, table in {"predictions": rows, **csvs}.items():
         with replacing(folder / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
@@ -306,36 +313,28 @@ def _stills(rows: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
     """Small pictures of frames at even steps of time, with what was read."""
     folder = (ROOT / faces["path"].iloc[0]).parent
     places = np.unique(np.linspace(0, len(rows) - 1, MOST_STILLS).round().astype(int))
-    shown = rows.iloc[places].fillna({"predicted": "no face"})
-    words = shown["time_s"].map(_clock) + ", " + shown["predicted"]
     return [
-        picture(folder / f"{frame:06d}.jpg", name)
-        for frame, name in zip(shown["frame"], words, strict=True)
+        picture(folder / f"{row.frame:06d}.jpg", f"{_clock(row.time_s)}, {row.predicted}")
+        for row in rows.iloc[places].fillna({"predicted": "no face"}).itertuples()
     ]
 
 
 def _persons(faces: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Sum up each person of each shot, those with most faces first, with the surest face's id."""
-    surest_first = faces.sort_values("score", ascending=False)
-    table = surest_first.groupby("person").agg(
-        shot=("shot", "first"),
-        face_id=("face_id", "first"),
-        n_faces=("face_id", "size"),
-        from_s=("time_s", "min"),
-        until_s=("time_s", "max"),
-        **{name: (name, "mean") for name in prob_columns(labels)},
+    table = (
+        faces.sort_values("score", ascending=False)
+        .groupby("person", as_index=False)
+        .agg(
+            face_id=("face_id", "first"),
+            n_faces=("face_id", "size"),
+            from_s=("time_s", "min"),
+            until_s=("time_s", "max"),
+            **{name: (name, "mean") for name in prob_columns(labels)},
+        )
     )
     most = table[prob_columns(labels)].idxmax(axis=1).str.removeprefix("prob_")
-    table = table.assign(most=most).reset_index()
+    table = table.assign(most=most)
     return table.sort_values(["n_faces", "from_s"], ascending=[False, True], ignore_index=True)
-
-
-def _people(persons: pd.DataFrame, faces: pd.DataFrame) -> list[dict[str, str]]:
-    paths = faces.set_index("face_id")["path"]
-    shown = persons.head(MOST_PEOPLE)
-    words = shown["person"] + ": " + shown["n_faces"].astype(str) + " faces from "
-    words += shown["from_s"].map(_clock) + ", most " + shown["most"]
-    return [picture(ROOT / paths[k], name) for k, name in zip(shown["face_id"], words, strict=True)]
 
 
 def _write_index(

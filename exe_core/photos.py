@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from exe_core import inference, models, screening
 from exe_core.faces import FaceFinder, ImageError, Small, crop, read_image
-from exe_core.film_report import load_models, picture, render, trust
 from exe_core.labels import prob_columns
 from exe_core.models import Classifier
 from exe_core.record import replacing
@@ -116,6 +115,8 @@ def report_photos(places: Sequence[Path], *, model: str, out: Path, small: Small
     Returns the table of `read_faces`. Raises ImageError if there is no file, ModelError if there is
     no such model.
     """
+    from exe_core.film_report import load_models, picture, render, trust  # slow to import
+
     paths = [path for place in places for path in screening.members(place)]
     if not paths:
         raise ImageError(f"no photo in {', '.join(map(str, places))}")
@@ -133,14 +134,13 @@ def report_photos(places: Sequence[Path], *, model: str, out: Path, small: Small
         n_faces=len(found),
         n_with=found["photo"].nunique(),
         lost=faces[faces["status"] != "ok"].fillna("").to_dict("records"),
-        faces=[_shown(crops, row) for row in found.head(MOST_FACES).itertuples()],
+        faces=[
+            picture(
+                crops / f"{row.photo}_{row.face}.jpg", f"{Path(row.name).name}: {row.predicted}"
+            )
+            for row in found.head(MOST_FACES).itertuples()
+        ],
     )
     with replacing(out / "photos.html") as partial:
         partial.write_text(page, encoding="utf-8")
     return faces
-
-
-def _shown(crops: Path, face: Any) -> dict[str, str]:
-    surest = getattr(face, f"prob_{face.predicted}")
-    words = f"{Path(face.name).name}: {face.predicted}, {surest:.2f}"
-    return picture(crops / f"{face.photo}_{face.face}.jpg", words)

@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -138,3 +140,26 @@ def test_films_and_photos_need_nothing_of_the_extras():
         "from exe_core import cli, film_report, photos; film_report.load_models(['fer7'])"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.slow
+def test_the_wheel_reads_films_and_photos_where_there_is_no_checkout(folder, tmp_path):
+    source, site = tmp_path / "source", tmp_path / "site"
+    for part in ("exe_core", "exe_world", "data/models", "data/frozen/film"):
+        shutil.copytree(ROOT / part, source / part)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*wheel, "--wheel-dir", tmp_path, source], check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        archive.extractall(site)
+    for words in (
+        ["photo", folder / "photos", "--out", "p"],
+        ["film", folder / "films", "--out", "f"],
+    ):
+        command = [sys.executable, "-P", "-m", "exe_core.cli", *map(str, words)]
+        subprocess.run(
+            command, check=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}
+        )
+    assert "How far to trust fer7" in (tmp_path / "f" / "index.html").read_text()
+    assert "votes on them" in (tmp_path / "p" / "photos.html").read_text()
