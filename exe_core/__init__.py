@@ -22,7 +22,7 @@ ensemble; `calibration` corrects confidences and label shares; `explain` draws h
 
 **Films.** `video` reads frames exactly and fast, `decoder` in a process that may die; `screening`
 finds the faces of films; `films` computes shares, courses and events; `criteria` what can be said
-without labels; `film_report` is `exe film`.
+without labels; `film_report` is `exe film`; `photos` reads whole photos, as `exe photo` does.
 
 **Estimates and claims.** `resampling` makes intervals and p-values; `metrics` scores and compares
 predictions; `claims` gives verdicts; `published` tests the eight published claims, `questions`

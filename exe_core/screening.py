@@ -242,7 +242,9 @@ def _screen(
     coverage = samples.coverage
     assert coverage is not None  # the film was read to its end
     row = film | {"n_frames": coverage.n_frames}
-    if pd.isna(film["duration_s"]):
+    if (
+        not coverage.end_s < film["duration_s"] + 1
+    ):  # unknown, or that of the first of several clocks
         row |= {"duration_s": coverage.end_s}
     if not coverage.is_complete:
         row |= {"status": "partial", "error": str(coverage)}

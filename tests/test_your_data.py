@@ -51,6 +51,7 @@ def exe(words, folder):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for block in blocks("bash") for line in block.splitlines()])
 def test_the_commands_of_the_page_run(folder, line):
     program, *words = shlex.split(line)
