@@ -205,7 +205,7 @@ def film(
             smooth_s=smooth,
         )
     lines = [
-        [row.title, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]
+        [row.film_id, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]
         for row in films.replace({float("nan"): None}).itertuples()
     ]
     show_table(["film", "frames", "with a face", "status"], lines)

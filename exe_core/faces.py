@@ -234,6 +234,7 @@ DETECTOR = Path(__file__).with_name("face_detection_short_range.tflite")
 """BlazeFace as MediaPipe 0.10.21 brought it (Google, Apache License 2.0)."""
 
 Small = Literal["no", "if no other", "always"]
+INPUT_SIDE = 128  # px, of what the detector sees: smaller tiles would only be enlarged
 TILE_STEP = 0.6  # from tile to tile, in sides
 TILE_SCORE = 0.65  # of a face in a tile: they are many, and each may be mistaken
 
@@ -303,6 +304,8 @@ class FaceFinder:
     def _with_small(self, image: np.ndarray, found: list[Face]) -> list[Face]:
         """Add the faces of overlapping tiles, each face once."""
         side = min(image.shape[:2]) // 2
+        if side < INPUT_SIDE:
+            return found
         lefts, tops = (
             np.linspace(0, n - side, math.ceil((n - side) / (TILE_STEP * side)) + 1).astype(int)
             for n in (image.shape[1], image.shape[0])

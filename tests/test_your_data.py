@@ -134,7 +134,7 @@ def test_the_lines_of_the_readme_run(folder):
 def test_films_and_photos_need_nothing_of_the_extras():
     """What only studies and the book need may be absent."""
     absent = [
-        *("snakemake", "papermill", "nbclient", "nbformat", "ipykernel", "jupyter_book", "sphinx"),
+        *("snakemake", "papermill", "nbclient", "nbformat", "ipykernel", "jupyter_book"),
         *("httpx", "pooch", "timm", "pytorch_optimizer", "captum", "cleanlab"),
     ]
     code = f"import sys; sys.modules.update(dict.fromkeys({absent}));" + (
