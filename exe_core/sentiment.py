@@ -1,8 +1,7 @@
 """From emotions to five and three levels of sentiment.
 
 Each emotion has a level from -2 (very negative) to 2 (very positive), or none: then faces that
-show it are left out. Three levels are the sign of the five. The expected level of a face, by the
-probabilities of its emotions, is its valence.
+show it are left out. Three levels are the sign of the five.
 """
 
 from __future__ import annotations
@@ -40,16 +39,6 @@ it. None drops the emotion.
 Levels = Mapping[str, int | None]
 """Emotion -> level from -2 to 2, or None where it is dropped."""
 
-ORDERED = ("quadratic_kappa", "valence_concordance")
-"""Scores that know the order of the levels.
-
-quadratic_kappa
-    Agreement beyond chance, an error weighing the square of its distance (Cohen 1968).
-valence_concordance
-    Lin's (1989), of the valence and the level of the label: their correlation, less what a shift or
-    another spread takes from it.
-"""
-
 
 def choices(labels: Sequence[str]) -> list[Levels]:
     """List all ways to give each label one of its levels in `VALENCE`, the first of each first.
@@ -82,8 +71,7 @@ def at_levels(predictions: pd.DataFrame, levels: Levels, *, n_levels: int) -> pd
     -------
     pd.DataFrame
         As `predictions`, less the rows whose emotion is dropped; label and predicted are levels,
-        with a prob_<level> column each. `valence` is the expected level, `valence_true` that of
-        the label, both from -2 to 2 or, at 3 levels, from -1 to 1.
+        with a prob_<level> column each.
     """
     names, labels, half = LEVELS[n_levels], labels_of(predictions), n_levels // 2
     given = {label: level for label in labels if (level := levels[label]) is not None}
@@ -95,12 +83,10 @@ def at_levels(predictions: pd.DataFrame, levels: Levels, *, n_levels: int) -> pd
     totals = probs.sum(axis=1, keepdims=True)
     probs = np.where(totals > 0, probs, 1) / np.where(totals > 0, totals, probs.shape[1])
     by_level = probs @ np.eye(n_levels)[step + half]
-    true = kept["label"].map(dict(zip(given, step.tolist(), strict=True))).astype(float)
+    level_of = dict(zip(given, [names[level + half] for level in step], strict=True))
     return kept.drop(columns=prob_columns(labels)).assign(
-        label=true.map({k - half: name for k, name in enumerate(names)}),
+        label=kept["label"].map(level_of),
         predicted=np.array(names, dtype=object)[by_level.argmax(axis=1)],
-        valence=probs @ step,
-        valence_true=true,
         **dict(zip(prob_columns(names), by_level.T, strict=True)),
     )
 
@@ -136,13 +122,14 @@ def score_scales(
     -------
     pd.DataFrame
         Table "metrics", and `scale`: "7 classes", "5 levels" or "3 levels". A set is named with
-        its scale. To the scores of `exe_core.metrics` come those of `ORDERED`.
+        its scale. To the scores of `exe_core.metrics` comes, for levels, quadratic_kappa: agreement
+        beyond chance, an error weighing the square of its distance (Cohen 1968).
     """
     scored = []
     for scale, names, rows in _scales(predictions, levels):
         parts = [metrics.score(rows, labels=names, statistics=statistics)]
-        if "valence" in rows:
-            parts.append(_score_order(rows, names, statistics))
+        if scale.endswith("levels"):
+            parts.append(_score_kappa(rows, names, statistics))
         scored += [part.assign(scale=scale) for part in parts]
     return tables.check(pd.concat(scored, ignore_index=True), "metrics")
 
@@ -175,39 +162,30 @@ def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.D
     return pd.concat(rows, ignore_index=True)
 
 
-def _score_order(
+def _score_kappa(
     predictions: pd.DataFrame, names: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:
-    """Make the rows of the table "metrics" for the scores that know the order of levels."""
+    """Make the rows of the table "metrics" for quadratic_kappa."""
     scored = []
-    for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
+    for (run_id, set_name, split), rows in predictions.groupby(["run_id", "set_name", "split"]):
         known = rows[rows["label"].notna()]
-        # what the scores add up: confusion cells, then moments of the valence
         label, predicted = (pd.Index(names).get_indexer(known[c]) for c in ("label", "predicted"))
-        x, y = known["valence"].to_numpy(), known["valence_true"].to_numpy()
         cells = np.eye(len(names) ** 2)[label * len(names) + predicted]
-        terms = np.column_stack([cells, x, y, x * x, y * y, x * y])
-        found = statistics.interval(sum_by_group(terms, known["group_id"]), _ordered)
-        table = pd.DataFrame(found.columns()).assign(
-            metric=ORDERED, n=len(known), n_groups=found.n, method=found.method
-        )
-        table[["run_id", "set_name", "split"]] = keys
-        scored.append(table)
-    whole = pd.concat(scored, ignore_index=True)
-    return whole.assign(label=None, level=statistics.level, seed=statistics.seed)
+        found = statistics.interval(sum_by_group(cells, known["group_id"]), _quadratic_kappa)
+        about = {"run_id": run_id, "set_name": set_name, "split": split}
+        about |= {"n": len(known), "n_groups": found.n, "method": found.method}
+        scored.append({**about, **found.columns()})
+    whole = pd.DataFrame(scored).assign(metric="quadratic_kappa", label=None)
+    return whole.assign(level=statistics.level, seed=statistics.seed)
 
 
-def _ordered(totals: np.ndarray) -> np.ndarray:
-    """Compute `ORDERED` (n, 2) from sums of the cells and moments (n, C * C + 5)."""
-    side = math.isqrt(totals.shape[1] - 5)
-    cells = totals[:, :-5].reshape(-1, side, side)
-    n = cells.sum(axis=(1, 2))
+def _quadratic_kappa(totals: np.ndarray) -> np.ndarray:
+    """Compute the kappa (n,) from sums of the cells (n, C * C)."""
+    side = math.isqrt(totals.shape[1])
+    cells = totals.reshape(-1, side, side)
     distance = np.subtract.outer(np.arange(side), np.arange(side)) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):  # what has no spread is undefined
+    with np.errstate(invalid="ignore", divide="ignore"):  # where there is one level only
         true, predicted = cells.sum(axis=2), cells.sum(axis=1)
-        by_chance = np.einsum("ni,ij,nj->n", true, distance, predicted) / n
+        by_chance = np.einsum("ni,ij,nj->n", true, distance, predicted) / cells.sum(axis=(1, 2))
         kappa = 1 - (cells * distance).sum(axis=(1, 2)) / by_chance
-        x, y, xx, yy, xy = totals[:, -5:].T / n
-        concordance = 2 * (xy - x * y) / (xx - x * x + yy - y * y + (x - y) ** 2)
-    scores = np.column_stack([kappa, concordance])
-    return np.where(np.isfinite(scores), scores, np.nan)
+    return np.where(np.isfinite(kappa), kappa, np.nan)

@@ -285,4 +285,3 @@ class Sentiment(SettingsModel):
     """Faces read as sentiment, on the levels of `exe_core.sentiment`."""
 
     set_name: str = Field("rafdb", description="the set on whose test faces it is judged")
-    faces: int = Field(1, ge=1, description="explained of each class, read rightly and wrongly")

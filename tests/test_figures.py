@@ -175,16 +175,6 @@ def test_sets_are_lines_where_there_is_one_run():
     assert "row" in scores.recall_chart(tables.metrics(("first", "second"))).to_dict()["facet"]
 
 
-def test_heat_is_brightest_where_a_map_is_greatest_and_absent_where_it_is_negative():
-    image, heat = np.full((20, 30, 3), 120, np.uint8), np.zeros((2, 3))
-    against = scores.heat_over(image, -np.arange(6.0).reshape(2, 3))
-    assert np.array_equal(against, scores.heat_over(image, heat))
-    heat[1, 2] = 5
-    bright = scores.heat_over(image, heat).astype(int).sum(axis=2)
-    row, column = np.unravel_index(bright.argmax(), bright.shape)
-    assert (row >= 10, column >= 20) == (True, True)
-
-
 @pytest.mark.parametrize("n", [0, 5001])
 def test_a_chart_of_nothing_or_of_too_much_is_refused(n):
     with pytest.raises(ChartError, match=f"{n} rows to draw: aggregate"):

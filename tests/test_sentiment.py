@@ -1,11 +1,10 @@
-"""Emotions become levels as the table says; scores of levels are scikit-learn's and scipy's."""
+"""Emotions become levels as the table says; scores of levels are scikit-learn's."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
 from exe_core import sentiment, tables
@@ -47,7 +46,6 @@ class TestLevels:
         five = sentiment.at_levels(table, CHOSEN, n_levels=5)
         assert five["label"].tolist() == [sentiment.LEVELS[5][CHOSEN[e] + 2] for e in EMOTIONS]
         assert five["predicted"].equals(five["label"].rename("predicted"))
-        assert five["valence"].tolist() == [CHOSEN[e] for e in EMOTIONS]
         three = sentiment.at_levels(table, CHOSEN, n_levels=3)
         signs = {-1: "negative", 0: "neutral", 1: "positive"}
         assert three["label"].tolist() == [signs[np.sign(CHOSEN[e])] for e in EMOTIONS]
@@ -71,9 +69,6 @@ class TestLevels:
         expected = table[prob_columns(negative)].sum(axis=1) / table[prob_columns(kept)].sum(axis=1)
         below = found[columns[: n_levels // 2]].sum(axis=1)
         assert below.to_numpy() == pytest.approx(expected.to_numpy())
-        middle = n_levels // 2
-        steps = np.arange(n_levels) - middle
-        assert found["valence"].to_numpy() == pytest.approx(found[columns].to_numpy() @ steps)
 
     def test_many_weak_negative_emotions_outweigh_one_that_is_stronger(self):
         table = predictions([[0.2, 0.2, 0.15, 0.4, 0, 0, 0.05]], ["sad"])
@@ -96,7 +91,7 @@ class TestLevels:
         table = predictions(certain("sad"), [None])
         before = table.copy()
         found = sentiment.at_levels(table, CHOSEN, n_levels=3)
-        assert found[["label", "valence_true"]].isna().all(axis=None)
+        assert found["label"].isna().all()
         pd.testing.assert_frame_equal(table, before)
 
 
@@ -144,7 +139,7 @@ def one(scores, metric, scale, label=None):
 
 class TestScore:
     @pytest.mark.parametrize("n", [5, 3])
-    def test_of_levels_equal_those_of_scikit_learn_and_scipy(self, scores, n):
+    def test_of_levels_equal_those_of_scikit_learn(self, scores, n):
         levels = sentiment.at_levels(run(), WAYS[0], n_levels=n)
         true, said = levels["label"], levels["predicted"]
         kappa = cohen_kappa_score(true, said, labels=sentiment.LEVELS[n], weights="quadratic")
@@ -152,12 +147,6 @@ class TestScore:
             accuracy_score(true, said)
         )
         assert one(scores, "quadratic_kappa", f"{n} levels").value == pytest.approx(kappa)
-        x, y = levels["valence"], levels["valence_true"]
-        r = stats.pearsonr(x, y).statistic
-        lin = 2 * r * x.std() * y.std() / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
-        assert one(scores, "valence_concordance", f"{n} levels").value == pytest.approx(
-            lin, rel=0.01
-        )
         names = list(sentiment.LEVELS[n])
         expected = precision_recall_fscore_support(true, said, labels=names)
         for metric, values in zip(("precision", "recall", "f1"), expected, strict=False):

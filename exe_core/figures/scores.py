@@ -6,8 +6,6 @@ import textwrap
 from typing import Any
 
 import altair as alt
-import cv2
-import numpy as np
 import pandas as pd
 
 from exe_core.figures.style import (
@@ -198,29 +196,6 @@ def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.
         panels.append(panel.properties(width=(WIDTH - 110) // 2, height=190, title=title))
     grid = alt.concat(*panels, columns=2, spacing={"column": 24, "row": 20})
     return styled(grid.resolve_scale(y="shared"))
-
-
-def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay a map over a gray face, from violet (nothing) to yellow (the most of this face).
-
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8 RGB.
-    heat
-        (h, w); what is below 0 is shown as nothing.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W, 3) uint8 RGB.
-    """
-    rising = np.maximum(heat, 0).astype(np.float32)
-    scaled = rising / rising.max() if rising.max() > 0 else rising
-    smooth = cv2.resize(scaled, image.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    coloured = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-    return (0.5 * gray + 0.5 * coloured).round().astype(np.uint8)
 
 
 def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str) -> Any:
