@@ -281,7 +281,7 @@ def test_the_command_copies_a_figure_and_says_where_it_is_from(exe, saved, tmp_p
         (("nothing",), "it has fig-faces, fig-recall"),
         (("fig-recall", "--study", "nobody"), "no figures of a study 'nobody' yet"),
         (("fig-recall", "--out", "none/a.pdf"), "there is no folder none"),
-        (("fig-faces",), "a sheet of pictures, not a chart: take it as png or csv"),
+        (("fig-faces",), "fig-faces is not there as pdf: take"),
     ],
 )
 def test_the_command_says_what_there_is_instead(exe, tmp_path, words, said):
