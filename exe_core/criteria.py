@@ -54,19 +54,9 @@ def describe_criteria(
 ) -> pd.DataFrame:
     """Test each criterion for each run; none of them needs true labels.
 
-    Parameters
-    ----------
-    rows, summary
-        As given by `films.timeline` and `films.summarise`.
-    films, events
-        Tables of those names; criteria of genres and events need films that have them.
-    window_s
-        Before and after an event.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "film_criteria"; p-value and mean under the null where a criterion has one.
+    Takes what `films.timeline` and `films.summarise` give; tables "films" and "events", of which
+    genres and events are needed for their criteria; and the length of a window (s) before and after
+    an event. Gives table "film_criteria"; p and mean under the null where a criterion has one.
     """
     tests = {
         DIVERSITY: diversity(summary, statistics=statistics),

@@ -101,8 +101,6 @@ def compare(
     ----------
     first, others
         Tables "predictions" of one run, and of one or more others; one split a set.
-    labels, statistics
-        As for `score`.
 
     Returns
     -------
@@ -217,8 +215,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
 
 
-MIN_PAIRS = 4
-"""Least number of pairs of which ranks are correlated."""
+MIN_PAIRS = 4  # least number of pairs of which ranks are correlated
 
 
 def rank_correlation(x: pd.Series, y: pd.Series, *, statistics: Statistics) -> Estimate:

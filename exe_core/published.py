@@ -59,10 +59,7 @@ class Published:
 def read_published(folder: Path) -> Published:
     """Read the published files.
 
-    Parameters
-    ----------
-    folder
-        Holds ExE.parquet, FER.parquet, RAFDB.parquet and movie_list.json.
+    The folder holds ExE.parquet, FER.parquet, RAFDB.parquet and movie_list.json.
 
     Raises
     ------
@@ -273,11 +270,8 @@ def recall_gain(runs: pd.DataFrame, source: str, *, statistics: Statistics) -> E
     narrowest. The normal law stands for the binomial of each recall, with one face right and one
     wrong added, so that 0 and 1 have a variance, too (Agresti & Caffo 2000).
 
-    Parameters
-    ----------
-    runs
-        source ("pexels", "pixabay"), design ("v1", "v2"), label, n_faces (of a label, before the
-        split) and recall.
+    `runs` holds source ("pexels", "pixabay"), design ("v1", "v2"), label, n_faces (of a label,
+    before the split) and recall.
     """
     from scipy.special import ndtr, ndtri
 
@@ -337,17 +331,8 @@ def published_claims(
     Claims 3 and 4: the expression of most faces of a film is the one that dominates it. Minute 75
     of Finding Nemo (c5d) was chosen after seeing the series, so its p-value promises too much.
 
-    Parameters
-    ----------
-    runs
-        The published searches, as for `recall_gain`.
-    metrics
-        Table "metrics" of the study of real faces.
-
-    Returns
-    -------
-    tuple
-        Tables "claims" of the claims and of the parts; each is a family of tests.
+    Takes the published searches, as `recall_gain` does, and table "metrics" of the study of real
+    faces. Gives tables "claims" of the claims and of the parts; each is a family of tests.
     """
     m = Measures(published, statistics)
     happy, negative = m.shares("ExE", ["happy"]), m.shares("ExE", NEGATIVE)
@@ -411,13 +396,8 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
 
     Level, permutations and seed are those of the study `real`, whose network answers claim 7.
 
-    Parameters
-    ----------
-    folder
-        The published files.
-    to
-        Gets claims.csv, and in published/ both tables, the values that the prose cites, the figure,
-        and where they are from.
+    `folder` holds the published files; `to` gets claims.csv and, in published/, both tables, the
+    values that the prose cites, the figure, and where they are from.
     """
     from exe_core import figures
     from exe_core.figures.scores import claims_chart

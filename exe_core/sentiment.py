@@ -58,20 +58,9 @@ def at_levels(predictions: pd.DataFrame, levels: Levels, *, n_levels: int) -> pd
     Predicted is the level whose emotions have the highest probability in all; emotions that are
     dropped are never predicted.
 
-    Parameters
-    ----------
-    predictions
-        Table "predictions".
-    levels
-        A level, or None, for each of its labels.
-    n_levels
-        5 or 3.
-
-    Returns
-    -------
-    pd.DataFrame
-        As `predictions`, less the rows whose emotion is dropped; label and predicted are levels,
-        with a prob_<level> column each.
+    Takes table "predictions", a level or None for each of its labels, and 5 or 3 levels. Gives the
+    same, less the rows whose emotion is dropped; label and predicted are levels, with a
+    prob_<level> column each.
     """
     names, labels, half = LEVELS[n_levels], labels_of(predictions), n_levels // 2
     given = {label: level for label in labels if (level := levels[label]) is not None}
@@ -111,19 +100,10 @@ def score_scales(
 ) -> pd.DataFrame:
     """Score each run on each set and split, at all classes, 5 levels and 3 levels.
 
-    Parameters
-    ----------
-    predictions
-        Table "predictions".
-    levels
-        A level, or None, for each of its labels.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "metrics", and `scale`: "7 classes", "5 levels" or "3 levels". A set is named with
-        its scale. To the scores of `exe_core.metrics` comes, for levels, quadratic_kappa: agreement
-        beyond chance, an error weighing the square of its distance (Cohen 1968).
+    Takes table "predictions", and a level or None for each of its labels. Gives table "metrics" and
+    `scale`: "7 classes", "5 levels" or "3 levels"; a set is named with its scale. To the scores of
+    `exe_core.metrics` comes, for levels, quadratic_kappa: agreement beyond chance, an error
+    weighing the square of its distance (Cohen 1968).
     """
     scored = []
     for scale, names, rows in _scales(predictions, levels):

@@ -169,12 +169,6 @@ def test_claims_stand_by_their_verdict_on_what_they_predict():
     assert "NaN" not in figures.drawn(scores.claims_chart(untested).to_dict(), "svg").decode()
 
 
-def test_sets_are_lines_where_there_is_one_run():
-    one_run = tables.metrics(("first", "second")).query("run_id == 'exe'")
-    assert "row" not in scores.recall_chart(one_run).to_dict()["facet"]
-    assert "row" in scores.recall_chart(tables.metrics(("first", "second"))).to_dict()["facet"]
-
-
 @pytest.mark.parametrize("n", [0, 5001])
 def test_a_chart_of_nothing_or_of_too_much_is_refused(n):
     with pytest.raises(ChartError, match=f"{n} rows to draw: aggregate"):

@@ -92,12 +92,6 @@ def test_groupings_that_cross_cover_where_both_have_effects_and_one_does_not():
     assert both.n == 12
 
 
-def test_one_grouping_of_single_rows_is_the_plain_bootstrap():
-    sums = as_sums(np.random.default_rng(2).normal(size=15))
-    rows = [f"{k:02}" for k in range(15)]
-    assert bounds(QUICK.interval(sums, mean, crossed=[rows])) == bounds(QUICK.interval(sums, mean))
-
-
 def test_values_that_rest_on_few_groups_have_wider_intervals():
     groups = np.random.default_rng(0).normal(size=(60, 2))
     many = Statistics(n_bootstrap=4000, level=0.9)
