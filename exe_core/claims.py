@@ -75,18 +75,9 @@ def verdict(finding: Finding, p_adjusted: float, *, statistics: Statistics) -> s
 def judge(findings: Sequence[Finding], *, source: str, statistics: Statistics) -> pd.DataFrame:
     """Adjust the p-values of findings for their number (Holm) and give the verdicts.
 
-    Parameters
-    ----------
-    findings
-        All that are tried together: they are one family of tests.
-    source
-        The data they were tried on, where a finding does not say.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "claims", with level, what was `claimed` of the `reference`, its `tolerance`, and
-        the `family` that a part belongs to ("c1a" is of "c1").
+    The findings are one family of tests; `source` names their data, where a finding does not. Gives
+    table "claims", with level, what was `claimed` of the `reference`, its `tolerance`, and the
+    `family` that a part belongs to ("c1a" is of "c1").
     """
     rows = []
     for finding in findings:
@@ -127,12 +118,8 @@ def independent_estimate(first: Estimate, second: Estimate, *, statistics: Stati
 
     The interval is that of Zou & Donner (2008), which keeps the skew of each. The p-value is of
     Student's t with n - 1 degrees, n being the groups of the smaller sample: with few groups the
-    normal law would promise too much.
-
-    Parameters
-    ----------
-    first, second
-        Each with its interval, of the level of `statistics`; their p-values are not used.
+    normal law would promise too much. Both need an interval, of the level of `statistics`; their
+    p-values are not used.
     """
     difference = first.value - second.value
     below = math.hypot(first.value - first.low, second.high - second.value)

@@ -97,19 +97,12 @@ def randomisation_check(
 ) -> dict[str, Estimate]:
     """Compare maps with those of the network with random weights, and with those of other faces.
 
-    Parameters
-    ----------
-    classifier, images, labels
-        As for `grad_cam`; two images or more.
-    seed
-        Of the random weights; not that of the training, which would give back those it began with.
+    Takes what `grad_cam` does, of two images or more, and a seed for the random weights: not that
+    of the training, which would give back those it began with.
 
-    Returns
-    -------
-    dict
-        "randomised" and "other_faces": Spearman's correlation of a face's map with that after all
-        weights were replaced, and with that of the next face, which is what maps share because
-        faces resemble each other. Mean of the images whose maps are not constant.
+    Gives "randomised" and "other_faces": Spearman's correlation of a face's map with that after all
+    weights were replaced, and with that of the next face, which is what maps share because faces
+    resemble each other. Mean of the images whose maps are not constant.
     """
     trained = grad_cam(classifier, images, labels=labels)
     fresh = models.build(classifier.card["model"], n_classes=len(classifier.labels), seed=seed)

@@ -24,22 +24,15 @@ def timeline(
 ) -> pd.DataFrame:
     """Join the predictions of each run to all sampled frames of each film.
 
-    Parameters
-    ----------
-    frames
-        Table "frames".
-    predictions
-        Table "predictions" of film faces, one a frame; `item_id` is "<film_id>:<frame>".
-    labels
-        The classes of the runs.
+    Takes table "frames", and table "predictions" of film faces, one a frame; `item_id` is
+    "<film_id>:<frame>". Gives a row a run, film and sampled frame, in the order of time: run_id,
+    film_id, frame, time_s, n_faces, predicted and prob_<label>, which are null where there is no
+    face, and the other columns of `frames`.
 
-    Returns
-    -------
-    pd.DataFrame
-        A row a run, film and sampled frame, in the order of time: run_id, film_id, frame, time_s,
-        n_faces, predicted and prob_<label>, which are null where there is no face, and the other
-        columns of `frames`. A ValueError is raised if a prediction belongs to no sampled frame, or
-        a run reads a frame twice.
+    Raises
+    ------
+    ValueError
+        If a prediction belongs to no sampled frame, or a run reads a frame twice.
     """
     faces = _faces(frames, predictions, labels)
     runs = faces[["run_id"]].drop_duplicates().sort_values("run_id")
@@ -221,24 +214,13 @@ def smoothing_s(rows: pd.DataFrame) -> float:
 def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd.DataFrame:
     """Smooth the output of a run over the time of a film, with block-bootstrap bands.
 
-    Frames of one shot are alike, so whole shots are resampled.
+    Takes rows of one run and film, as `timeline` gives them, and the standard deviation of the
+    Gaussian kernel (s). Frames of one shot are alike, so whole shots are resampled.
 
-    Parameters
-    ----------
-    rows
-        Of one run and film, as given by `timeline`.
-    smooth_s
-        Standard deviation of the Gaussian kernel (s).
-    statistics
-        How the band is made, at each time.
-
-    Returns
-    -------
-    pd.DataFrame
-        measure ("probability": mean of the label's; "share": of faces read as it), label, time_s,
-        value, low, high, n_blocks (effective number of shots under the kernel: Kish 1965, Survey
-        Sampling). NaN where no face is under the kernel; low and high are NaN, too, where fewer
-        than about three shots are.
+    Gives measure ("probability": mean of the label's; "share": of faces read as it), label, time_s,
+    value, low, high, n_blocks (effective number of shots under the kernel: Kish 1965, Survey
+    Sampling). NaN where no face is under the kernel; low and high are NaN, too, where fewer than
+    about three shots are.
     """
     if rows[["run_id", "film_id"]].drop_duplicates().shape[0] > 1:
         raise ValueError("a course is of one run and one film: choose the rows of one")

@@ -207,15 +207,9 @@ class Statistics(BaseModel):
     def difference(self, first: np.ndarray, second: np.ndarray, statistic: Statistic) -> Estimate:
         """Estimate and test a difference between two sides of the same groups.
 
-        The null swaps the two sides of random groups; with means as the statistic this is the
-        sign-flip test. Bounds and p are NaN with one group.
-
-        Parameters
-        ----------
-        first, second
-            (n_groups, k) sums of the two sides, groups in one order.
-        statistic
-            As for `interval`; the estimate is statistic(first) - statistic(second).
+        Takes sums of the two sides, (n_groups, k) each, groups in one order; the estimate is
+        statistic(first) - statistic(second). The null swaps the two sides of random groups; with
+        means as the statistic this is the sign-flip test. Bounds and p are NaN with one group.
         """
         rng = self.rng()
         found = self.interval(
@@ -233,13 +227,8 @@ class Statistics(BaseModel):
     def group_difference(self, values: np.ndarray, is_first: np.ndarray) -> Estimate:
         """Estimate and test the difference in mean between two kinds of groups.
 
-        Parameters
-        ----------
-        values
-            (n_groups,) one a group, e.g. a film.
-        is_first
-            (n_groups,) bool; the first kind less the other. Each is resampled by itself; the null
-            shuffles the kinds.
+        Takes a value a group, e.g. a film, and whether it is of the first kind, (n_groups,) each.
+        Each kind is resampled by itself; the null shuffles the kinds.
         """
         rng = self.rng()
         found = self.interval(

@@ -29,10 +29,7 @@ _TITLES = {"probability": "mean probability", "share": "share of faces"}
 def attrition_chart(steps: pd.DataFrame) -> alt.Chart:
     """Stack all photos that were returned for each set: used, or lost and why.
 
-    Parameters
-    ----------
-    steps
-        set_name, step, kind ("lost" and others) and n.
+    Takes set_name, step, kind ("lost" and others) and n.
     """
     ends = drawable(steps, ["set_name", "step", "kind", "n"])
     ends = ends[(ends["kind"] == "lost") | (ends["step"] == USED)]
@@ -47,10 +44,7 @@ def attrition_chart(steps: pd.DataFrame) -> alt.Chart:
 def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
     """Stack the emotions that the photos of each query truly show, queries by emotion asked for.
 
-    Parameters
-    ----------
-    counts
-        query, label (asked for), label_true and n, the number of photos.
+    Takes query, label (asked for), label_true and n, the number of photos.
     """
     data = drawable(counts, ["query", "label", "label_true", "n"])
     x = alt.X("n:Q", stack="normalize", title="share of photos", axis=PERCENT)
@@ -61,12 +55,7 @@ def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
 def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChart:
     """Stack the emotion shares of each film, a line a film in the order of genres, a column a run.
 
-    Parameters
-    ----------
-    summary
-        Rows of `film_summary`, of the runs and films to show.
-    films
-        The `films` table: title and genre.
+    Takes rows of table "film_summary", of the runs and films to show, and table "films".
     """
     data = _titled(drawable(summary, ["film_id", "run_id", "label", "share_of_faces"]), films)
     share = alt.X(
@@ -90,11 +79,8 @@ def _titled(data: pd.DataFrame, films: pd.DataFrame) -> pd.DataFrame:
 def timeline_chart(course: pd.DataFrame) -> alt.FacetChart:
     """Draw what one run says of one film over time, a row an emotion, a column a measure.
 
-    Parameters
-    ----------
-    course
-        measure ("probability", "share"), label, time_s, value, low, high: a line in its band, both
-        absent where there is no face.
+    Takes measure ("probability", "share"), label, time_s, value, low, high: a line in its band, both
+    absent where there is no face.
     """
     data = drawable(course, ["measure", "label", "time_s", "value", "low", "high"])
     labels = in_order(data["label"])

@@ -58,10 +58,7 @@ def _lines(data: pd.DataFrame) -> dict[str, Any]:
 def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
     """Draw which emotion is predicted for each true one, as shares of the true one.
 
-    Parameters
-    ----------
-    confusion
-        Rows of `confusion` of one set; each run becomes a panel.
+    Takes rows of table "confusion" of one set; each run becomes a panel.
     """
     data = drawable(confusion, ["run_id", "label", "predicted", "n", "share_of_label"])
     names = in_order(data["label"])
@@ -114,11 +111,8 @@ NAMES_PX, LINE_PX = 300, 13
 def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
     """Draw each claim's estimate with its interval on what the claim predicts, by verdict.
 
-    Parameters
-    ----------
-    claims
-        Table "claims". Shaded is where the estimate should lie: about `reference`, or all that is
-        `claimed` above or below it.
+    Takes table "claims". Shaded is where the estimate should lie: about `reference`, or all that is
+    `claimed` above or below it.
     """
     columns = ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict"]
     data = drawable(claims, [*columns, "claimed", "reference", "tolerance"])
@@ -167,14 +161,9 @@ def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
 def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.ConcatChart:
     """Draw each model's accuracy against each criterion, a dot a model, a panel a criterion.
 
-    Parameters
-    ----------
-    measured
-        A row a model and criterion: run_id, criterion, measure, and balanced_accuracy with low and
-        high.
-    correlations
-        A row a criterion: criterion, statistic (what its axis shows), estimate, low and high of
-        the rank correlation.
+    Takes a row a model and criterion (run_id, criterion, measure, balanced_accuracy, low, high), and
+    a row a criterion (criterion, statistic, which its axis shows, and estimate, low and high of the
+    rank correlation).
     """
     columns = ["run_id", "criterion", "measure", "balanced_accuracy", "low", "high"]
     data = drawable(measured, columns)
