@@ -57,7 +57,10 @@ def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChar
 
     Takes rows of table "film_summary", of the runs and films to show, and table "films".
     """
-    data = _titled(drawable(summary, ["film_id", "run_id", "label", "share_of_faces"]), films)
+    data = drawable(summary, ["film_id", "run_id", "label", "share_of_faces"])
+    known = films[["film_id", "title", "genre"]].fillna({"genre": NO_GENRE})
+    data = data.merge(known, on="film_id", validate="many_to_one")
+    data = data.sort_values(["genre", "title"], kind="stable", ignore_index=True)
     share = alt.X(
         "share_of_faces:Q",
         title="of faces",
@@ -69,18 +72,11 @@ def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChar
     return stacked(data, x=share, y="film", colour=colour, column="run_id")
 
 
-def _titled(data: pd.DataFrame, films: pd.DataFrame) -> pd.DataFrame:
-    """Add title and genre, and put films in the order of genres and titles."""
-    known = films[["film_id", "title", "genre"]].fillna({"genre": NO_GENRE})
-    joined = data.merge(known, on="film_id", validate="many_to_one")
-    return joined.sort_values(["genre", "title"], kind="stable", ignore_index=True)
-
-
 def timeline_chart(course: pd.DataFrame) -> alt.FacetChart:
     """Draw what one run says of one film over time, a row an emotion, a column a measure.
 
-    Takes measure ("probability", "share"), label, time_s, value, low, high: a line in its band, both
-    absent where there is no face.
+    Takes measure ("probability", "share"), label, time_s, value, low, high: a line in its band,
+    both absent where there is no face.
     """
     data = drawable(course, ["measure", "label", "time_s", "value", "low", "high"])
     labels = in_order(data["label"])

@@ -161,9 +161,9 @@ def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
 def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.ConcatChart:
     """Draw each model's accuracy against each criterion, a dot a model, a panel a criterion.
 
-    Takes a row a model and criterion (run_id, criterion, measure, balanced_accuracy, low, high), and
-    a row a criterion (criterion, statistic, which its axis shows, and estimate, low and high of the
-    rank correlation).
+    Takes a row a model and criterion (run_id, criterion, measure, balanced_accuracy, low, high),
+    and a row a criterion (criterion, statistic, which its axis shows, and estimate, low and high of
+    the rank correlation).
     """
     columns = ["run_id", "criterion", "measure", "balanced_accuracy", "low", "high"]
     data = drawable(measured, columns)
