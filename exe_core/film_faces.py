@@ -28,7 +28,7 @@ from exe_core.study import Study, load_study
 FROZEN = ROOT / "data" / "frozen" / "film"
 FACES, PREDICTIONS, RUNS = "faces.parquet", "predictions.parquet", "runs.parquet"
 TOOLS_FILE = "tools.parquet"
-TOOLS = ("fer", "fer-interface", "human", "face-api", "facial-emotion-recognition", "facex")
+TOOLS = ("fer", "fer-interface", "human", "face-api", "facial-emotion-recognition", "facex", "fer7")
 """Tools whose predictions for the same faces lie in `TOOLS_FILE`; data/README.md."""
 MIN_FILM = 100  # scored faces of a film whose shares are estimated
 MARGIN = 0.03  # of balanced accuracy: within it two networks are equivalent

@@ -176,10 +176,12 @@ def test_the_readme_gives_the_answer_that_the_book_computes(smoke):
         (smoke.root / "data" / "results" / "film" / "values" / "film-faces.json").read_text()
     )
     answer = (ROOT / "README.md").read_text().partition("**Answer.**")[2].partition("\n\n")[0]
-    for name in ("keyword", "fer2013"):
+    for name in ("keyword", "fer2013", "keyword-long", "fer2013-long", "votes-long"):
         score = values[f"film-faces.{name}.balanced_accuracy"]["value"]
         assert f"{score:.3f}" in answer
-    assert values["film-faces.verdict"]["value"] in answer
+    verdicts = {values[f"film-faces.{name}"]["value"] for name in ("verdict", "verdict_long")}
+    assert verdicts == {"undecided"} and answer.count("undecided") == 2
+    assert ("better than keyword" in answer) == (values["film-faces.contrast.long.2"]["high"] < 0)
 
 
 @pytest.mark.slow
