@@ -42,10 +42,13 @@ def finder():
 
 
 @pytest.fixture(scope="module")
-def large_photos(tmp_path_factory):
-    """World scenes of 24 megapixels, with a camera's detail; faces of 15 to 33 % of the width."""
+def large_photos(request, tmp_path_factory):
+    """World scenes of 24 megapixels, with a camera's detail; faces of 15 to 33 % of the width.
+
+    Drawing takes longest: without --benchmark-enable there is only one.
+    """
     folder = tmp_path_factory.mktemp("large")
-    for k in range(N_PHOTOS):
+    for k in range(N_PHOTOS if request.config.getoption("benchmark_enable") else 1):
         rng = np.random.default_rng([24, k])
         drawn = scene(rng, PHOTO, share=rng.uniform(0.15, 0.33)).picture
         picture = enlarged(rng, drawn, times=TIMES)
