@@ -96,11 +96,13 @@ class Results:
 
     def about(self, key: str) -> str:
         """Say what a cited number is: its row, where it comes from, what makes it again."""
+        entry = self.entry(key)
         row = [
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in self.entry(key).items()
+            for name, value in entry.items()
             if value is not None
         ]
+        row += ["interval: see Methods"] * ("low" in entry)
         frozen = self._frozen()
         made = [page for page in FILM_ANALYSES if page[3:] == key.partition(".")[0]]
         command = f"exe stage {made[0]} --study {self.name}" if made else self.command(frozen)

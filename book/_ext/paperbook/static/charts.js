@@ -1,6 +1,5 @@
 // Draws a chart live once it comes near; until then, and without scripts, its picture stays.
 const waiting = new Map();
-
 window.paperChart = (name, spec) => {
   for (const frame of waiting.get(name)) {
     const chart = document.createElement("div");
