@@ -107,7 +107,7 @@ class Results:
         made = [page for page in FILM_ANALYSES if page[3:] == key.partition(".")[0]]
         command = f"exe stage {made[0]} --study {self.name}" if made else self.command(frozen)
         origin = self.origin(frozen) if frozen else f"study {self.name}"
-        return "\n".join([f"{self.name}/{key}: {', '.join(row)}", origin, command])
+        return DOT.join([f"{self.name}/{key}: {', '.join(row)}", origin, command])
 
     def provenance(self, figure: str) -> dict[str, Any]:
         """Read the provenance of a figure, and see that each of its files is there."""
