@@ -99,7 +99,8 @@ def as_values(table: pd.DataFrame) -> dict[str, object]:
     """Name what the prose cites of a table "claims".
 
     n.all, n.supported, ... count; a claim c1 has c1 (value, low, high), c1.p (adjusted) and
-    c1.verdict.
+    c1.verdict. Where more data might decide, c1.needed is how many times as many groups would: the
+    interval of an estimate that stays the same narrows with their square root.
     """
     counts = table["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
     values: dict[str, object] = {
@@ -110,6 +111,10 @@ def as_values(table: pd.DataFrame) -> dict[str, object]:
         estimate = {"value": row.estimate, "low": row.low, "high": row.high}
         values[row.claim_id] = estimate
         values |= {f"{row.claim_id}.p": row.p_adjusted, f"{row.claim_id}.verdict": row.verdict}
+        reach, off = (row.high - row.low) / 2, abs(row.estimate - row.reference)
+        room = row.tolerance - off if row.claimed == "equal" else off
+        if 0 < room < reach:
+            values[f"{row.claim_id}.needed"] = (reach / room) ** 2
     return values
 
 

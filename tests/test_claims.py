@@ -85,6 +85,9 @@ def test_prose_can_cite_each_estimate_and_how_many_of_each_verdict():
     assert values["c1.p"] == 0.001
     counts = {key: n for key, n in values.items() if key.startswith("n.") and n}
     assert counts == {"n.all": 2, "n.supported": 1, "n.not_testable": 1}
+    assert "c1.needed" not in values
+    open_still = claims.judge([finding(-0.1, 0.3)], source="here", statistics=Statistics())
+    assert claims.as_values(open_still)["c1.needed"] == pytest.approx(4)  # half as wide
 
 
 def test_difference_of_two_samples_is_that_of_their_means_where_groups_are_many():
