@@ -241,7 +241,9 @@ def test_a_number_says_by_keyboard_what_it_is_and_is_silent_in_print(book, chrom
         number.focus()
         shown = "getComputedStyle(document.activeElement, '::after')"
         about = tab.evaluate(f"{shown}.content")
-        assert "demo/films.exe.accuracy: value 0.612, low 0.551, high 0.668, n 1234, interval" in about
+        assert (
+            "demo/films.exe.accuracy: value 0.612, low 0.551, high 0.668, n 1234, interval" in about
+        )
         assert "make book STUDY=demo" in about
         assert tab.evaluate(f"parseFloat({shown}.width)") < size[0]
         tab.emulate_media(media="print")

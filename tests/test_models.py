@@ -312,7 +312,7 @@ class TestOnDisk:
 class TestReadyModels:
     def test_another_name_lists_those_there_are(self):
         for name in ("fer8", "../fer7", ""):
-            with pytest.raises(ModelError, match=r"there are: fer5, fer7, keyword5\."):
+            with pytest.raises(ModelError, match=r"there are: exe5, fer5, fer7, keyword5\."):
                 models.load(name)
 
     def test_fer7_answers_every_emotion_and_says_how_good_it_is(self):
@@ -331,14 +331,15 @@ class TestReadyModels:
         assert found == pytest.approx(np.array(PUBLISHED), abs=1e-5)
 
     @pytest.mark.parametrize(
-        ("name", "gray", "reduced"), [("keyword5", False, None), ("fer5", True, 48)]
+        ("name", "size", "gray", "reduced"),
+        [("keyword5", 112, False, None), ("fer5", 112, True, 48), ("exe5", 48, False, None)],
     )
-    def test_both_sides_of_the_confirmation_are_shown_faces_as_they_learned(
-        self, name, gray, reduced
+    def test_networks_of_the_film_study_are_shown_faces_as_they_learned(
+        self, name, size, gray, reduced
     ):
         ready = models.load(name, labels=FIVE)
         shown = ready.preprocessing
-        assert (shown.size, shown.gray, shown.reduced) == (112, gray, reduced)
+        assert (shown.size, shown.gray, shown.reduced) == (size, gray, reduced)
         assert sum(ready.card["n_faces"]["train"].values()) == 7285
         weights = ready.network.state_dict().values()
         assert all(w.dtype == torch.float32 for w in weights if w.is_floating_point())

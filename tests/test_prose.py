@@ -92,7 +92,7 @@ def test_every_source_is_cited_and_every_citation_has_its_source():
     [
         "README.md",
         "data/README.md",
-        *(f"data/models/{name}/README.md" for name in ("fer5", "fer7", "keyword5")),
+        *(f"data/models/{name}/README.md" for name in ("exe5", "fer5", "fer7", "keyword5")),
     ],
 )
 def test_links_of_a_page_outside_the_book_lead_to_files(page):
