@@ -265,7 +265,7 @@ if HAS_FILMS:
         params:
             **of(
                 "06-films-shares",
-                *map(study.table, ("sampling", "selection_shares", "selection_differences")),
+                *map(study.table, ("selection_shares", "selection_differences")),
                 study.results / "explorer",
             ),
         shell: STAGE

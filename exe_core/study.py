@@ -258,6 +258,8 @@ class Study(SettingsModel):
         return mine if mine.exists() else self._table(name, run, of_study=True)
 
     def _table(self, name: str, run: str | None, *, of_study: bool = False) -> Path:
+        if name not in tables.TABLES:
+            raise ConfigError(f"no table {name!r}; tables are {', '.join(tables.TABLES)}")
         part = "raw" if name in RAW else "processed" if name in PROCESSED else "results"
         folder = self._folder(part, of_study=of_study)
         return folder / name / f"{run}.parquet" if run else folder / f"{name}.parquet"

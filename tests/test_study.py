@@ -99,6 +99,8 @@ def test_unknown_study_and_unknown_run():
         load_study("dmeo")
     with pytest.raises(ConfigError, match="has no run 'pexel'; its runs are pexels-v1"):
         load_study("demo").recipe("pexel")
+    with pytest.raises(ConfigError, match="no table 'sampling'; tables are hits"):
+        load_study("demo").table("sampling")
 
 
 @pytest.mark.parametrize(
