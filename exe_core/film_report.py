@@ -256,7 +256,7 @@ def _write(
     _, frames, faces = screened
     run = ENSEMBLE if len(classifiers) > 1 else next(iter(classifiers))
     labels = next(iter(classifiers.values())).labels
-    csvs, charts, shown = {}, {}, {}
+    csvs, charts, shown = {}, {}, dict[str, Any]()
     if faces.empty:
         nothing = {"predicted": None, **dict.fromkeys(prob_columns(labels), np.nan)}
         runs = [*classifiers, *([ENSEMBLE] * (len(classifiers) > 1))]
@@ -300,10 +300,9 @@ def _write(
             with replacing(folder / f"{name}.{suffix}") as partial:
                 partial.write_bytes(drawing)
         shown[f"{name}_svg"] = drawing.decode()
-    about = {"title": film["title"], "film": film, "run": run, "origin": origin}
-    about["small"] = origin["small"]
-    rows = rows[rows["run_id"] == run]
-    page = render("film_page.html", rows=rows, trust=trust(classifiers), **about, **shown)
+    shown |= {"title": film["title"], "film": film, "run": run, "small": origin["small"]}
+    shown |= {"rows": rows[rows["run_id"] == run], "trust": trust(classifiers)}
+    page = render("film_page.html", origin=origin, **shown)
     with replacing(folder / PAGE) as partial:
         partial.write_text(page, encoding="utf-8")
     record.write_json(origin, folder / ORIGIN)
@@ -359,12 +358,13 @@ def _write_index(
                 about["shares"] = list(bounds.itertuples(index=False))
                 parts.append(summary)
         listed.append(about)
-    values = {"title": f"{len(rows)} films", "films": listed, "others": others, "run": run}
+    shown: dict[str, Any] = {"title": f"{len(rows)} films", "films": listed, "others": others}
     if parts:
         titles = pd.DataFrame(rows).assign(genre="")
         chart = shares_chart(pd.concat(parts), films=titles)
-        values["svg"] = figures.drawn(chart.to_dict(), "svg").decode()
-    page = render("films_page.html", labels=labels, trust=trust(classifiers), **values)
+        shown["svg"] = figures.drawn(chart.to_dict(), "svg").decode()
+    shown |= {"run": run, "labels": labels, "trust": trust(classifiers)}
+    page = render("films_page.html", **shown)
     with replacing(out / "index.html") as partial:
         partial.write_text(page, encoding="utf-8")
 

@@ -92,7 +92,8 @@ def read_faces(
                     Image.fromarray(cuts[k]).save(crops / f"{place}_{k}.jpg")
     columns = ["photo", "name", "face", "status", "error", "score", "x_px", "y_px", "width_px"]
     columns += ["height_px", "predicted", *prob_columns(loaded.labels)]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({name: "Int64" for name in columns if name.endswith("_px")})
 
 
 def _as_rgb(photo: Photo, place: int, channels: str) -> np.ndarray:
@@ -122,8 +123,9 @@ def report_photos(places: Sequence[Path], *, model: str, out: Path, small: Small
         raise ImageError(f"no photo in {', '.join(map(str, places))}")
     classifiers, crops = load_models([model]), out / "faces"
     crops.mkdir(parents=True, exist_ok=True)
-    how = {"model": classifiers[next(iter(classifiers))], "small": small, "crops": crops}
-    faces = read_faces(tqdm(paths, "photos", disable=None), **how)
+    (loaded,) = classifiers.values()
+    shown = tqdm(paths, "photos", disable=None)
+    faces = read_faces(shown, model=loaded, small=small, crops=crops)
     with replacing(out / "faces.csv") as partial:
         faces.to_csv(partial, index=False)
     found = faces[faces["status"] == "ok"]
