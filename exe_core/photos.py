@@ -135,7 +135,9 @@ def report_photos(places: Sequence[Path], *, model: str, out: Path, small: Small
         trust=trust(classifiers),
         n_faces=len(found),
         n_with=found["photo"].nunique(),
-        lost=faces[faces["status"] != "ok"].fillna("").to_dict("records"),
+        lost=faces.loc[faces["status"] != "ok", ["name", "status", "error"]]
+        .fillna("")
+        .to_dict("records"),
         faces=[
             picture(
                 crops / f"{row.photo}_{row.face}.jpg", f"{Path(row.name).name}: {row.predicted}"

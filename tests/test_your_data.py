@@ -94,7 +94,7 @@ def test_photos_are_read_alike_in_every_form_and_order_of_channels(folder):
     pixels = np.asarray(image)
     forms = [path, str(path), image, pixels]
     table = read_faces(forms)
-    answers = table.filter(regex="prob_|_px|score")
+    answers = table.filter(regex="prob_|_px|score").astype(float)
     for _, rows in table.groupby("photo"):
         assert np.allclose(answers.loc[rows.index], answers.loc[table["photo"] == 0])
     turned = read_faces([pixels[..., ::-1]], channels="BGR")
