@@ -112,7 +112,8 @@ def test_a_scene_given_as_a_crop_is_noticed(folder):
 
 @pytest.mark.slow
 def test_the_example_study_judges_a_ready_model_on_photos_and_reads_films(folder):
-    for stage in ("02-crop", "04-predict", "05-benchmarks", "06-films", "06-films-shares"):
+    films = ("06-films", "06-films-shares", "06-films-unlabelled")
+    for stage in ("02-crop", "04-predict", "05-benchmarks", *films):
         run = ["-p", "run=fer7"] if stage == "04-predict" else []
         done = exe(["stage", stage, "--study", "example", *run], folder)
         assert done.returncode == 0, done.stderr
