@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exe_core.labels import EMOTIONS
-from exe_world.camera import STYLES, camera, sample_light
+from exe_world.camera import STYLES, sample_light
 from exe_world.face import (
     AUS,
     EXPRESSIONS,
     sample_expression,
     sample_identity,
 )
-from exe_world.render import Person, draw_body, draw_head, draw_person, render_face
+from exe_world.render import Person, draw_person, render_face
 
 PROBE = (
     "import numpy as np, sys; from exe_world.render import render_face;"
@@ -76,18 +76,6 @@ def test_a_portrait_has_its_size_and_is_gray_in_the_lab_only():
         image = render_face(rng(1), "happy", size=50, style=style)
         assert (image.shape, image.dtype) == ((50, 50, 3), np.uint8)
         assert (np.ptp(image, axis=2).max() == 0) == (style == "lab")
-
-
-def test_body_then_head_is_the_person_and_all_else_is_left_alone():
-    whole, box = drawn(prototype("angry"))
-    parts, light = canvas(), sample_light(rng(1), style="lab")
-    draw_body(parts, person(), light)
-    assert draw_head(parts, person(prototype("angry")), light) == box
-    assert (parts == whole).all()
-    assert (whole[:20] == 0.25).all()
-    assert (whole[:90, :20] == 0.25).all()
-    camera(rng(), whole, style="film")
-    assert (parts == whole).all()
 
 
 @settings(max_examples=15, deadline=None)
