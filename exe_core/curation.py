@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from exe_core.datasets import RULES, decide_labels, found_by
+from exe_core.datasets import decide_labels, found_by
 from exe_core.labels import EMOTIONS
 from exe_core.readers import DatasetError, read_csv
 from exe_core.record import replacing
@@ -36,7 +36,6 @@ def attrition_table(
     *,
     hits: pd.DataFrame,
     photos: pd.DataFrame,
-    requests: pd.DataFrame,
     images: pd.DataFrame,
     faces: pd.DataFrame,
     splits: pd.DataFrame,
@@ -47,7 +46,7 @@ def attrition_table(
     ----------
     sets
         Name -> settings; those of photos are followed.
-    hits, photos, requests, images, faces, splits
+    hits, photos, images, faces, splits
         Tables of those names.
 
     Returns
@@ -65,7 +64,7 @@ def attrition_table(
         tried = photos[photos["photo_id"].isin(found["photo_id"])]
         is_ok = tried["status"] == "ok"
         downloaded = found[found["photo_id"].isin(tried.loc[is_ok, "photo_id"])]
-        decided = decide_labels(downloaded, chosen.two_labels, requests=requests)
+        decided = decide_labels(downloaded)
         mine = images[images["set_name"] == name]
         is_other = mine["status"] == "other label"
         mine = mine[~is_other]
@@ -94,64 +93,21 @@ def attrition_table(
     return pd.DataFrame(rows, columns=["set_name", "step", "kind", "n"])
 
 
-def compare_rules(
-    sets: Mapping[str, Set],
-    *,
-    hits: pd.DataFrame,
-    requests: pd.DataFrame,
-    statistics: Statistics,
-    truth: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Compare the rules for photos that were found under several labels, over all sets of photos.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a rule and `among` ("all kept" or "under two labels"): n_kept, n_two_labels (kept ones
-        that were found under several), n (those of which the table `truth`, if there is one, names
-        an emotion), n_right, and value, low, high, level of the share that is right.
-    """
-    shown = pd.Series(dtype=object) if truth is None else _truth_of_items(truth).dropna()
-    rows = []
-    for rule in RULES:
-        found = [found_by(hits, chosen) for chosen in sets.values() if chosen.kind == "photos"]
-        kept = pd.concat([decide_labels(part, rule, requests=requests) for part in found])
-        known = kept[kept["photo_id"].isin(shown.index)]
-        is_right = known["label"] == known["photo_id"].map(shown)
-        parts = {"all kept": is_right, "under two labels": is_right[known["n_labels"] > 1]}
-        for among, part in parts.items():
-            counts = {"n_kept": len(kept), "n_two_labels": int((kept["n_labels"] > 1).sum())}
-            counts |= {"n": len(part), "n_right": int(part.sum())}
-            rows.append({"rule": rule, "among": among, **counts})
-    table = pd.DataFrame(rows)
-    share = statistics.share(table["n_right"] / table["n"].where(table["n"] > 0), table["n"])
-    return table.assign(**share.columns(), level=statistics.level)
-
-
-def _truth_of_items(truth: pd.DataFrame) -> pd.Series:
-    return truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
-
-
 def faces_of_photos(
-    sets: Mapping[str, Set],
-    *,
-    faces: pd.DataFrame,
-    hits: pd.DataFrame,
-    requests: pd.DataFrame,
+    sets: Mapping[str, Set], *, faces: pd.DataFrame, hits: pd.DataFrame
 ) -> pd.DataFrame:
     """Give the largest face of each photo that is used, with the query that found it.
 
     Returns
     -------
     pandas.DataFrame
-        The rows of `faces` with `query`, that of the earliest hit under the label that the photo
-        got, and `n_faces`, how many the set has of the query.
+        The rows of `faces` with `query`, the first that found the photo, and `n_faces`, how many
+        the set has of the query.
     """
     parts = []
     for name, chosen in sets.items():
         if chosen.kind == "photos":
-            decided = decide_labels(found_by(hits, chosen), chosen.two_labels, requests=requests)
-            queries = decided.set_index("photo_id")["query"].rename("query")
+            queries = decide_labels(found_by(hits, chosen)).set_index("photo_id")["query"]
             primary = faces[(faces["set_name"] == name) & faces["is_primary"]]
             parts.append(primary.join(queries, on="item_id", how="inner"))
     used = pd.concat(parts, ignore_index=True)
@@ -198,8 +154,9 @@ def sample_to_label(
 
 def label_by_truth(faces: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """Fill `label_true` by the table "truth" in place of a person; unknown is "unclear"."""
+    shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
     item_id = faces["face_id"].str.split("/").str[1]
-    return faces.assign(label_true=item_id.map(_truth_of_items(truth)).fillna(UNCLEAR))
+    return faces.assign(label_true=item_id.map(shown).fillna(UNCLEAR))
 
 
 def read_labelled(path: Path) -> pd.DataFrame:
@@ -262,6 +219,7 @@ def keyword_noise(
     if labelled.empty:
         raise DatasetError("no face is labelled yet: fill the column label_true")
     strata = ["set_name", "label", "query"]
+    faces = labelled.head(0) if known is None else known
     counts = (
         labelled.assign(
             n=1,
@@ -274,24 +232,16 @@ def keyword_noise(
     rows = []
     groups = {"query": ["label", "query"], "label": ["label"], "set": ["set_name"], "all": []}
     for by, columns in groups.items():
-        keys = [counts[column] for column in columns] or (lambda _: 0)
-        for _, part in counts.groupby(keys):
+        for _, part in counts.groupby([counts[column] for column in columns] or (lambda _: 0)):
             weight = part["n_faces"] / part["n_faces"].sum()
             value = float((weight * part["n_wrong"] / part["n"]).sum())
             share = statistics.share(value, 1 / (weight**2 / part["n"]).sum())
             named = {name: part[name].iloc[0] if name in columns else None for name in strata}
             summed = part[["n", "n_wrong", "n_unclear"]].sum().to_dict()
             row = {"by": by, **named, **summed, **share.columns(), "level": statistics.level}
-            rows.append(row | {"known": _share_wrong(known, named)})
+            all_faces = faces.merge(part[columns].drop_duplicates()) if columns else faces
+            rows.append(row | {"known": (all_faces["label_true"] != all_faces["label"]).mean()})
     return pd.DataFrame(rows)
-
-
-def _share_wrong(known: pd.DataFrame | None, named: Mapping[str, str | None]) -> float:
-    if known is None:
-        return np.nan
-    for column, value in named.items():
-        known = known[known[column] == value] if value is not None else known
-    return float((known["label_true"] != known["label"]).mean())
 
 
 def credits_of(photos: pd.DataFrame, used: Iterable[str]) -> pd.DataFrame:
@@ -303,25 +253,13 @@ def credits_of(photos: pd.DataFrame, used: Iterable[str]) -> pd.DataFrame:
     return chosen.sort_values(["source", "author", "photo_id"], ignore_index=True)
 
 
-def credits_page(credited: pd.DataFrame, *, rest: str) -> str:
-    """Make the HTML of a credits page: a part a source, a line a photo.
-
-    Parameters
-    ----------
-    credited
-        As `credits_of` gives it.
-    rest
-        Where the whole table lies, shown if there are more than `MAX_ON_PAGE` photos.
-    """
-    text = ""
-    for source, photos in credited.head(MAX_ON_PAGE).astype(object).fillna("").groupby("source"):
-        whole = credited[credited["source"] == source]
-        title = f"{source}: {len(whole)} photos by {whole['author'].nunique()} photographers"
-        lines = "".join(f"<li>{_credit(photo)}</li>" for photo in photos.to_dict("records"))
-        text += f"<details><summary>{html.escape(title)}</summary><ul>{lines}</ul></details>"
-    if left := max(len(credited) - MAX_ON_PAGE, 0):
-        text += f"<p>And {left} more: the whole list is {html.escape(rest)}.</p>"
-    return f'<div class="credits">{text}</div>' if text else "<p>No photo is used.</p>"
+def credits_page(credited: pd.DataFrame) -> str:
+    """Make the HTML of a credits page, a line a photo, of the table that `credits_of` gives."""
+    shown = credited.head(MAX_ON_PAGE).astype(object).fillna("").to_dict("records")
+    lines = "".join(f"<li>{_credit(photo)}</li>" for photo in shown)
+    n_photographers = credited.groupby("source")["author"].nunique().sum()
+    title = f"{len(credited)} photos by {n_photographers} photographers; credits.csv has them all"
+    return f'<details class="credits"><summary>{title}</summary><ul>{lines}</ul></details>'
 
 
 def _credit(photo: Mapping[str, str]) -> str:

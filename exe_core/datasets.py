@@ -21,24 +21,19 @@ from tqdm import tqdm
 
 from exe_core import resampling, tables
 from exe_core.faces import FaceFinder, ImageError, find_faces, load_faces, read_image
-from exe_core.labels import EMOTIONS, labels_of, prob_columns
+from exe_core.labels import labels_of, prob_columns
 from exe_core.readers import (
     ATTRIBUTES,
+    READERS,
     DatasetError,
     join_votes,
     majority,
-    read_fer2013,
-    read_folder,
-    read_imfdb,
-    read_keywords,
-    read_rafdb,
-    read_sfew,
     read_votes,
     soft_labels,
 )
 from exe_core.record import ROOT
 from exe_core.resampling import Statistics
-from exe_core.settings import Set
+from exe_core.settings import KEYWORDS, Set
 from exe_core.study import Study
 
 log = logging.getLogger(__name__)
@@ -231,63 +226,23 @@ def _drawn(
     return pd.Series(groups.index.isin(drawn), index=groups.index)
 
 
-RULES = ("drop", "first", "vote")
-
-
 def found_by(hits: pd.DataFrame, chosen: Set) -> pd.DataFrame:
     """Give the hits of a set of photos: those of its source and design."""
     return hits[(hits["source"] == chosen.source) & (hits["design"] == chosen.design)]
 
 
-def decide_labels(hits: pd.DataFrame, rule: str, *, requests: pd.DataFrame) -> pd.DataFrame:
-    """Decide which label each photo of a set gets.
+def decide_labels(hits: pd.DataFrame) -> pd.DataFrame:
+    """Give each photo of a set the label that it was found under; one under several is left out.
 
-    Parameters
-    ----------
-    hits
-        Those of one set, as `found_by` gives them.
-    rule
-        For a photo under several labels: "drop" leaves it out; "first" takes the label of its
-        earliest hit; "vote" the label of most hits, of equally many the one whose hits stand higher
-        in their queries (sum of 1 / place), then the first in the order of `EMOTIONS`.
-    requests
-        The table, for the times of the pages.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a photo: photo_id, label, query (of its earliest hit under this label) and n_labels,
-        the number of labels that it was found under.
+    `hits` are those of the set, as `found_by` gives them. Returns a row a photo: photo_id, label
+    and query, the first of those that found it in the order of `exe_core.settings.KEYWORDS`.
     """
-    page = ["source", "design", "query", "page"]
-    asked = requests[requests["error"].isna()].groupby(page)["requested_at"].min()
-    timed = hits.merge(asked.rename("asked_at").reset_index(), on=page, how="left")
-    timed["code"] = pd.Categorical(timed["label"], categories=EMOTIONS).codes
-    order = ["asked_at", "code", "query", "page", "rank", "photo_id"]
-    ordered = timed.sort_values(order, ignore_index=True)
-    by_photo = ordered.groupby("photo_id")
-    n_labels = by_photo["label"].nunique()
-    if rule == "drop":
-        chosen = by_photo["label"].first()[n_labels == 1]
-    elif rule == "first":
-        chosen = by_photo["label"].first()
-    else:
-        chosen = _most_voted(ordered)
-    kept = ordered[ordered["label"] == ordered["photo_id"].map(chosen)]
-    table = kept.drop_duplicates("photo_id")[["photo_id", "label", "query"]]
-    table = table.assign(n_labels=table["photo_id"].map(n_labels))
-    return table.sort_values("photo_id", ignore_index=True)
-
-
-def _most_voted(hits: pd.DataFrame) -> pd.Series:
-    """Give the label of most hits of each photo, by photo_id."""
-    query = ["source", "design", "query"]
-    placed = hits.sort_values([*query, "page", "rank", "photo_id"])
-    placed["weight"] = 1 / (placed.groupby(query).cumcount() + 1)
-    votes = placed.groupby(["photo_id", "label", "code"])["weight"].agg(["size", "sum"])
-    order = ["photo_id", "size", "sum", "code"]
-    best = votes.reset_index().sort_values(order, ascending=[True, False, False, True])
-    return best.drop_duplicates("photo_id").set_index("photo_id")["label"]
+    listed = [query for of in KEYWORDS.values() for queries in of.values() for query in queries]
+    n_labels = hits.groupby("photo_id")["label"].transform("nunique")
+    order = hits["query"].map({query: place for place, query in enumerate(listed)})
+    kept = hits[n_labels == 1].assign(order=order).sort_values(["photo_id", "order"])
+    kept = kept.drop_duplicates("photo_id", ignore_index=True)
+    return kept[["photo_id", "label", "query"]]
 
 
 ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given", "phash"]
@@ -319,13 +274,13 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
         table["split_given"] = table["split_given"].where(kept, "test")
     table["set_name"] = set_name
     table["path"] = [os.path.relpath(path, ROOT) for path in table["path"]]
-    new = [name for name in ("person", *ATTRIBUTES) if name not in table]  # unknown of photos
-    table[new] = None
-    return table[[*ITEM_COLUMNS, "person", *ATTRIBUTES]]
+    columns = [*ITEM_COLUMNS, "person", *ATTRIBUTES]
+    table[[name for name in columns if name not in table]] = None  # unknown of photos
+    return table[columns]
 
 
 def items(study: Study, set_name: str) -> pd.DataFrame:
-    """List the images of a set that have a label of the study, as `read_set` gives them.
+    """List the images of a set that have a label of the study: `ITEM_COLUMNS` of `read_set`.
 
     A `DatasetError` is raised as there, and if no image is left.
     """
@@ -343,9 +298,8 @@ def attributes(study: Study) -> pd.DataFrame:
 
 
 def _photos(study: Study, set_name: str) -> pd.DataFrame:
-    chosen, photos = study.sets[set_name], study.read("photos")
-    found = found_by(study.read("hits"), chosen)
-    decided = decide_labels(found, chosen.two_labels, requests=study.read("requests"))
+    photos = study.read("photos")
+    decided = decide_labels(found_by(study.read("hits"), study.sets[set_name]))
     ok = photos[photos["status"] == "ok"]
     table = decided[["photo_id", "label"]].merge(ok[["photo_id", "path", "phash"]], on="photo_id")
     log.info("%s: %d photos have a label, %d of them a file", set_name, len(decided), len(table))
@@ -364,27 +318,12 @@ def _files(study: Study, set_name: str) -> pd.DataFrame:
         )
     # a set of the same images in another crop finds them unpacked
     first = next(name for name, other in study.sets.items() if other.origin == chosen.origin)
-    unpacked = study.raw / "unpacked" / first
-    if chosen.kind == "folder":
-        table = read_folder(source)
-    elif chosen.kind == "rafdb":
-        published = study.kind == "real" and chosen.counts == "published"
-        table = read_rafdb(source, published=published)
-    elif chosen.kind == "imfdb":
-        actors = {"persons": chosen.persons, "without": chosen.without_persons}
-        table = read_imfdb(source, unpacked=unpacked, **actors)
-    elif chosen.kind == "keywords":
-        table = read_keywords(
-            source,
-            unpacked=unpacked,
-            keywords=chosen.keywords,
-            two_labels=chosen.two_labels,
-        )
-    elif chosen.kind == "sfew":
-        table = read_sfew(source, unpacked=unpacked)
-    else:
-        table = read_fer2013(source, unpacked=unpacked)
-    prefix = set_name if chosen.kind == "folder" else chosen.kind
+    actors = {"persons": chosen.persons, "without": chosen.without_persons}
+    options = actors if chosen.kind == "imfdb" else {}
+    table = READERS[chosen.kind](source, unpacked=study.raw / "unpacked" / first, **options)
+    of_kind = {other.path for other in study.sets.values() if other.kind == chosen.kind}
+    prefix = chosen.kind if len(of_kind) == 1 else first  # one name in two places: two images
+    prefix = set_name if chosen.kind == "folder" else prefix
     known = table[["person", "film"]].fillna("").astype(str)
     group = (known["person"] + "/" + known["film"]).str.strip("/")
     group = group.where(group != "", table["name"].astype(str))
@@ -392,9 +331,7 @@ def _files(study: Study, set_name: str) -> pd.DataFrame:
     return table.assign(**ids, phash=None)
 
 
-def all_items(
-    study: Study, *, names: Sequence[str] | None = None, progress: bool = True
-) -> pd.DataFrame:
+def all_items(study: Study, *, names: Sequence[str] | None = None) -> pd.DataFrame:
     """List the images of all sets of a study, or of those with `names`, as `items` gives them.
 
     Images of one picture or person share a group, that of the first, in all sets: so no split
@@ -402,7 +339,7 @@ def all_items(
     """
     table = pd.concat([items(study, name) for name in names or study.sets], ignore_index=True)
     hashes = dict(zip(table["path"], table["phash"], strict=True))  # a file may be in several sets
-    for path in tqdm(hashes, desc="compare", disable=not progress):
+    for path in tqdm(hashes, desc="compare"):
         if not isinstance(hashes[path], str):
             try:
                 hashes[path] = perceptual_hash(read_image(ROOT / path))
@@ -417,15 +354,13 @@ def all_items(
     return table.assign(group_id=table["group_id"].to_numpy()[first])
 
 
-def faces_as_shipped(
-    items: pd.DataFrame, *, progress: bool = True
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def faces_as_shipped(items: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take images that are faces already: the box is the whole image, the crop its file.
 
     Returns tables "images" and "faces", as `find_faces` does; the score of a face is NaN.
     """
     rows = []
-    for path in tqdm(items["path"], desc="faces as shipped", disable=not progress):
+    for path in tqdm(items["path"], desc="faces as shipped"):
         try:
             height, width, _ = read_image(ROOT / path).shape
             rows.append({"width_px": width, "height_px": height, "n_faces": 1, "status": "ok"})
@@ -447,19 +382,19 @@ def faces_as_shipped(
     )
 
 
-def faces_of(study: Study, *, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+def faces_of(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the images and faces of all sets of a study, each cropped as its settings say.
 
     Returns tables "images" and "faces", as `find_faces` does. Images of labels that the study does
     not have are rows of images with a reason.
     """
     parts = []
-    crop, listed = study.crop, all_items(study, progress=progress)
+    crop, listed = study.crop, all_items(study)
     with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
         for name, settings in study.sets.items():
             of_set = listed[listed["set_name"] == name].reset_index(drop=True)
             if settings.crop == "as shipped":
-                images, faces = faces_as_shipped(of_set, progress=progress)
+                images, faces = faces_as_shipped(of_set)
             else:
                 folder = study.processed / "crops"
                 images, faces = find_faces(of_set, finder=finder, crops=folder, settings=crop)
@@ -489,14 +424,14 @@ def training_set(
     """Load what a run learns from: the train and val faces of its sets.
 
     An image that is in several of the sets counts once, and is left out if they label it
-    differently. With `labels: votes` of the run, faces are labelled by the shares of the sets'
+    differently. With `labels: votes` of the run, faces are labelled by the annotators of the sets'
     `votes`. Faces without such a label, beyond the numbers of `match`, or of other `collections`
     stay in the arrays, on no side, so that all runs on a set share what frozen layers make of it.
 
     Raises
     ------
     DatasetError
-        If a label has no face to learn from, or the votes do not fit the images.
+        If the votes do not fit the images.
     """
     learnt = faces[faces["set_name"].isin(study.runs[run].sets) & faces["is_primary"]]
     learnt = learnt.merge(splits[["face_id", "split"]], on="face_id", validate="1:1")
@@ -506,7 +441,7 @@ def training_set(
     if len(once) < len(learnt):
         log.info("%d faces are in several sets or have several labels", len(learnt) - len(once))
     learnt, recipe, settings = once.reset_index(drop=True), study.recipe(run), study.runs[run]
-    labels, sides = _labels(study, run, learnt), learnt["split"].to_numpy(dtype="U6")
+    sides = learnt["split"].to_numpy(dtype="U6")
     if settings.collections:
         source = study.read("attributes").drop_duplicates("item_id").set_index("item_id")["source"]
         sides[~learnt["item_id"].map(source).isin(settings.collections)] = ""
@@ -518,24 +453,24 @@ def training_set(
         place = learnt.iloc[order].groupby(["split", "label"]).cumcount().sort_index()
         most = pd.MultiIndex.from_frame(learnt[["split", "label"]]).map(wanted.get)
         sides[place.to_numpy() >= np.nan_to_num(np.array(most, dtype=float))] = ""
-    undefined = labels < 0 if labels.ndim == 1 else np.isnan(labels).any(axis=1)
-    sides[undefined] = ""
+    if settings.labels == "votes":
+        labels = _shares_of_votes(study, run, learnt)
+        sides[np.isnan(labels).any(axis=1)] = ""
+    else:
+        labels = pd.Categorical(learnt["label"], categories=study.labels).codes.astype(np.int64)
+        sides[labels < 0] = ""
     images = load_faces(learnt, size=recipe.size)
     return TrainingSet(images, labels, sides, learnt["group_id"].to_numpy(dtype=str))
 
 
-def _labels(study: Study, run: str, faces: pd.DataFrame) -> np.ndarray:
-    """Give faces the labels of the run's kind: places in the study's labels or -1, or shares."""
-    names = list(study.labels)
-    if study.runs[run].labels == "given":
-        return pd.Categorical(faces["label"], categories=names).codes.astype(np.int64)
-    shares = np.full((len(faces), len(names)), np.nan)
+def _shares_of_votes(study: Study, run: str, faces: pd.DataFrame) -> np.ndarray:
+    shares = np.full((len(faces), len(study.labels)), np.nan)
     for name in study.runs[run].sets:
         of_set = faces["set_name"] == name
         votes = read_votes(study.votes(name))
         voted = join_votes(faces[of_set], votes).set_index("item_id").reindex(faces["item_id"])
         known = of_set.to_numpy() & voted["votes_neutral"].notna().to_numpy()
-        shares[known] = soft_labels(voted[known], labels=names)
+        shares[known] = soft_labels(voted[known], labels=study.labels)
     log.info("run %s: %d faces have votes", run, np.isfinite(shares[:, 0]).sum())
     return shares
 
@@ -552,7 +487,7 @@ _PART = ["set_name", "split"]
 _OTHER_PART = ["other_set_name", "other_split"]
 
 
-def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
+def audit_copies(items: pd.DataFrame) -> pd.DataFrame:
     """Find the pairs of images that are pixel-identical or nearly so; all pairs are compared.
 
     Parameters
@@ -571,7 +506,7 @@ def audit_copies(items: pd.DataFrame, *, progress: bool = True) -> pd.DataFrame:
     from sklearn.neighbors import NearestNeighbors  # here: a download needs no such search
 
     rows = []
-    for place, path in enumerate(tqdm(items["path"], desc="audit", disable=not progress)):
+    for place, path in enumerate(tqdm(items["path"], desc="audit")):
         with suppress(ImageError):
             image, size = read_image(ROOT / path), (THUMBNAIL, THUMBNAIL)
             small = Image.fromarray(image).convert("L").resize(size, Image.Resampling.BOX)
@@ -664,26 +599,25 @@ def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics) -> pd.Dat
     """
     labels = labels_of(answers)
     entropy = stats.entropy(answers[prob_columns(labels)].to_numpy(), base=2, axis=1)
-    is_label = (answers["label"].to_numpy()[:, None] == np.array(labels)).astype(float)
-    both = np.hstack([is_label, is_label * entropy[:, None]])
-    estimate = statistics.interval(
-        resampling.sum_by_group(both, answers["group_id"]),
-        lambda sums: _ratio(sums[:, len(labels) :], sums[:, : len(labels)]),
-    )
+    is_label = answers["label"].to_numpy()[:, None] == np.array(labels)
+    counts = np.stack([is_label, np.where(is_label, entropy[:, None], 0)], axis=2)
+
+    def mean(sums: np.ndarray) -> np.ndarray:
+        n, total = np.moveaxis(sums.reshape(len(sums), len(labels), 2), 2, 0)
+        return np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0)
+
+    sums = resampling.sum_by_group(counts.reshape(len(counts), -1), answers["group_id"])
+    estimate = statistics.interval(sums, mean)
     table = pd.DataFrame(estimate.columns()).assign(
         run_id=VOTERS,
         set_name=answers["set_name"].iloc[0],
         split="all",
         metric="vote_entropy",
         label=labels,
-        n=is_label.sum(axis=0).astype(int),
-        n_groups=[answers["group_id"][kind].nunique() for kind in is_label.T.astype(bool)],
+        n=is_label.sum(axis=0),
+        n_groups=[answers["group_id"][kind].nunique() for kind in is_label.T],
         level=statistics.level,
-        method=resampling.METHOD,
+        method=estimate.method,
         seed=statistics.seed,
     )
     return tables.check(table, "metrics")
-
-
-def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)

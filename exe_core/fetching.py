@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import itertools
 import logging
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,26 +13,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 from urllib.request import getproxies
 
 import httpx
-import numpy as np
 
 from exe_core import __version__
-from exe_core.faces import ImageError, read_image
 
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 300.0
 """A server that asks to wait for longer is left until the next pull."""
-LARGEST_PHOTO = 50_000_000  # bytes
+LARGEST_FILE = 50_000_000  # bytes
 LARGEST_ANSWER = 10_000_000  # bytes
 MAX_REDIRECTS = 5
+TIMEOUT_S = 30.0  # of silence
+LONGEST_REQUEST_S = 120.0
+RETRIES = 4
 
-_DECODERS = threading.BoundedSemaphore(2)  # 200 megapixels take 2 GB while they are decoded
 _YEAR_S = 366 * 86400.0
+
+Result = TypeVar("Result")
 
 
 class SourceError(RuntimeError):
@@ -74,23 +74,13 @@ def redactor(secrets: Iterable[str]) -> Callable[[object], str]:
     return lambda text: pattern.sub("<key>", str(text))
 
 
-def open_client(
-    *, trusted: Iterable[str] = (), timeout_s: float = 30.0, connections: int = 8
-) -> httpx.Client:
+def open_client(*, trusted: Iterable[str] = ()) -> httpx.Client:
     """Make a client, for several threads, that connects to public addresses only.
 
     What counts is the address that a connection leads to, whatever the name was resolved to
     before; it is checked before anything is sent. The environment's proxies are used, and resolve
-    names themselves.
-
-    Parameters
-    ----------
-    trusted
-        URLs of hosts that may have any address, and are reached without a proxy.
-    timeout_s
-        Of silence.
-    connections
-        That are kept open.
+    names themselves. Hosts of the URLs `trusted` may have any address, and are reached without a
+    proxy.
     """
     for name in ("httpx", "httpcore"):  # they log addresses and headers, which hold the keys
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -113,8 +103,8 @@ def open_client(
     return httpx.Client(
         event_hooks={"request": [watch]},
         mounts={f"all://{url.host}": None for url in urls},
-        timeout=timeout_s,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=connections),
+        timeout=TIMEOUT_S,
+        limits=httpx.Limits(max_connections=None),
         headers={"User-Agent": f"exe-core/{__version__} (photos for research)"},
         max_redirects=MAX_REDIRECTS,
     )
@@ -123,7 +113,10 @@ def open_client(
 def _peers(url: httpx.URL) -> list[tuple[str, int]]:
     """Look up the addresses and ports that a URL may lead to."""
     port = url.port or (443 if url.scheme == "https" else 80)
-    found = socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    except OSError as fault:
+        raise SourceError(f"{url.host} has no address: {fault}") from None
     return [(str(entry[4][0]), port) for entry in found]
 
 
@@ -155,41 +148,79 @@ def requested_wait(headers: httpx.Headers) -> float | None:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Fetcher:
-    """Makes requests, each several times if need be; threads may share one.
-
-    Attributes
-    ----------
-    redact
-        Takes keys out of texts: `redactor`.
-    retries
-        How often a request is made again after a fault that may pass.
-    sleep
-        Called with the seconds to wait.
-    longest_s
-        How long one request may take.
-    """
+    """Makes requests, each several times if need be; threads may share one."""
 
     client: httpx.Client
-    redact: Callable[[object], str]
-    retries: int
-    sleep: Callable[[float], None]
-    longest_s: float = 120.0
+    redact: Callable[[object], str] = str  # takes keys out of texts
+    sleep: Callable[[float], None] = time.sleep  # called with the seconds to wait
 
-    def persist(self, attempt: Callable[[], Any], *, longest_s: float = LONGEST_WAIT_S) -> Any:
-        """Call `attempt` until it raises no `PassingError`.
+    def persist(
+        self, attempt: Callable[[], Result], *, longest_s: float = LONGEST_WAIT_S
+    ) -> Result:
+        """Call `attempt` until it raises no `PassingError`, `RETRIES` times again at most.
 
         Waits as long as the server asks, up to `longest_s`, else twice as long each time.
         """
-        for n_failed in itertools.count(1):
+        n_failed = 0
+        while True:
             try:
                 return attempt()
             except PassingError as fault:
-                wait_s, is_last = fault.wait_s, n_failed > self.retries
+                n_failed += 1
+                wait_s, is_last = fault.wait_s, n_failed > RETRIES
                 if wait_s is not None and (is_last or wait_s > longest_s):
                     raise QuotaError(str(fault), wait_s) from None
                 if is_last:
                     raise SourceError(f"{fault}, {n_failed} times") from None
-            self.sleep(min(2.0 ** (n_failed - 1), 60.0) if wait_s is None else wait_s)
+            self.sleep(2.0 ** (n_failed - 1) if wait_s is None else wait_s)
+
+    def get(self, url: str, **arguments: Any) -> httpx.Response:
+        """Ask a programming interface once, and give its whole answer, keys taken out.
+
+        Redirects are not followed: the key is for this address only.
+        """
+        with self._request(url, **arguments) as answer:
+            text = self.redact(
+                b"".join(self._body(answer, LARGEST_ANSWER)).decode(errors="replace")
+            )
+        packing = ("content-encoding", "content-length", "transfer-encoding")
+        headers = {name: value for name, value in answer.headers.items() if name not in packing}
+        return httpx.Response(answer.status_code, headers=headers, content=text.encode())
+
+    def download(self, url: str, path: Path, read: Callable[[Path], Result]) -> Result:
+        """Download a file, whole or not at all; a sound one that is there is kept.
+
+        Parameters
+        ----------
+        read
+            Reads the file, and raises a `ValueError` if it is not what it must be. What it returns
+            is returned.
+
+        Raises
+        ------
+        SourceError, ValueError
+            If the site does not give the file, or `read` refuses it.
+        """
+        if path.exists():
+            try:
+                return read(path)
+            except ValueError:
+                log.warning("%s is damaged and is downloaded again", path.name)
+        partial = path.with_name(f"{path.name}.part")
+        try:
+            self.persist(lambda: self._save(url, partial))
+            result = read(partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return result
+
+    def _save(self, url: str, path: Path) -> None:
+        options = {"headers": {"Accept-Encoding": "identity"}, "follow_redirects": True}
+        with self._request(url, **options) as answer, path.open("wb") as file:
+            check_status(answer)
+            for part in self._body(answer, LARGEST_FILE):
+                file.write(part)
 
     @contextmanager
     def _request(self, url: str, **arguments: Any) -> Iterator[httpx.Response]:
@@ -202,53 +233,8 @@ class Fetcher:
         except httpx.HTTPError as fault:
             raise PassingError(f"{type(fault).__name__}: {self.redact(fault)}") from None
 
-    def get(self, url: str, **arguments: Any) -> httpx.Response:
-        """Ask a programming interface once, and give its whole answer, keys taken out.
-
-        Redirects are not followed: the key is for this address only.
-        """
-        with self._request(url, **arguments) as answer:
-            body = b"".join(self._body(answer, LARGEST_ANSWER))
-        text = self.redact(body.decode(errors="replace"))
-        packing = ("content-encoding", "content-length", "transfer-encoding")
-        headers = {name: value for name, value in answer.headers.items() if name not in packing}
-        return httpx.Response(answer.status_code, headers=headers, content=text.encode())
-
-    def download(self, url: str, path: Path) -> np.ndarray:
-        """Download a photo, whole or not at all; a sound one that is there is kept.
-
-        Returns
-        -------
-        numpy.ndarray
-            The photo, uint8 RGB of shape (height, width, 3).
-
-        Raises
-        ------
-        SourceError, ImageError
-            If the site does not give it, or it is no photo.
-        """
-        if path.exists():
-            try:
-                return read_photo(path)
-            except ImageError:
-                log.warning("%s is damaged and is downloaded again", path.name)
-        partial = path.with_suffix(".part")
-        try:
-            self.persist(lambda: self._download(url, partial))
-            image = read_photo(partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return image
-
-    def _download(self, url: str, path: Path) -> None:
-        options = {"headers": {"Accept-Encoding": "identity"}, "follow_redirects": True}
-        with self._request(url, **options) as answer, path.open("wb") as file:
-            check_status(answer)
-            for part in self._body(answer, LARGEST_PHOTO):
-                file.write(part)
-
-    def _body(self, answer: httpx.Response, largest: int) -> Iterator[bytes]:
+    @staticmethod
+    def _body(answer: httpx.Response, largest: int) -> Iterator[bytes]:
         """Give the body of an answer in parts, unpacked, within limits of size and time."""
         coding = answer.headers.get("Content-Encoding", "identity").lower()
         if coding not in ("identity", "gzip", "deflate"):  # two could make petabytes of few bytes
@@ -258,8 +244,8 @@ class Fetcher:
             length += len(part)
             if length > largest:
                 raise SourceError(f"larger than {largest // 10**6} MB")
-            if time.monotonic() - started > self.longest_s:
-                raise SourceError(f"not whole after {self.longest_s:g} s")
+            if time.monotonic() - started > LONGEST_REQUEST_S:
+                raise SourceError(f"not whole after {LONGEST_REQUEST_S:g} s")
             yield part
 
 
@@ -273,9 +259,3 @@ def check_status(answer: httpx.Response, *, text: str = "", window_s: float | No
         raise SourceError(reason)
     wait_s = requested_wait(answer.headers)
     raise PassingError(reason, window_s if wait_s is None and is_limited else wait_s)
-
-
-def read_photo(path: Path) -> np.ndarray:
-    """Read a photo as `exe_core.faces.read_image` does, two at a time."""
-    with _DECODERS:
-        return read_image(path)

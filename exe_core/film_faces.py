@@ -61,15 +61,15 @@ def gather(study: Study, predictions: pd.DataFrame, folder: Path) -> Path:
     films &= {name for name, entry in study.sets.items() if entry.role == "test"}
     images = study.read("images")[["item_id", "set_name", "width_px", "height_px", "status"]]
     listed = attributes[attributes["set_name"].isin(films) & attributes["label"].isin(study.labels)]
-    listed = listed.merge(images, on=["item_id", "set_name"]).sort_values("item_id")
+    listed = listed.merge(images, on=["item_id", "set_name"]).sort_values(["item_id", "set_name"])
     listed["side_px"] = listed[["width_px", "height_px"]].min(axis=1)
     kept = [*FACE_COLUMNS, "side_px", "status"]
     known = listed[kept].reset_index(drop=True)
-    place = pd.Series(known.index, index=known["item_id"])
-    of_films = predictions[predictions["item_id"].isin(known["item_id"])]
+    place = known[["item_id", "set_name"]].reset_index(names="face")  # sets may share images
+    of_films = predictions.merge(place, on=["item_id", "set_name"])
     columns = prob_columns(study.labels)
     probabilities = of_films[columns].astype(np.float16)
-    rows = probabilities.assign(run_id=of_films["run_id"], face=of_films["item_id"].map(place))
+    rows = probabilities.assign(run_id=of_films["run_id"], face=of_films["face"])
     rows = rows.sort_values(["run_id", "face"], ignore_index=True)[["run_id", "face", *columns]]
     rows = rows.astype({"run_id": "category", "face": np.int32})
     for name, table in {FACES: known, PREDICTIONS: rows, RUNS: _runs(study, predictions)}.items():
@@ -165,10 +165,8 @@ def load(
         raise FilmError(f"labels {labels}: two or more of {', '.join(known)}")
     parts = [rows]
     if (tools := FROZEN / TOOLS_FILE).is_file():
-        place = pd.Series(faces.index, index=faces["item_id"])
-        theirs = pd.read_parquet(tools)
-        theirs = theirs.assign(face=theirs["item_id"].map(place)).dropna(subset="face")
-        parts.append(theirs.astype({"face": int}))
+        place = faces[["item_id"]].reset_index(names="face")
+        parts.append(pd.read_parquet(tools).merge(place, on="item_id"))
     probabilities = {}
     listed = [group for table in parts for group in table.groupby("run_id", observed=True)]
     for run, table in listed:

@@ -2,7 +2,8 @@
 
 The columns are name (unique in the set), path, label (None if it has none, or several), person,
 split_given (the part of the set: train, val, test; public or private of FER2013) and `ATTRIBUTES`;
-None where they are not known.
+None where they are not known. A set may be a folder or an archive, which is unpacked once, into
+`unpacked`. What is in it and is no image of the set is counted in the log.
 """
 
 from __future__ import annotations
@@ -16,21 +17,30 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
 
 from exe_core.faces import ImageError, read_image
 from exe_core.labels import ALIASES, EMOTIONS, SchemaError, canonical
-from exe_core.record import digest, paths_outside
+from exe_core.record import digest
 
 log = logging.getLogger(__name__)
+
+LAYOUTS = {
+    "folder": r"(?P<label>[^/]+)/.+",
+    "fer2013": r"(?:.*/)?(?P<part>train|val|test)(?:idation)?/(?P<label>[^/]+)/"
+    r"(?:(?P<usage>Training|PublicTest|PrivateTest)_(?P<number>\d+)|[^/]+)\.\w+",
+    "imfdb": r"(?:.*?/)??(?P<person>[^/]+)/(?P<film>(?!(?i:images)/)[^/]+)/(?:(?i:images)/)?[^/]+",
+    "keywords": r"(?:.*/)?(?P<keyword>[^/]+)/[^/]+",
+    "sfew": r"(?:.*/)?(?P<part>(?i:train|val|test))(?i:idation)?(?:[^A-Za-z/][^/]*)?/"
+    r"(?:.*/)?(?:(?P<film>[^/]+)_(?P<clip>\d+)_(?P<frame>\d{1,9})|[^/]+)\.\w+",
+}
+"""Kind of set -> where its images lie below its folder, and what their paths say of them."""
 
 IMAGE_COLUMNS = ["name", "path", "label", "person", "split_given"]
 IMFDB_VALUES = {
@@ -44,34 +54,45 @@ IMFDB_VALUES = {
 ATTRIBUTES = ["film", "clip", "frame", "source", "keyword", "year", *IMFDB_VALUES, "no_label"]
 """What some sets say of an image; table "attributes" (`exe_core.tables`) says what each means."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-
-NO_TABLE = (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError)
+LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000  # bytes, and files, of an archive
+ARCHIVE_FAULTS = (
+    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError),
+    RuntimeError,  # of zipfile: encrypted, or packed in an unknown way
+)
 
 
 class DatasetError(ValueError):
     """A data set does not have the form that its reader expects."""
 
 
-def image_table(rows: Sequence[tuple | dict], root: Path) -> pd.DataFrame:
-    """Make a reader's table of tuples of `IMAGE_COLUMNS`, or of dicts that may have `ATTRIBUTES`.
+def image_table(
+    rows: Iterable[dict], root: Path, *, lost: Counter[str] | None = None
+) -> pd.DataFrame:
+    """Make the table of a set, and count in the log what has no label or is not in it, and why.
 
-    A `DatasetError` is raised if an image is not there, stands twice, or lies outside of `root`.
+    A `DatasetError` is raised if there is no image, or one is not there, stands twice, or lies
+    outside of `root`.
     """
-    named = [dict(zip(IMAGE_COLUMNS, row, strict=True)) for row in rows if isinstance(row, tuple)]
-    table = pd.DataFrame(named or rows, columns=[*IMAGE_COLUMNS, *ATTRIBUTES], dtype=object)
+    table = pd.DataFrame(rows, columns=[*IMAGE_COLUMNS, *ATTRIBUTES], dtype=object)
     table = table.where(table.notna(), None)
-    is_missing = [not path.is_file() for path in table["path"]]
-    for what, names in {
-        "lie outside of its folder, by links or ..": paths_outside(table["path"], root),
-        "are not there": table["name"][is_missing].tolist(),
-        "are listed twice": table["name"][table["name"].duplicated()].tolist(),
+    within = root.resolve()
+    is_outside = [not path.resolve().is_relative_to(within) for path in table["path"]]
+    for what, is_wrong in {
+        "lie outside of its folder, by links or ..": is_outside,
+        "are not there": [not path.is_file() for path in table["path"]],
+        "are listed twice": table["name"].duplicated().tolist(),
     }.items():
-        if names:
-            first = ", ".join(map(str, names[:3]))
+        if any(is_wrong):
+            first = ", ".join(table["name"][is_wrong][:3])
             raise DatasetError(
-                f"{root.name}: {len(names)} of {len(table)} images {what}, such as {first}"
+                f"{root.name}: {sum(is_wrong)} of {len(table)} images {what}, such as {first}"
             )
+    counts = Counter(reason.partition(":")[0] for reason in table["no_label"].dropna())
+    counted = "; ".join(f"{n} {what}" for what, n in ((lost or Counter()) + counts).items())
+    if table.empty:
+        raise DatasetError(f"{root.name} has no images of the layout of its kind; it has {counted}")
+    n_labelled = table["label"].notna().sum()
+    log.info("%s: %d images, %d with a label; %s", root.name, len(table), n_labelled, counted)
     return table
 
 
@@ -84,10 +105,11 @@ def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
         raise DatasetError(f"{path.name} is not in folder {path.parent.name}")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    except NO_TABLE as fault:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as fault:
         raise DatasetError(f"{path.name} is no table: {fault}") from None
     if not isinstance(table.index, pd.RangeIndex):  # the first columns became an index
         raise DatasetError(f"{path.name} is no table: its rows have more fields than its header")
+    table.columns = table.columns.str.strip()  # icml_face_data.csv writes " pixels"
     if missing := [column for column in needs if column not in table]:
         raise DatasetError(
             f"{path.name} has no column {', '.join(missing)}; it has {', '.join(table.columns)}"
@@ -103,54 +125,103 @@ def label_of(label: object, family: str, where: str) -> str:
         raise DatasetError(f"{where}: {fault}") from None
 
 
-def _visible(folder: Path) -> list[Path]:
-    """List what a folder holds, by name; hidden files are left out."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _find(
+    kind: str, source: Path, unpacked: Path, lost: Counter[str]
+) -> tuple[Path, list[tuple[Path, dict[str, str | None]]]]:
+    """Unpack an archive; give the folder, and the images of a layout with what their paths say."""
+    root = _unpack_once(source, unpacked, write=_extract) if source.is_file() else source
+    found = []
+    for path in sorted(root.rglob("*")):
+        place = path.relative_to(root).as_posix()
+        if "/." in f"/{place}" or path.is_dir():  # hidden
+            continue
+        match = re.fullmatch(LAYOUTS[kind], place)
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            lost[f"files *{path.suffix.lower()}"] += 1
+        elif match is None:
+            lost["images elsewhere"] += 1
+        else:
+            found.append((path, match.groupdict()))
+    return root, found
 
 
-def read_folder(root: Path) -> pd.DataFrame:
+def _unpack_once(source: Path, folder: Path, *, write: Callable[[Path, Path], None]) -> Path:
+    """Unpack a file into a folder, whole or not at all, and not again while it is the same."""
+    marker, made_from = folder / ".made_from", digest(source)
+    if marker.is_file() and marker.read_text() == made_from:
+        return folder
+    partial = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write(source, partial)
+    (partial / marker.name).write_text(made_from)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def _extract(source: Path, folder: Path) -> None:
+    """Unpack a tar or zip archive; a member that leads out of the folder is refused, or kept in."""
+    try:
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as packed:
+                _refuse_if_large(member.file_size for member in packed.infolist())
+                packed.extractall(folder)  # noqa: S202 - their sizes are known
+        else:
+            with tarfile.open(source) as archive:
+                _refuse_if_large(member.size for member in archive)
+                archive.extractall(folder, filter="data")
+    except ARCHIVE_FAULTS as fault:
+        raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
+
+
+def _refuse_if_large(sizes: Iterable[int]) -> None:
+    total = 0
+    for n_files, size in enumerate(sizes, start=1):
+        total += size
+        if total > LARGEST_UNPACKED or n_files > MOST_FILES:
+            most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
+            raise tarfile.ReadError(f"it would be more than {most}")
+
+
+def read_folder(source: Path, *, unpacked: Path) -> pd.DataFrame:
     """Read a folder with labels.csv (file, emotion and, if known, person), or a folder an emotion.
 
     A `DatasetError` is raised if a column or an image is missing, or a label is unknown.
     """
-    if (root / "labels.csv").is_file():
-        listed = read_csv(root / "labels.csv", needs=["file", "emotion"])
+    if (source / "labels.csv").is_file():
+        listed = read_csv(source / "labels.csv", needs=["file", "emotion"])
         listed = listed.reindex(columns=["file", "emotion", "person"]).astype(object)
         rows = [
-            (file, root / file, label_of(emotion, "names", f"labels.csv: {file}"), person, None)
+            {
+                "name": str(file),
+                "path": source / str(file),
+                "label": label_of(emotion, "names", f"labels.csv: {file}"),
+                "person": person,
+            }
             for file, emotion, person in listed.itertuples(index=False)
         ]
-    else:
-        rows = [
-            (f"{folder.name}/{path.name}", path, label, None, None)
-            for folder in _visible(root)
-            if folder.is_dir()
-            for label in [label_of(folder.name, "names", f"folder {root.name}")]
-            for path in _visible(folder)
-        ]
-    return image_table(rows, root)
+        return image_table(rows, source)
+    lost: Counter[str] = Counter()
+    root, found = _find("folder", source, unpacked, lost)
+    rows = [
+        {
+            "name": path.relative_to(root).as_posix(),
+            "path": path,
+            "label": label_of(said["label"], "names", f"folder {root.name}"),
+        }
+        for path, said in found
+    ]
+    return image_table(rows, root, lost=lost)
 
 
 USAGES = {"Training": "train", "PublicTest": "public", "PrivateTest": "private"}
 """Parts of FER2013 as its files name them -> split_given; the literature reports PrivateTest."""
-FER2013_COUNTS = {
-    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
-    "public": (467, 56, 496, 895, 653, 415, 607),
-    "private": (491, 55, 528, 879, 594, 416, 626),
-}
-"""Images of each part, by the labels of `exe_core.labels.EMOTIONS`: 28,709, 3,589 and 3,589."""
 FER_FILES = ("fer2013.csv", "icml_face_data.csv")
-FER_FOLDERS = {"train": "train", "test": "test", "validation": "val", "val": "val"}
-"""Folders of a copy of FER2013 -> split_given of images whose names do not give the part."""
 FER_SIDE = 48  # px
 FLAT_HISTOGRAM = 0.05
 """A copy was equalised if the cumulative histograms of its images have a smaller median distance
 from a straight line: .25 in the original FER2013, .02 after equalisation."""
-LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000  # bytes, and files, of an archive
-ARCHIVE_FAULTS = (
-    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError),
-    RuntimeError,  # of zipfile: encrypted, or packed in an unknown way
-)
 
 
 def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
@@ -160,10 +231,7 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
     ----------
     source
         fer2013.csv or icml_face_data.csv; a tree `{train,test,validation}/<emotion>/<image>`, the
-        image named `<Usage>_<number>.<suffix>`; or a folder or archive with one of these in it or
-        in one of its folders.
-    unpacked
-        Folder for images that are not files yet; written once for the same source.
+        image named `<Usage>_<number>.<suffix>`; or a folder or archive with one of these in it.
 
     Returns
     -------
@@ -175,44 +243,26 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
     UserWarning
         If the images are not the original ones: equalised, resized, in colour, renamed.
     """
-    if source.is_file() and source.suffix != ".csv":
-        source = _unpack_once(source, unpacked, write=_extract)
-        unpacked = unpacked.with_name(f"{unpacked.name}-images")
-    if source.is_dir():
-        source = _fer_root(source)
+    lost: Counter[str] = Counter()
+    if source.suffix != ".csv":
+        root, found = _find("fer2013", source, unpacked, lost)
+        tables = [path for name in FER_FILES for path in sorted(root.rglob(name))]
+        source, unpacked = (tables or [root])[0], unpacked.with_name(f"{unpacked.name}-images")
     if source.is_file():
-        source = _unpack_once(source, unpacked, write=_write_fer_csv)
-    rows: list[tuple] = []
-    for side, split in FER_FOLDERS.items():
-        for folder in _visible(source / side) if (source / side).is_dir() else []:
-            label = label_of(folder.name, "names", f"{source.name}/{side}")
-            for path in _visible(folder):
-                usage, _, number = path.stem.rpartition("_")
-                is_named = usage in USAGES and number.isdecimal()
-                name = f"{int(number):06d}" if is_named else f"{label}_{path.stem}"
-                rows.append((name, path, label, None, USAGES[usage] if is_named else split))
-    if len({name for name, *_ in rows}) < len(rows):  # in some copies each part counts for itself
-        rows = [(f"{split}_{name}", *rest, split) for name, *rest, split in rows]
-    table = image_table(sorted(rows), source)
+        root, lost = _unpack_once(source, unpacked, write=_write_fer_csv), Counter()
+        root, found = _find("fer2013", root, unpacked, lost)
+    rows = []
+    for path, said in found:
+        label, split = label_of(said["label"], "names", root.name), said["part"]
+        name = f"{label}_{path.stem}"
+        if said["usage"]:
+            name, split = f"{int(said['number']):06d}", USAGES[said["usage"]]
+        rows.append({"name": name, "path": path, "label": label, "split_given": split})
+    if len({row["name"] for row in rows}) < len(rows):  # in some copies each part has its numbers
+        rows = [row | {"name": f"{row['split_given']}_{row['name']}"} for row in rows]
+    table = image_table(sorted(rows, key=lambda row: row["name"]), root, lost=lost)
     _warn_if_altered(table)
     return table
-
-
-def _fer_root(folder: Path) -> Path:
-    """Find the CSV file, or the tree of images, in a folder or in one of its folders."""
-    for root in [folder, *(child for child in _visible(folder) if child.is_dir())]:
-        for name in FER_FILES:
-            if (root / name).is_file():
-                return root / name
-        if (root / "train").is_dir():
-            unread = [p.name for p in _visible(root) if p.is_dir() and p.name not in FER_FOLDERS]
-            if unread:
-                log.warning("%s: not read: %s", root.name, ", ".join(unread))
-            return root
-    raise DatasetError(
-        f"{folder.name} is no FER2013: neither it nor one of its folders holds "
-        f"{', '.join(FER_FILES)} or train/<emotion>/"
-    )
 
 
 def _warn_if_altered(table: pd.DataFrame) -> None:
@@ -240,84 +290,35 @@ def _warn_if_altered(table: pd.DataFrame) -> None:
         )
 
 
-def _unpack_once(source: Path, folder: Path, *, write: Callable[[Path, Path], None]) -> Path:
-    """Unpack a file into a folder, whole or not at all, and not again while it is the same."""
-    marker, made_from = folder / ".made_from", digest(source)
-    if marker.is_file() and marker.read_text() == made_from:
-        return folder
-    partial = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(source, partial)
-    (partial / marker.name).write_text(made_from)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    return folder
-
-
-def _extract(source: Path, folder: Path) -> None:
-    """Unpack a tar or zip archive; a member that leads out of the folder is refused, or kept in."""
-    size = 0
-    try:
-        if zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as packed:
-                sizes = [member.file_size for member in packed.infolist()]
-                _refuse_if_large(sum(sizes), len(sizes))
-                for name in packed.namelist():
-                    packed.extract(name, folder)
-            return
-        with tarfile.open(source) as archive:
-            listed = tqdm(archive, desc=f"unpack {source.name}", unit=" files")
-            for place, member in enumerate(listed):
-                if not (member.isfile() or member.isdir()):
-                    raise tarfile.ReadError(f"{member.name!r} is neither a file nor a folder")
-                size += member.size
-                _refuse_if_large(size, place)
-                archive.extract(member, folder, filter="data")
-    except ARCHIVE_FAULTS as fault:
-        raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
-
-
-def _refuse_if_large(size: int, n_files: int) -> None:
-    if size > LARGEST_UNPACKED or n_files > MOST_FILES:
-        most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
-        raise tarfile.ReadError(f"it would be more than {most}")
-
-
 def _write_fer_csv(source: Path, folder: Path) -> None:
     """Write the images of a CSV of FER2013 as a tree; they are named by their line, from 0."""
-    line, shape = 0, (FER_SIDE, FER_SIDE)
-    try:
-        for part in pd.read_csv(source, dtype=str, keep_default_na=False, chunksize=2000):
-            part.columns = part.columns.str.strip()  # icml_face_data.csv writes " pixels"
-            if not {"emotion", "pixels", "Usage"} <= set(part.columns):
-                here = ", ".join(part.columns)
-                raise DatasetError(f"{source.name} has columns {here}, not emotion, pixels, Usage")
-            for emotion, pixels, usage in zip(part.emotion, part.pixels, part.Usage, strict=True):
-                where = f"{source.name}, image {line}"
-                label, usage = label_of(emotion, "fer2013", where), usage.strip()
-                if usage not in USAGES:
-                    raise DatasetError(f"{where}: Usage {usage!r} is none of {', '.join(USAGES)}")
-                try:
-                    levels = np.array(bytearray(map(int, pixels.split()))).reshape(shape)
-                except ValueError:
-                    raise DatasetError(
-                        f"{where}: pixels must be {FER_SIDE**2} numbers from 0 to 255; these begin "
-                        f"with {pixels[:20]!r}"
-                    ) from None
-                side = "train" if usage == "Training" else "test"
-                path = folder / side / label / f"{usage}_{line}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(levels).save(path, compress_level=1)
-                line += 1
-    except NO_TABLE as fault:
-        raise DatasetError(f"{source.name} is no table: {fault}") from None
+    table = read_csv(source, needs=["emotion", "pixels", "Usage"]).fillna("")
+    columns = (table["emotion"], table["pixels"], table["Usage"].str.strip())
+    for line, (emotion, pixels, usage) in enumerate(zip(*columns, strict=True)):
+        where = f"{source.name}, image {line}"
+        label = label_of(emotion, "fer2013", where)
+        if usage not in USAGES:
+            raise DatasetError(f"{where}: Usage {usage!r} is none of {', '.join(USAGES)}")
+        try:
+            levels = np.array(bytearray(map(int, pixels.split()))).reshape(FER_SIDE, FER_SIDE)
+        except ValueError:
+            raise DatasetError(
+                f"{where}: pixels must be {FER_SIDE**2} numbers from 0 to 255; these begin with "
+                f"{pixels[:20]!r}"
+            ) from None
+        side = "train" if usage == "Training" else "test"
+        path = folder / side / label / f"{usage}_{line}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(levels).save(path, compress_level=1)
 
 
-OTHER_VOTES = {"contempt": "contempt", "unknown": "unknown", "NF": "no_face"}
-"""FER+'s columns that are no emotion of this project -> their names here."""
-VOTE_COLUMNS = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"]
-VOTES = [f"votes_{name}" for name in (*EMOTIONS, *OTHER_VOTES.values())]
+VOTE_NAMES = {
+    **{"neutral": "neutral", "happiness": "happy", "surprise": "surprise", "sadness": "sad"},
+    **{"anger": "angry", "disgust": "disgust", "fear": "fear", "contempt": "contempt"},
+    **{"unknown": "unknown", "NF": "no_face"},
+}
+"""FER+'s columns -> their names here."""
+VOTES = [f"votes_{name}" for name in (*EMOTIONS, "contempt", "unknown", "no_face")]
 MIN_AGREEMENT = 0.4
 """Half-way between the agreement of a join by the right number, .64 of the labels, and chance."""
 
@@ -325,12 +326,9 @@ MIN_AGREEMENT = 0.4
 def read_votes(path: Path) -> pd.DataFrame:
     """Read the annotators' votes of FER+ (Barsoum et al. 2016, doi:10.1145/2993148.2993165).
 
-    Parameters
-    ----------
-    path
-        fer2013new.csv as published, where line i belongs to line i of fer2013.csv and the number in
-        "Image name" counts only some of the images; or a table with the same columns of votes and
-        Usage, and that number as the column image.
+    The file is fer2013new.csv as published, where line i belongs to line i of fer2013.csv and the
+    number in "Image name" counts only some of the images; or a table with the same columns of votes
+    and Usage, and that number as the column image.
 
     Returns
     -------
@@ -343,22 +341,17 @@ def read_votes(path: Path) -> pd.DataFrame:
     DatasetError
         If a column is missing, or a row has another usage, no whole numbers, or no votes at all.
     """
-    columns = [*VOTE_COLUMNS, *OTHER_VOTES]
-    table = read_csv(path, needs=["Usage", *columns])
+    table = read_csv(path, needs=["Usage", *VOTE_NAMES])
+    counts = table[[*VOTE_NAMES]].apply(pd.to_numeric, errors="coerce")
+    is_good = counts.isin(range(1000)).all(axis=1) & (counts.sum(axis=1) > 0)
+    for row in np.flatnonzero(~(is_good & table["Usage"].isin(USAGES))):
+        raise DatasetError(
+            f"{path.name}, row {row}: {', '.join(map(str, table.iloc[row]))}; it must have a Usage "
+            f"of {', '.join(USAGES)}, and votes in whole numbers, one or more in all"
+        )
     if table.empty:
         raise DatasetError(f"{path.name} has no rows")
-    if unknown := set(table["Usage"]) - set(USAGES):
-        raise DatasetError(f"{path.name}: Usage {unknown} must be of {', '.join(USAGES)}")
-    counts = table[columns].apply(pd.to_numeric, errors="coerce")
-    bad = ~((counts >= 0) & (counts % 1 == 0)).all(axis=1) | (counts.sum(axis=1) == 0)
-    if bad.any():
-        raise DatasetError(
-            f"{path.name}, row {bad.idxmax()}: votes are whole numbers, one or more in all; it has "
-            f"{', '.join(map(str, table.loc[bad.idxmax(), columns]))}"
-        )
-    votes = counts.astype(int).rename(
-        columns=lambda old: f"votes_{OTHER_VOTES.get(old) or canonical(old)}"
-    )
+    votes = counts.astype(int).rename(columns=lambda old: f"votes_{VOTE_NAMES[old]}")
     is_published = "image" not in table
     image = table.reindex(columns=["Image name" if is_published else "image"]).iloc[:, 0]
     image = image.astype(str).str.extract(r"(\d+)", expand=False)
@@ -383,32 +376,26 @@ def join_votes(items: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If nothing joins, or fewer than `MIN_AGREEMENT` of the labels agree: then the numbers are of
-        another count.
+        If fewer than `MIN_AGREEMENT` of the labels agree: then the numbers are of another count.
     """
     number = items["item_id"].str.extract(r"(\d+)$", expand=False).astype("Int64")
     numbered = items[["item_id", "label", "split_given"]].assign(number=number)
+    numbered = numbered.dropna(subset="number")
     joined = {}
     for key in ("line", "image"):
         known = votes.dropna(subset=key).rename(columns={key: "number"})
-        table = numbered.dropna(subset="number").merge(
-            known[["number", "split_given", *VOTES]], on=["number", "split_given"], validate="m:1"
-        )
-        if len(table):
-            joined[key] = voter_agreement(table), table
-    if not joined:
-        raise DatasetError(f"no image of {len(items)} has votes by the number in its item_id")
-    key = max(joined, key=lambda one: joined[one][0])
-    agreement, table = joined[key]
-    if not agreement >= MIN_AGREEMENT:  # nor where it is NaN, all votes being tied
+        known = known[["number", "split_given", *VOTES]]
+        joined[key] = numbered.merge(known, on=["number", "split_given"], validate="m:1")
+    key = max(joined, key=lambda one: voter_agreement(joined[one]))
+    table, agreement = joined[key], voter_agreement(joined[key])
+    how = f"FER+ has votes on {len(table)} of {len(items)} images by their {key}"
+    if agreement < MIN_AGREEMENT:
         raise DatasetError(
-            f"FER+ joined by {key} agrees with {agreement:.2f} of the labels of FER2013, "
-            f"where the right join agrees with .64 and chance with .18: the numbers of these "
-            "images are not those of the votes. Folder copies number images in several ways; "
+            f"{how}, which agree with {agreement:.2f} of the labels, where the right numbers agree "
+            "with .64 and chance with .18. Folder copies number images in several ways; "
             "fer2013.csv joins fer2013new.csv line by line"
         )
-    how = "FER+ joined by %s: %d of %d images have votes, %.3f of the labels agree"
-    log.info(how, key, len(table), len(items), agreement)
+    log.info("%s; %.3f of the labels agree", how, agreement)
     return table[["item_id", "label", *VOTES]]
 
 
@@ -416,7 +403,7 @@ def voter_agreement(joined: pd.DataFrame) -> float:
     """Compute the share of images whose most frequent vote is their label; ties are left out."""
     voted = majority(soft_labels(joined), labels=EMOTIONS)
     clear = pd.notna(voted)
-    return float((voted == joined["label"].to_numpy())[clear].mean()) if clear.any() else np.nan
+    return float((voted == joined["label"].to_numpy())[clear].mean()) if clear.any() else 0.0
 
 
 def soft_labels(votes: pd.DataFrame, *, labels: Sequence[str] = EMOTIONS) -> np.ndarray:
@@ -448,94 +435,39 @@ def majority(soft: np.ndarray, *, labels: Sequence[str] = EMOTIONS) -> np.ndarra
     return named
 
 
-RAFDB_COUNTS = {
-    "train": (705, 717, 281, 4772, 1982, 1290, 2524),
-    "test": (162, 160, 74, 1185, 478, 329, 680),
-}
-"""Images of RAF-DB basic, by the labels of `exe_core.labels.EMOTIONS`: 12,271 and 3,068."""
-RAFDB_LISTS = ("list_patition_label.txt", "list_partition_label.txt")
-"""The first is spelled so by its authors; some copies correct it."""
-
-
-def read_rafdb(source: Path, *, published: bool = False) -> pd.DataFrame:
+def read_rafdb(source: Path, *, unpacked: Path | None = None) -> pd.DataFrame:
     """Read RAF-DB basic (Li et al. 2017, doi:10.1109/CVPR.2017.277).
 
-    Parameters
-    ----------
-    source
-        A folder as its authors give it (EmoLabel/list_patition_label.txt with Image/aligned), or
-        with DATASET/{train,test}/{1..7} and train_labels.csv, test_labels.csv.
-    published
-        Refuse other numbers of images a part and label than `RAFDB_COUNTS`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        split_given is train or test.
+    `source` is a folder as its authors give it (EmoLabel/list_patition_label.txt, which some copies
+    spell right, with Image/aligned), or with DATASET/{train,test}/{1..7} and train_labels.csv,
+    test_labels.csv. split_given is train or test.
 
     Raises
     ------
     DatasetError
-        If it is neither, a label is not 1 to 7, an image is missing or listed twice, or the numbers
-        are not the published ones.
+        If it is neither, a label is not 1 to 7, or an image is missing or listed twice.
     """
-    listed = next((p for name in RAFDB_LISTS if (p := source / "EmoLabel" / name).is_file()), None)
-    if listed:
+    named = []
+    for listed in source.glob("EmoLabel/list_pa*tition_label.txt"):
         lines = [line.split() for line in listed.read_text().splitlines() if line.strip()]
         if bad := [line for line in lines if len(line) != 2]:
             raise DatasetError(f"{listed.name}: not '<image> <label>': {' '.join(bad[0])!r}")
         aligned = source / "Image" / "aligned"
         named = [(aligned / f"{Path(name).stem}_aligned.jpg", label) for name, label in lines]
-    else:
-        named = []
-        for part in ("train", "test"):
-            table = read_csv(source / f"{part}_labels.csv", needs=["image", "label"])
-            folder = source / "DATASET" / part
-            pairs = zip(table["image"], table["label"], strict=True)
-            named += [(folder / str(label) / str(image), label) for image, label in pairs]
+    for part in () if named else ("train", "test"):
+        table = read_csv(source / f"{part}_labels.csv", needs=["image", "label"])
+        folder = source / "DATASET" / part
+        pairs = zip(table["image"], table["label"], strict=True)
+        named += [(folder / str(label) / str(image), label) for image, label in pairs]
     rows = []
     for path, label in named:
         name = path.stem.removesuffix("_aligned")
         part = name.partition("_")[0]
         if part not in ("train", "test"):
             raise DatasetError(f"{source.name}: {name} is called neither train_.. nor test_..")
-        rows.append((name, path, label_of(label, "rafdb", f"{source.name}, {name}"), None, part))
-    table = image_table(rows, source)
-    counts = table.groupby(["split_given", "label"]).size()
-    here = {p: tuple(int(counts.get((p, label), 0)) for label in EMOTIONS) for p in RAFDB_COUNTS}
-    if published and here != RAFDB_COUNTS:
-        raise DatasetError(
-            f"this is not RAF-DB as published: {here} images of {', '.join(EMOTIONS)}, not "
-            f"{RAFDB_COUNTS}. If that is meant, say `counts: any` in the study's set"
-        )
-    return table
-
-
-def _images_of(source: Path, unpacked: Path) -> tuple[Path, list[Path], Counter[str]]:
-    """Unpack an archive; give the folder, all images in it, and how many other files it has."""
-    root = _unpack_once(source, unpacked, write=_extract) if source.is_file() else source
-    images: list[Path] = []
-    lost: Counter[str] = Counter()
-    for path in sorted(root.rglob("*")):
-        if any(part.startswith(".") for part in path.relative_to(root).parts) or path.is_dir():
-            continue
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            images.append(path)
-        else:
-            lost[f"files *{path.suffix.lower()}"] += 1
-    return root, images, lost
-
-
-def _with_losses(rows: list[dict], root: Path, lost: Counter[str], form: str) -> pd.DataFrame:
-    """Make the table of a set, and count in the log what has no label or is not in it, and why."""
-    if not rows:
-        raise DatasetError(f"{root.name} has no {form}")
-    table = image_table(rows, root)
-    lost.update(reason.partition(":")[0] for reason in table["no_label"].dropna())
-    counted = "; ".join(f"{n} {what}" for what, n in lost.items() if n)
-    n_labelled = table["label"].notna().sum()
-    log.info("%s: %d images, %d with a label; %s", root.name, len(table), n_labelled, counted)
-    return table
+        label = label_of(label, "rafdb", f"{source.name}, {name}")
+        rows.append({"name": name, "path": path, "label": label, "split_given": part})
+    return image_table(rows, source)
 
 
 FILM_NAMES = {
@@ -566,10 +498,10 @@ def read_imfdb(
 ) -> pd.DataFrame:
     """Read the Indian Movie Face Database (Setty et al. 2013): `persons`, or all, `without` some.
 
-    `source` is a folder or archive (unpacked once, into `unpacked`) with, at some depth,
-    `<actor>/<film>/images/<image>` and `<film>/*.txt`, a line a face: clip, frame, image, box
-    (left, top, width, height), title, date, actor, sex, expression, occlusion, light, age, pose,
-    makeup. Words are known by what they say, as some lines lack columns or have them elsewhere.
+    `source` is a folder or archive with, at some depth, `<actor>/<film>/images/<image>` and
+    `<film>/*.txt`, a line a face: clip, frame, image, box (left, top, width, height), title, date,
+    actor, sex, expression, occlusion, light, age, pose, makeup. Words are known by what they say,
+    as some lines lack columns or have them elsewhere.
 
     An image has no label if its lines name several expressions or none, or if their box is not as
     large as the image, which then is not theirs; unless that is so of most: these were resized.
@@ -580,29 +512,26 @@ def read_imfdb(
     DatasetError
         If there is no such image of these actors.
     """
-    root, images, lost = _images_of(source, unpacked)
+    lost: Counter[str] = Counter()
+    root, found = _find("imfdb", source, unpacked, lost)
     lost.pop("files *.txt", None)  # hold the lines
-    films: dict[Path, list[Path]] = defaultdict(list)
-    for path in images:
-        folder = path.parents[1] if path.parent.name.lower() == "images" else path.parent
-        if len(folder.relative_to(root).parts) < 2:
-            lost["images in no film of an actor"] += 1
-        else:
-            films[folder].append(path)
-    actors = {folder.parent.name for folder in films}
+    actors = {said["person"] for _, said in found}
     if absent := sorted({*persons, *without} - actors):
         log.warning("%s has no actors %s", root.name, ", ".join(absent))
     chosen = (set(persons) or actors) - set(without)
-    films = {folder: paths for folder, paths in films.items() if folder.parent.name in chosen}
-    said, rows = _what_lines_say(films, lost), []
+    films: dict[Path, list[Path]] = defaultdict(list)
+    for path, said in found:
+        if said["person"] in chosen:
+            films[path.parent if path.parent.name == said["film"] else path.parents[1]].append(path)
+    known, rows = _what_lines_say(films, lost), []
     for folder, paths in films.items():
         actor, whole = folder.parent.name, re.sub(r"^extras_|(?<=[A-Za-z])_?\d$", "", folder.name)
         is_film = whole.lower() not in ("misc", "extras", actor.lower())
         film = FILM_NAMES.get(folder.name, whole) if is_film else None
         for path in paths:
             row = {"name": f"{actor}/{folder.name}/{path.name}", "path": path, "person": actor}
-            rows.append(row | {"film": film, **said.get(path, {"no_label": "no line of it"})})
-    return _with_losses(rows, root, lost, "<actor>/<film>/images/<image> of these actors")
+            rows.append(row | {"film": film, **known.get(path, {"no_label": "no line of it"})})
+    return image_table(rows, root, lost=lost)
 
 
 def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dict[Path, dict]:
@@ -630,14 +559,8 @@ def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dic
     by_image = said[~is_foreign].groupby("path", sort=False)
     labels = by_image["label"].agg(lambda found: ", ".join(sorted(found.dropna().unique())))
     values = by_image[SAID].first().where(by_image[SAID].nunique().eq(1), None)
-    values["no_label"] = [
-        f"several labels: {found}"
-        if "," in found
-        else None
-        if found
-        else "no expression in its line"
-        for found in labels
-    ]
+    several = ("several labels: " + labels).where(labels.str.contains(","), None)
+    values["no_label"] = several.mask(labels == "", "no expression in its line")
     return others | values.to_dict("index")
 
 
@@ -681,84 +604,64 @@ def _fits(path: Path, box: list[str]) -> bool | None:
     return max(apart) <= BOX_TOLERANCE
 
 
-def read_keywords(
-    source: Path,
-    *,
-    unpacked: Path,
-    keywords: Mapping[str, str] = MappingProxyType({}),
-    two_labels: str = "drop",
-) -> pd.DataFrame:
+def read_keywords(source: Path, *, unpacked: Path) -> pd.DataFrame:
     """Read photos in a folder a keyword that found them; no person looked at the labels.
 
-    Parameters
-    ----------
-    source
-        A folder or archive with `<keyword>/<image>` at some depth. Beside it may lie `<name>.csv`:
-        file, repository (source of the result), and other_labels, the other keywords that found
-        the photo, divided by "|".
-    unpacked
-        Folder for the files of an archive; written once for the same source.
-    keywords
-        Keyword -> label, of keywords that do not name a label; photos of others have none.
-    two_labels
-        "drop": a photo found under several labels has none; "first": that of its folder.
-
-    Raises
-    ------
-    DatasetError
-        If there is no image, or the table lists a file twice.
+    `source` is a folder or archive with `<keyword>/<image>` at some depth. Beside it may lie
+    `<name>.csv`: file, repository (source of the result), and other_labels, the other keywords that
+    found the photo, divided by "|". A photo has no label if its keyword names none, or if it was
+    found under several. A `DatasetError` is raised if the table lists a file twice.
     """
-    root, images, lost = _images_of(source, unpacked)
+    lost: Counter[str] = Counter()
+    root, found = _find("keywords", source, unpacked, lost)
     columns, beside = ["file", "repository", "other_labels"], source.with_suffix(".csv")
     listed = read_csv(beside, needs=["file"]) if beside.is_file() else pd.DataFrame(columns=columns)
     listed = listed.reindex(columns=columns).fillna("").set_index("file")
-    if not listed.index.is_unique:
-        raise DatasetError(
-            f"{beside.name} lists {listed.index[listed.index.duplicated()][0]} twice"
-        )
-    about, labels = listed.to_dict("index"), {**ALIASES["names"], **keywords}
-    rows = []
-    for path in images:
-        keyword, name = path.parent.name, f"{path.parent.name}/{path.name}"
-        told = about.pop(name, {"repository": "", "other_labels": ""})
-        under = [keyword, *told["other_labels"].split("|")]
-        found = {labels[one.lower()] for one in under if one.lower() in labels}
+    for twice in listed.index[listed.index.duplicated()]:
+        raise DatasetError(f"{beside.name} lists {twice} twice")
+    about, labels, rows = listed.to_dict("index"), ALIASES["names"], []
+    for path, said in found:
+        keyword, name = str(said["keyword"]), f"{said['keyword']}/{path.name}"
+        known = about.pop(name, {"repository": "", "other_labels": ""})
+        under = [keyword, *known["other_labels"].split("|")]
+        several = {labels[one.lower()] for one in under if one.lower() in labels}
         label, why = labels.get(keyword.lower()), None
         if label is None:
             why = f"keyword {keyword} is no label"
-        elif len(found) > 1 and two_labels == "drop":
-            label, why = None, f"several labels: {', '.join(sorted(found))}"
+        elif len(several) > 1:
+            label, why = None, f"several labels: {', '.join(sorted(several))}"
         row = {"name": name, "path": path, "label": label, "no_label": why, "keyword": keyword}
-        rows.append(row | {"source": told["repository"] or None})
+        rows.append(row | {"source": known["repository"] or None})
     lost[f"photos of {beside.name} that are not here"] += len(about)
-    return _with_losses(rows, root, lost, "<keyword>/<image>")
-
-
-SFEW_PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-SFEW_NAME = re.compile(r"(?P<film>.+)_(?P<clip>\d+)_(?P<frame>\d{1,9})")
+    return image_table(rows, root, lost=lost)
 
 
 def read_sfew(source: Path, *, unpacked: Path) -> pd.DataFrame:
     """Read a set laid out as SFEW (Dhall et al. 2011, doi:10.1109/ICCVW.2011.6130508).
 
-    `source` is a folder or archive (unpacked once, into `unpacked`) with, at some depth,
+    `source` is a folder or archive with, at some depth,
     `{Train,Val,Test}/<emotion>/<film>_<time>_<face>.png`: clip is the time, frame the last number.
     Images in a folder that names no label have none. A `DatasetError` is raised if there is none.
     """
-    root, images, lost = _images_of(source, unpacked)
+    lost: Counter[str] = Counter()
+    root, found = _find("sfew", source, unpacked, lost)
     rows = []
-    for path in images:
-        *_, folder = folders = path.relative_to(root).parts[:-1] or ("",)
-        begins = [re.split("[^a-z]", one.lower())[0] for one in folders]  # Train_Aligned_Faces
-        part = next((SFEW_PARTS[word] for word in begins if word in SFEW_PARTS), None)
-        if part is None:
-            lost["images outside of Train, Val and Test"] += 1
-            continue
-        label, place = ALIASES["names"].get(folder.lower()), SFEW_NAME.fullmatch(path.stem)
+    for path, said in found:
+        part, folder = str(said["part"]).lower(), path.parent.name
+        label = ALIASES["names"].get(folder.lower())
         row = {"name": f"{part}/{folder}/{path.name}", "path": path, "split_given": part}
         row |= {"label": label, "no_label": None if label else f"folder is no label: {folder}"}
-        if place:
-            row |= place.groupdict() | {"frame": int(place["frame"])}
-        lost["names other than <film>_<time>_<face>"] += place is None
-        rows.append(row)
-    return _with_losses(rows, root, lost, "{Train,Val,Test}/<emotion>/<image>")
+        row |= {"film": said["film"], "clip": said["clip"]}
+        rows.append(row | {"frame": said["frame"] and int(said["frame"])})
+    return image_table(rows, root, lost=lost)
+
+
+READERS: Mapping[str, Callable[..., pd.DataFrame]] = {
+    "folder": read_folder,
+    "fer2013": read_fer2013,
+    "rafdb": read_rafdb,
+    "imfdb": read_imfdb,
+    "keywords": read_keywords,
+    "sfew": read_sfew,
+}
+"""Kind of set -> its reader."""

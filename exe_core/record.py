@@ -37,11 +37,6 @@ COMMAND = "EXE_COMMAND"
 
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "mediapipe")
 
-_DISK_FAULTS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-}
-"""Faults that the next file would meet as well."""
-
 
 class StorageError(RuntimeError):
     """The disk takes no more files; what was written before is complete."""
@@ -73,10 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def locked(path: Path) -> Iterator[IO[bytes]]:
     """Hold a file that only one process holds at a time; the lock ends with the process.
 
-    Raises
-    ------
-    BlockingIOError
-        If another process holds it.
+    A `BlockingIOError` is raised if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as handle:
@@ -90,7 +82,8 @@ def explain_disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        if fault.errno not in _DISK_FAULTS:
+        lasting = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+        if fault.errno not in (*lasting, errno.EACCES, errno.EPERM):
             raise
         raise StorageError(
             f"{folder} can't be written ({fault.strerror or fault}): mend that and run the same "
@@ -228,9 +221,3 @@ def write_values(
     if folder is None:
         study.keep_trial()
     return write_json(entries, (folder or study.results) / "values" / f"{stage}.json")
-
-
-def paths_outside(paths: Iterable[Path], folder: Path) -> list[str]:
-    """List the files that lie outside of a folder, by a link or by `..`."""
-    within = folder.resolve()
-    return [str(path) for path in paths if not path.resolve().is_relative_to(within)]

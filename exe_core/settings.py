@@ -80,17 +80,13 @@ class Pull(SettingsModel):
     the next pull continue; no photo is fetched twice.
     """
 
-    sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites, or local")
+    sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites")
     designs: tuple[Design, ...] = Field(("v1", "v2"), description="queries: `KEYWORDS`")
     per_page: dict[str, int] = Field({}, validate_default=True, description="source -> photos")
     max_per_query: int | None = Field(None, ge=1, description="photos of a query that are enough")
     stop_below_new: float = Field(0.10, ge=0, le=1, description="least share of new photos a page")
     wait_for_quota_s: float = Field(0.0, ge=0, description="wait so long at most for a new quota")
     filters: dict[str, dict[str, str]] = Field({}, description="source -> its filter -> value")
-    local: str | None = Field(None, description="folder of source local, below the data folder")
-    downloads: int = Field(8, ge=1, le=64, description="photos of a source fetched at a time")
-    timeout_s: float = Field(30.0, gt=0, description="of silence, before a request is tried again")
-    retries: int = Field(4, ge=0, le=20, description="of a request that failed and may succeed")
 
     @field_validator("sources")
     @classmethod
@@ -130,13 +126,9 @@ class Set(SettingsModel):
         description="the form of its files: data/README.md"
     )
     source: str | None = Field(None, description="photos: a source of the pull")
-    design: Design | Literal["given"] | None = Field(None, description="photos: given for local")
+    design: Design | None = Field(None, description="photos: of the pull")
     path: str | None = Field(None, description="other kinds: below the data folder of the study")
     votes: tuple[str, ...] = Field((), description="fer2013: file of FER+'s votes, or others of it")
-    two_labels: Literal["drop", "first", "vote"] = Field(
-        "drop", description="photos under several labels: drop, label by first hit, by most hits"
-    )
-    keywords: dict[str, str] = Field({}, description="keywords: keyword -> label, as crying: sad")
     persons: tuple[str, ...] = Field((), description="imfdb: only these actors")
     without_persons: tuple[str, ...] = Field((), description="imfdb: all actors but these")
     gray: bool = Field(False, description="its faces have no colour")
@@ -144,9 +136,6 @@ class Set(SettingsModel):
         "detector", description="cut out anew as film faces are, or taken as they come"
     )
     role: Literal["train", "test"] = Field("train", description="test sets are never trained on")
-    counts: Literal["published", "any"] = Field(
-        "published", description="rafdb, real: refuse other numbers of images than the published"
-    )
 
     @model_validator(mode="after")
     def _complete(self) -> Set:
@@ -154,17 +143,10 @@ class Set(SettingsModel):
             _known_source(self.source)
         if self.kind == "photos" and not (self.source and self.design):
             raise ValueError("a set of photos needs `source` and `design`")
-        if self.kind == "photos" and (self.source == "local") != (self.design == "given"):
-            raise ValueError("photos of source local, and no others, are of design given")
-        of_kind = {"votes": "fer2013", "keywords": "keywords"}
-        of_kind |= {"persons": "imfdb", "without_persons": "imfdb"}
+        of_kind = {"votes": "fer2013", "persons": "imfdb", "without_persons": "imfdb"}
         for name, kind in of_kind.items():
             if getattr(self, name) and self.kind != kind:
                 raise ValueError(f"{name} are of sets of kind {kind}, not {self.kind}")
-        if unknown := set(self.keywords.values()) - set(EMOTIONS):
-            raise ValueError(f"keywords: {', '.join(unknown)} must be of {', '.join(EMOTIONS)}")
-        if self.kind == "keywords" and self.two_labels == "vote":
-            raise ValueError("two_labels: vote counts the hits of photos; keywords have none")
         if self.kind != "photos" and not self.path:
             raise ValueError(f"a set of kind {self.kind} needs `path`")
         return self

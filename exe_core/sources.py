@@ -32,7 +32,6 @@ class Photo(NamedTuple):
     width_px: int | None = None
     height_px: int | None = None
     terms: Terms | None = None
-    report_url: str | None = None  # where the site wants downloads to be reported
 
 
 class Search(NamedTuple):
@@ -58,17 +57,15 @@ class Source:
     per_page: int  # the most photos that a page can have
     max_pages: int  # of a query
     terms: Terms
-    endpoint: str = ""
+    endpoint: str
     key_variable: str | None = None  # the environment variable of the key, if there are keys
     key_needed: bool = True
     filters: Mapping[str, str | None] = field(default_factory=dict)  # to narrow searches: defaults
     request: Callable[[Search], Json] = lambda search: {"params": _paged(search)}  # and headers
     records: Callable[[Json], list[Json]] = lambda answer: answer["results"]
-    photo: Callable[[Json], Photo] = lambda record: Photo(**record)
-    is_last: Callable[[Json, Search], bool] = lambda answer, search: False
+    photo: Callable[[Json], Photo]
+    is_last: Callable[[Json, Search], bool]
     window_s: float = 3600.0  # until a spent quota is renewed, where an answer does not say
-    spent: str | None = None  # part of the 403 that a spent quota gives, where that is no 429
-    report: Callable[[str], Json] | None = None  # key -> arguments of the report of a download
 
 
 PEXELS = Source(
@@ -96,7 +93,7 @@ PEXELS = Source(
 successful answers only (a 429 has none), and their reset is a moment in Unix time. A link to Pexels
 and a credit of the photographer are required wherever photos are shown.
 
-pexels.com/api/documentation; help.pexels.com, "How do I see how many requests I have remaining?"
+pexels.com/api/documentation
 """
 
 PIXABAY = Source(
@@ -134,46 +131,6 @@ reached. Addresses of images are valid for a day. The source of photos must be s
 mass downloads are not allowed" without permission.
 
 pixabay.com/api/docs
-"""
-
-
-def _client_id(key: str) -> Json:
-    return {"headers": {"Authorization": f"Client-ID {key}", "Accept-Version": "v1"}}
-
-
-UNSPLASH = Source(
-    name="unsplash",
-    endpoint="https://api.unsplash.com/search/photos",
-    per_page=30,
-    max_pages=10,
-    terms=Terms(
-        "Unsplash License", "https://unsplash.com/license", "Photo by {author} on Unsplash"
-    ),
-    key_variable="UNSPLASH_ACCESS_KEY",
-    filters=dict.fromkeys(("order_by", "collections", "content_filter", "color", "orientation")),
-    request=lambda search: {"params": _paged(search), **_client_id(search.key)},
-    photo=lambda photo: Photo(
-        photo_id=f"unsplash:{photo['id']}",
-        url=photo["urls"]["regular"],
-        page_url=photo["links"]["html"],
-        author=photo["user"]["name"],
-        author_url=photo["user"].get("links", {}).get("html"),
-        width_px=int(photo["width"]),
-        height_px=int(photo["height"]),
-        report_url=photo["links"]["download_location"],
-    ),
-    is_last=lambda answer, search: search.page >= answer["total_pages"],
-    spent="Rate Limit Exceeded",
-    report=_client_id,
-)
-"""50 requests an hour for a new key, 5,000 for an approved one; images do not count, reports of
-downloads do. A spent quota is answered with 403 and "Rate Limit Exceeded", without the time of its
-renewal. Each download must be reported to `links.download_location`; a photo is shown from its
-address (`url`), with photographer and Unsplash named and linked. Machine learning is restricted:
-ask Unsplash first.
-
-unsplash.com/documentation; help.unsplash.com, API guidelines; for the 403, the log in
-github.com/varietywalls/variety/issues/332
 """
 
 
@@ -217,17 +174,9 @@ OPENVERSE = Source(
 )
 """Openly licensed works of many collections, each under its licence, without a key: 20 requests a
 minute and 200 a day, of 20 photos each and no deeper than 240 a query; a token gives 100 and
-10,000. Headers `X-RateLimit-Available-<scope>` say what is left, a 429 how long to wait. `license`
-takes by, by-sa, by-nc, by-nd, by-nc-sa, by-nc-nd, cc0, pdm, several with commas between;
-`license_type` takes commercial, modification, all-cc, all.
+10,000. Headers `X-RateLimit-Available-<scope>` say what is left, a 429 how long to wait.
 
-api.openverse.org/v1; its code at github.com/WordPress/openverse: api/api/utils/throttle.py,
-constants/licenses.py, serializers/media_serializers.py; issues 4474 and 5613 for the limits
+api.openverse.org/v1; github.com/WordPress/openverse, issues 4474 and 5613 for the limits
 """
 
-LOCAL = Source(name="local", per_page=1000, max_pages=1_000_000, terms=Terms())
-"""A folder of photos as `exe_core.readers.read_folder` takes it."""
-
-SOURCES: dict[str, Source] = {
-    source.name: source for source in (PEXELS, PIXABAY, UNSPLASH, OPENVERSE, LOCAL)
-}
+SOURCES: dict[str, Source] = {source.name: source for source in (PEXELS, PIXABAY, OPENVERSE)}

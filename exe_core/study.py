@@ -97,9 +97,6 @@ class Study(SettingsModel):
             if run.labels == "votes" and run.doubtful == "dropped":
                 raise ValueError(f"run {name}: doubtful: only of one label a face, not of votes")
             self.recipe(name)
-        sources = {*self.pull.sources, *(entry.source for entry in self.sets.values())}
-        if "local" in sources and not self.pull.local:
-            raise ValueError("source local: `pull.local` must say which folder it is")
         for name, members in self.ensembles.items():
             _refuse_unknown(f"ensemble {name}", "run", members or ("",), self.runs)
         _refuse_unknown("audit", "set", self.audit, self.sets)
@@ -202,7 +199,7 @@ class Study(SettingsModel):
         if self.kind == "world":
             return lacking
         needed = {name: entry.path for name, entry in self.sets.items()}
-        needed |= {"films": self.films.path, "published": self.published, "local": self.pull.local}
+        needed |= {"films": self.films.path, "published": self.published}
         places = {name: self.data_dir / path for name, path in needed.items() if path}
         places |= {f"{name}, votes": self.votes(name) for name, s in self.sets.items() if s.votes}
         lacking += [f"{name}: {path}" for name, path in places.items() if not path.exists()]

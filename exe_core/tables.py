@@ -133,7 +133,7 @@ TABLES = {
         sha256=text("digest of the file", nullable=True),
         status=choice("ok, or why not", "ok", "failed"),
         retrieved_at=time("when the file was fetched"),
-        reported_at=time("when the download was reported, as Unsplash asks"),
+        phash=text("perceptual hash, by which copies are found", nullable=True),
     ),
     "requests": _table(
         "A search request to a photo source.",

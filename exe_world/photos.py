@@ -6,7 +6,6 @@ the noise of the study's confusion table; a photo without a face shows none.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import uuid
@@ -95,10 +94,8 @@ def catalogue(study: Study, source: str) -> dict[str, list[Photo]]:
 
 
 def _name(source: str, number: int) -> str:
-    """Name a photo as its source names them: by a number, some letters or a UUID."""
+    """Name a photo as its source names them: by a number or a UUID."""
     digest = hashlib.sha256(f"{source}/{number}".encode()).digest()
-    if source == "unsplash":
-        return base64.urlsafe_b64encode(digest).decode()[:11]
     return str(uuid.UUID(bytes=digest[:16], version=4)) if source == "openverse" else str(number)
 
 
@@ -155,7 +152,6 @@ def _people(rng: np.random.Generator, emotion: str, world: World) -> list[tuple[
 
 def sample(study: Study, n: int) -> list[tuple[Photo, np.ndarray]]:
     """Draw `n` photos of the study, one query after the other, to be looked at."""
-    sources = [source for source in study.pull.sources if source != "local"]
-    queries = [hits for source in sources for hits in catalogue(study, source).values()]
+    queries = [hits for source in study.pull.sources for hits in catalogue(study, source).values()]
     chosen = [queries[place % len(queries)][place // len(queries)] for place in range(n)]
     return [(photo, draw(study, photo)) for photo in chosen]

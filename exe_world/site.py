@@ -1,4 +1,4 @@
-"""A photo site on this machine: a real HTTP server that answers as four photo sites do.
+"""A photo site on this machine: a real HTTP server that answers as three photo sites do.
 
 A pull can tell it from them by its address only: fields, paging, keys, limits and errors are
 theirs. Its photos are drawn as needed.
@@ -115,33 +115,6 @@ def _pixabay(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
     return _json({"total": len(hits), "totalHits": len(reachable), "hits": photos})
 
 
-def _unsplash(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
-    """Answer ``GET /search/photos``: a per_page above 30 is cut."""
-    page, size = (
-        max(_integer(query, "page", 1), 1),
-        min(max(_integer(query, "per_page", 10), 1), 30),
-    )
-    photos = [
-        {
-            "id": photo.name,
-            **site.size,
-            "alt_description": f"a drawn photo found for {photo.query}",
-            "urls": dict.fromkeys(("raw", "full", "regular"), site.url(photo)),
-            "links": {
-                "html": f"{site.address}/photos/{photo.name}",
-                "download_location": f"{site.address}/photos/{photo.name}/download",
-            },
-            "user": {
-                "name": photo.author,
-                "links": {"html": f"{site.address}/@{quote_plus(photo.author)}"},
-            },
-        }
-        for photo in _page(hits, page, size)
-    ]
-    n_pages = math.ceil(len(hits) / size)
-    return _json({"total": len(hits), "total_pages": n_pages, "results": photos})
-
-
 def _openverse(query: Query, hits: Sequence[Photo], site: PhotoSite) -> Answer:
     """Answer ``GET /v1/images/``: 20 a page and 240 a query for whoever brings no token."""
     reachable = hits[:240]
@@ -189,12 +162,6 @@ def _pixabay_refusal(status: int) -> Answer:
     return Answer(status, f"[ERROR {status}] {reason}".encode())
 
 
-def _unsplash_refusal(status: int) -> Answer:
-    if status == 429:
-        return Answer(403, b"Rate Limit Exceeded", "text/plain")
-    return _json({"errors": ["OAuth error: The access token is invalid"]}, 401)
-
-
 def _limits(limit: int, left: int, **others: float) -> dict[str, str]:
     rest = {"limit": limit, "remaining": max(left, 0)} | others
     return {f"X-Ratelimit-{name.title()}": f"{math.ceil(value)}" for name, value in rest.items()}
@@ -218,14 +185,6 @@ SOURCES = {
         answer=_pixabay,
         refuse=_pixabay_refusal,
         quota=lambda limit, left, seconds, _: _limits(limit, left, reset=seconds),
-    ),
-    "unsplash": Source(
-        path="/search/photos",
-        limit=(5000, 3600.0),
-        key=lambda _, authorization: authorization.removeprefix("Client-ID "),
-        answer=_unsplash,
-        refuse=_unsplash_refusal,
-        quota=lambda limit, left, *_: _limits(limit, left),
     ),
     "openverse": Source(
         path="/v1/images/",
@@ -284,8 +243,6 @@ class PhotoSite:
         Source -> query -> its photos, best first.
     requests
         Path and status of every answer, keys left out.
-    reported
-        Ids of the photos of Unsplash whose download was reported, in the order of the reports.
 
     Examples
     --------
@@ -306,13 +263,12 @@ class PhotoSite:
     ) -> None:
         self.study, self.jobs = study, jobs
         self.size = dict(zip(("width", "height"), study.world.photo_size, strict=True))
-        names = [name for name in study.pull.sources if name in SOURCES]
+        names = study.pull.sources
         self.keys = {
             name: "" if name == "openverse" else f"{name}-key-of-the-world" for name in names
         }
         self.hits = {name: catalogue(study, name) for name in names}
         self.requests: list[tuple[str, int]] = []
-        self.reported: list[str] = []
         self._faults = {part: list(statuses) for part, statuses in (faults or {}).items()}
         self._quotas = {
             name: Quota(*(limits or {}).get(name, SOURCES[name].limit)) for name in names
@@ -379,15 +335,10 @@ class PhotoSite:
             hits = self.hits[name].get(query.get("q") or query.get("query", ""), [])
             reply = partial(SOURCES[name].answer, query, hits, self)
             return self._metered(name, query, authorization, reply)
-        wanted = path.removeprefix("/photos/")
-        photo = self._photos.get(wanted.removesuffix(".jpg").replace("/", ":"))
+        wanted = path.removeprefix("/photos/").removesuffix(".jpg")
+        photo = self._photos.get(wanted.replace("/", ":"))
         if photo is not None:
             return Answer(200, self._file_of(photo).result().read_bytes(), "image/jpeg")
-        wanted = wanted.removesuffix("/download")
-        if path.endswith("/download") and f"unsplash:{wanted}" in self._photos:
-            answer = self._metered("unsplash", {}, authorization, lambda: Answer(200, b"{}"))
-            self.reported += [wanted] * (answer.status == 200)
-            return answer
         return Answer(404, b"<h1>404 Not Found</h1>")
 
     def _metered(

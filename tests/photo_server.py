@@ -7,7 +7,6 @@ import socket
 import struct
 import threading
 import time
-import zlib
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -74,17 +73,12 @@ class Site:
         return sum(part in path for path in self.asked)
 
     def answer(self, handler):
-        asked = urlsplit(handler.path)
         with self._lock:
             self.asked.append(handler.path)
             scripts = [script for part, script in self.faults.items() if part in handler.path]
             fault = next((script.pop(0) for script in scripts if script), None)
             self.n_faults += fault is not None
-        if asked.path.startswith("/photos/"):
-            time.sleep(self.photo_delay_s)
-            status, body = 200, photo_bytes(int(Path(asked.path).stem))
-        else:
-            status, body = self.search(asked.path, dict(parse_qsl(asked.query)), handler)
+        status, body = self.content(urlsplit(handler.path), handler)
         headers = {"Content-Length": str(len(body)), **self.quota}
         parts = [body]
         if fault:
@@ -104,7 +98,11 @@ class Site:
                 return
             handler.wfile.write(part)
 
-    def search(self, path, asked, handler):
+    def content(self, url, handler):
+        path, asked = url.path, dict(parse_qsl(url.query))
+        if path.startswith("/photos/"):
+            time.sleep(self.photo_delay_s)
+            return 200, photo_bytes(int(Path(path).stem))
         pexels = path == "/pexels"
         key = handler.headers["Authorization"] if pexels else asked.get("key")
         if key != KEYS[path[1:]]:
@@ -137,10 +135,10 @@ class Site:
         return {"total": len(numbers), "totalHits": len(numbers), "hits": hits}
 
 
-def pulled_study(*names, design="v1", kind="world", **settings):
+def pulled_study(*names, kind="world", **settings):
     """A study that pulls two queries from some sources."""
     names = names or ("pexels",)
-    usual = {"sources": names, "designs": ["v1"], "timeout_s": 5, "retries": 2}
+    usual = {"sources": names, "designs": ["v1"]}
     return parse_study(
         {
             "name": "pulled",
@@ -148,7 +146,7 @@ def pulled_study(*names, design="v1", kind="world", **settings):
             "title": "For the tests of the pull",
             "labels": ["happy", "sad"],
             "pull": {**usual, **settings},
-            "sets": {"one": {"kind": "photos", "source": names[0], "design": design}},
+            "sets": {"one": {"kind": "photos", "source": names[0], "design": "v1"}},
             "runs": {"one": {"sets": ["one"]}},
         }
     )
@@ -202,10 +200,6 @@ def longer(code, body, headers):
     return code, body, {**headers, "Content-Length": str(len(body) + 50)}
 
 
-def shorter(code, body, headers):
-    return code, body, {**headers, "Content-Length": str(len(body) - 50)}
-
-
 def truncated(code, body, headers):
     return 200, body[:400], {"Content-Length": "400"}
 
@@ -242,23 +236,8 @@ def endless(code, body, headers):
 
 
 page_of_html = body_of(b"<html><h1>We will be back soon</h1></html>", Content_Type="image/jpeg")
-nothing = body_of(b"")
-svg = body_of(b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"></svg>')
 unpacked_too_large = body_of(gzip.compress(bytes(60_000_000), 1), Content_Encoding="gzip")
 packed_twice = body_of(gzip.compress(gzip.compress(bytes(10**6))), Content_Encoding="gzip, gzip")
-
-
-def png_bomb(side):
-    """A true PNG, black, of so many pixels a side: few bytes, and one bit a pixel unpacked."""
-    pack, row = zlib.compressobj(9), bytes(1 + side // 8)
-    data = b"".join(pack.compress(row) for _ in range(side)) + pack.flush()
-    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    parts = [(b"IHDR", head), (b"IDAT", data), (b"IEND", b"")]
-    chunks = [
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in parts
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 class Clock:

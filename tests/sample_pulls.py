@@ -21,8 +21,8 @@ _FAILED = {4: "HTTP 404: not there", 9: "damaged: broken data stream at 123456"}
 _STATUS = {6: "no face", 8: "unreadable"}
 
 
-def make_pull(*, seed=None, n=0, rule="drop"):
-    """Make hits, photos, requests, images, faces, splits and truth; from a seed, of n hits.
+def make_pull(*, seed=None, n=0):
+    """Make hits, photos, images, faces, splits and truth; from a seed, of n hits.
 
     Without a seed: ten photos of one source, photo 1 under two labels, 2 and 10 one picture.
     """
@@ -32,8 +32,7 @@ def make_pull(*, seed=None, n=0, rule="drop"):
     number = photos["photo_id"].str.extract(r":(\d+)")[0].astype(int)
     photos["error"] = number.map(_FAILED)
     photos["status"] = np.where(photos["error"].isna(), "ok", "failed")
-    requests = _requests(hits)
-    images = _images(hits, photos, requests, rule)
+    images = _images(hits, photos)
     faces = images[images["status"] == "ok"][["item_id", "set_name"]].reset_index(drop=True)
     faces["face_id"] = faces["set_name"] + "/" + faces["item_id"] + "/0"
     faces["group_id"] = faces["item_id"].replace("pexels:10", "pexels:2")
@@ -45,7 +44,6 @@ def make_pull(*, seed=None, n=0, rule="drop"):
     return {
         "hits": hits,
         "photos": photos,
-        "requests": requests,
         "images": images.drop(columns="label"),
         "faces": faces.assign(is_primary=True),
         "splits": splits,
@@ -69,22 +67,11 @@ def _random_hits(seed, n):
     return pd.concat([_hits_of("pexels", rows[0]), _hits_of("pixabay", rows[1])], ignore_index=True)
 
 
-def _requests(hits):
-    page = ["source", "design", "query", "page"]
-    table = hits.groupby(page, sort=False, as_index=False).agg(n_returned=("rank", "max"))
-    start = pd.Timestamp("2026-01-01", tz="UTC")
-    table["requested_at"] = start + pd.to_timedelta(np.arange(len(table)), unit="s")
-    table["n_new"] = table["n_returned"] - (table["page"] - 1)
-    again = table.assign(n_new=0, requested_at=table["requested_at"] + pd.Timedelta(days=1))
-    failed = table.head(1).assign(page=2, error="timeout", n_returned=0, n_new=0)
-    return pd.concat([table.assign(error=None), again.assign(error=None), failed])
-
-
-def _images(hits, photos, requests, rule):
+def _images(hits, photos):
     ok = photos.loc[photos["status"] == "ok", "photo_id"]
     parts = []
     for name, chosen in SETS.items():
-        decided = decide_labels(found_by(hits, chosen), rule, requests=requests)
+        decided = decide_labels(found_by(hits, chosen))
         decided = decided[decided["photo_id"].isin(ok)].assign(set_name=name)
         number = decided["photo_id"].str.extract(r":(\d+)")[0].astype(int)
         status = number.map(_STATUS).fillna("ok")

@@ -79,10 +79,12 @@ def write_fer_tree(
     root: Path,
     suffix: str = ".png",
     change: Callable[[Image.Image], Image.Image] = lambda image: image,
+    public: str = "test",
 ) -> None:
+    sides = {"Training": "train", "PublicTest": public, "PrivateTest": "test"}
     for number, (usage, emotion, pixels) in enumerate(fer_images()):
-        side = "train" if usage == "Training" else "test"
-        save(change(Image.fromarray(pixels)), root / side / emotion / f"{usage}_{number}{suffix}")
+        path = root / sides[usage] / emotion / f"{usage}_{number}{suffix}"
+        save(change(Image.fromarray(pixels)), path)
 
 
 def write_fer_archive(path: Path) -> None:

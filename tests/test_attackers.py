@@ -1,6 +1,5 @@
 """What others wrote is shown as text and read as data: nothing of it is run, linked or followed."""
 
-import ast
 import tarfile
 
 import nbformat
@@ -19,7 +18,6 @@ from exe_core import cli, figures, film_report, readers, record, screening, stud
 from exe_core.curation import CREDITS, credits_page
 from exe_core.figures.films import shares_chart
 from exe_core.readers import DatasetError
-from exe_core.record import ROOT
 from exe_core.study import ConfigError, load_study
 
 NASTY = (
@@ -29,8 +27,6 @@ NASTY = (
 """What would be a script, an element, a link or a template where it is not shown as text."""
 
 GRAY = [np.full((90, 160, 3), 90, np.uint8)]
-TOLD_BY_OTHERS = {"title", "author", "error", "path", "film_id", "attribution", "page_url", "query"}
-"""Columns whose text comes from a site, a file's name or a server."""
 UNTOUCHED = """() => ({
   ran: window.ran === undefined,
   injected: document.querySelectorAll('#injected, [onerror], img[src="x"]').length,
@@ -76,7 +72,7 @@ def test_the_check_of_a_page_finds_what_ran(chromium, tmp_path):
 def test_what_notebooks_show_is_text(chromium, home):
     """Credits, a figure as a notebook shows it, and the drawing itself, opened as a page."""
     figure = shares()
-    shown = credits_page(credited(), rest="") + figure._repr_html_() + nasty_films().to_html()
+    shown = credits_page(credited()) + figure._repr_html_() + nasty_films().to_html()
     drawing = figure.path("svg").read_text()
     body = f'<!doctype html><meta charset="utf-8"><body>{shown}{drawing}</body>'
     (home / "page.html").write_text(body)
@@ -128,7 +124,7 @@ def test_the_book_shows_it_as_text(chromium, home):
         nbformat.v4.new_output("display_data", {"text/html": html})
         for html in (
             figure._repr_html_(),
-            credits_page(credited(), rest=""),
+            credits_page(credited()),
             nasty_films().to_html(),
         )
     ]
@@ -150,34 +146,6 @@ def test_the_book_shows_it_as_text(chromium, home):
             assert is_untouched(tab), name
             assert not faults, name
             assert "<script>window.ran = 1</script>" in tab.locator("article").text_content()
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
-def test_no_notebook_sets_what_others_wrote_as_markup(path):
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code":
-            assert not unescaped(ast.parse(cell.source)), cell.source
-
-
-def unescaped(tree):
-    """List what goes into Markdown(..) or HTML(..) as it was written by others."""
-    calls = [x for x in ast.walk(tree) if isinstance(x, ast.Call)]
-    shown = [x for x in calls if ast.unparse(x.func) in ("Markdown", "HTML")]
-    return [ast.unparse(part) for call in shown for part in bare(call)]
-
-
-def bare(node):
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Call) and ast.unparse(child.func) == "escape":
-            continue
-        if isinstance(child, ast.Attribute) and child.attr in TOLD_BY_OTHERS:
-            yield child
-        yield from bare(child)
-
-
-def test_what_would_be_markup_is_found():
-    assert unescaped(ast.parse('Markdown(f"**{film.title}**")')) == ["film.title"]
-    assert not unescaped(ast.parse('HTML(f"<b>{escape(film.title)}</b>")'))
 
 
 def test_a_film_names_no_folder_but_its_own(tmp_path):

@@ -48,7 +48,7 @@ class Trial:
     def __init__(self, home, seed):
         self.home, self.site, self.rng = home, Site(), random.Random(seed)
         self.texts = []
-        self.study = pulled_study(*KEYS, timeout_s=20, per_page=dict.fromkeys(KEYS, 3))
+        self.study = pulled_study(*KEYS, per_page=dict.fromkeys(KEYS, 3))
 
     def pull(self):
         """Run the pull; give the reason that it ended with. Anything else is a crash."""
@@ -260,7 +260,7 @@ FAULTS = {
     + [
         pytest.param(fault, seed, marks=pytest.mark.slow)
         for fault in FAULTS
-        for seed in range(100, 140 if fault == "kill -9" else 110)
+        for seed in range(100, 112 if fault == "kill -9" else 103)
     ],
 )
 def test_nothing_is_lost(fault, seed, tmp_path, monkeypatch):

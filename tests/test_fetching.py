@@ -6,18 +6,18 @@ import logging
 import socket
 import time
 import traceback
-from dataclasses import replace
+from email.utils import formatdate
 from urllib.parse import quote, quote_plus
 
 import httpx
-import numpy as np
 import photo_server as server
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from photo_server import Clock, Site, cut, hang_up, photo_bytes, redirect, status
 
-from exe_core.faces import ImageError
+from exe_core import fetching
+from exe_core.faces import ImageError, read_image
 from exe_core.fetching import (
     Fetcher,
     PassingError,
@@ -41,15 +41,15 @@ def site():
 
 @pytest.fixture
 def fetcher(site):
-    with open_client(trusted=[site.address], timeout_s=2) as client:
-        yield Fetcher(client=client, redact=redactor([SECRET]), retries=3, sleep=Clock())
+    with open_client(trusted=[site.address]) as client:
+        yield Fetcher(client=client, redact=redactor([SECRET]), sleep=Clock())
 
 
 @pytest.fixture
 def stranger(site):
     """A fetcher that trusts no host."""
-    with open_client(timeout_s=2) as client:
-        yield Fetcher(client=client, redact=redactor([]), retries=0, sleep=Clock())
+    with open_client() as client:
+        yield Fetcher(client=client, sleep=Clock())
 
 
 def url(site, number=1):
@@ -58,26 +58,20 @@ def url(site, number=1):
 
 def test_a_photo_is_whole_or_not_there_and_kept_unless_damaged(fetcher, site, tmp_path):
     path = tmp_path / "1.jpg"
-    image = fetcher.download(url(site), path)
+    assert fetcher.download(url(site), path, read_image).shape == (48, 64, 3)
     assert path.read_bytes() == photo_bytes(1)
-    assert (image.shape, image.dtype) == ((48, 64, 3), np.uint8)
-    fetcher.download(url(site), path)
+    fetcher.download(url(site), path, read_image)
     assert site.count("/photos/") == 1
     path.write_bytes(photo_bytes(2)[:400])  # as after a power cut
-    fetcher.download(url(site), path)
+    fetcher.download(url(site), path, read_image)
     assert path.read_bytes() == photo_bytes(1)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
         (server.page_of_html, "not an image"),
-        (server.svg, "not an image"),
-        (server.nothing, "not an image"),
         (server.truncated, "damaged"),
-        (server.shorter, "damaged"),
-        (server.body_of(server.png_bomb(20_000)), "too large: .* 200 megapixels"),
         (server.endless, "larger than 50 MB"),
         (server.unpacked_too_large, "larger than 50 MB"),
         (server.packed_twice, "packed as 'gzip, gzip', not one of deflate, gzip, identity"),
@@ -87,66 +81,48 @@ def test_a_photo_is_whole_or_not_there_and_kept_unless_damaged(fetcher, site, tm
 def test_what_is_no_photo_is_refused_at_once(fetcher, site, tmp_path, fault, reason):
     site.faults["/photos/1.jpg"] = [fault]
     with pytest.raises((ImageError, SourceError), match=reason):
-        fetcher.download(url(site), tmp_path / "1.jpg")
+        fetcher.download(url(site), tmp_path / "1.jpg", read_image)
     assert site.count("/photos/") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("fault", [hang_up, cut, server.reset, server.longer, status(502)])
-def test_a_fault_that_may_pass_is_retried(fetcher, site, tmp_path, fault):
-    site.faults["/photos/1.jpg"] = [fault] * 3
-    fetcher.download(url(site), tmp_path / "1.jpg")
+def test_a_fault_that_may_pass_is_retried_after_growing_waits(fetcher, site, tmp_path, fault):
+    site.faults["/photos/1.jpg"] = [fault] * 4
+    fetcher.download(url(site), tmp_path / "1.jpg", read_image)
     assert (tmp_path / "1.jpg").read_bytes() == photo_bytes(1)
-    assert len(fetcher.sleep.waits) == 3
-    site.faults["/photos/2.jpg"] = [fault] * 4
-    with pytest.raises(SourceError, match=", 4 times"):
-        fetcher.download(url(site, 2), tmp_path / "2.jpg")
+    assert fetcher.sleep.waits == [1, 2, 4, 8]
+    site.faults["/photos/2.jpg"] = [fault] * 5
+    with pytest.raises(SourceError, match=", 5 times"):
+        fetcher.download(url(site, 2), tmp_path / "2.jpg", read_image)
 
 
-def test_waits_grow(fetcher):
-    def fail():
-        raise PassingError("once more")
-
-    with pytest.raises(SourceError, match="once more, 9 times"):
-        replace(fetcher, retries=8).persist(fail)
-    assert fetcher.sleep.waits == [1, 2, 4, 8, 16, 32, 60, 60]
-
-
-def test_a_photo_and_an_answer_have_so_much_time(fetcher, site, tmp_path):
+def test_a_photo_and_an_answer_have_so_much_time(fetcher, site, tmp_path, monkeypatch):
     site.faults["/"] = [cut, *[server.drip] * 9]
-    hurried = replace(fetcher, longest_s=0.3)
+    monkeypatch.setattr(fetching, "LONGEST_REQUEST_S", 0.3)
     with pytest.raises(SourceError, match=r"not whole after 0\.3 s"):
-        hurried.download(url(site), tmp_path / "1.jpg")
+        fetcher.download(url(site), tmp_path / "1.jpg", read_image)
     assert site.count("/photos/1.jpg") == 2
     with pytest.raises(SourceError, match="not whole"):
-        hurried.get(f"{site.address}/pexels")
+        fetcher.get(f"{site.address}/pexels")
 
 
 def test_redirects_are_followed_five_times(fetcher, site, tmp_path):
     site.faults["/photos/"] = [redirect(f"/photos/{k}.jpg") for k in (2, 3, 4, 5, 6)]
-    fetcher.download(url(site), tmp_path / "1.jpg")
+    fetcher.download(url(site), tmp_path / "1.jpg", read_image)
     assert (tmp_path / "1.jpg").read_bytes() == photo_bytes(6)
     site.faults["/photos/"] = [redirect("/photos/1.jpg")] * 6
     with pytest.raises(SourceError, match="redirects"):
-        fetcher.download(url(site), tmp_path / "2.jpg")
+        fetcher.download(url(site), tmp_path / "2.jpg", read_image)
 
 
-@pytest.mark.parametrize(
-    "location",
-    [
-        "file:///etc/hostname",
-        "data:image/gif;base64,AAAA",
-        "http:///1.jpg",
-        "http://%00/1.jpg",
-        "http://127.0.0.1:22/1.jpg",
-    ],
-)
+@pytest.mark.parametrize("location", ["file:///etc/hostname", "http:///1.jpg", "http://%00/1.jpg"])
 def test_no_address_leads_where_a_photo_may_not_lie(fetcher, site, tmp_path, location):
-    site.faults["/photos/1.jpg"] = [redirect(location)]
+    site.faults["/photos/1.jpg"] = [redirect(location)] * 5
     for start in (url(site), location):
         with pytest.raises(SourceError):
-            replace(fetcher, retries=0).download(start, tmp_path / "1.jpg")
-    assert len(site.asked) == 1
+            fetcher.download(start, tmp_path / "1.jpg", read_image)
+    assert not (tmp_path / "1.jpg").exists()
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "photos.test"])
@@ -163,12 +139,12 @@ def test_what_counts_is_the_address_that_a_connection_leads_to(
     )
     target = f"http://{name}:{port}/photos/1.jpg"
     with pytest.raises(SourceError, match=r"refused: 127\.0\.0\.1 is no public address"):
-        stranger.download(target, tmp_path / "1.jpg")
+        stranger.download(target, tmp_path / "1.jpg", read_image)
     assert site.asked == [], "a request reached a private address"
     with Site() as other:
         site.faults["/photos/1.jpg"] = [redirect(url(other))]
         with pytest.raises(SourceError, match="no public address"):
-            fetcher.download(url(site), tmp_path / "1.jpg")
+            fetcher.download(url(site), tmp_path / "1.jpg", read_image)
         assert other.asked == []
 
 
@@ -185,7 +161,7 @@ def test_proxies_of_the_environment_are_used_but_not_for_trusted_hosts(monkeypat
     with Site() as proxy, Site() as site:
         monkeypatch.setenv("http_proxy", proxy.address)
         monkeypatch.setenv("no_proxy", "localhost,example.org")
-        with open_client(trusted=[site.address], timeout_s=2) as client:
+        with open_client(trusted=[site.address]) as client:
             client.get("http://photos.test/photos/1.jpg")
             assert client.get(url(site)).content == photo_bytes(1)
     assert proxy.asked == ["http://photos.test/photos/1.jpg"]
@@ -207,7 +183,7 @@ def test_an_answer_has_no_key_and_no_redirect_is_followed(fetcher, site):
 
 def test_no_error_and_no_log_shows_a_key(fetcher, site, caplog):
     logging.getLogger().setLevel(logging.DEBUG)
-    site.faults["/pexels"] = [hang_up] * 4
+    site.faults["/pexels"] = [hang_up] * 5
     asked = {"headers": {"Authorization": SECRET}, "params": {"key": SECRET}}
     for target, more in (
         (f"{site.address}/pexels", asked),
@@ -233,7 +209,7 @@ def test_what_a_status_means(fetcher):
         assert fault.value.wait_s == wait_s
     with pytest.raises(SourceError, match="HTTP 404 not here"):
         check_status(answer(404), text="not\nhere")
-    for wait_s, waits in ((2, [2, 2, 2]), (3600, [])):
+    for wait_s, waits in ((2, [2] * 4), (3600, [])):
         fetcher.sleep.waits.clear()
         spent = answer(429, Retry_After=str(wait_s))
         with pytest.raises(QuotaError, match=r"HTTP 429: come back after \d{4}-\d\d-\d\d .* UTC"):
@@ -241,20 +217,16 @@ def test_what_a_status_means(fetcher):
         assert fetcher.sleep.waits == waits
 
 
-def date_of(moment):
-    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(moment))
-
-
 def test_a_wait_is_read_in_each_form():
     then = time.time()
     for headers in (
         {"Retry-After": "90"},
-        {"Retry-After": date_of(then + 90)},
+        {"Retry-After": formatdate(then + 90, usegmt=True)},
         {"X-RateLimit-Reset": str(int(then + 90))},
         {"Retry-After": "soon", "X-RateLimit-Reset": "90"},
     ):
         assert requested_wait(httpx.Headers(headers)) == pytest.approx(90, abs=2)
-    assert requested_wait(httpx.Headers({"Retry-After": date_of(then - 90)})) == 0
+    assert requested_wait(httpx.Headers({"Retry-After": formatdate(then - 90)})) == 0
 
 
 @given(st.one_of(st.text(), st.integers().map(str), st.floats().map(str), st.datetimes().map(str)))
@@ -280,8 +252,3 @@ def test_any_wait_is_a_number_of_seconds_or_none(text):
 )
 def test_a_key_is_removed_in_every_form_and_nothing_else(key, form, text):
     assert redactor([key])(f"{text}GET ?key={form(key)}|q") == f"{text}GET ?key=<key>|q"
-
-
-def test_keys_that_contain_each_other_and_texts_without():
-    assert redactor(["abcdefgh", "abcdefghij"])("abcdefghij") == "<key>"
-    assert redactor(["", ""])("as it is") == "as it is"

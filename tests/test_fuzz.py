@@ -89,7 +89,7 @@ def read_film(path):
 
 def make_studies(folder):
     (folder / "configs").mkdir()
-    names = ("smoke", "rafdb", "open", "labels")
+    names = ("smoke", "rafdb", "open", "film")
     source = study.ROOT / "configs"
     return [Path(shutil.copy(source / f"{name}.yml", folder / "configs")) for name in names]
 

@@ -1,12 +1,9 @@
 """Each reader gives one table of images, whatever form its set has, and names what is wrong."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tarfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,20 +35,33 @@ from exe_core.readers import (
     majority,
     read_fer2013,
     read_folder,
-    read_rafdb,
+    read_imfdb,
+    read_keywords,
     read_votes,
     soft_labels,
     voter_agreement,
 )
 from exe_core.record import ROOT
 
-Write = Callable[[Path], None]
 pytestmark = pytest.mark.usefixtures("folders")
 
 
+def archived(write, inside, suffix="xz"):
+    """Write an archive of what `write` writes, at a place in it."""
+
+    def pack(path):
+        made = path.parent / "made" / inside
+        made.parent.mkdir(parents=True, exist_ok=True)
+        write(made)
+        with tarfile.open(path, f"w:{suffix}") as archive:
+            archive.add(path.parent / "made", ".")
+
+    return pack
+
+
 class TestFolder:
-    def test_a_list_and_a_folder_an_emotion_give_the_same_items(self, folders: Path) -> None:
-        names = ["happy/a.png", "happy/b.png", "sad/c.png"]
+    def test_a_list_and_a_folder_an_emotion_give_the_same_items(self, folders):
+        names = ["happy/a.png", "happy/b.png", "sad/deep/c.png"]
         write_listed(folders / "listed", [(n, n.partition("/")[0]) for n in names], "file,emotion")
         for k, name in enumerate(names):
             save(picture(k), folders / "tree" / name)
@@ -62,21 +72,22 @@ class TestFolder:
         assert all((ROOT / path).is_file() for path in one["path"])
         assert not any(Path(path).is_absolute() for path in one["path"])
 
-    def test_persons_are_texts_and_an_empty_field_is_unknown(self, folders: Path) -> None:
+    def test_persons_are_texts_and_an_empty_field_is_unknown(self, folders):
         persons = ["NA", "None", "null", "nan", "", "007"]
         rows = [(f"{k}.png", "happy", person) for k, person in enumerate(persons)]
         write_listed(folders / "set", rows)
-        assert read_folder(folders / "set")["person"].fillna("").tolist() == persons
+        table = read_folder(folders / "set", unpacked=folders / "un")
+        assert table["person"].fillna("").tolist() == persons
         groups = items(folder_study(), "one")["group_id"].tolist()
         assert groups[:5] == ["one:NA", "one:None", "one:null", "one:nan", "one:4.png"]
 
     @staticmethod
-    def missing(root: Path) -> None:
+    def missing(root):
         write_listed(root, [("a.png", "happy", ""), ("b.png", "happy", "")])
         (root / "b.png").unlink()
 
     @staticmethod
-    def linked(root: Path) -> None:
+    def linked(root):
         save(picture(1), root.parent / "private" / "a.png")
         save(picture(2), root / "happy" / "b.png")
         (root / "happy" / "a.png").symlink_to(root.parent / "private" / "a.png")
@@ -92,35 +103,13 @@ class TestFolder:
             (linked, "outside of its folder, by links or .., such as .*a.png"),
             (lambda root: write_listed(root, [("a.png", "happy", "")] * 2), "listed twice"),
             (lambda root: save(picture(1), root / "joyous" / "a.png"), "label 'joyous' is not one"),
-            (lambda root: root.mkdir(), "no image of the labels"),
+            (lambda root: save(picture(1), root / "a.png"), "it has 1 images elsewhere"),
         ],
     )
-    def test_a_wrong_folder_is_refused(self, folders: Path, write: Write, message: str) -> None:
+    def test_a_wrong_folder_is_refused(self, folders, write, message):
         write(folders / "set")
         with pytest.raises(DatasetError, match=message):
             items(folder_study(), "one")
-
-
-def archived(write: Write, inside: str, suffix: str = "xz") -> Write:
-    """Write an archive of what `write` writes, at a place in it."""
-
-    def pack(path: Path) -> None:
-        made = path.parent / "made" / inside
-        made.parent.mkdir(parents=True, exist_ok=True)
-        write(made)
-        with tarfile.open(path, f"w:{suffix}") as archive:
-            archive.add(path.parent / "made", ".")
-
-    return pack
-
-
-def write_validation_tree(root: Path) -> None:
-    """A tree whose PublicTest lies in a folder of its own."""
-    write_fer_tree(root)
-    for path in sorted(root.rglob("PublicTest_*")):
-        save(picture(0), root / "validation" / path.parent.name / "x.png")
-        path.replace(root / "validation" / path.parent.name / path.name)
-        (root / "validation" / path.parent.name / "x.png").unlink()
 
 
 class TestFer2013:
@@ -130,15 +119,12 @@ class TestFer2013:
             "fer2013.csv": write_fer_csv,
             "icml/icml_face_data.csv": lambda path: write_fer_csv(path, spaces=True),
             "deep/fer2013/fer2013.csv": write_fer_csv,
-            "tree": write_fer_tree,
-            "deep/tree": write_fer_tree,
-            "validation": write_validation_tree,
+            "deep/tree": lambda path: write_fer_tree(path, public="validation"),
             "fer2013.tar.xz": archived(write_fer_tree, "fer2013"),
             "fer2013.tar.gz": archived(write_fer_csv, "fer2013/fer2013.csv", "gz"),
-            "fer2013.tar": archived(write_fer_csv, "fer2013.csv", ""),
         }.items(),
     )
-    def test_every_form_gives_the_same_faces(self, folders: Path, form: str, write: Write) -> None:
+    def test_every_form_gives_the_same_faces(self, folders, form, write):
         write(folders / form)
         study = fer_study(form.partition("/")[0])
         with warnings.catch_warnings():
@@ -147,18 +133,16 @@ class TestFer2013:
         assert table["item_id"].tolist() == [f"fer2013:{number:06d}" for number in range(10)]
         assert table["label"].tolist() == [emotion for _, emotion, _ in fer_images()]
         assert table["split_given"].tolist() == ["train"] * 7 + ["public"] * 2 + ["private"]
-        groups = all_items(study, progress=False)["group_id"]
+        groups = all_items(study)["group_id"]
         assert groups.nunique() == 9
         assert groups[8] == groups[0]
-        images, faces = faces_as_shipped(table, progress=False)
+        images, faces = faces_as_shipped(table)
         assert set(images["status"]) == {"ok"}
         pixels = load_faces(faces, size=48)
         assert np.array_equal(pixels[..., 0], np.stack([pixels for *_, pixels in fer_images()]))
 
     @pytest.mark.parametrize("form", ["fer2013.csv", "fer2013.tar.xz"])
-    def test_a_packed_copy_is_unpacked_once_and_again_when_it_changes(
-        self, folders: Path, form: str
-    ) -> None:
+    def test_a_packed_copy_is_unpacked_once_and_again_when_it_changes(self, folders, form):
         write = write_fer_csv if form.endswith("csv") else archived(write_fer_tree, "fer2013")
         write(folders / form)
         study = fer_study(form)
@@ -173,22 +157,20 @@ class TestFer2013:
         pd.testing.assert_frame_equal(items(study, "fer"), first)
         assert path.stat().st_ino != inode
 
-    def test_an_interrupted_unpacking_is_not_taken_for_whole(
-        self, folders: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_interrupted_unpacking_is_not_taken_for_whole(self, folders, monkeypatch):
         write_fer_csv(folders / "fer2013.csv")
         study = fer_study("fer2013.csv")
-        real, calls = Image.fromarray, []
+        real, left = Image.fromarray, iter(range(5))
 
-        def stopped(pixels: np.ndarray) -> Image.Image:
-            calls.append(pixels)
-            if len(calls) == 6:
+        def stopped(pixels):
+            if next(left, None) is None:
                 raise KeyboardInterrupt
             return real(pixels)
 
         monkeypatch.setattr(readers.Image, "fromarray", stopped)
         with pytest.raises(KeyboardInterrupt):
             items(study, "fer")
+        monkeypatch.setattr(readers.Image, "fromarray", real)
         assert len(items(study, "fer")) == 10
 
     @pytest.mark.parametrize(
@@ -199,14 +181,13 @@ class TestFer2013:
             (lambda image: ImageOps.colorize(image, "blue", "red"), "colours"),
         ],
     )
-    def test_an_altered_copy_is_noticed(self, folders: Path, change: Callable, sign: str) -> None:
+    def test_an_altered_copy_is_noticed(self, folders, change, sign):
         write_fer_tree(folders / "tree", change=change)
         with pytest.warns(UserWarning, match=f"altered: .*{sign}"):
             items(fer_study("tree"), "fer")
 
-    def test_renamed_images_are_read_by_their_folders_and_noticed(
-        self, folders: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_renamed_images_are_read_by_their_folders_and_noticed(self, folders, caplog):
+        caplog.set_level("INFO")
         write_fer_tree(folders / "tree")
         for path in (folders / "tree").rglob("*.png"):
             path.rename(path.with_name(f"im{path.stem.rpartition('_')[2]}.png"))
@@ -215,43 +196,43 @@ class TestFer2013:
         with pytest.warns(UserWarning, match="names other than"):
             table = items(fer_study("tree"), "fer")
         assert table["split_given"].value_counts().to_dict() == {"train": 7, "test": 3, "val": 1}
-        assert "not read: mystery" in caplog.text
+        assert "1 images elsewhere" in caplog.text
 
-    def test_numbers_that_each_part_counts_for_itself_do_not_collide(self, folders: Path) -> None:
+    def test_numbers_that_each_part_counts_for_itself_do_not_collide(self, folders):
         save(picture(1), folders / "tree" / "train" / "happy" / "Training_5.png")
         save(picture(2), folders / "tree" / "test" / "happy" / "PublicTest_5.png")
         table = items(fer_study("tree"), "fer")
         assert table["item_id"].tolist() == ["fer2013:public_000005", "fer2013:train_000005"]
 
     @staticmethod
-    def csv_with(old: str, new: str) -> Write:
-        def write(path: Path) -> None:
+    def csv_with(old, new):
+        def write(path):
             write_fer_csv(path)
             path.write_text(path.read_text().replace(old, new, 1))
 
         return write
 
     @staticmethod
-    def escaping(path: Path) -> None:
+    def escaping(path):
         save(picture(1), path.parent / "a.png")
         with tarfile.open(path, "w:xz") as archive:
             archive.add(path.parent / "a.png", "../../escaped.png")
 
     @staticmethod
-    def linking(path: Path) -> None:
+    def linking(path):
         (path.parent / "a.png").symlink_to("/etc/hostname")
         with tarfile.open(path, "w:xz") as archive:
             archive.add(path.parent / "a.png", "train/happy/Training_0.png")
 
     @staticmethod
-    def cut(path: Path) -> None:
+    def cut(path):
         archived(write_fer_tree, "fer2013")(path)
         path.write_bytes(path.read_bytes()[:-3000])
 
     @pytest.mark.parametrize(
         ("form", "write", "message"),
         [
-            ("fer2013.csv", csv_with("Usage", "Use"), "columns emotion, pixels, Use, not emotion"),
+            ("fer2013.csv", csv_with("Usage", "Use"), "no column Usage; it has emotion, pixels"),
             ("fer2013.csv", csv_with("Training", "Train"), "image 0: Usage 'Train' is none of"),
             ("fer2013.csv", csv_with("\n0,", "\n7,"), "image 0: label '7' is not one of fer2013's"),
             ("fer2013.csv", csv_with("\n0,", "\n0,300 "), "image 0: pixels must be 2304 numbers"),
@@ -260,28 +241,26 @@ class TestFer2013:
             ("fer2013.csv", lambda path: path.write_bytes(b"\xff\xfe\x00,"), "is no table"),
             ("fer2013.tar.xz", cut, "can't be unpacked"),
             ("fer2013.tar.xz", escaping, "can't be unpacked: .*outside"),
-            ("fer2013.tar.xz", linking, "Training_0.png' is neither a file nor a folder"),
+            ("fer2013.tar.xz", linking, "can't be unpacked: .*absolute path"),
             ("fer2013.zip", lambda path: path.write_bytes(b"PK"), "can't be unpacked"),
-            ("tree", lambda path: path.mkdir(), "tree is no FER2013: neither it nor one of its"),
+            ("tree", lambda path: path.mkdir(), "tree has no images of the layout"),
         ],
     )
-    def test_a_wrong_copy_is_refused(
-        self, folders: Path, form: str, write: Write, message: str
-    ) -> None:
+    def test_a_wrong_copy_is_refused(self, folders, form, write, message):
         write(folders / form)
         with pytest.raises(DatasetError, match=message):
             items(fer_study(form), "fer")
         assert not list(folders.parent.rglob("escaped.png"))
 
 
-def made_items(n: int = 300) -> pd.DataFrame:
+def made_items(n=300):
     labels = np.random.default_rng(0).choice(EMOTIONS, n)
     numbers = [f"fer2013:{line:06d}" for line in range(n)]
     sides = ["train" if line < n - 60 else "public" for line in range(n)]
     return pd.DataFrame({"item_id": numbers, "label": labels, "split_given": sides})
 
 
-def votes_row(**votes: int) -> pd.DataFrame:
+def votes_row(**votes):
     return pd.DataFrame([dict.fromkeys(VOTES, 0) | {f"votes_{k}": n for k, n in votes.items()}])
 
 
@@ -291,7 +270,7 @@ HEADER = (
 
 
 class TestFerPlus:
-    def test_the_published_file_joins_line_by_line(self, tmp_path: Path) -> None:
+    def test_the_published_file_joins_line_by_line(self, tmp_path):
         items = made_items()
         votes = read_votes(write_ferplus(tmp_path / "fer2013new.csv", items))
         assert votes["line"].tolist() == list(range(300))
@@ -301,7 +280,7 @@ class TestFerPlus:
         assert joined["item_id"].tolist() == items["item_id"].tolist()
         assert voter_agreement(joined) == 1
 
-    def test_a_table_with_image_numbers_joins_the_numbers_of_a_folder(self, tmp_path: Path) -> None:
+    def test_a_table_with_image_numbers_joins_the_numbers_of_a_folder(self, tmp_path):
         items = made_items()
         published = read_votes(write_ferplus(tmp_path / "fer2013new.csv", items))
         folder = items.assign(item_id=[f"fer2013:{n}" for n in published["image"]])
@@ -311,40 +290,37 @@ class TestFerPlus:
         assert len(joined) == 280
         assert voter_agreement(joined) == 1
 
-    def test_numbers_of_another_count_are_refused(self, tmp_path: Path) -> None:
+    def test_numbers_of_another_count_are_refused(self, tmp_path):
         items = made_items()
         votes = read_votes(write_ferplus(tmp_path / "ferplus.csv", items, published=False))
-        with pytest.raises(DatasetError, match="not those of the votes"):
-            join_votes(items, votes.assign(image=votes["image"] + 1))
-        with pytest.raises(DatasetError, match="no image of 300 has votes"):
-            join_votes(items, votes.assign(image=votes["image"] + 10_000))
-        with pytest.raises(DatasetError, match="no image of 300 has votes"):
+        for other in (1, 10_000):
+            with pytest.raises(DatasetError, match="where the right numbers agree"):
+                join_votes(items, votes.assign(image=votes["image"] + other))
+        with pytest.raises(DatasetError, match="has votes on 0 of 300 images"):
             join_votes(items.assign(item_id="fer2013:happy_a"), votes)
         tied = votes.assign(**dict.fromkeys(VOTES, 0)).assign(votes_happy=9, votes_sad=9)
-        with pytest.raises(DatasetError, match="agrees with nan"):
+        with pytest.raises(DatasetError, match=r"agree with 0\.00"):
             join_votes(items, tied)
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             (HEADER.replace("anger", "rage") + "\nTraining,a,1,0,0,0,0,0,0,0,0,9", "column anger"),
-            (HEADER + "\nTrain,fer0.png,1,0,0,0,0,0,0,0,0,9", "Usage {'Train'} must be of"),
-            (HEADER + "\nTraining,fer0.png,1,0,x,0,0,0,0,0,0,9", "row 0: votes are whole numbers"),
-            (HEADER + "\nTraining,fer0.png,1,0,.5,0,0,0,0,0,0,9", "row 0: votes are whole"),
-            (HEADER + "\nTraining,fer0.png,1,-1,0,0,0,0,0,0,0,9", "row 0: votes are whole"),
-            (HEADER + "\nTraining,fer0.png,0,0,0,0,0,0,0,0,0,0", "row 0: votes are .* one or more"),
+            (HEADER + "\nTrain,fer0.png,1,0,0,0,0,0,0,0,0,9", "row 0: Train, .* a Usage of Train"),
+            (HEADER + "\nTraining,fer0.png,1,0,x,0,0,0,0,0,0,9", "row 0: .*votes in whole numbers"),
+            (HEADER + "\nTraining,fer0.png,1,0,.5,0,0,0,0,0,0,9", "row 0: .*votes in whole"),
+            (HEADER + "\nTraining,fer0.png,0,0,0,0,0,0,0,0,0,0", "row 0: .* one or more"),
             (HEADER, "has no rows"),
         ],
     )
-    def test_another_file_is_refused(self, tmp_path: Path, text: str, message: str) -> None:
-        path = tmp_path / "fer2013new.csv"
-        path.write_text(text + "\n")
+    def test_another_file_is_refused(self, tmp_path, text, message):
+        (tmp_path / "fer2013new.csv").write_text(text + "\n")
         with pytest.raises(DatasetError, match=message):
-            read_votes(path)
+            read_votes(tmp_path / "fer2013new.csv")
         with pytest.raises(DatasetError, match=r"absent\.csv is not in folder"):
             read_votes(tmp_path / "absent.csv")
 
-    def test_votes_become_shares_of_the_labels(self) -> None:
+    def test_votes_become_shares_of_the_labels(self):
         votes = votes_row(happy=4, neutral=2, contempt=2, unknown=2)
         happy, neutral = EMOTIONS.index("happy"), EMOTIONS.index("neutral")
         assert soft_labels(votes)[0, [happy, neutral]] == pytest.approx([4 / 6, 2 / 6])
@@ -355,7 +331,7 @@ class TestFerPlus:
     @pytest.mark.parametrize(
         "row", [{"no_face": 10}, {"no_face": 5, "happy": 5}, {"unknown": 6, "contempt": 4}]
     )
-    def test_without_a_vote_for_a_label_it_is_undefined(self, row: dict[str, int]) -> None:
+    def test_without_a_vote_for_a_label_it_is_undefined(self, row):
         soft = soft_labels(votes_row(**row))
         assert np.isnan(soft).all()
         assert majority(soft).tolist() == [None]
@@ -365,14 +341,14 @@ RAF_ROWS = [("train_00001", 5), ("train_00002", 4), ("train_00003", 7), ("test_0
 RAF_LIST = "EmoLabel/list_patition_label.txt"
 
 
-def write_official(root: Path) -> None:
+def write_official(root, listed=RAF_LIST):
     for k, (name, _) in enumerate(RAF_ROWS):
         save(picture(k, (100, 100)), root / "Image" / "aligned" / f"{name}_aligned.jpg")
-    (root / RAF_LIST).parent.mkdir()
-    (root / RAF_LIST).write_text("".join(f"{name}.jpg {label}\n" for name, label in RAF_ROWS))
+    (root / listed).parent.mkdir()
+    (root / listed).write_text("".join(f"{name}.jpg {label}\n" for name, label in RAF_ROWS))
 
 
-def write_folders(root: Path) -> None:
+def write_folders(root):
     write_official(root / "official")
     rafdb_as_folders(root / "official", root)
     shutil.rmtree(root / "official")
@@ -380,11 +356,18 @@ def write_folders(root: Path) -> None:
 
 class TestRafDb:
     @staticmethod
-    def study(labels: tuple[str, ...] = EMOTIONS, counts: str = "any"):
-        return make_study(labels, raf={"kind": "rafdb", "path": "raf", "counts": counts})
+    def study(labels=EMOTIONS):
+        return make_study(labels, raf={"kind": "rafdb", "path": "raf"})
 
-    @pytest.mark.parametrize("write", [write_official, write_folders])
-    def test_both_forms_give_the_same_items(self, folders: Path, write: Write) -> None:
+    @pytest.mark.parametrize(
+        "write",
+        [
+            write_official,
+            lambda root: write_official(root, RAF_LIST.replace("pati", "parti")),
+            write_folders,
+        ],
+    )
+    def test_each_form_gives_the_same_items(self, folders, write):
         write(folders / "raf")
         table = items(self.study(), "raf")
         assert table[["item_id", "label", "split_given"]].to_numpy().tolist() == [
@@ -396,27 +379,9 @@ class TestRafDb:
         assert table["group_id"].nunique() == 4
         assert items(self.study(FIVE), "raf")["label"].tolist() == ["surprise", "sad", "happy"]
 
-    def test_a_list_that_corrects_the_authors_spelling_is_read_too(self, folders: Path) -> None:
-        write_official(folders / "raf")
-        listed = folders / "raf" / RAF_LIST
-        listed.rename(listed.with_name("list_partition_label.txt"))
-        assert len(read_rafdb(folders / "raf")) == 4
-
-    def test_a_real_study_refuses_other_numbers_than_the_published_ones(
-        self, folders: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        totals = {part: sum(numbers) for part, numbers in readers.RAFDB_COUNTS.items()}
-        assert totals == {"train": 12_271, "test": 3_068}
-        write_official(folders / "raf")
-        with pytest.raises(DatasetError, match=r"not RAF-DB as published: .*'train': \(0, .*705"):
-            items(self.study(counts="published"), "raf")
-        numbers = {"train": (0, 0, 0, 1, 1, 0, 1), "test": (0, 0, 0, 0, 0, 1, 0)}
-        monkeypatch.setattr(readers, "RAFDB_COUNTS", numbers)
-        assert len(items(self.study(counts="published"), "raf")) == 4
-
     @staticmethod
-    def changed(file: str, change: Callable[[str], str], write: Write) -> Write:
-        def write_changed(root: Path) -> None:
+    def changed(file, change, write):
+        def write_changed(root):
             write(root)
             (root / file).write_text(change((root / file).read_text()))
 
@@ -444,7 +409,7 @@ class TestRafDb:
             (lambda root: root.mkdir(), "train_labels.csv is not in folder raf"),
         ],
     )
-    def test_a_wrong_set_is_refused(self, folders: Path, write: Write, message: str) -> None:
+    def test_a_wrong_set_is_refused(self, folders, write, message):
         write(folders / "raf")
         with pytest.raises(DatasetError, match=message):
             items(self.study(), "raf")
@@ -457,7 +422,7 @@ needs_data = pytest.mark.skipif(
 )
 
 
-def write_imfdb(root: Path, lines: dict[str, list[str]], sizes: dict[str, tuple[int, int]]) -> None:
+def write_imfdb(root, lines, sizes):
     """A text file a film, and images of the sizes given."""
     for film, of_film in lines.items():
         (root / film).mkdir(parents=True, exist_ok=True)
@@ -466,7 +431,7 @@ def write_imfdb(root: Path, lines: dict[str, list[str]], sizes: dict[str, tuple[
         save(picture(k, size), root / name)
 
 
-def face(name: str, said: str, box: str = "3 4 40 50", frame: str = "part_1 00287.jpg") -> str:
+def face(name, said, box="3 4 40 50", frame="part_1 00287.jpg"):
     """A line of IMFDB; `said` is from the sex on."""
     columns = [*frame.split(), name, *box.split(), "Habba", "05-03-1999", "Ambreesh", *said.split()]
     return "\t".join(columns)
@@ -478,76 +443,49 @@ SAYS = "MALE HAPPINESS GLASSES BAD OLD LEFT PARTIAL"
 class TestImfdb:
     ALL = "IMFDB_final/Ambresh/Habba_1"
 
-    def read(self, folders: Path, *lines: str, **more: object) -> pd.DataFrame:
+    def read(self, folders, *lines):
         """Read a film of images A_1 .. A_3, 40 x 50 px, with these lines."""
         sizes = {f"{self.ALL}/images/A_{k}.jpg": (40, 50) for k in (1, 2, 3)}
         write_imfdb(folders / "imfdb", {self.ALL: list(lines)}, sizes)
-        return readers.read_imfdb(folders / "imfdb", unpacked=folders / "un", **more)
+        return read_imfdb(folders / "imfdb", unpacked=folders / "un")
 
-    def test_a_line_becomes_columns(self, folders: Path) -> None:
+    def test_a_line_becomes_columns(self, folders):
         row = self.read(folders, face("A_1.jpg", SAYS)).iloc[0]
-        assert row.drop(["path", "source", "keyword", "split_given"]).to_dict() == {
-            "name": "Ambresh/Habba_1/A_1.jpg",
-            "label": "happy",
-            "person": "Ambresh",
-            "film": "Habba",
-            "clip": "part_1",
-            "frame": 287,
-            "year": 1999,
-            "sex": "male",
-            "age": "old",
-            "pose": "left",
-            "light": "bad",
-            "occlusion": "glasses",
-            "makeup": "partial",
-            "no_label": None,
-        }
+        said = {"name": "Ambresh/Habba_1/A_1.jpg", "label": "happy", "person": "Ambresh"}
+        said |= {"film": "Habba", "clip": "part_1", "frame": 287, "year": 1999, "sex": "male"}
+        said |= {"age": "old", "pose": "left", "light": "bad", "occlusion": "glasses"}
+        assert row.drop("path").dropna().to_dict() == said | {"makeup": "partial"}
 
     @pytest.mark.parametrize(
         ("line", "label", "light"),
         [
-            (
-                face("A_1.jpg", "FEMALE ANGER NONE MEDIUM YOUNG UP OVER") + "\t \t",
-                "angry",
-                "medium",
-            ),
+            (face("A_1.jpg", "FEMALE ANGER NONE MEDIUM YOUNG UP OVER") + "\t", "angry", "medium"),
             (face("a_1.JPG", "male sadness none high middle up over"), "sad", "high"),
             (face("A_1.jpg", "MALE SURPRIS HAND HIGHH MIDDDLE DOWN PARTIA"), "surprise", "high"),
-            (face("A_1.jpg", "MALE ANGRY"), "angry", None),
             (face("A_1.jpg", "MALE  NEUTRAL NONE BAD").replace("\t", " "), "neutral", "bad"),
             (face("Amb_01.jpg", "MALE FEAR NONE BAD"), "fear", "bad"),  # by number and size
-            (face("A_1.jpg", "MALE NONE MEDIUM"), None, "medium"),
             (face("A_1.jpg", "MALE JOYOUS NONE MEDIUM"), None, "medium"),
             ("part 1 00287.jpg A_1.jpg 3 4 40 50", None, None),
             ("\0\0" + face("A_1.jpg", "MALE DISGUST NONE HIGH"), "disgust", "high"),
         ],
     )
-    def test_lines_are_read_in_every_form(
-        self, folders: Path, line: str, label: str | None, light: str | None
-    ) -> None:
+    def test_lines_are_read_in_every_form(self, folders, line, label, light):
         table = self.read(folders, line, "", face("A_2.jpg", SAYS))
         assert table.loc[0, ["label", "light"]].tolist() == [label, light]
         assert table["label"].tolist()[1:] == ["happy", None]
-        assert table["no_label"].tolist() == [
-            None if label else "no expression in its line",
-            None,
-            "no line of it",
-        ]
+        why = None if label else "no expression in its line"
+        assert table["no_label"].tolist() == [why, None, "no line of it"]
 
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
-    def test_text_files_in_every_encoding(self, folders: Path, encoding: str) -> None:
-        self.read(
-            folders,
-            face("A_1.jpg", SAYS, frame="Rāja 7.jpg" if "u" in encoding[:1] else "Rája 7.jpg"),
-        )
+    def test_text_files_in_every_encoding(self, folders, encoding):
+        frame = "Rāja 7.jpg" if encoding != "latin-1" else "Rája 7.jpg"
+        self.read(folders, face("A_1.jpg", SAYS, frame=frame))
         text = folders / "imfdb" / self.ALL / "Habba_1.txt"
         text.write_bytes(text.read_text().encode(encoding))
-        table = readers.read_imfdb(folders / "imfdb", unpacked=folders / "un")
+        table = read_imfdb(folders / "imfdb", unpacked=folders / "un")
         assert table.loc[0, ["label", "frame"]].tolist() == ["happy", 7]
 
-    def test_several_labels_of_an_image_are_none(
-        self, folders: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_several_labels_of_an_image_are_none(self, folders, caplog):
         caplog.set_level("INFO")
         table = self.read(
             folders,
@@ -563,9 +501,7 @@ class TestImfdb:
         for lost in ("1 several labels", "1 no line of it", "1 lines of no image that is here"):
             assert lost in caplog.text
 
-    def test_a_line_whose_box_is_of_another_size_is_of_another_image(
-        self, folders: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_line_whose_box_is_of_another_size_is_of_another_image(self, folders, caplog):
         other = face("A_3.jpg", SAYS, box="3 4 41 90")
         table = self.read(folders, face("A_1.jpg", SAYS), face("A_2.jpg", SAYS), other)
         assert table["label"].tolist() == ["happy", "happy", None]
@@ -575,9 +511,7 @@ class TestImfdb:
         assert self.read(folders, *boxes)["label"].tolist() == ["happy"] * 3
         assert "resized" in caplog.text
 
-    def test_films_actors_and_files_that_are_no_faces(
-        self, folders: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_films_actors_and_files_that_are_no_faces(self, folders, caplog):
         caplog.set_level("INFO")
         films = ["A/Mr_India", "A/Misc", "A/extras_Malla", "B/Tiger2", "B/3Idiots", "C/C"]
         for k, film in enumerate(films):
@@ -598,18 +532,31 @@ class TestImfdb:
         ]
         groups = datasets.read_set(study, "some")["group_id"]
         assert groups.tolist()[1:4] == ["imfdb:A", "imfdb:A/Mr.India", "imfdb:A/Malla"]
-        for lost in ("1 files *.db", "1 images in no film of an actor", "no actors Nobody"):
+        for lost in ("1 files *.db", "1 images elsewhere", "no actors Nobody"):
             assert lost in caplog.text
         persons = make_study(some={"kind": "imfdb", "path": "imfdb", "persons": ["B"]})
         assert set(datasets.attributes(persons)["person"]) == {"B"}
         nobody = make_study(some={"kind": "imfdb", "path": "imfdb", "persons": ["Nobody"]})
-        with pytest.raises(DatasetError, match="has no <actor>/<film>/images"):
+        with pytest.raises(DatasetError, match="has no images of the layout"):
             datasets.attributes(nobody)
 
+    def test_images_without_a_label_are_rows_with_their_reason(self, folders):
+        lines = [face("x_1.png", SAYS, "0 0 48 48"), face("x_2.png", "MALE NONE BAD", "0 0 48 48")]
+        sizes = {f"A/F/images/x_{k}.png": (48, 48) for k in (1, 2, 3)}
+        write_imfdb(folders / "imfdb", {"A/F": lines}, sizes)
+        study = make_study(some={"kind": "imfdb", "path": "imfdb", "crop": "as shipped"})
+        images, faces = datasets.faces_of(study)
+        assert faces["group_id"].tolist() == ["imfdb:A/F"]
+        assert images[images["status"] == "other label"]["error"].tolist() == [
+            "no expression in its line",
+            "no line of it",
+        ]
+
     @needs_data
-    def test_the_public_part_has_its_published_numbers(self, tmp_path: Path) -> None:
-        table = readers.read_imfdb(REAL / "imfdb.tar.xz", unpacked=tmp_path / "imfdb")
-        assert table["label"].fillna("none").value_counts().to_dict() == open_data.IMFDB_COUNTS
+    def test_the_public_part_has_its_published_numbers(self, tmp_path):
+        findings = open_data.DATA_SETS["imfdb"].check(REAL / "imfdb.tar.xz")
+        assert all(finding.good for finding in findings), findings
+        table = read_imfdb(REAL / "imfdb.tar.xz", unpacked=tmp_path / "imfdb")
         labelled = table[table["label"].notna()]
         assert (len(table), labelled["person"].nunique()) == (25_117, 74)
         assert labelled["frame"].notna().all()
@@ -619,7 +566,7 @@ class TestKeywords:
     """Photos a.. of the keywords angry, crying and sad; one of them is no photo."""
 
     @pytest.fixture
-    def photos(self, folders: Path) -> Path:
+    def photos(self, folders):
         for k, name in enumerate(["angry/a.jpg", "angry/b.jpg", "crying/c.jpg", "sad/d.jpg"]):
             save(picture(k), folders / "photos" / name)
         (folders / "photos" / "sad" / "notes.txt").write_text("no photo")
@@ -633,15 +580,13 @@ class TestKeywords:
         return folders / "photos"
 
     @staticmethod
-    def read(photos: Path, **more: object) -> pd.DataFrame:
+    def read(photos):
         path = photos.name if photos.suffix else "photos"
-        study = make_study(some={"kind": "keywords", "path": path, **more})
+        study = make_study(some={"kind": "keywords", "path": path})
         return datasets.attributes(study).set_index("item_id")
 
     @pytest.mark.parametrize("form", ["photos", "photos.zip"])
-    def test_labels_sources_and_conflicts(
-        self, photos: Path, form: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_labels_sources_and_conflicts(self, photos, form, caplog):
         caplog.set_level("INFO")
         shutil.make_archive(str(photos), "zip", photos)
         table = self.read(photos.with_name(form))
@@ -655,23 +600,17 @@ class TestKeywords:
         for lost in ("1 files *.txt", "1 photos of photos.csv that are not here"):
             assert lost in caplog.text
 
-    def test_a_set_maps_keywords_and_chooses_a_rule(self, photos: Path) -> None:
-        table = self.read(photos, keywords={"crying": "sad"}, two_labels="first")
-        assert table["label"].tolist() == ["angry", "angry", "sad", "sad"]
-
-    def test_without_a_table_the_folders_say_all(self, photos: Path) -> None:
+    def test_without_a_table_the_folders_say_all(self, photos):
         photos.with_suffix(".csv").unlink()
         table = self.read(photos)
         assert table["label"].fillna("").tolist() == ["angry", "angry", "", "sad"]
         assert table["source"].isna().all()
 
-    def test_a_table_that_lists_a_file_twice_is_refused(self, photos: Path) -> None:
+    def test_a_table_that_lists_a_file_twice_and_a_damaged_archive_are_refused(self, photos):
         with photos.with_suffix(".csv").open("a") as file:
             file.write("angry/a.jpg,angry,one/x,\n")
         with pytest.raises(DatasetError, match=r"lists angry/a\.jpg twice"):
             self.read(photos)
-
-    def test_a_damaged_archive_is_refused(self, photos: Path) -> None:
         archive = Path(shutil.make_archive(str(photos), "zip", photos))
         whole = archive.read_bytes()
         for damaged in (whole[:-50], whole[:40] + bytes(300) + whole[340:]):
@@ -680,24 +619,22 @@ class TestKeywords:
                 self.read(archive)
 
     @needs_data
-    def test_the_photos_have_their_published_numbers(self, tmp_path: Path) -> None:
-        source = REAL / "keyword_photos.zip"
-        table = readers.read_keywords(source, unpacked=tmp_path / "k", two_labels="first")
-        assert table["keyword"].value_counts().to_dict() == open_data.KEYWORD_COUNTS
-        dropped = readers.read_keywords(source, unpacked=tmp_path / "k")
-        assert dropped["no_label"].str.startswith("several").sum() == 78
+    def test_the_photos_have_their_published_numbers(self, tmp_path):
+        table = read_keywords(REAL / "keyword_photos.zip", unpacked=tmp_path / "k")
+        assert table["keyword"].value_counts().to_dict() == open_data.DATA_SETS["keywords"].counts
+        assert table["no_label"].str.startswith("several").sum() == 78
 
 
-def test_a_set_laid_out_as_sfew(folders: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_set_laid_out_as_sfew(folders, caplog):
     caplog.set_level("INFO")
-    names = {
-        "Train/Angry/Harry_Potter_and_2_000123456_00000012.png": "angry",
-        "Train/Happy/Hangover_003_000000000_00000001.png": "happy",
-        "Val/Val_Aligned_Faces/Surprise/odd.png": "surprise",
-        "Test/Harry_Potter_and_2_000123999_00000003.png": None,
-        "Test/Pain/x_1_2.png": None,
-        "extra/x_1_2.png": None,
-    }
+    names = [
+        "Train/Angry/Harry_Potter_and_2_000123456_00000012.png",
+        "Train/Happy/Hangover_003_000000000_00000001.png",
+        "Val/Val_Aligned_Faces/Surprise/odd.png",
+        "Test/Harry_Potter_and_2_000123999_00000003.png",
+        "Test/Pain/x_1_2.png",
+        "extra/x_1_2.png",
+    ]
     for k, name in enumerate(names):
         save(picture(k), folders / "SFEW_2" / name)
     shutil.make_archive(str(folders / "sfew"), "zip", folders, "SFEW_2")
@@ -712,40 +649,18 @@ def test_a_set_laid_out_as_sfew(folders: Path, caplog: pytest.LogCaptureFixture)
     unlabelled = table["no_label"].dropna()
     assert unlabelled.tolist() == ["folder is no label: Pain", "folder is no label: Test"]
     assert table.loc["sfew:val/Surprise/odd.png", "film"] is None
-    for lost in ("1 images outside of Train", "1 names other than", "2 folder is no label"):
-        assert lost in caplog.text
-    with pytest.raises(DatasetError, match=r"has no \{Train,Val,Test}"):
-        readers.read_sfew(folders / "SFEW_2" / "extra", unpacked=folders / "un")
-
-
-def test_images_without_a_label_are_rows_with_their_reason(folders: Path) -> None:
-    write_imfdb(
-        folders / "imfdb",
-        {
-            "A/F": [
-                face("x_1.png", SAYS, box="0 0 48 48"),
-                face("x_2.png", "MALE NONE BAD", box="0 0 48 48"),
-            ]
-        },
-        {f"A/F/images/x_{k}.png": (48, 48) for k in (1, 2, 3)},
-    )
-    study = make_study(some={"kind": "imfdb", "path": "imfdb", "crop": "as shipped"})
-    images, faces = datasets.faces_of(study, progress=False)
-    assert faces["group_id"].tolist() == ["imfdb:A/F"]
-    assert images[images["status"] == "other label"]["error"].tolist() == [
-        "no expression in its line",
-        "no line of it",
-    ]
+    assert "2 folder is no label" in caplog.text
+    assert "1 images elsewhere" in caplog.text
 
 
 @pytest.mark.slow
 @needs_data
-def test_the_real_votes_agree_with_the_real_labels(tmp_path: Path) -> None:
+def test_the_real_votes_agree_with_the_real_labels(tmp_path):
     table = read_fer2013(REAL / "fer2013.tar.xz", unpacked=tmp_path / "fer2013")
     items = table.assign(item_id="fer2013:" + table["name"])
     votes = read_votes(REAL / "ferplus.csv")
     joined = join_votes(items, votes)
     assert len(joined) > 0.99 * len(items)
     assert voter_agreement(joined) > 0.64
-    with pytest.raises(DatasetError, match=r"agrees with 0\.1[78]"):
+    with pytest.raises(DatasetError, match=r"agree with 0\.1[78]"):
         join_votes(items, votes.assign(image=votes["image"] + 1))

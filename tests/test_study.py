@@ -64,10 +64,8 @@ def test_parameters_go_over_the_file_and_none_leaves_it_as_it_is():
             "votes are of sets of kind fer2013, not folder",
         ),
         (one_set(kind="photos", source="pexels"), "needs `source` and `design`"),
-        (one_set(kind="photos", source="local", design="v1"), "design given"),
         (one_set(kind="photos", source="flickr"), "no source 'flickr'; sources"),
-        ({"pull": {"sources": ["flickr"]}}, "sources are pexels, pixabay, unsplash, openverse"),
-        ({"pull": {"sources": ["local"]}}, r"`pull\.local` must say which"),
+        ({"pull": {"sources": ["flickr"]}}, "sources are pexels, pixabay, openverse"),
         ({"pull": {"per_page": {"pexels": 81}}}, "pexels: 81 is not from 1 to 80"),
         ({"pull": {"filters": {"openverse": {"licence": "by"}}}}, "no filter 'licence'; it has l"),
         ({"ensembles": {"mean": ["lob"]}}, "no run"),
@@ -132,19 +130,14 @@ def test_a_missing_key_of_a_photo_site_is_named_not_shown(monkeypatch, tmp_path)
     sets = {
         "p": {"kind": "photos", "source": "pexels", "design": "v1"},
         "open": {"kind": "photos", "source": "openverse", "design": "v1"},
-        "own": {"kind": "photos", "source": "local", "design": "given"},
     }
-    pull = {"sources": ["pexels", "openverse", "local"], "local": "own"}
+    pull = {"sources": ["pexels", "openverse"]}
     study = made(sets=sets, runs={"p": {"sets": ["p"]}}, pull=pull)
     monkeypatch.setenv("EXE_DATA", str(tmp_path))
     for variable in ("PEXELS_API_KEY", "OPENVERSE_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
-    assert study.missing() == [
-        f"local: {tmp_path.resolve()}/own",
-        "pexels: its API key in the variable PEXELS_API_KEY",
-    ]
+    assert study.missing() == ["pexels: its API key in the variable PEXELS_API_KEY"]
     monkeypatch.setenv("PEXELS_API_KEY", "secret")
-    (tmp_path / "own").touch()
     assert study.missing() == []
 
 

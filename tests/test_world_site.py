@@ -1,4 +1,4 @@
-"""The world's photo site answers as four photo sites do, and its photos are as the settings say."""
+"""The world's photo site answers as three sites do, and its photos are as the settings say."""
 
 import math
 import uuid
@@ -16,13 +16,12 @@ from exe_world.making import workers, write_truth
 from exe_world.site import PhotoSite
 
 HTTP = httpx.Client()
-ALL = ("pexels", "pixabay", "unsplash", "openverse")
+ALL = ("pexels", "pixabay", "openverse")
 NOISE = {"angry face": {"disgust": 0.3, "neutral": 0.2}}
-PHOTOS = {"pexels": "photos", "pixabay": "hits", "unsplash": "results", "openverse": "results"}
+PHOTOS = {"pexels": "photos", "pixabay": "hits", "openverse": "results"}
 FIELDS = {
     "pexels": {"id", "width", "height", "url", "photographer", "photographer_url", "src", "alt"},
     "pixabay": {"id", "pageURL", "tags", "webformatURL", "largeImageURL", "user", "user_id"},
-    "unsplash": {"id", "width", "height", "urls", "links", "user"},
     "openverse": {"id", "url", "creator", "license", "license_url", "attribution", "source"},
 }
 
@@ -46,8 +45,8 @@ def site(home):
 def ask(site, source, query, key=None, **asked):
     """Search a source with the name of its query and its key where it wants them."""
     key = site.keys[source] if key is None else key
-    headers = {"Authorization": f"Client-ID {key}" if source == "unsplash" else key}
-    name = "query" if source in ("pexels", "unsplash") else "q"
+    headers = {"Authorization": key}
+    name = "query" if source == "pexels" else "q"
     asked = {name: query} | ({"key": key} if source == "pixabay" else {}) | asked
     return HTTP.get(site.base_urls[source], params=asked, headers=headers)
 
@@ -82,7 +81,6 @@ def test_a_page_has_the_documented_fields(site, source):
         ("pixabay", "sad face", {"per_page": 201}, 400),
         ("pixabay", "sad face", {"page": 9}, 400),
         ("pixabay", "sad face", {"key": "another"}, 400),
-        ("unsplash", "sad face", {"key": "another"}, 401),
         ("openverse", "sad face", {"page_size": 21}, 401),
     ],
 )
@@ -90,15 +88,6 @@ def test_what_a_source_does_not_have_is_empty_or_refused(site, source, query, as
     answer = ask(site, source, query, **asked)
     assert answer.status_code == status
     assert status != 200 or answer.json()[PHOTOS[source]] == []
-
-
-def test_a_download_of_unsplash_is_reported_with_the_key(site):
-    photo = ask(site, "unsplash", "sad face").json()["results"][0]
-    url, key = photo["links"]["download_location"], {"Authorization": site.keys["unsplash"]}
-    assert HTTP.get(url).status_code == 401
-    assert HTTP.get(url, headers=key).status_code == 200
-    assert HTTP.get(url.replace(photo["id"], "other"), headers=key).status_code == 404
-    assert site.reported == [photo["id"]]
 
 
 def test_photos_are_equal_between_processes_and_differ_by_the_seed():
@@ -144,3 +133,14 @@ def test_parts_of_the_truth_that_are_written_at_the_same_time_are_all_kept_in_or
     truth = study.read("truth")
     assert truth["set_name"].tolist() == ["fer2013", "rafdb", "films", "photos"]
     assert set(truth["item_id"]) == {"x"}
+
+
+def test_a_spent_quota_is_refused():
+    limits = {"pexels": (2, 60), "pixabay": (1, 60), "openverse": (1, 60)}
+    with PhotoSite(tiny_study(pull={"sources": ALL}), limits=limits) as site:
+        answers = {name: [ask(site, name, "sad face") for _ in range(3)] for name in ALL}
+    assert [answer[-1].status_code for answer in answers.values()] == [429] * 3
+    left = [answer.headers.get("X-Ratelimit-Remaining") for answer in answers["pexels"]]
+    assert left == ["1", "0", None]
+    assert int(answers["pixabay"][-1].headers["X-RateLimit-Reset"]) > 50
+    assert 50 < int(answers["openverse"][-1].headers["Retry-After"]) <= 60

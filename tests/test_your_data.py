@@ -136,7 +136,7 @@ def test_films_and_photos_need_nothing_of_the_extras():
     """What only studies and the book need may be absent."""
     absent = [
         *("snakemake", "papermill", "nbclient", "nbformat", "ipykernel", "jupyter_book"),
-        *("httpx", "pooch", "timm", "pytorch_optimizer", "captum", "cleanlab"),
+        *("httpx", "timm", "pytorch_optimizer", "captum", "cleanlab"),
     ]
     code = f"import sys; sys.modules.update(dict.fromkeys({absent}));" + (
         "from exe_core import cli, film_report, photos; film_report.load_models(['fer7'])"
