@@ -94,7 +94,7 @@ def test_papermill_alone_runs_a_stage(smoke):
     assert out.exists()
 
 
-def test_a_failed_stage_says_why_and_only_what_it_left_is_run_again(smoke):
+def test_a_failed_stage_says_why_and_only_what_depends_on_it_is_run_again(smoke):
     """The model of a run is damaged and mended; newer files and a word of prose run no stage."""
     weights = smoke.root / "data/results/smoke/models/rafdb/model.safetensors"
     kept, before = weights.read_bytes(), pages(smoke)
@@ -114,5 +114,6 @@ def test_a_failed_stage_says_why_and_only_what_it_left_is_run_again(smoke):
     after = pages(smoke)
     assert after.keys() == before.keys()
     changed = {path.stem for path in before if after[path] != before[path]}
-    assert changed == {"04-predict-rafdb"}
+    dependent = {"04-predict-rafdb", "05-benchmarks", "07-claims", "08-sentiment"}
+    assert "04-predict-rafdb" in changed <= dependent
     assert "zebras" in (smoke.root / "_build" / "html" / "book" / "limits.html").read_text()
