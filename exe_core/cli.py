@@ -271,8 +271,8 @@ def screen(
     films = screening.list_films(study).iloc[film - 1 : film]
     if films.empty:
         fail(f"study {name} has no film {film}: they are counted from 1")
-    settings = {"min_score": study.crop.min_score, "retry_border": study.crop.retry_border}
-    with FaceFinder(**settings) as finder:
+    crop = study.crop
+    with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
         tables = screening.screen(study, films, finder=finder)
     row = tables.films.iloc[0]
     write_json({row.film_id: digest_of([each.to_dict("list") for each in tables])}, ledger)

@@ -238,7 +238,9 @@ def share_intervals(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         # none, or all, is so in every resample: for these, shots are taken as independent cases
         is_whole = np.isin(found.value, (0, 1)) & (found.n > 1)
         whole = STATISTICS.share(found.value, found.n)
-        low, high = np.where(is_whole, [whole.low, whole.high], [found.low, found.high])
+        low, high = np.where(
+            is_whole, np.stack([whole.low, whole.high]), np.stack([found.low, found.high])
+        )
         bounds = pd.DataFrame({"label": labels, "low": low, "high": high})
         parts.append(bounds.assign(run_id=run, n_shots=found.n))
     return pd.concat(parts, ignore_index=True)

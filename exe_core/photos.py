@@ -85,7 +85,7 @@ def read_faces(
             cuts = [crop(pixels, face, size=how.size, margin=how.margin) for face in found]
             answers = inference.predict_images(loaded, cuts).to_dict("records")
             for k, (face, answer) in enumerate(zip(found, answers, strict=True)):
-                box = {"x_px": face.x, "y_px": face.y, "width_px": face.width}
+                box: dict[str, Any] = {"x_px": face.x, "y_px": face.y, "width_px": face.width}
                 box |= {"height_px": face.height, "score": face.score}
                 rows.append(row | {"face": k, "status": "ok"} | box | answer)
                 if crops is not None:

@@ -20,6 +20,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -215,7 +216,7 @@ class Puller:
                 row = self.ledger.answered(page, asked=self._asked(page), room=room)
                 if row is None:
                     row, photos = self.fetcher.persist(
-                        lambda page=page, room=room: self._ask(page, label, room),
+                        partial(self._ask, page, label, room),
                         longest_s=longest_s,
                     )
                     downloads += [pool.submit(self._download, one) for one in self._new(photos)]

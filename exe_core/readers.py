@@ -256,7 +256,7 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
         label, split = label_of(said["label"], "names", root.name), said["part"]
         name = f"{label}_{path.stem}"
         if said["usage"]:
-            name, split = f"{int(said['number']):06d}", USAGES[said["usage"]]
+            name, split = f"{int(str(said['number'])):06d}", USAGES[said["usage"]]
         rows.append({"name": name, "path": path, "label": label, "split_given": split})
     if len({row["name"] for row in rows}) < len(rows):  # in some copies each part has its numbers
         rows = [row | {"name": f"{row['split_given']}_{row['name']}"} for row in rows]

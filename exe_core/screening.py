@@ -143,10 +143,10 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
         ids = [short if n[short] == 1 else long for short, long in zip(ids, longer, strict=True)]
     rows = []
     for path, film_id in zip(paths, ids, strict=True):
-        title, place = readable(path.stem).replace("_", " "), os.path.relpath(path, ROOT)
-        row = {"film_id": film_id, "title": title, "path": readable(place), "status": "ok"}
+        title, relative = readable(path.stem).replace("_", " "), os.path.relpath(path, ROOT)
+        row = {"film_id": film_id, "title": title, "path": readable(relative), "status": "ok"}
         try:
-            if row["path"] != place:
+            if row["path"] != relative:
                 raise VideoError("its name is not UTF-8, so no table can hold it: rename it")
             row |= probe(path)._asdict()
         except VideoError as fault:
