@@ -277,7 +277,7 @@ def _write(
         )
         csvs["course"] = films.course(of_run, smooth_s=smooth_s, statistics=STATISTICS)
         charts["timeline"] = timeline_chart(csvs["course"])
-        titles = pd.DataFrame([film]).assign(genre="")
+        titles = pd.DataFrame([film]).assign(genre=None)
         charts["shares"] = shares_chart(csvs["summary"], films=titles)
         summary = csvs["summary"][csvs["summary"]["run_id"] == run].to_dict("records")
         shown = {"summary": summary, "n_shots": summary[0]["n_shots"], "smooth_s": smooth_s}
@@ -362,7 +362,7 @@ def _write_index(
         listed.append(about)
     shown: dict[str, Any] = {"title": f"{len(rows)} films", "films": listed, "others": others}
     if parts:
-        titles = pd.DataFrame(rows).assign(genre="")
+        titles = pd.DataFrame(rows).assign(genre=None)
         chart = shares_chart(pd.concat(parts), films=titles)
         shown["svg"] = figures.drawn(chart.to_dict(), "svg").decode()
     shown |= {"run": run, "labels": labels, "trust": trust(classifiers)}
