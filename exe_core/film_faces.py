@@ -172,8 +172,9 @@ def load(
     for run, table in listed:
         values = np.full((len(faces), len(chosen)), np.nan)
         values[table["face"]] = table[prob_columns(chosen)].to_numpy(float)
-        total = values.sum(axis=1, keepdims=True)
-        probabilities[str(run)] = values / np.where(total > 0, total, np.nan)
+        # of a face whose labels are all below what float16 holds, none is likelier
+        values[values.sum(axis=1) == 0] = 1.0
+        probabilities[str(run)] = values / values.sum(axis=1, keepdims=True)
     # miscellaneous films are one for each actor, and have no shares of a film
     person = faces["person"].fillna("")  # stills of SFEW name none
     films = {"is_film": faces["film"].notna(), "film": faces["film"].fillna("various, " + person)}
@@ -484,7 +485,9 @@ class FilmFaces:
         rows = []
         for name in own:
             shares = self.shares(name)
-            wide = shares.pivot_table(index="film", columns="label", values="predicted")
+            wide = shares.pivot_table(
+                index="film", columns="label", values="predicted", dropna=False
+            )
             others = sum(counts[other] for other in own if other != name).argmax(axis=1)
             ordered = answers[name][order]
             same = (ordered[1:] == ordered[:-1])[follows].mean()
@@ -534,7 +537,8 @@ class FilmFaces:
         Returns rows of measure ("bias" of a label, "error", "rank correlation" of a label), label,
         value, low, high, n (films). The error is half the sum of absolute differences, 0 to 1.
         """
-        wide = shares.pivot_table(index="film", columns="label", values=["predicted", "labelled"])
+        sides = ["predicted", "labelled"]
+        wide = shares.pivot_table(index="film", columns="label", values=sides, dropna=False)
         wide = wide.reindex(columns=list(self.labels), level=1)
         gaps = (wide["predicted"] - wide["labelled"]).to_numpy()
         measured = np.column_stack([gaps, np.abs(gaps).sum(axis=1) / 2, np.ones(len(gaps))])

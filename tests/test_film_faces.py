@@ -78,6 +78,25 @@ def test_a_variant_that_lacks_a_seed_is_refused_and_one_without_seeds_stands_for
     assert found.spread > 0
 
 
+def test_a_network_that_is_certain_has_an_answer_among_the_other_labels_too(tmp_path):
+    faces = faces_of()
+    film = load(
+        freeze(tmp_path / "film", faces, {"a-1": np.eye(5)[faces["code"]]}),
+        labels=FIVE[1:],
+        statistics=QUICK,
+    )
+    assert np.allclose(film.probabilities["a-1"].sum(axis=1), 1)
+    assert film.scores(["a"]).query("metric == 'accuracy'")["value"].item() == 1
+
+
+def test_shares_are_undefined_where_no_face_counts(tmp_path):
+    faces = faces_of(n_films=2, n=40)
+    even = np.full((len(faces), 5), 0.2)
+    film = load(freeze(tmp_path / "film", faces, {"a-1": even}), statistics=QUICK)
+    errors = film.share_errors(film.shares("a", method="confident"))
+    assert errors.loc[errors["measure"] != "rank correlation", "value"].isna().all()
+
+
 def test_scores_are_those_of_scikit_learn_averaged_over_seeds(two):
     faces, _, folder = two
     film = load(folder, statistics=QUICK)
