@@ -537,8 +537,8 @@ class FilmFaces:
         Returns rows of measure ("bias" of a label, "error", "rank correlation" of a label), label,
         value, low, high, n (films). The error is half the sum of absolute differences, 0 to 1.
         """
-        sides = ["predicted", "labelled"]
-        wide = shares.pivot_table(index="film", columns="label", values=sides, dropna=False)
+        both = ["predicted", "labelled"]
+        wide = shares.pivot_table(index="film", columns="label", values=both, dropna=False)
         wide = wide.reindex(columns=list(self.labels), level=1)
         gaps = (wide["predicted"] - wide["labelled"]).to_numpy()
         measured = np.column_stack([gaps, np.abs(gaps).sum(axis=1) / 2, np.ones(len(gaps))])
