@@ -19,6 +19,7 @@ from exe_core.figures.style import (
     drawable,
     estimates,
     in_order,
+    panels,
     styled,
 )
 
@@ -173,7 +174,7 @@ def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.
         title, axis = "balanced accuracy on film faces", alt.Axis(format="%")
         return alt.Y(f"{name}:Q", title=title, scale=near, axis=axis)
 
-    panels = []
+    grids = []
     for about in correlations.itertuples():
         x = alt.X("measure:Q", title=textwrap.wrap(about.statistic, 50), scale=near)
         base = alt.Chart().encode(x=x, tooltip=columns)
@@ -182,14 +183,25 @@ def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.
         interval = f"{about.estimate:.2f} [{about.low:.2f}, {about.high:.2f}]"
         title = f"{about.criterion}: rank correlation {interval}".replace("-", "\N{MINUS SIGN}")
         panel = alt.layer(lines, dots, data=data[data["criterion"] == about.criterion])
-        panels.append(panel.properties(width=(WIDTH - 110) // 2, height=190, title=title))
-    grid = alt.concat(*panels, columns=2, spacing={"column": 24, "row": 20})
+        grids.append(panel.properties(width=(WIDTH - 110) // 2, height=190, title=title))
+    grid = alt.concat(*grids, columns=2, spacing={"column": 24, "row": 20})
     return styled(grid.resolve_scale(y="shared"))
 
 
-def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str) -> Any:
-    """Draw estimates against a number on a logarithmic axis, a line and a band a series."""
-    data = drawable(table, [x, series, *ESTIMATE])
+def curve_chart(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    series: str,
+    x_title: str,
+    y_title: str,
+    column: str | None = None,
+) -> Any:
+    """Draw estimates against a number on a logarithmic axis, a line and a band a series.
+
+    Each value of `column` has a panel.
+    """
+    data = drawable(table, [x, series, *ESTIMATE, *([column] if column else [])])
     colour = alt.Color(
         f"{series}:N",
         title=None,
@@ -199,7 +211,7 @@ def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_tit
     )
     dash = alt.StrokeDash(f"{series}:N", sort=in_order(data[series]), legend=None)
     shape = alt.Shape(f"{series}:N", sort=in_order(data[series]), legend=None)
-    base = alt.Chart(data).encode(
+    base = alt.Chart().encode(
         x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(type="log", nice=False)),
         color=colour,
         tooltip=list(data),
@@ -210,4 +222,6 @@ def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_tit
         base.mark_line(strokeWidth=2).encode(y=title, strokeDash=dash),
         base.mark_point(filled=True, size=45).encode(y=title, shape=shape),
     ]
-    return styled(alt.layer(*layers).properties(width=WIDTH - 60, height=220))
+    n_panels = data[column].nunique() if column else 1
+    chart = alt.layer(*layers).properties(width=(WIDTH - 60) // n_panels - 14, height=220)
+    return styled(panels(chart, data, y=series, row=None, column=column))
