@@ -63,9 +63,7 @@ def score(
         known = labelled(rows, labels)
         sums = resampling.sum_by_group(item_terms(known, labels), known["group_id"])
         found = statistics.interval(sums, lambda totals: scores_of(totals, len(labels)))
-        table = pd.DataFrame(found.columns()).assign(
-            metric=[*SCORES, *np.repeat(BY_LABEL, len(labels))],
-            label=[*[None] * len(SCORES), *[*labels] * len(BY_LABEL)],
+        table = by_name(found, labels).assign(
             n=len(known),
             n_groups=found.n,
             n_excluded=len(rows) - len(known),
@@ -76,6 +74,13 @@ def score(
         table[["run_id", "set_name", "split"]] = keys
         scored.append(table)
     return tables.check(pd.concat(scored, ignore_index=True), "metrics")
+
+
+def by_name(found: Estimate, labels: Sequence[str]) -> pd.DataFrame:
+    """Name the estimates of `scores_of`: metric, label, value, low, high."""
+    metric = [*SCORES, *np.repeat(BY_LABEL, len(labels))]
+    label = [*[None] * len(SCORES), *[*labels] * len(BY_LABEL)]
+    return pd.DataFrame({"metric": metric, "label": label, **found.columns()})
 
 
 def within_range(scores: pd.DataFrame) -> pd.DataFrame:

@@ -91,10 +91,13 @@ def test_a_network_that_is_certain_has_an_answer_among_the_other_labels_too(tmp_
 
 def test_shares_are_undefined_where_no_face_counts(tmp_path):
     faces = faces_of(n_films=2, n=40)
-    even = np.full((len(faces), 5), 0.2)
-    film = load(freeze(tmp_path / "film", faces, {"a-1": even}), statistics=QUICK)
-    errors = film.share_errors(film.shares("a", method="confident"))
+    film = load(freeze(tmp_path / "film", faces, {"a-1": sure(faces["code"])}), statistics=QUICK)
+    none = film.shares("a", lambda run: 0 * film.probabilities[run])
+    errors = film.share_errors(none)
     assert errors.loc[errors["measure"] != "rank correlation", "value"].isna().all()
+    few = film.where(film.faces["film"] == "film 0").where(np.arange(160) < 99)
+    with pytest.raises(FilmError, match="no film has 100 of these faces"):
+        few.shares("a")
 
 
 def test_scores_are_those_of_scikit_learn_averaged_over_seeds(two):
@@ -194,30 +197,20 @@ class TestShares:
         assert found["bias", "fear"] == pytest.approx(0)
         assert found["error"].item() == pytest.approx(gap.abs().mean())
 
-    def test_samples_err_less_the_larger_they_are_and_not_at_all_if_whole(self, film):
-        found = film.sampling_errors(None, sizes=(10, 50, 200), draws=50)["value"]
-        assert found[0] > found[1] > found[2] == pytest.approx(0)
-
     def test_correction_moves_shares_to_the_truth(self, tmp_path):
         """A calibrated network that learned from even shares, shown films of uneven ones."""
         faces = faces_of(2, 2, 1000, shares=[[0.6, *[0.1] * 4], [*[0.1] * 4, 0.6]])
         seen = np.random.default_rng(0).normal(size=(len(faces), 5)) + np.eye(5)[faces["code"]]
         film = load(freeze(tmp_path, faces, {"a-1": softmax(seen, axis=1)}), statistics=QUICK)
+        counts = (
+            lambda run: film.probabilities[run],
+            lambda run: film.corrected(run, by_film=True),
+        )
         before, after = (
-            film.share_errors(film.shares("a", method=method)).set_index("measure").value["error"]
-            for method in ("mean probability", "corrected")
+            film.share_errors(film.shares("a", count)).set_index("measure").value["error"]
+            for count in counts
         )
         assert after < before / 3
-
-    def test_smoothing_follows_the_frames_of_an_actor(self, tmp_path):
-        """Every ninth answer for one actor is another label; the other actor's never is."""
-        faces = faces_of(1, 2, 180).sample(frac=1, random_state=0, ignore_index=True)
-        first = faces["person"] == "actor 0"
-        codes = np.where(first, np.where(faces["frame"] % 9 == 4, 1, 2), 3)
-        film = load(freeze(tmp_path, faces, {"a-1": sure(codes)}), statistics=QUICK)
-        found = film.shares("a", method="smoothed").set_index("label")["predicted"]
-        assert found[list(FIVE)].tolist() == [0, 0, 0.5, 0.5, 0]
-        assert film.shares("a").set_index("label")["predicted"]["fear"] > 0
 
 
 def test_what_is_gathered_is_what_is_loaded(folders):
@@ -241,7 +234,7 @@ def test_what_is_gathered_is_what_is_loaded(folders):
             parts.append(tables.with_probabilities(rows, p, labels=FIVE))
     folder = film_faces.gather(study, pd.concat(parts, ignore_index=True), study.results / "film")
     film = film_faces.of_study(study)
-    assert len(pd.read_parquet(folder / FACES)) == len(faces)
+    assert len(pd.read_parquet(folder / FACES)) == len(film.listed) == len(faces)
     assert film.faces["item_id"].tolist() == shown["item_id"].tolist()
     given = parts[2][prob_columns(FIVE)].to_numpy()
     assert film.probabilities["keyword-2"] == pytest.approx(given, abs=1e-3)
