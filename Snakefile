@@ -13,9 +13,7 @@ deletes outputs before it runs a rule again, and a stopped stage resumes from wh
 from pathlib import Path
 from shlex import quote
 
-from exe_core.record import digest_of
-from exe_core.staleness import code_digest, stage_digest
-from exe_core.settings import FILM_SUFFIXES
+from exe_core.staleness import stage_digest
 from exe_core.stages import FILM_ANALYSES, book_folder
 from exe_core.study import load_study
 
@@ -65,15 +63,6 @@ def is_source(path):
     return path.is_file() and not {"executed", "__pycache__"} & set(path.parts)
 
 
-def films_apart():
-    """List the places of the films that a job of its own decodes each."""
-    if not (HAS_FILMS and study.films.apart):
-        return []
-    folder = study.data_dir / (study.films.path or ".")
-    files = {path.resolve() for path in folder.rglob("*") if path.suffix.lower() in FILM_SUFFIXES}
-    return range(1, (study.world.n_films if study.kind == "world" else len(files)) + 1)
-
-
 def film_predictions():
     """List what the analyses of film faces read: predictions made on this machine, or the frozen ones."""
     frozen = {path.name: path for path in sorted(Path("data/frozen/film").glob("*.parquet"))}
@@ -102,7 +91,6 @@ def pages():
     return [*(made(name)["page"] for name in names), *(made(name, film)["page"] for name in film_pages())]
 
 
-FILMS_APART = films_apart()
 OF_RUNS = ("faces.parquet", "predictions.parquet", "runs.parquet")
 FILM_PREDICTIONS = film_predictions()
 STAGE = (
@@ -227,18 +215,6 @@ rule benchmarks:
     shell: STAGE
 
 
-if FILMS_APART:
-
-    rule screen:
-        message: "screen: film {wildcards.film}"
-        input:
-            [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
-        output: LEDGERS / "screen-{film}.json"
-        params:
-            stale=[code_digest("exe_core.screening.screen_film"), digest_of([study.films.model_dump(mode="json"), study.crop.model_dump(mode="json")])],
-        shell: "OMP_NUM_THREADS={threads} exe screen {study.name} {wildcards.film} --ledger {output:q}"
-
-
 if HAS_FILMS:
 
     rule films:
@@ -246,7 +222,6 @@ if HAS_FILMS:
         input:
             [LEDGERS / "world.json"] if study.kind == "world" else [study.data_dir / study.films.path],
             [LEDGERS / f"train-{run}.json" for run in RUNS],
-            [LEDGERS / f"screen-{film}.json" for film in FILMS_APART],
         output: **made("06-films")
         params:
             **of(

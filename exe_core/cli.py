@@ -16,7 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from exe_core import stages
-from exe_core.record import ROOT, digest_of, explain_disk_errors, replacing, write_json
+from exe_core.record import ROOT, explain_disk_errors, replacing
 from exe_core.study import Study, load_study
 
 if TYPE_CHECKING:
@@ -255,29 +255,6 @@ def claims(
         for row in freeze_claims(folder, to).to_dict("records")
     ]
     show_table(["claim", "says", "estimate", "p (Holm)", "verdict"], rows)
-
-
-@app.command()
-def screen(
-    name: StudyName,
-    film: Annotated[int, typer.Argument(min=1, help="its place in the list of the films")],
-    ledger: Annotated[Path, typer.Option(help="where the digest of what was found is kept")],
-) -> None:
-    """Decode one film and find its faces, which 06-films then finds done: a job of a cluster."""
-    from exe_core import screening
-    from exe_core.faces import FaceFinder  # these are slow to import
-
-    study = load_study(name)
-    films = screening.list_films(study).iloc[film - 1 : film]
-    if films.empty:
-        fail(f"study {name} has no film {film}: they are counted from 1")
-    crop = study.crop
-    with FaceFinder(min_score=crop.min_score, retry_border=crop.retry_border) as finder:
-        tables = screening.screen(study, films, finder=finder)
-    row = tables.films.iloc[0]
-    write_json({row.film_id: digest_of([each.to_dict("list") for each in tables])}, ledger)
-    n_shown = (tables.frames["n_faces"] > 0).sum()
-    typer.echo(f"{row.film_id}: {row.status}, {len(tables.frames)} frames, {n_shown} with a face")
 
 
 @app.command()

@@ -249,7 +249,6 @@ class Films(SettingsModel):
 
     path: str | None = Field(None, description="below the data folder of the study")
     every: int = Field(100, ge=1, description="every n-th frame")
-    apart: bool = Field(False, description="decode each film in a job of its own, on a cluster")
     event_window_s: float = Field(20.0, gt=0, description="compared before and after a plot event")
 
 

@@ -27,13 +27,6 @@ STEPS = pd.DataFrame(
     [("v1", "returned", "kept", 9), ("v1", "no face", "lost", 4), ("v1", "faces used", "kept", 5)],
     columns=["set_name", "step", "kind", "n"],
 )
-MEASURED = tables.estimates(run_id=tables.RUNS, criterion=("genre", "events"))
-MEASURED = MEASURED.assign(measure=MEASURED["value"], balanced_accuracy=MEASURED["value"])
-CORRELATIONS = pd.DataFrame(
-    {"criterion": ["genre", "events"], "statistic": ["R2", "rise"], "estimate": [0.9, -0.2],
-     "low": [0.8, -0.5], "high": [0.95, 0.1]}
-)  # fmt: skip
-
 CHARTS = {
     "grid": lambda: style.estimates(
         tables.estimates(run_id=("a", "b"), metric=("f1", "recall"), label=EMOTIONS),
@@ -68,7 +61,6 @@ CHARTS = {
     "scores": lambda: scores.score_table_chart(tables.metrics(("films", "fer2013"))),
     "confusion": lambda: scores.confusion_chart(tables.confusion()),
     "history": lambda: scores.history_chart(tables.history()),
-    "scatter": lambda: scores.accuracy_scatter(MEASURED, CORRELATIONS),
     "claims": lambda: scores.claims_chart(tables.claims()),
     "attrition": lambda: films.attrition_chart(STEPS),
     "noise": lambda: films.noise_chart(tables.query_truth()),

@@ -35,7 +35,7 @@ world:
   benchmark_test_faces: 3
 crop: {size: 64}
 train: {model: tiny, weights: none, trainable: all, size: 32, epochs: 2, learning_rate: 0.003}
-films: {every: 50, apart: true}
+films: {every: 50}
 sets:
   fer2013: {kind: fer2013, path: benchmarks/fer2013.csv, gray: true}
   rafdb: {kind: rafdb, path: benchmarks/rafdb}
@@ -79,7 +79,7 @@ SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-STAGES = ["world", "crop", "screen-1", "screen-2"]
+STAGES = ["world", "crop", "films"]
 STAGES += [f"{stage}-{run}" for stage in ("train", "predict") for run in ("fer2013", "rafdb")]
 PATIENCE_S = 1800
 
@@ -216,8 +216,6 @@ def test_a_study_on_slurm_survives_a_killed_job_and_gives_the_same_results(proje
     assert running.returncode == 0, told[-4000:]
     assert f"SLURM-job '{first}' failed, SLURM status is: 'CANCELLED'" in told
     assert sorted(jobs_of(killed).values()) == ["CANCELLED", "COMPLETED"]
-    apart = [rule for _, rule in jobs().values() if "films_apart" in rule]
-    assert len(apart) == 1, "a job of SLURM for both films"
 
     done = here.run(*snakemake(here, "--cores", "2"))
     assert done.returncode == 0, done.output[-4000:]

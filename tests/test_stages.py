@@ -16,7 +16,6 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
-from conftest import copy_project
 from snakemake.cli import parse_args
 from typer.testing import CliRunner
 
@@ -175,16 +174,6 @@ class TestTrial:
 
 
 class TestBuild:
-    def test_films_are_decoded_by_a_job_each_where_a_study_says_so(self, tmp_path):
-        project = copy_project(tmp_path / "project")
-        settings = yaml.safe_load((project.root / "configs" / "smoke.yml").read_text())
-        settings["films"]["apart"] = True
-        (project.root / "configs" / "many.yml").write_text(yaml.safe_dump(settings))
-        options = ["--cores", "1", "--dry-run", "--quiet", "rules"]
-        plan = project.run("snakemake", "--config", "study=many", *options)
-        assert plan.returncode == 0, plan.output[-2000:]
-        assert "4" in re.findall(r"^screen +(\d+)$", plan.output, flags=re.MULTILINE)
-
     def test_the_profile_names_stages_and_options_that_exist(self, monkeypatch):
         monkeypatch.setenv("EXE_GPUS", "2")
         rules = set(re.findall(r"^\s*rule (\w+):", (ROOT / "Snakefile").read_text(), re.MULTILINE))

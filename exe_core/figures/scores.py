@@ -159,35 +159,6 @@ def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
     return styled(chart.facet(row=row, spacing=12).resolve_scale(y="independent"))
 
 
-def accuracy_scatter(measured: pd.DataFrame, correlations: pd.DataFrame) -> alt.ConcatChart:
-    """Draw each model's accuracy against each criterion, a dot a model, a panel a criterion.
-
-    Takes a row a model and criterion (run_id, criterion, measure, balanced_accuracy, low, high),
-    and a row a criterion (criterion, statistic, which its axis shows, and estimate, low and high of
-    the rank correlation).
-    """
-    columns = ["run_id", "criterion", "measure", "balanced_accuracy", "low", "high"]
-    data = drawable(measured, columns)
-    near = alt.Scale(zero=False)
-
-    def y(name: str) -> alt.Y:
-        title, axis = "balanced accuracy on film faces", alt.Axis(format="%")
-        return alt.Y(f"{name}:Q", title=title, scale=near, axis=axis)
-
-    grids = []
-    for about in correlations.itertuples():
-        x = alt.X("measure:Q", title=textwrap.wrap(about.statistic, 50), scale=near)
-        base = alt.Chart().encode(x=x, tooltip=columns)
-        lines = base.mark_rule(color=ACCENT, opacity=0.35).encode(y=y("low"), y2="high:Q")
-        dots = base.mark_circle(color=ACCENT, size=45, opacity=1).encode(y=y("balanced_accuracy"))
-        interval = f"{about.estimate:.2f} [{about.low:.2f}, {about.high:.2f}]"
-        title = f"{about.criterion}: rank correlation {interval}".replace("-", "\N{MINUS SIGN}")
-        panel = alt.layer(lines, dots, data=data[data["criterion"] == about.criterion])
-        grids.append(panel.properties(width=(WIDTH - 110) // 2, height=190, title=title))
-    grid = alt.concat(*grids, columns=2, spacing={"column": 24, "row": 20})
-    return styled(grid.resolve_scale(y="shared"))
-
-
 def curve_chart(
     table: pd.DataFrame,
     *,
