@@ -19,7 +19,7 @@ help:  ## list the tasks
 setup: $(BIN)/.complete  ## make the environment in .venv from the hashed lock
 
 $(BIN)/.complete: requirements.lock pyproject.toml
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "Python 3.11, 3.12 or 3.13 is needed: install one, or say PYTHON=<path>"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info[:3] < (3, 14))' || { echo "Python 3.11 (from 3.11.5), 3.12 or 3.13 is needed: install one, or say PYTHON=<path>"; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian: apt-get install python3-venv)"; exit 1; }
 	@rm -f $@
 	@if command -v uv >/dev/null; then \
