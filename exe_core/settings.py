@@ -192,9 +192,6 @@ class Train(SettingsModel):
     weight_decay: float = Field(0.0, ge=0, description="of the optimizer")
     clip_norm: float | None = Field(None, gt=0, description="greatest norm of a batch's gradient")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="of averaged weights; 0: off")
-    loss: Literal["cross-entropy", "generalised-cross-entropy"] = Field(
-        "cross-entropy", description="the second is robust to wrong labels"
-    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share spread over all labels")
     diversity_weight: float = Field(0.1, ge=0, description="that keeps DDAMFN's heads apart")
     epochs: int = Field(30, ge=1, description="passes over the training faces")

