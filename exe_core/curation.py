@@ -5,8 +5,6 @@ The hits are kept as they were returned; a stated rule decides the label of a ph
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,8 +23,6 @@ N_TO_LABEL = 400
 UNCLEAR = "unclear"
 """What a person writes where a face shows none of the emotions, or more than one."""
 TO_LABEL = ["face_id", "set_name", "label", "query", "n_faces", "path", "label_true"]
-MAX_ON_PAGE = 500
-"""Photos that a page lists; the table has them all."""
 CREDITS = ["photo_id", "source", "author", "author_url", "page_url"]
 CREDITS += ["licence", "licence_url", "attribution", "retrieved_at"]
 
@@ -251,30 +247,3 @@ def credits_of(photos: pd.DataFrame, used: Iterable[str]) -> pd.DataFrame:
     """
     chosen = photos[photos["photo_id"].isin(set(used))].reindex(columns=CREDITS)
     return chosen.sort_values(["source", "author", "photo_id"], ignore_index=True)
-
-
-def credits_page(credited: pd.DataFrame) -> str:
-    """Make the HTML of a credits page, a line a photo, of the table that `credits_of` gives."""
-    shown = credited.head(MAX_ON_PAGE).astype(object).fillna("").to_dict("records")
-    lines = "".join(f"<li>{_credit(photo)}</li>" for photo in shown)
-    n_photographers = credited.groupby("source")["author"].nunique().sum()
-    title = f"{len(credited)} photos by {n_photographers} photographers; credits.csv has them all"
-    return f'<details class="credits"><summary>{title}</summary><ul>{lines}</ul></details>'
-
-
-def _credit(photo: Mapping[str, str]) -> str:
-    parts = [
-        _link(photo["photo_id"], photo["page_url"]),
-        _link(photo["author"] or "not named", photo["author_url"]),
-        _link(photo["licence"] or "licence not known", photo["licence_url"]),
-        html.escape(photo["attribution"]),
-    ]
-    return " · ".join(filter(None, parts))
-
-
-def _link(text: str, url: str) -> str:
-    """Make a link of a web address; anything else stays text, as its address could be a script."""
-    shown = html.escape(text)
-    if not re.match(r"https?://\w", url):
-        return shown
-    return f'<a href="{html.escape(url)}" rel="nofollow noopener noreferrer">{shown}</a>'

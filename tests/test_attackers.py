@@ -15,7 +15,6 @@ from test_book_ext import build, make_book_folder, page
 from typer.testing import CliRunner
 
 from exe_core import cli, figures, film_report, readers, record, screening, study
-from exe_core.curation import CREDITS, credits_page
 from exe_core.figures.films import shares_chart
 from exe_core.readers import DatasetError
 from exe_core.study import ConfigError, load_study
@@ -37,12 +36,6 @@ UNTOUCHED = """() => ({
 def is_untouched(tab):
     tab.wait_for_timeout(200)
     return tab.evaluate(UNTOUCHED) == {"ran": True, "injected": 0, "links": 0}
-
-
-def credited():
-    row = dict.fromkeys(CREDITS, NASTY) | {"photo_id": f"openverse:{NASTY}"}
-    row |= {"page_url": "javascript:ran=1", "licence_url": f'https://a.org/"{NASTY}'}
-    return pd.DataFrame([row])
 
 
 def nasty_films():
@@ -70,9 +63,9 @@ def test_the_check_of_a_page_finds_what_ran(chromium, tmp_path):
 
 
 def test_what_notebooks_show_is_text(chromium, home):
-    """Credits, a figure as a notebook shows it, and the drawing itself, opened as a page."""
+    """A table and a figure as a notebook shows them, and the drawing itself, opened as a page."""
     figure = shares()
-    shown = credits_page(credited()) + figure._repr_html_() + nasty_films().to_html()
+    shown = figure._repr_html_() + nasty_films().to_html()
     drawing = figure.path("svg").read_text()
     body = f'<!doctype html><meta charset="utf-8"><body>{shown}{drawing}</body>'
     (home / "page.html").write_text(body)
@@ -80,7 +73,6 @@ def test_what_notebooks_show_is_text(chromium, home):
         assert is_untouched(tab)
         assert not faults
         assert tab.locator("img").get_attribute("alt") == NASTY
-        assert "<script>window.ran = 1</script>" in tab.locator("details li").text_content()
         assert NASTY in tab.locator("table").text_content()
     with opened(chromium, figure.path("svg")) as (tab, _):
         assert is_untouched(tab)
@@ -122,11 +114,7 @@ def test_the_book_shows_it_as_text(chromium, home):
     )
     outputs = [
         nbformat.v4.new_output("display_data", {"text/html": html})
-        for html in (
-            figure._repr_html_(),
-            credits_page(credited()),
-            nasty_films().to_html(),
-        )
+        for html in (figure._repr_html_(), nasty_films().to_html())
     ]
     cells = [
         nbformat.v4.new_markdown_cell("# A stage"),
