@@ -162,24 +162,12 @@ def figure(
     typer.echo(f"{target}: {bare} of study {about['study']}, commit {commit}")
 
 
-SmallFaces = Annotated[
-    bool, typer.Option("--small/--no-small", help="where no face is found, look for small ones")
-]
-
-
 @app.command()
 def film(
     files: Annotated[list[Path], typer.Argument(help="films, or folders of films")],
     out: Annotated[Path, typer.Option(help="folder for the results")],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="a ready model by name (fer7 if none is given), or a model's folder; "
-            "several are also averaged"
-        ),
-    ] = None,
+    model: Annotated[str, typer.Option(help="a ready model by name, or a model's folder")] = "fer7",
     every: Annotated[int, typer.Option(min=1, help="every n-th frame")] = 100,
-    small: SmallFaces = True,
     all_faces: Annotated[
         bool, typer.Option("--all-faces", help="read all faces, and follow persons in each shot")
     ] = False,
@@ -197,10 +185,9 @@ def film(
     with explain_disk_errors(out):
         films = report_films(
             files,
-            model_names=model or ["fer7"],
+            model=model,
             every=every,
             out=out.resolve(),
-            small="no" if not small else "always" if all_faces else "if no other",
             all_faces=all_faces,
             smooth_s=smooth,
         )
@@ -219,15 +206,12 @@ def photo(
     files: Annotated[list[Path], typer.Argument(help="photos, or folders of photos")],
     out: Annotated[Path, typer.Option(help="folder for the results")],
     model: Annotated[str, typer.Option(help="a ready model by name, or its folder")] = "fer7",
-    small: SmallFaces = True,
 ) -> None:
     """Read all faces of photos; leave a table, faces.csv, and a page, photos.html."""
     from exe_core.photos import report_photos  # slow to import
 
     with explain_disk_errors(out):
-        faces = report_photos(
-            files, model=model, out=out.resolve(), small="if no other" if small else "no"
-        )
+        faces = report_photos(files, model=model, out=out.resolve())
     counts = faces.drop_duplicates("photo")["status"].value_counts()
     n_faces = (faces["status"] == "ok").sum()
     typer.echo(f"{n_faces} faces; photos: {', '.join(f'{n} {what}' for what, n in counts.items())}")

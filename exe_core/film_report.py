@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import jinja2
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import figures, film_faces, films, inference, models, record, screening
-from exe_core.faces import FaceFinder, Small
+from exe_core.faces import FaceFinder
 from exe_core.figures.films import shares_chart, timeline_chart
 from exe_core.labels import prob_columns
 from exe_core.models import Classifier
@@ -29,7 +29,6 @@ from exe_core.screening import Screened
 from exe_core.settings import Crop
 
 PAGE, ORIGIN = "report.html", "provenance.json"
-ENSEMBLE = "ensemble"  # the run that is the mean of several models
 STORED_PX = 224  # crops are at least this large: a further model need not decode the film again
 MOST_STILLS, MOST_PEOPLE = 24, 40  # of a page
 NEAREST = "votes"  # networks of the film study that learned from FER2013 by its voters, as fer7 did
@@ -39,38 +38,35 @@ STATISTICS = Statistics()
 
 
 class ReportError(ValueError):
-    """Films can't be reported on: by these models, or into this folder."""
+    """Films can't be reported on in this folder."""
 
 
 def report_films(
     places: Sequence[Path],
     *,
-    model_names: Sequence[str],
+    model: str,
     every: int,
     out: Path,
-    small: Small = "if no other",
     all_faces: bool = False,
     smooth_s: float | None = None,
 ) -> pd.DataFrame:
-    """Read films with models; leave tables, figures and a page for each in `<out>/<film_id>/`.
+    """Read films with a model; leave tables, figures and a page for each in `<out>/<film_id>/`.
 
-    predictions.csv holds a row a run and sampled frame, faceless frames kept; faces.csv a row a run
-    and face; summary.csv a row a run and label; course.csv a row a measure, label and time, by the
-    first run; timeline and shares are figures; report.html shows it all, and `<out>/index.html`
-    compares the films. Crops are kept in `<out>/.screened`.
+    predictions.csv holds a row a sampled frame, faceless frames kept; faces.csv a row a face;
+    summary.csv a row a label; course.csv a row a measure, label and time; timeline and shares are
+    figures; report.html shows it all, and `<out>/index.html` compares the films. Crops are kept in
+    `<out>/.screened`.
 
     Parameters
     ----------
     places
         Films, or folders of films.
-    model_names
-        Ready models by name, or folders of models, of the same labels; several are also averaged.
+    model
+        A ready model by name, or the folder of a model.
     every
         Every n-th frame is looked at.
     out
-        Films that were reported on with the same settings and models are left as they are.
-    small
-        When frames are searched for small faces: `exe_core.faces.FaceFinder`.
+        Films that were reported on with the same settings and model are left as they are.
     all_faces
         Read all faces, and follow persons through each shot: persons.csv. Shares and courses stay
         those of the largest face.
@@ -85,16 +81,17 @@ def report_films(
     Raises
     ------
     ScreeningError, ModelError, ReportError
-        If there is no film, models are missing or differ in labels, or `out` is being written.
+        If there is no film, there is no such model, or `out` is being written.
     """
     if out.exists() and not out.is_dir():
         raise ReportError(f"{out} is a file: give a folder for the results")
-    classifiers = load_models(model_names)
+    run, classifier = load_model(model)
     listed, others = screening.find_films(places), screening.other_files(places)
-    size = max(STORED_PX, *(each.preprocessing.size for each in classifiers.values()))
+    size = max(STORED_PX, classifier.preprocessing.size)
     crop = Crop(size=size, primary_only=not all_faces)
-    how = {"every": every, "small": small, "smooth_s": smooth_s, "crop": crop.model_dump()}
+    how = {"every": every, "smooth_s": smooth_s, "crop": crop.model_dump()}
     store, rows = out / ".screened", []
+    small: Literal["always", "if no other"] = "always" if all_faces else "if no other"
     with FaceFinder(min_score=crop.min_score, small=small) as finder:
         try:
             with locked(out / ".lock"):
@@ -102,11 +99,11 @@ def report_films(
                     screened = screening.screen_film(
                         film, store=store, finder=finder, settings=crop, every=every
                     )
-                    rows.append(_report(screened, classifiers, out / film["film_id"], how))
+                    rows.append(_report(screened, run, classifier, out / film["film_id"], how))
                     done = pd.DataFrame(rows).drop(columns="path")
                     with replacing(out / "films.csv") as partial:
                         done.to_csv(partial, index=False)
-                _write_index(out, rows, classifiers, others)
+                _write_index(out, rows, run, classifier, others)
         except BlockingIOError:
             raise ReportError(
                 f"another exe film is writing into {out}: wait for it, or give another --out"
@@ -114,35 +111,25 @@ def report_films(
     return done
 
 
-def load_models(names: Sequence[str]) -> dict[str, Classifier]:
-    """Load models by name or folder, all of the same labels in the same order."""
-    loaded = {}
-    for name in names:
-        folder = Path(name)
-        run = folder.resolve().name if folder.is_dir() else name
-        loaded[run] = models.load(folder if folder.is_dir() else name)
-    if len(loaded) < len(names):
-        raise ReportError(f"two models have one name among {', '.join(names)}: rename one")
-    if len({model.labels for model in loaded.values()}) > 1:
-        known = [f"{run} answers {', '.join(model.labels)}" for run, model in loaded.items()]
-        raise ReportError(f"{'; '.join(known)}: an ensemble needs the same labels in one order")
-    return loaded
+def load_model(name: str) -> tuple[str, Classifier]:
+    """Load a ready model by name, or one by its folder; give its name, too."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder.resolve().name, models.load(folder)
+    return name, models.load(name)
 
 
-def trust(classifiers: Mapping[str, Classifier]) -> list[dict[str, Any]]:
-    """Say of each model how reliable it is on film faces: its scores, limits and card."""
-    said = []
-    for run, model in classifiers.items():
-        try:
-            scores = _scores(run, str(model.card.get("released_from")).removeprefix("film/"))
-        except film_faces.FilmError:  # an installation without the study's predictions
-            scores = {"labels": []}
-        known = {row["label"] for row in scores["labels"]}
-        card = READY / run / "README.md"
-        about = {"run": run, "limits": model.card.get("limits", []), **scores}
-        about["unscored"] = [label for label in model.labels if label not in known]
-        said.append(about | {"card": card.as_uri() if card.is_file() else None})
-    return said
+def trust(run: str, model: Classifier) -> dict[str, Any]:
+    """Say how reliable a model is on film faces: its scores, limits and card."""
+    try:
+        scores = _scores(run, str(model.card.get("released_from")).removeprefix("film/"))
+    except film_faces.FilmError:  # an installation without the study's predictions
+        scores = {"labels": []}
+    known = {row["label"] for row in scores["labels"]}
+    card = READY / run / "README.md"
+    about = {"run": run, "limits": model.card.get("limits", []), **scores}
+    about["unscored"] = [label for label in model.labels if label not in known]
+    return about | {"card": card.as_uri() if card.is_file() else None}
 
 
 @functools.cache
@@ -179,7 +166,7 @@ def picture(path: Path, name: str) -> dict[str, str]:
 
 
 def _report(
-    screened: Screened, classifiers: Mapping[str, Classifier], folder: Path, how: dict[str, Any]
+    screened: Screened, run: str, model: Classifier, folder: Path, how: dict[str, Any]
 ) -> dict[str, Any]:
     """Read a film and write its folder unless that was done; give its row of films.csv."""
     film = screened.films.iloc[0].to_dict()
@@ -189,66 +176,57 @@ def _report(
         "title": film["title"],
         "status": film["status"],
         "error": film["error"] if isinstance(film["error"], str) else None,
-        "models": {
-            run: model.card.get("weights_sha256", "unsaved") for run, model in classifiers.items()
-        },
+        "model": run,
+        "weights_sha256": model.card.get("weights_sha256", "unsaved"),
         **how,
         "statistics": STATISTICS.model_dump(),
         "frames": record.digest_of(screened.frames.to_dict("list")),
         "commit": record.commit(),
     }
     try:
-        earlier = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        is_done = json.loads((folder / ORIGIN).read_text(encoding="utf-8")) == json.loads(
+            json.dumps(origin)
+        )
     except (FileNotFoundError, ValueError):
-        earlier = {}
-    # by which commit does not matter
-    same = json.loads(json.dumps({**origin, "commit": earlier.get("commit")})) == earlier
-    if film["status"] != "unreadable" and not (same and (folder / PAGE).is_file()):
-        _write(screened, classifiers, film, folder, origin)
+        is_done = False
+    if film["status"] != "unreadable" and not (is_done and (folder / PAGE).is_file()):
+        _write(screened, run, model, film, folder, origin)
     return film
 
 
-def predict(screened: Screened, classifiers: Mapping[str, Classifier]) -> pd.DataFrame:
-    """Predict each face by each model, and by the mean of several: "predictions" and face_id."""
+def predict(screened: Screened, run: str, model: Classifier) -> pd.DataFrame:
+    """Predict each face of a film: table "predictions", and face_id."""
     each = screened.faces.assign(item_id=screened.faces["face_id"], is_primary=True)
     splits = each[["face_id", "set_name", "group_id"]].assign(split="test")
-    predictions = [
-        inference.predict_faces(
-            inference.fuse_for_inference(model), each, run_id=run, splits=splits
-        )
-        for run, model in classifiers.items()
-    ]
-    if len(predictions) > 1:
-        predictions.append(inference.mean_of_runs(predictions, run_id=ENSEMBLE))
-    whole = pd.concat(predictions, ignore_index=True).rename(columns={"item_id": "face_id"})
-    return whole.assign(item_id=whole["face_id"].str.removeprefix("films/").str.rpartition("/")[0])
+    fused = inference.fuse_for_inference(model)
+    found = inference.predict_faces(fused, each, run_id=run, splits=splits)
+    found = found.rename(columns={"item_id": "face_id"})
+    return found.assign(item_id=found["face_id"].str.removeprefix("films/").str.rpartition("/")[0])
 
 
 def share_intervals(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Resample the shots of a film: low and high of each label's share, rows of `films.timeline`.
 
-    Returns run_id, label, low, high and n_shots; bounds are NaN if all faces are of one shot.
+    Returns label, low, high and n_shots; bounds are NaN if all faces are of one shot.
     """
-    parts = []
-    for run, of_run in rows.dropna(subset="predicted").groupby("run_id"):
-        is_label = of_run["predicted"].to_numpy()[:, None] == np.array([*labels, None], object)
-        is_label[:, -1] = True  # counts the faces
-        sums = sum_by_group(is_label.astype(float), films.shot_blocks(of_run))
-        found = STATISTICS.interval(sums, lambda drawn: drawn[:, :-1] / drawn[:, -1:])
-        # none, or all, is so in every resample: for these, shots are taken as independent cases
-        is_whole = np.isin(found.value, (0, 1)) & (found.n > 1)
-        whole = STATISTICS.share(found.value, found.n)
-        low, high = np.where(
-            is_whole, np.stack([whole.low, whole.high]), np.stack([found.low, found.high])
-        )
-        bounds = pd.DataFrame({"label": labels, "low": low, "high": high})
-        parts.append(bounds.assign(run_id=run, n_shots=found.n))
-    return pd.concat(parts, ignore_index=True)
+    read = rows.dropna(subset="predicted")
+    is_label = read["predicted"].to_numpy()[:, None] == np.array([*labels, None], object)
+    is_label[:, -1] = True  # counts the faces
+    sums = sum_by_group(is_label.astype(float), films.shot_blocks(read))
+    found = STATISTICS.interval(sums, lambda drawn: drawn[:, :-1] / drawn[:, -1:])
+    # none, or all, is so in every resample: for these, shots are taken as independent cases
+    is_whole = np.isin(found.value, (0, 1)) & (found.n > 1)
+    whole = STATISTICS.share(found.value, found.n)
+    low, high = np.where(
+        is_whole, np.stack([whole.low, whole.high]), np.stack([found.low, found.high])
+    )
+    return pd.DataFrame({"label": labels, "low": low, "high": high, "n_shots": found.n})
 
 
 def _write(
     screened: Screened,
-    classifiers: Mapping[str, Classifier],
+    run: str,
+    model: Classifier,
     film: dict[str, Any],
     folder: Path,
     origin: dict[str, Any],
@@ -256,35 +234,30 @@ def _write(
     """Write tables and figures, then the page, then what it was made of: the folder is whole."""
     (folder / ORIGIN).unlink(missing_ok=True)
     _, frames, faces = screened
-    run = ENSEMBLE if len(classifiers) > 1 else next(iter(classifiers))
-    labels = next(iter(classifiers.values())).labels
-    csvs, charts, shown = {}, {}, dict[str, Any]()
+    labels, csvs, charts, shown = model.labels, {}, {}, dict[str, Any]()
     if faces.empty:
-        nothing = {"predicted": None, **dict.fromkeys(prob_columns(labels), np.nan)}
-        runs = [*classifiers, *([ENSEMBLE] * (len(classifiers) > 1))]
-        rows = pd.concat([frames.assign(run_id=each, **nothing) for each in runs])
+        nothing = dict.fromkeys(prob_columns(labels), np.nan)
+        rows = frames.assign(run_id=run, predicted=None, **nothing)
     else:
-        each = predict(screened, classifiers)
+        each = predict(screened, run, model)
         csvs["faces"] = screening.boxes(screened).merge(
             each[["face_id", "run_id", "predicted", *prob_columns(labels)]], on="face_id"
         )
         largest = each[each["face_id"].isin(faces.loc[faces["is_primary"], "face_id"])]
         rows = films.timeline(frames, largest, labels=labels)
-        of_run = rows[rows["run_id"] == run]
-        smooth_s = origin["smooth_s"] or films.smoothing_s(of_run)
+        smooth_s = origin["smooth_s"] or films.smoothing_s(rows)
         csvs["summary"] = films.summarise(frames, largest, labels=labels).merge(
-            share_intervals(rows, labels), on=["run_id", "label"]
+            share_intervals(rows, labels), on="label"
         )
-        csvs["course"] = films.course(of_run, smooth_s=smooth_s, statistics=STATISTICS)
+        csvs["course"] = films.course(rows, smooth_s=smooth_s, statistics=STATISTICS)
         charts["timeline"] = timeline_chart(csvs["course"])
         titles = pd.DataFrame([film]).assign(genre=None)
         charts["shares"] = shares_chart(csvs["summary"], films=titles)
-        summary = csvs["summary"][csvs["summary"]["run_id"] == run].to_dict("records")
+        summary = csvs["summary"].to_dict("records")
         shown = {"summary": summary, "n_shots": summary[0]["n_shots"], "smooth_s": smooth_s}
-        shown |= {"smallest_px": faces["width_px"].min(), "stills": _stills(of_run, faces)}
+        shown |= {"smallest_px": faces["width_px"].min(), "stills": _stills(rows, faces)}
         if not origin["crop"]["primary_only"]:
-            of_run = csvs["faces"][csvs["faces"]["run_id"] == run]
-            csvs["persons"] = _persons(of_run, labels)
+            csvs["persons"] = _persons(csvs["faces"], labels)
             path_of = faces.set_index("face_id")["path"]
             shown["people"] = [
                 picture(
@@ -302,9 +275,8 @@ def _write(
             with replacing(folder / f"{name}.{suffix}") as partial:
                 partial.write_bytes(drawing)
         shown[f"{name}_svg"] = drawing.decode()
-    shown |= {"title": film["title"], "film": film, "run": run, "small": origin["small"]}
-    shown |= {"rows": rows[rows["run_id"] == run], "trust": trust(classifiers)}
-    page = render("film_page.html", origin=origin, **shown)
+    shown |= {"title": film["title"], "film": film, "run": run, "rows": rows}
+    page = render("film_page.html", origin=origin, trust=trust(run, model), **shown)
     with replacing(folder / PAGE) as partial:
         partial.write_text(page, encoding="utf-8")
     record.write_json(origin, folder / ORIGIN)
@@ -341,31 +313,29 @@ def _persons(faces: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 def _write_index(
     out: Path,
     rows: Sequence[Mapping[str, Any]],
-    classifiers: Mapping[str, Classifier],
+    run: str,
+    model: Classifier,
     others: Sequence[str],
 ) -> None:
-    """Write the page that compares the films of a folder, by the first run."""
-    run = ENSEMBLE if len(classifiers) > 1 else next(iter(classifiers))
-    labels = next(iter(classifiers.values())).labels
+    """Write the page that compares the films of a folder."""
     listed, parts = [], []
     for film in rows:
-        about = {**film, "link": None, "shares": [(math.nan,) * 3] * len(labels)}
+        about = {**film, "link": None, "shares": [(math.nan,) * 3] * len(model.labels)}
         about["error"] = film["error"] if isinstance(film["error"], str) else None
         if film["status"] != "unreadable":
             about["link"] = f"{quote(film['film_id'])}/{PAGE}"
             if film["n_faces"]:
                 summary = pd.read_csv(out / film["film_id"] / "summary.csv")
-                summary = summary[summary["run_id"] == run].assign(film_id=film["film_id"])
                 bounds = summary[["share_of_faces", "low", "high"]]
                 about["shares"] = list(bounds.itertuples(index=False))
-                parts.append(summary)
+                parts.append(summary.assign(film_id=film["film_id"]))
         listed.append(about)
     shown: dict[str, Any] = {"title": f"{len(rows)} films", "films": listed, "others": others}
     if parts:
         titles = pd.DataFrame(rows).assign(genre=None)
         chart = shares_chart(pd.concat(parts), films=titles)
         shown["svg"] = figures.drawn(chart.to_dict(), "svg").decode()
-    shown |= {"run": run, "labels": labels, "trust": trust(classifiers)}
+    shown |= {"run": run, "labels": model.labels, "trust": trust(run, model)}
     page = render("films_page.html", **shown)
     with replacing(out / "index.html") as partial:
         partial.write_text(page, encoding="utf-8")

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from exe_core import inference, models, screening
-from exe_core.faces import FaceFinder, ImageError, Small, crop, read_image
+from exe_core.faces import FaceFinder, ImageError, crop, read_image
 from exe_core.labels import prob_columns
 from exe_core.models import Classifier
 from exe_core.record import replacing
@@ -30,7 +30,6 @@ def read_faces(
     *,
     model: str | Path | Classifier = "fer7",
     channels: Literal["RGB", "BGR"] = "RGB",
-    small: Small = "if no other",
     crops: Path | None = None,
 ) -> pd.DataFrame:
     """Find the faces of whole photos, and predict what each shows.
@@ -43,8 +42,6 @@ def read_faces(
         A ready model by name, a model's folder, or a loaded one.
     channels
         The order in arrays: OpenCV reads BGR.
-    small
-        When a photo is searched for small faces: `FaceFinder`.
     crops
         A folder that each face is kept in, as `<photo>_<face>.jpg`.
 
@@ -69,7 +66,7 @@ def read_faces(
         raise inference.InferenceError(f"channels {channels!r}: RGB or BGR")
     loaded = model if isinstance(model, Classifier) else models.load(model)
     how, rows = Crop(size=max(128, loaded.preprocessing.size)), []
-    with FaceFinder(min_score=how.min_score, small=small) as finder:
+    with FaceFinder(min_score=how.min_score, small="if no other") as finder:
         for place, photo in enumerate(photos):
             row: dict[str, Any] = {"photo": place, "face": 0, "status": "unreadable"}
             row["name"] = screening.readable(photo) if isinstance(photo, str | Path) else None
@@ -110,29 +107,27 @@ def _as_rgb(photo: Photo, place: int, channels: str) -> np.ndarray:
     return photo if channels == "RGB" else photo[..., ::-1]
 
 
-def report_photos(places: Sequence[Path], *, model: str, out: Path, small: Small) -> pd.DataFrame:
+def report_photos(places: Sequence[Path], *, model: str, out: Path) -> pd.DataFrame:
     """Read photos, or all files below folders; leave faces.csv and a page, photos.html.
 
     Returns the table of `read_faces`. Raises ImageError if there is no file, ModelError if there is
     no such model.
     """
-    from exe_core.film_report import load_models, picture, render, trust  # slow to import
+    from exe_core.film_report import load_model, picture, render, trust  # slow to import
 
     paths = [path for place in places for path in screening.members(place)]
     if not paths:
         raise ImageError(f"no photo in {', '.join(map(str, places))}")
-    classifiers, crops = load_models([model]), out / "faces"
+    (run, loaded), crops = load_model(model), out / "faces"
     crops.mkdir(parents=True, exist_ok=True)
-    (loaded,) = classifiers.values()
-    shown = tqdm(paths, "photos", disable=None)
-    faces = read_faces(shown, model=loaded, small=small, crops=crops)
+    faces = read_faces(tqdm(paths, "photos", disable=None), model=loaded, crops=crops)
     with replacing(out / "faces.csv") as partial:
         faces.to_csv(partial, index=False)
     found = faces[faces["status"] == "ok"]
     page = render(
         "photos_page.html",
         title=f"{len(paths)} photos",
-        trust=trust(classifiers),
+        trust=trust(run, loaded),
         n_faces=len(found),
         n_with=found["photo"].nunique(),
         lost=faces.loc[faces["status"] != "ok", ["name", "status", "error"]]

@@ -36,6 +36,7 @@ STORE_VERSION = 3
 CUT = 0.35
 """Distance of two colour signatures, 0 to 1, above which a cut lies between their frames."""
 STILL_WIDTH = 192  # px, of the small picture that is kept of each sampled frame
+TAKEN = ("films.csv", "index.html")  # no film's folder: files that `exe film` writes beside them
 _SEEN = (64, 36)
 _BINS = (8, 4, 4)
 
@@ -98,17 +99,19 @@ def list_films(study: Study) -> pd.DataFrame:
 def other_files(places: Sequence[Path]) -> list[str]:
     """List what lies below folders and is not taken for a film: other files, linked folders."""
     found = [path for place in places if place.is_dir() for path in members(place)]
-    others = [path for path in found if path.suffix.lower() not in FILM_SUFFIXES or path.is_dir()]
-    return [readable(path) for path in others if not path.name.startswith(".")]
+    others = [path for path in found if not _is_film(path) and not path.name.startswith(".")]
+    return [readable(path) for path in others]
 
 
 def members(place: Path) -> list[Path]:
     """List all files below a folder, and the linked folders, which are not entered; or a file."""
     if not place.is_dir():
         return [place]
-    listed = [(Path(top), names, files) for top, names, files in os.walk(place)]
-    links = [top / name for top, names, _ in listed for name in names if (top / name).is_symlink()]
-    return sorted([*links, *(top / name for top, _, files in listed for name in files)])
+    return sorted(path for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() in FILM_SUFFIXES and not path.is_dir()
 
 
 def find_films(places: Sequence[Path]) -> pd.DataFrame:
@@ -129,8 +132,7 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
     for place in places:
         if not place.exists():
             raise ScreeningError(f"no film or folder at {place}")
-        inside = [path for path in members(place) if path.suffix.lower() in FILM_SUFFIXES]
-        paths += [path for path in inside if not path.is_dir()] if place.is_dir() else [place]
+        paths += filter(_is_film, members(place)) if place.is_dir() else [place]
     if not paths:
         where = ", ".join(map(str, places))
         raise ScreeningError(f"no film in {where}: give files ending in {', '.join(FILM_SUFFIXES)}")
@@ -138,7 +140,7 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
     # a folder is named by the id, and ".." or ".lock" would be another one
     ids = [readable(path.stem).lstrip(".") or path.name for path in paths]
     for parts in range(1, max(len(path.parts) for path in paths)):
-        n = Counter(ids)
+        n = Counter([*TAKEN, *ids])
         longer = ["-".join(map(readable, path.parts[-parts:])) for path in paths]
         ids = [short if n[short] == 1 else long for short, long in zip(ids, longer, strict=True)]
     rows = []

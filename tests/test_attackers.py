@@ -85,7 +85,7 @@ def test_the_page_of_a_film_shows_the_name_of_its_file(chromium, home):
     nothing = {"predicted": None, "prob_happy": float("nan"), "prob_sad": float("nan")}
     rows = pd.DataFrame([{"run_id": NASTY, "frame": 0, "time_s": 0.0, "n_faces": 0, **nothing}])
     origin = {"title": film["title"], "models": {NASTY: NASTY}, "commit": None}
-    about = {"title": film["title"], "film": film, "rows": rows, "run": NASTY, "trust": []}
+    about = {"title": film["title"], "film": film, "rows": rows, "run": NASTY, "trust": None}
     text = film_report.render("film_page.html", origin=origin, **about)
     (home / "page.html").write_text(text)
     with opened(chromium, home / "page.html") as (tab, faults):

@@ -140,7 +140,7 @@ def test_films_and_photos_need_nothing_of_the_extras():
         *("httpx", "timm", "pytorch_optimizer", "captum", "cleanlab"),
     ]
     code = f"import sys; sys.modules.update(dict.fromkeys({absent}));" + (
-        "from exe_core import cli, film_report, photos; film_report.load_models(['fer7'])"
+        "from exe_core import cli, film_report, photos; film_report.load_model('fer7')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
