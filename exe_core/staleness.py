@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -29,11 +29,19 @@ Definition = tuple[str, str]
 """A module and what it defines at its top level, or a method: ("exe_core.study", "Study.read")."""
 
 
-class Module(NamedTuple):
-    """A module, read: the code of its definitions, and what its imports stand for."""
+class Code(NamedTuple):
+    """A piece of code: its syntax, and the names and attributes in it."""
 
-    definitions: dict[str, list[ast.AST]]
-    imports: dict[str, tuple[str, str | None]]  # alias -> module, name in it (None: the module)
+    syntax: str
+    names: set[str]
+    attributes: set[str]
+
+
+class Module(NamedTuple):
+    """A module: the code of what it defines, and where the names that it imports are defined."""
+
+    definitions: dict[str, list[Code]]
+    imports: dict[str, Definition]  # the name is "" for a whole module
 
 
 def code_digest(*names: str) -> str:
@@ -44,13 +52,11 @@ def code_digest(*names: str) -> str:
     >>> code_digest("exe_core.record.digest") == code_digest("exe_core.record.digest")
     True
     """
-    first = []
-    for path in names:
-        module, _, name = path.rpartition(".")
-        if name not in _module(module).definitions:
-            raise ValueError(f"{module} has no definition {name!r}")
-        first.append((module, name))
-    return digest_of(_reached(first, set())[0])
+    first = [(module, name) for module, _, name in (path.rpartition(".") for path in names)]
+    for module, name in first:
+        if not _path(module) or name not in _module(module).definitions:
+            raise ValueError(f"there is no {name!r} in {module}")
+    return digest_of(_reached(first)[0])
 
 
 def stage_digest(study: Study, notebook: str, *, run: str | None = None) -> str:
@@ -63,48 +69,38 @@ def stage_digest(study: Study, notebook: str, *, run: str | None = None) -> str:
     run
         The run, or external model, that the stage is about: settings of others do not count.
     """
-    code, attributes = _notebook_code(notebook)
-    return digest_of([code, _settings_read(study, attributes, run)])
-
-
-@cache
-def _notebook_code(notebook: str) -> tuple[str, set[str]]:
-    """The digest of a notebook and the code that it reaches, and the attributes named there."""
-    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))
-    sources = [(cell["cell_type"], "".join(cell["source"])) for cell in cells["cells"]]
-    tree = ast.parse("\n".join(text for kind, text in sources if kind == "code"))
-    code, attributes = _reached(_named([tree], dict(_imports(tree))), _attributes([tree]))
-    return digest_of([sources, code]), attributes
-
-
-def _settings_read(study: Study, attributes: set[str], run: str | None) -> dict[str, object]:
-    """Pick the settings whose names the code uses as attributes."""
-    merged = study.model_dump(mode="json")
+    code, attributes = _reached([(notebook, "")])
+    settings = study.model_dump(mode="json")
     if run is not None:
         if run in study.runs:
-            merged["train"] = study.recipe(run).model_dump(mode="json")
+            settings["train"] = study.recipe(run).model_dump(mode="json")
         for part in ("runs", "guests"):
-            merged[part] = {name: entry for name, entry in merged[part].items() if name == run}
-        merged["ensembles"] = merged["methods"] = {}
-    read = {key: merged[key] for key in merged if key in ALWAYS or key in attributes}
+            settings[part] = {name: one for name, one in settings[part].items() if name == run}
+        settings["ensembles"] = settings["methods"] = {}
+    read = {key: settings[key] for key in settings if key in ALWAYS or key in attributes}
     for key, value in read.items():
         if isinstance(getattr(study, key), SettingsModel):
             read[key] = {name: value[name] for name in value if name in attributes}
-    return read
+    return digest_of([_cells(notebook), code, read])
 
 
-def _reached(
-    first: Iterable[Definition], attributes: set[str]
-) -> tuple[dict[str, list[str]], set[str]]:
-    """Follow definitions to all that they name; give their code, and the attributes in it."""
-    found: dict[Definition, list[str]] = {}
-    attributes, todo = set(attributes), list(first)
+def _reached(first: Iterable[Definition]) -> tuple[dict[str, list[str]], set[str]]:
+    """Follow definitions to all that they name; give their syntax, and the attributes in it."""
+    found: dict[Definition, list[Code]] = {}
+    attributes: set[str] = set()
+    todo = list(first)
     while todo:
-        entry = todo.pop()
-        if entry not in found:
-            found[entry], named_attributes, named = _definition(entry)
-            attributes |= named_attributes
-            todo += named
+        module, name = todo.pop()
+        definitions, imports = _module(module)
+        if name in imports:
+            todo.append(imports[name])
+        elif name in definitions and (module, name) not in found:
+            found[module, name] = definitions[name]
+            modules = [target for target, inner in imports.values() if not inner]
+            for code in definitions[name]:
+                attributes |= code.attributes
+                todo += [(module, word) for word in code.names]
+                todo += [(target, word) for target in modules for word in code.attributes]
         todo = todo or [
             (module, method)
             for module, name in found
@@ -112,64 +108,46 @@ def _reached(
             if method.startswith(f"{name}.") and method.rpartition(".")[2] in attributes
             if (module, method) not in found
         ]
-    return {" ".join(entry): code for entry, code in found.items()}, attributes
-
-
-@cache
-def _definition(entry: Definition) -> tuple[list[str], set[str], list[Definition]]:
-    """The code of a definition, the attributes that it names, and the definitions."""
-    module, name = entry
-    nodes = _module(module).definitions[name]
-    named = list(_named(nodes, _module(module).imports, module))
-    return [ast.dump(node) for node in nodes], _attributes(nodes), named
-
-
-def _named(
-    nodes: Iterable[ast.AST], imports: dict[str, tuple[str, str | None]], module: str = ""
-) -> Iterator[Definition]:
-    """The definitions of our packages that a piece of code names."""
-    for part in (part for node in nodes for part in ast.walk(node)):
-        where, name = "", None
-        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
-            where, inner = imports.get(part.value.id, ("", ""))
-            name = part.attr if inner is None else None
-        elif isinstance(part, ast.Name):
-            where, name = imports.get(part.id, (module, part.id))
-        while name and _path(where):  # to the module that defines it
-            if name in _module(where).definitions:
-                yield where, name
-                break
-            where, name = _module(where).imports.get(name, ("", None))
+    syntax = {" ".join(entry): [one.syntax for one in code] for entry, code in found.items()}
+    return syntax, attributes
 
 
 @cache
 def _module(name: str) -> Module:
+    """Read a module or a notebook, whose code is one definition of the name ""."""
     path = _path(name)
     if path is None:
-        raise ValueError(f"{name} is no module of {' or '.join(PACKAGES)}")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for part in ast.walk(tree):  # words do not count
+        code = "\n".join(text for kind, text in _cells(name) if kind == "code")
+    else:
+        code = path.read_text(encoding="utf-8")
+    tree = ast.parse(code)
+    for part in ast.walk(tree):  # docstrings do not count
         if isinstance(part, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(part) is not None:
             part.body = part.body[1:] or [ast.Pass()]
-        if isinstance(part, ast.Call):
-            words = ("description", "help")
-            part.keywords = [word for word in part.keywords if word.arg not in words]
-    definitions: dict[str, list[ast.AST]] = defaultdict(list)
+    definitions: dict[str, list[Code]] = defaultdict(list)
+    if path is None:
+        definitions[""].append(_code(tree))
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
-            definitions[node.name].append(node)
+            definitions[node.name].append(_code(node))
         elif isinstance(node, ast.ClassDef):
-            definitions[node.name] += [*node.bases, *node.decorator_list]
-            for part in node.body:
-                definitions[_place(part, node)].append(part)
+            for part in [*node.bases, *node.decorator_list, *node.body]:
+                definitions[_place(part, node)].append(_code(part))
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             for part in ast.walk(node):
                 if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                    definitions[part.id].append(node)
-    return Module({**definitions}, dict(_imports(tree)))
+                    definitions[part.id].append(_code(node))
+    imports = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGES):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                target = (inner, "") if _path(inner) else (node.module, alias.name)
+                imports[alias.asname or alias.name] = target
+    return Module({**definitions}, imports)
 
 
-def _place(part: ast.stmt, of: ast.ClassDef) -> str:
+def _place(part: ast.AST, of: ast.ClassDef) -> str:
     """Say to which definition a part of a class belongs: its method, or the class at large.
 
     What Python or pydantic calls belongs to the class. Words, and fields of settings, which are
@@ -184,14 +162,11 @@ def _place(part: ast.stmt, of: ast.ClassDef) -> str:
     return of.name if is_validator else f"{of.name}.{part.name}"
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, str | None]]]:
-    """Give what imports of our packages bind: alias, and the module or the name in it."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGES):
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                target = (inner, None) if _path(inner) else (node.module, alias.name)
-                yield alias.asname or alias.name, target
+def _code(node: ast.AST) -> Code:
+    parts = list(ast.walk(node))
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    attributes = {part.attr for part in parts if isinstance(part, ast.Attribute)}
+    return Code(ast.dump(node), names, attributes)
 
 
 @cache
@@ -201,6 +176,7 @@ def _path(module: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _attributes(nodes: Iterable[ast.AST]) -> set[str]:
-    parts = (part for node in nodes for part in ast.walk(node))
-    return {part.attr for part in parts if isinstance(part, ast.Attribute)}
+def _cells(notebook: str) -> list[tuple[str, str]]:
+    """Give the kind and the text of each cell."""
+    text = (ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]

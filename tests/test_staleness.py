@@ -1,5 +1,6 @@
 """A stage is stale by the code that it calls and the settings that it reads, and nothing else."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -21,12 +22,12 @@ def digests_after(tmp_path, monkeypatch):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     monkeypatch.setattr(staleness, "ROOT", tmp_path)
 
-    def change(file: str = "", before: str = "", after: str = "", count: int = 0):
+    def change(file="", before="", after=""):
         if file:
             path = tmp_path / file
             text = path.read_text()
             assert before in text
-            path.write_text(text.replace(before, after, count or -1))
+            path.write_text(text.replace(before, after, 1))
         forget()
         study = load_study("smoke")
         return {
@@ -42,44 +43,30 @@ def digests_after(tmp_path, monkeypatch):
 
 def forget():
     """Have files read anew: a build reads each once."""
-    for name in ("_module", "_path", "_definition", "_notebook_code"):
+    for name in ("_module", "_path"):
         getattr(staleness, name).cache_clear()
 
 
-def changed(before, after):
-    return {name for name in before if before[name] != after[name]}
+COLOUR = re.search(r'"#\w{6}"', (ROOT / "exe_core/figures/style.py").read_text())[0]
 
 
-def test_a_changed_colour_trains_nothing(digests_after):
-    before = digests_after()
-    text = (ROOT / "exe_core/figures/style.py").read_text()
-    colour = next(word for word in text.split('"') if word.startswith("#") and len(word) == 7)
-    after = digests_after("exe_core/figures/style.py", colour, "#123456")
-    assert "training" not in changed(before, after)
-    assert changed(before, after), "no page that draws is stale"
-
-
-def test_a_changed_loss_trains_anew(digests_after):
-    before = digests_after()
-    after = digests_after("exe_core/training.py", "cross_entropy(", "binary_cross_entropy(")
-    assert {"training", "03-train"} <= changed(before, after)
-    assert "07-claims" not in changed(before, after)
-
-
-def test_words_make_nothing_stale(digests_after):
-    before = digests_after()
-    assert not changed(
-        before, digests_after("exe_core/training.py", '    """', '    """Also: ', count=1)
-    )
-    assert not changed(
-        before, digests_after("exe_core/study.py", 'description="', 'description="Or ')
-    )
-
-
-def test_a_method_counts_only_if_it_is_called(digests_after):
-    before = digests_after()
-    after = digests_after("exe_core/study.py", "def missing(self)", "def missing(self, other=0)")
-    assert not changed(before, after)
+@pytest.mark.parametrize(
+    ("file", "before", "after", "stale"),
+    [
+        ("figures/style.py", COLOUR, '"#123456"', {"05-benchmarks", "07-claims"}),
+        ("training.py", "cross_entropy(", "binary_cross_entropy(", {"training", "03-train"}),
+        ("training.py", '    """', '    """Also: ', set()),
+        ("study.py", 'description="', 'description="Or ', set()),
+        ("study.py", "def missing(self)", "def missing(self, other=0)", set()),
+        ("training.py", "\ndef train(", "\ndef unused():\n    pass\n\n\ndef train(", set()),
+        ("claims.py", "def judge(", "def judge(other, ", {"07-claims"}),
+    ],
+    ids=["colour", "loss", "docstring", "description", "no method", "no function", "claims"],
+)
+def test_what_a_change_makes_stale(digests_after, file, before, after, stale):
+    """A changed colour redraws pages and trains nothing; what a stage does not call is nothing."""
+    first, second = digests_after(), digests_after(f"exe_core/{file}", before, after)
+    assert {name for name in first if first[name] != second[name]} == stale
 
 
 def test_only_settings_that_the_code_reads_count():
