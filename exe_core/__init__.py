@@ -25,9 +25,8 @@ finds the faces of films; `films` computes shares, courses and events; `criteria
 without labels; `film_report` is `exe film`; `photos` reads whole photos, as `exe photo` does.
 
 **Estimates and claims.** `resampling` makes intervals and p-values; `metrics` scores and compares
-predictions; `claims` gives verdicts; `published` tests the eight published claims, `questions`
-those of the synthetic world; `sentiment` scores scales; `film_faces` scores networks on labelled
-faces of films.
+predictions; `claims` gives verdicts; `published` tests the eight published claims; `sentiment`
+scores scales; `film_faces` scores networks on labelled faces of films.
 
 **Running.** `stages` builds a study and executes its notebooks; `staleness` says what has to run
 again; `cli` is the command `exe`. Charts are in `exe_core.figures`.

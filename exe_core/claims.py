@@ -1,7 +1,7 @@
 """A claim put to a test: its estimate, interval, adjusted p, and a verdict by one stated rule.
 
-The claims themselves are in `published` (the published study's, on its own predictions) and in
-`questions` (this project's, on the synthetic world).
+The published study's claims are in `published`, questions about the synthetic world in notebook
+07-claims.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How models are judged without labels, how far runs agree, and whether that measures accuracy.
+"""How models are judged without labels, and how far runs agree.
 
 The published study judged models by whether their output looks plausible: varied, different between
 genres, alike in neighbouring frames, changing at plot events. Each of these is a number here, with
@@ -18,27 +18,14 @@ import pandas as pd
 from scipy import stats
 
 from exe_core import resampling, tables
-from exe_core.claims import Finding
 from exe_core.films import share_table
 from exe_core.labels import labels_of, prob_columns
-from exe_core.metrics import MIN_PAIRS, rank_correlation
 from exe_core.resampling import Estimate, Statistics
 
 DIVERSITY = "diversity (normalised entropy)"
 SEPARATION = "genre separation (epsilon squared)"
 LIKENESS = "lag-1 autocorrelation"
 RISE = "rise at plot events"
-
-CRITERIA = {
-    "diversity": (DIVERSITY, "more varied answers", "mean normalised entropy of a film's shares"),
-    "genre": (SEPARATION, "more difference between genres", "epsilon squared between genres"),
-    "temporal": (LIKENESS, "more structure in time", "mean lag-1 autocorrelation"),
-    "events": (RISE, "more rise at plot events", "mean rise at plot events"),
-}
-"""Correlated with accuracy: name -> criterion, what a model has more of, what is computed."""
-
-MANY_MODELS = 24
-"""Correlations over fewer models have no interval; over fewer than many they are a first look."""
 
 _ROUNDING = 1e-12  # a variance below this is that of rounding
 
@@ -289,37 +276,3 @@ def _kappa(sums: np.ndarray) -> np.ndarray:
     return np.divide(
         sums[:, 0] - by_chance, n - by_chance, where=varied, out=np.full(len(n), np.nan)
     )
-
-
-def with_accuracy(
-    criteria: pd.DataFrame, scores: pd.DataFrame, *, runs: Sequence[str]
-) -> pd.DataFrame:
-    """Put the criteria of runs beside their accuracy on film faces.
-
-    Takes tables "film_criteria" and "film_metrics", and runs without ensembles, as these are made
-    of the others. Gives a row a run: run_id, the names of `CRITERIA`, and balanced_accuracy with
-    low and high.
-    """
-    names = {criterion: name for name, (criterion, *_) in CRITERIA.items()}
-    kept = criteria.assign(name=criteria["criterion"].map(names)).dropna(subset="name")
-    wide = kept.pivot_table("value", "run_id", "name").reindex(columns=list(CRITERIA))
-    accuracy = scores[scores["metric"] == "balanced_accuracy"].set_index("run_id")
-    accuracy = accuracy[["value", "low", "high"]].rename(columns={"value": "balanced_accuracy"})
-    return wide.join(accuracy, how="inner").loc[lambda rows: rows.index.isin(runs)].reset_index()
-
-
-def findings(measured: pd.DataFrame, *, statistics: Statistics) -> list[Finding]:
-    """Correlate each criterion with accuracy over models, given the table of `with_accuracy`."""
-    found = []
-    for name, (_, more, what) in CRITERIA.items():
-        accuracy = measured["balanced_accuracy"]
-        correlation = rank_correlation(measured[name], accuracy, statistics=statistics)
-        n, reason = correlation.n, None
-        if math.isnan(correlation.value):
-            reason = f"{n} models have both; {MIN_PAIRS} or more that differ are needed"
-        elif n < MANY_MODELS:
-            reason = f"over {n} models only: a first look"
-        text = f"Models with {more} read films more accurately."
-        statistic = f"Spearman correlation over models of {what} with balanced accuracy"
-        found.append(Finding(f"q3-{name}", text, statistic, found=correlation, reason=reason))
-    return found

@@ -163,6 +163,13 @@ def labelled(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return predictions[predictions["label"].isin(labels)]
 
 
+def with_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Replace each label by what the item shows; null between two expressions, as a mixture."""
+    shown = truth.drop_duplicates("item_id").set_index("item_id")
+    label = shown["label_true"].mask(shown["is_blend"])
+    return predictions.assign(label=predictions["item_id"].map(label))
+
+
 def item_terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Per-item terms whose sums give the scores: confusion cell, nll, brier, confidence bin.
 

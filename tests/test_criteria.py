@@ -10,7 +10,7 @@ from sample_timelines import STEP_S, event_at, rows_of, smooth_noise
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from exe_core import criteria, metrics, tables
+from exe_core import criteria, tables
 from exe_core.published import RUNS
 from exe_core.resampling import Statistics
 
@@ -235,34 +235,6 @@ def test_only_faces_that_all_runs_have_read_count():
     assert agreed(table.drop(index=[3, 40]))["n"].tolist() == [28]
     assert np.isnan(agreed(answers(np.zeros((20, 2), int)))["value"]).all()  # one answer always
     assert agreed(answers(np.zeros((5, 1), int))).empty  # one run
-
-
-def measures(n, agreement):
-    """Models whose criteria agree with their accuracy up to noise."""
-    rng = np.random.default_rng(0)
-    accuracy = rng.uniform(0.2, 0.9, size=n)
-    noise = {name: agreement * accuracy + rng.normal(0, 0.1, n) for name in criteria.CRITERIA}
-    return pd.DataFrame(noise).assign(balanced_accuracy=accuracy)
-
-
-def test_correlations_with_accuracy_need_many_models():
-    for finding in criteria.findings(measures(30, 1.0), statistics=QUICK):
-        assert finding.found.low > 0.3
-        assert finding.found.p_value < 0.01
-        assert finding.reason is None
-    few = measures(8, 1.0)
-    few.loc[:2, "events"] = np.nan
-    found = {one.claim_id: one for one in criteria.findings(few, statistics=QUICK)}
-    assert "5 models" in found["q3-events"].reason
-    assert "8 models" in found["q3-genre"].reason
-    perfect = pd.DataFrame({name: np.arange(6.0) for name in criteria.CRITERIA})
-    perfect = perfect.assign(balanced_accuracy=np.arange(6.0))
-    best = metrics.rank_correlation(
-        perfect["genre"], perfect["balanced_accuracy"], statistics=QUICK
-    )
-    assert best.value == pytest.approx(1)
-    assert best.low < 0.8
-    assert best.high < 1
 
 
 def test_frozen_agreement_of_the_published_runs_lies_in_its_intervals():

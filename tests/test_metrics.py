@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats as scipy_stats
 from sklearn import metrics as sklearn_metrics
 
 from exe_core import metrics
@@ -10,10 +11,8 @@ from exe_core.labels import prob_columns
 from exe_core.resampling import Statistics
 
 LABELS = ("angry", "happy", "sad")
-OPTIONS = {
-    "labels": LABELS,
-    "statistics": Statistics(n_bootstrap=200, n_permutations=199, seed=0),
-}
+STATISTICS = {"statistics": Statistics(n_bootstrap=200, n_permutations=199, seed=0)}
+OPTIONS = {"labels": LABELS, **STATISTICS}
 
 
 def make(n=120, *, run_id="a", skill=1.0, seed=0, labels=LABELS, groups=30):
@@ -148,3 +147,35 @@ def test_only_common_items_are_compared_whatever_their_order():
     table = compare(first, part)
     assert (table["n"] == 100).all()
     pd.testing.assert_frame_equal(table, compare(first[20:], part))
+
+
+def test_ranks_that_agree_have_a_wide_interval_where_models_are_few_and_none_below_four():
+    few = metrics.rank_correlation(
+        pd.Series([1, 2, 3, 4, 5, 6.0]), pd.Series([1, 3, 5, 7, 8, 9.0]), **STATISTICS
+    )
+    assert few.value == pytest.approx(1)
+    assert few.low < 0.8
+    assert few.high < 1
+    accuracy = np.random.default_rng(0).uniform(size=30)
+    noisy = accuracy + np.random.default_rng(1).normal(0, 0.1, size=30)
+    many = metrics.rank_correlation(pd.Series(noisy), pd.Series(accuracy), **STATISTICS)
+    assert many.value == pytest.approx(scipy_stats.spearmanr(noisy, accuracy).statistic)
+    assert many.low > 0.3
+    assert many.p_value < 0.01
+    none = metrics.rank_correlation(
+        pd.Series([1, 2, 3, 4.0]), pd.Series([1, 2, 3, np.nan]), **STATISTICS
+    )
+    assert (none.n, np.isnan(none.value)) == (3, True)
+
+
+def test_truth_replaces_labels_and_mixtures_have_none():
+    rows = make(3).assign(label="happy")
+    truth = pd.DataFrame(
+        {
+            "item_id": ["item:0000", "item:0000", "item:0001"],
+            "label_true": ["sad", "sad", "angry"],
+            "is_blend": [False, False, True],
+        }
+    )
+    known = metrics.with_truth(rows, truth)
+    assert known["label"].fillna("none").tolist() == ["sad", "none", "none"]
