@@ -20,9 +20,9 @@ study, find duplicates and split by group; `open_data` fetches and checks what i
 `ddamfn` define them; `augmentation` and `training` train; `inference` predicts, alone or as an
 ensemble; `calibration` corrects confidences and label shares; `explain` draws heat maps.
 
-**Films.** `video` reads frames exactly and fast, `decoder` in a process that may die; `screening`
-finds the faces of films; `films` computes shares, courses and events; `criteria` what can be said
-without labels; `film_report` is `exe film`; `photos` reads whole photos, as `exe photo` does.
+**Films.** `video` reads frames exactly and fast; `screening` finds the faces of films; `films`
+computes shares, courses and events; `criteria` what can be said without labels; `film_report` is
+`exe film`; `photos` reads whole photos, as `exe photo` does.
 
 **Estimates and claims.** `resampling` makes intervals and p-values; `metrics` scores and compares
 predictions; `claims` gives verdicts; `published` tests the eight published claims; `sentiment`

@@ -20,13 +20,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from exe_core.decoder import probe, sample_frames
 from exe_core.faces import FaceFinder, save_crops
 from exe_core.record import ROOT, digest, digest_of
 from exe_core.settings import FILM_SUFFIXES, Crop
 from exe_core.study import Study
 from exe_core.tables import check, empty, film_and_frame, item_id, read, write
-from exe_core.video import VideoError
+from exe_core.video import Samples, VideoError, probe
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +223,7 @@ def _screen(
     journal = partial / "journal.jsonl"
     done = _read_journal(journal)
     last = done[-1]["frame"] if done else -1
-    samples = sample_frames(ROOT / film["path"], every=every, after=last)
+    samples = Samples(ROOT / film["path"], every=every, after=last)
     with journal.open("a", encoding="utf-8") as lines:
         for frame, time_s, rgb in tqdm(samples, film["title"], unit="frame", disable=None):
             found = finder.find(rgb)

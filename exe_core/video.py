@@ -175,18 +175,40 @@ def upright(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> np.ndarray:
 
 
 class Samples(Iterable[Sample]):
-    """Sampled frames of a film, one in memory at a time; see `sample_frames`.
+    """Every n-th frame of a film, starting with the first; one is in memory at a time.
 
-    `coverage` is None until the last frame was given. `sequential_because` is the reason why the
-    film was decoded from start to end; None while a plan holds.
+    A truncated or damaged film gives what can be decoded. Frames are numbered by the file's index
+    of its pictures, so those lost to damage leave a hole; where there is no index they are not
+    counted. Damage in a part that no wanted frame depends on is seen only if it spoils the index.
+
+    Parameters
+    ----------
+    path
+        Any file that FFmpeg reads.
+    every
+        Step in frames, 1 or more.
+    after
+        Frames up to this number are left out.
+
+    Attributes
+    ----------
+    coverage
+        What is missing; None until the last frame was given.
+    sequential_because
+        Why the film was decoded from start to end; None while a plan holds.
+
+    Raises
+    ------
+    VideoError
+        While iterating, if the file is missing, no film, or no frame can be decoded.
     """
 
-    def __init__(self, path: Path, every: int, after: int = -1) -> None:
+    def __init__(self, path: Path | str, *, every: int, after: int = -1) -> None:
         if every < 1:
             raise ValueError(f"every must be 1 or more, got {every}")
         self.coverage: Coverage | None = None
         self.sequential_because: str | None = None
-        self._path, self._every, self._after = path, every, after
+        self._path, self._every, self._after = Path(path), every, after
 
     def __iter__(self) -> Iterator[Sample]:
         index, last = None, self._after
@@ -247,31 +269,6 @@ class Samples(Iterable[Sample]):
         n_lost = max(len(damage), len(numbers) - len(set(seen)))
         end_s = time_s + film.info.frame_s
         self.coverage = Coverage(len(seen), n_lost, end_s, film.info.duration_s)
-
-
-def sample_frames(path: Path | str, *, every: int, after: int = -1) -> Samples:
-    """Give every n-th frame of a film, starting with the first, or the first after another.
-
-    Parameters
-    ----------
-    path
-        Any file that FFmpeg reads.
-    every
-        Step in frames, 1 or more.
-    after
-        Frames up to this number are left out, as they were given before.
-
-    Returns
-    -------
-    Samples
-        Iterates over ``(frame, time_s, rgb)``. A truncated or damaged film gives what can be
-        decoded, logs a warning at the end, and says in ``.coverage`` what is missing. Frames are
-        numbered by the file's index of its pictures, so those lost to damage leave a hole; where
-        there is no index they are not counted. Damage in a part that no wanted frame depends on
-        is seen only if it spoils the index. While iterating, a `VideoError` is raised if the file
-        is missing, no film, or no frame can be decoded.
-    """
-    return Samples(Path(path), every, after)
 
 
 def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:

@@ -48,7 +48,7 @@ def reference(path):
 
 def row(path, kind):
     (codec, n_frames), whole_s = cpu_s(lambda: whole(path))
-    samples = video.sample_frames(path, every=EVERY)
+    samples = video.Samples(path, every=EVERY)
     found, ours_s = cpu_s(lambda: list(samples))
     pairs = zip(found, reference(path), strict=True)
     equal = sum(

@@ -73,7 +73,7 @@ def read_any_image(path):
     pixels = read_image(path)
     assert pixels.dtype == np.uint8
     assert pixels.shape[2:] == (3,)
-    assert read_reduced(path, least=64).size == pixels.shape[1::-1]
+    assert read_reduced(path, least=64)[1] == pixels.shape[1::-1]
 
 
 def make_film(name, folder):
@@ -82,7 +82,7 @@ def make_film(name, folder):
 
 
 def read_film(path):
-    samples = video.sample_frames(path, every=10)
+    samples = video.Samples(path, every=10)
     assert all(sample.rgb.dtype == np.uint8 for sample in samples)
     assert samples.coverage is not None
 

@@ -1,6 +1,5 @@
 """Films to shots, frames and faces: each film once, none lost because another is damaged."""
 
-import json
 import os
 import shutil
 
@@ -10,9 +9,8 @@ import pandas as pd
 import pytest
 from film_samples import write_film
 from PIL import Image
-from typer.testing import CliRunner
 
-from exe_core import cli, screening
+from exe_core import screening
 from exe_core.faces import FaceFinder
 from exe_core.record import ROOT
 from exe_core.study import parse_study
@@ -98,10 +96,10 @@ def test_all_faces_of_a_frame_are_kept_if_the_study_says_so(study, finder, pictu
 def test_a_film_is_screened_once_until_it_or_the_settings_change(
     study, finder, pictures, monkeypatch
 ):
-    listed, decoded, real = screening.list_films(study), [], screening.sample_frames
+    listed, decoded, real = screening.list_films(study), [], screening.Samples
     first = screening.screen(study, listed, finder=finder)
     monkeypatch.setattr(
-        screening, "sample_frames", lambda path, **k: decoded.append(path.name) or real(path, **k)
+        screening, "Samples", lambda path, **k: decoded.append(path.name) or real(path, **k)
     )
     again = screening.screen(study, listed, finder=finder)
     assert decoded == []
@@ -201,34 +199,6 @@ def test_odd_names_lose_no_film_and_what_is_left_out_is_listed(tmp_path, picture
     assert "rename it" in films.loc["caf\ufffd", "error"]
     others = screening.other_files([tmp_path])
     assert others == [str(tmp_path / "folder.mp4" / "notes.txt"), str(tmp_path / "loop")]
-
-
-def test_films_screened_by_a_job_each_are_those_screened_by_one(
-    study, tmp_path, finder, pictures, monkeypatch
-):
-    monkeypatch.setattr(cli, "load_study", lambda _: study)
-
-    def job(film):
-        ledger = tmp_path / f"{film}.json"
-        done = CliRunner().invoke(cli.app, ["screen", "clips", str(film), "--ledger", str(ledger)])
-        return done, ledger.read_text() if ledger.exists() else None
-
-    ledgers = [job(film)[1] for film in (1, 2, 3)]
-    assert [list(json.loads(text)) for text in ledgers] == [["Good one"], ["other"], ["text"]]
-    one_each = sorted(study.processed.rglob("*.png"))
-    with monkeypatch.context() as patch:
-        patch.setattr(screening, "sample_frames", None)  # nothing is decoded again
-        screening.screen(study, screening.list_films(study), finder=finder)
-        done, again = job(1)
-    assert sorted(study.processed.rglob("*.png")) == one_each
-    assert "Good one: ok, 3 frames, 2 with a face" in done.output
-    assert again == ledgers[0]
-    write_film(study.data_dir / "films" / "Good one.mp4", pictures[1:2])
-    assert job(1)[1] != ledgers[0]
-    done, ledger = job(4)
-    assert done.exit_code
-    assert "no film 4: they are counted from 1" in done.output
-    assert ledger is None
 
 
 def painted(seed):

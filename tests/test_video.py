@@ -39,7 +39,7 @@ def picture(suffix):
 def test_what_is_no_film_is_refused(tmp_path, name, content, reason):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    for read in (video.probe, lambda path: list(video.sample_frames(path, every=9))):
+    for read in (video.probe, lambda path: list(video.Samples(path, every=9))):
         with pytest.raises(video.VideoError) as fault:
             read(tmp_path / name)
         assert name in str(fault.value)
@@ -69,7 +69,7 @@ def test_frames_are_those_of_a_plain_decode_of_the_whole_film(tmp_path, kind):
     path = make_film(tmp_path / kind.name, kind, n=160)
     expected = list(plain_decode(path))
     for every in (1, 9, 50):
-        samples = video.sample_frames(path, every=every)
+        samples = video.Samples(path, every=every)
         got = list(samples)
         assert [sample.frame for sample in got] == list(range(0, len(expected), every))
         for frame, time_s, rgb in got:
@@ -85,7 +85,7 @@ def test_frames_are_those_of_a_plain_decode_of_the_whole_film(tmp_path, kind):
 def test_frames_are_those_of_opencv_which_the_published_study_read_films_with(tmp_path, name):
     path = make_film(tmp_path / name, KIND[name], n=60)
     expected = list(opencv_decode(path))
-    got = list(video.sample_frames(path, every=7))
+    got = list(video.Samples(path, every=7))
     assert [sample.frame for sample in got] == list(range(0, len(expected), 7))
     for frame, time_s, rgb in got:
         assert time_s == pytest.approx(expected[frame][0], abs=1e-3)
@@ -109,7 +109,7 @@ def test_the_display_matrix_says_which_way_is_up(tmp_path, matrix, turned):
     """All eight ways to hold a camera or a mirror."""
     path = make_film(tmp_path / "film.mov", Kind("film.mov", matrix=matrix), n=2)
     ((_, stored), _) = plain_decode(path)
-    assert (next(iter(video.sample_frames(path, every=1))).rgb == turned(stored)).all()
+    assert (next(iter(video.Samples(path, every=1))).rgb == turned(stored)).all()
 
 
 @pytest.mark.parametrize("name", ["planned.mp4", "sequential.ts"])
@@ -126,7 +126,7 @@ def test_frames_are_in_display_proportions(tmp_path, name, aspect, matrix, shape
     if matrix and name.endswith(".ts"):
         pytest.skip("a transport stream turns no picture")
     path = make_film(tmp_path / name, Kind(name, matrix=matrix, aspect=aspect), n=2)
-    samples = video.sample_frames(path, every=1)
+    samples = video.Samples(path, every=1)
     assert [sample.rgb.shape[:2] for sample in samples] == [shape, shape]
     assert (samples.sequential_because is None) == (name == "planned.mp4")
 
@@ -145,11 +145,11 @@ def test_of_several_pictures_the_default_or_the_largest_is_read(tmp_path):
                 blank = np.zeros((stream.height, stream.width, 3), np.uint8)
                 film.mux(stream.encode(av.VideoFrame.from_ndarray(blank, format="rgb24")))
                 film.mux(stream.encode())
-        assert next(iter(video.sample_frames(path, every=1))).rgb.shape[:2] == shape
+        assert next(iter(video.Samples(path, every=1))).rgb.shape[:2] == shape
 
 
 def test_without_time_stamps_times_are_counted_by_the_frame_rate(tmp_path):
-    samples = video.sample_frames(make_film(tmp_path / "film.h264", PLAIN, n=30), every=12)
+    samples = video.Samples(make_film(tmp_path / "film.h264", PLAIN, n=30), every=12)
     times = {frame: time_s for frame, time_s, _ in samples}
     assert times == pytest.approx({0: 0, 12: 0.5, 24: 1})
     assert samples.coverage.is_complete
@@ -158,14 +158,14 @@ def test_without_time_stamps_times_are_counted_by_the_frame_rate(tmp_path):
 def test_times_rise_where_the_clock_of_a_broadcast_restarts(tmp_path):
     parts = [make_film(tmp_path / f"{k}.ts", Kind("a.ts"), n=72).read_bytes() for k in (0, 1)]
     (tmp_path / "film.ts").write_bytes(b"".join(parts))
-    times = [time_s for _, time_s, _ in video.sample_frames(tmp_path / "film.ts", every=24)]
+    times = [time_s for _, time_s, _ in video.Samples(tmp_path / "film.ts", every=24)]
     assert times == pytest.approx(range(6), abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
 def test_sound_that_outlasts_the_picture_leaves_a_film_whole(tmp_path, name):
     path = with_sound(tmp_path / name, picture_s=2, sound_s=6)
-    samples = video.sample_frames(path, every=12)
+    samples = video.Samples(path, every=12)
     assert len(list(samples)) == 4
     assert samples.coverage.is_complete
     assert samples.coverage.duration_s == pytest.approx(2, abs=0.1)
@@ -173,7 +173,7 @@ def test_sound_that_outlasts_the_picture_leaves_a_film_whole(tmp_path, name):
 
 def test_a_film_that_starts_late_is_whole(tmp_path):
     path = make_film(tmp_path / "film.mkv", Kind("film.mkv", start=5 * RATE), n=72)
-    samples = video.sample_frames(path, every=24)
+    samples = video.Samples(path, every=24)
     assert [time_s for _, time_s, _ in samples] == pytest.approx([0, 1, 2])
     assert samples.coverage.is_complete
     assert samples.coverage.duration_s == pytest.approx(3, abs=0.1)
@@ -183,9 +183,9 @@ def test_a_film_cut_off_gives_what_is_there_and_says_what_is_missing(whole, tmp_
     content = whole.read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(content[: len(content) * 6 // 10])
-    samples = video.sample_frames(cut, every=10)
+    samples = video.Samples(cut, every=10)
     got = list(samples)
-    expected = {sample.frame: sample for sample in video.sample_frames(whole, every=10)}
+    expected = {sample.frame: sample for sample in video.Samples(whole, every=10)}
     assert 3 < len(got) < len(expected)
     assert all((sample.rgb == expected[sample.frame].rgb).all() for sample in got[:-1])
     assert not samples.coverage.is_complete
@@ -202,9 +202,9 @@ def test_frames_after_damage_keep_their_numbers_and_those_lost_are_counted(whole
     content[place : place + size] = bytes(size)
     path = tmp_path / "damaged.mp4"
     path.write_bytes(content)
-    samples = video.sample_frames(path, every=step)
+    samples = video.Samples(path, every=step)
     times = {sample.frame: sample.time_s for sample in samples}
-    for sample in video.sample_frames(whole, every=step):
+    for sample in video.Samples(whole, every=step):
         assert times.get(sample.frame, sample.time_s) == sample.time_s
     assert len(times) >= 240 / step - 1
     assert "packet 60 is damaged" in samples.sequential_because
@@ -224,16 +224,16 @@ def test_where_a_plan_breaks_a_whole_decode_goes_on(whole, monkeypatch):
                 raise video.NoPlanError("it is a test")
             yield frame
 
-    expected = [(sample.frame, sample.time_s) for sample in video.sample_frames(whole, every=10)]
+    expected = [(sample.frame, sample.time_s) for sample in video.Samples(whole, every=10)]
     monkeypatch.setattr(video, "_decoded", broken)
-    samples = video.sample_frames(whole, every=10)
+    samples = video.Samples(whole, every=10)
     assert [(sample.frame, sample.time_s) for sample in samples] == expected
     assert samples.sequential_because == "it is a test"
 
 
 def test_a_step_is_positive(whole):
     with pytest.raises(ValueError, match="every must be 1 or more, got 0"):
-        video.sample_frames(whole, every=0)
+        video.Samples(whole, every=0)
 
 
 def index_of(path):

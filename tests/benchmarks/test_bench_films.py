@@ -131,7 +131,7 @@ def test_decoding_against_a_whole_decode(benchmark, ratio, film):
 
     def both():
         n, theirs = timed(whole, film)
-        samples, ours = timed(lambda: list(video.sample_frames(film, every=EVERY)))
+        samples, ours = timed(lambda: list(video.Samples(film, every=EVERY)))
         assert len(samples) == -(-n // EVERY)
         runs.append((theirs, ours))
 
@@ -146,7 +146,7 @@ MEASURE = """
 import re, sys
 from pathlib import Path
 from exe_core import video
-for sample in video.sample_frames(sys.argv[1], every=100):
+for sample in video.Samples(sys.argv[1], every=100):
     pass
 # getrusage counts what the process that started this one had in memory
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
