@@ -80,7 +80,7 @@ def report_films(
 
     Raises
     ------
-    ScreeningError, ModelError, ReportError
+    ScreeningError, ModelError, ReportError, BusyError
         If there is no film, there is no such model, or `out` is being written.
     """
     if out.exists() and not out.is_dir():
@@ -92,22 +92,19 @@ def report_films(
     how = {"every": every, "smooth_s": smooth_s, "crop": crop.model_dump()}
     store, rows = out / ".screened", []
     small: Literal["always", "if no other"] = "always" if all_faces else "if no other"
-    with FaceFinder(min_score=crop.min_score, small=small) as finder:
-        try:
-            with locked(out / ".lock"):
-                for film in listed.to_dict("records"):
-                    screened = screening.screen_film(
-                        film, store=store, finder=finder, settings=crop, every=every
-                    )
-                    rows.append(_report(screened, run, classifier, out / film["film_id"], how))
-                    done = pd.DataFrame(rows).drop(columns="path")
-                    with replacing(out / "films.csv") as partial:
-                        done.to_csv(partial, index=False)
-                _write_index(out, rows, run, classifier, others)
-        except BlockingIOError:
-            raise ReportError(
-                f"another exe film is writing into {out}: wait for it, or give another --out"
-            ) from None
+    with (
+        locked(out / ".lock", f"another exe film into {out}"),
+        FaceFinder(min_score=crop.min_score, small=small) as finder,
+    ):
+        for film in listed.to_dict("records"):
+            screened = screening.screen_film(
+                film, store=store, finder=finder, settings=crop, every=every
+            )
+            rows.append(_report(screened, run, classifier, out / film["film_id"], how))
+            done = pd.DataFrame(rows).drop(columns="path")
+            with replacing(out / "films.csv") as partial:
+                done.to_csv(partial, index=False)
+        _write_index(out, rows, run, classifier, others)
     return done
 
 

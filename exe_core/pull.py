@@ -388,7 +388,9 @@ def pull(
     Raises
     ------
     SourceError
-        If a key is missing, or another pull writes into the same folder.
+        If a key is missing.
+    BusyError
+        If another pull writes into the same folder.
     IncompletePullError
         If queries are left unfinished, by a quota or by faults; all the others are done.
     StorageError
@@ -398,12 +400,7 @@ def pull(
     secrets = {source.name: _key(source, keys) for source in sources}
     stop = threading.Event()
     with explain_disk_errors(study.raw), ExitStack() as stack:
-        try:
-            stack.enter_context(locked(study.raw / ".pull.lock"))
-        except BlockingIOError:
-            raise SourceError(
-                f"another pull into {study.raw.name} is running: wait for it"
-            ) from None
+        stack.enter_context(locked(study.raw / ".pull.lock", f"another pull into {study.raw}"))
         fetcher = Fetcher(
             client=stack.enter_context(open_client(trusted=base_urls.values())),
             redact=redactor(secrets.values()),

@@ -42,6 +42,10 @@ class StorageError(RuntimeError):
     """The disk takes no more files; what was written before is complete."""
 
 
+class BusyError(RuntimeError):
+    """Another process does what one process does at a time."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a name to write a file under; at the end it takes the place of `path`.
@@ -65,14 +69,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[IO[bytes]]:
+def locked(path: Path, by: str = "another process") -> Iterator[IO[bytes]]:
     """Hold a file that only one process holds at a time; the lock ends with the process.
 
-    A `BlockingIOError` is raised if another process holds it.
+    A `BusyError` is raised if `by`, as its message says, is running.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{by} is running: wait for it, or stop it") from None
         yield handle
 
 

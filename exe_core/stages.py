@@ -14,12 +14,12 @@ import select
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO
 
+import pandas as pd
 import psutil
 
 from exe_core.record import (
@@ -83,7 +83,7 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
     for stream in (1, 2):
         output.register(stream, 0)
     with (
-        _held(lock, "another build is running in this folder") as held,
+        locked(lock, f"another build in {ROOT}") as held,
         psutil.Popen(command, cwd=ROOT, env=environment, pass_fds=[held.fileno()]) as snakemake,
     ):
         while snakemake.poll() is None:
@@ -100,16 +100,6 @@ def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int
 def book_folder(study: Study) -> Path:
     """Name the folder, in the root, whose _build/html holds the book: one for each real study."""
     return Path() if study.kind == "world" else Path("_build") / study.name
-
-
-@contextmanager
-def _held(path: Path, otherwise: str) -> Iterator[IO[bytes]]:
-    """Hold a file that one process holds at a time, or refuse."""
-    try:
-        with locked(path) as lock:
-            yield lock
-    except BlockingIOError:
-        raise StageError(f"{otherwise}: wait for it, or stop it") from None
 
 
 def run_stage(
@@ -165,8 +155,8 @@ def run_stage(
 def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> None:
     """Run a notebook by papermill; the page comes to its place when it is complete.
 
-    A `StageError` is raised if a parameter is unknown, the notebook fails, its kernel dies, or
-    another process writes the same page.
+    A `StageError` is raised if a parameter is unknown, the notebook fails or its kernel dies, a
+    `BusyError` if another process writes the same page.
     """
     import papermill  # slow to import
     from traitlets.config import Config
@@ -181,7 +171,7 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
     working, failed = target.with_suffix(".running.ipynb"), target.with_suffix(".failed.ipynb")
     given = ", ".join(f"{name}={value}" for name, value in parameters.items())
     with (
-        _held(working, f"{working.name} is being written"),
+        locked(working, f"another execution of {source.name} into {target}"),
         TemporaryDirectory(prefix="exe-") as sockets,
     ):
         failed.unlink(missing_ok=True)
@@ -218,7 +208,10 @@ def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> 
 
 def assemble(study: Study, notebooks: tuple[Path, ...]) -> None:
     """Make the executed notebooks of a study, and no others, the pages of the book."""
-    write_values(study, "study", values=_flat(study.model_dump(mode="json")))
+    settings = pd.json_normalize(
+        study.model_dump(mode="json")
+    )  # {"train": {"size": 64}} -> train.size
+    write_values(study, "study", values=settings.iloc[0].to_dict())
     EXECUTED.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in notebooks}
     for stale in EXECUTED.glob("*.ipynb"):
@@ -241,45 +234,31 @@ def _titled(path: Path) -> str:
     return json.dumps(notebook, ensure_ascii=False)
 
 
-def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Name settings as the prose cites them: {"train": {"size": 64}} -> {"train.size": 64}."""
-    flat: dict[str, object] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def freeze(study: Study) -> tuple[int, list[str]]:
-    """Keep a study's estimates, values and cited figures in `data/frozen/<study>`.
+    """Keep what the book cites of a study in `data/frozen/<study>`.
 
-    A figure is cited by a page of `book` as <study>/fig-.... Of pictures of faces only those that
-    the synthetic world drew are kept: others are somebody's data. Of study film the predictions
-    for film faces are kept, and nothing that is computed from them in each build. Returns how many
-    files were kept, and the cited figures that can't be.
+    Of study film these are the predictions for film faces, of study confirm its table; each build
+    computes from them what it shows. Of others these are tables of estimates, values, and the
+    figures that a page of `book` cites as <study>/fig-.... Of pictures of faces only those that the
+    synthetic world drew are kept: others are somebody's data. Returns how many files were kept, and
+    the cited figures that can't be.
     """
-    target = ROOT / "data" / "frozen" / study.name
-    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md"))
-    cited = set(re.findall(rf"\b{re.escape(study.name)}/(fig-[\w-]+)", pages))
-    mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
-    free = {path.name.partition(".")[0] for path in study.results.glob(f"figures/{mark}")}
-    kept = [study.table(table) for table in FROZEN_TABLES if study.table(table).exists()]
-    computed = {"study", *(name[3:] for name in FILM_ANALYSES)}
-    kept += [path for path in study.results.glob("values/*.json") if path.stem not in computed]
-    predictions = sorted(study.results.glob("film/*.parquet"))
-    if not kept and not predictions:
+    target, results = ROOT / "data" / "frozen" / study.name, study.results
+    alone = [*results.glob("film/*.parquet"), *results.glob("confirmation.csv")]
+    copies, absent = {target / path.name: path for path in alone}, set[str]()
+    if not alone:
+        pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md"))
+        cited = set(re.findall(rf"\b{re.escape(study.name)}/(fig-[\w-]+)", pages))
+        mark = "*.provenance.json" if study.kind == "world" else "*.vl.json"
+        free = {path.name.partition(".")[0] for path in results.glob(f"figures/{mark}")}
+        kept = [path for table in FROZEN_TABLES for path in results.glob(f"{table}.parquet")]
+        kept += [path for path in results.glob("values/*.json") if path.stem != "study"]
+        kept += [path for name in cited & free for path in results.glob(f"figures/{name}.*")]
+        copies, absent = {target / path.relative_to(results): path for path in kept}, cited - free
+    if not copies:
         raise StageError(
             f"study {study.name} has no results to freeze: make book STUDY={study.name} first"
         )
-    for about in study.results.glob("figures/*.provenance.json"):
-        made = str(json.loads(about.read_text(encoding="utf-8")).get("command"))
-        figure = about.name.partition(".")[0]
-        if figure in cited & free and not any(f" {stage} " in made for stage in FILM_ANALYSES):
-            kept += study.results.glob(f"figures/{figure}.*")
-    copies = {target / path.relative_to(study.results): path for path in kept}
-    copies |= {target / path.name: path for path in predictions}
     origin = provenance(study)  # before the tree changes
     for part in ("values", "figures"):
         shutil.rmtree(target / part, ignore_errors=True)
@@ -289,4 +268,4 @@ def freeze(study: Study) -> tuple[int, list[str]]:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     write_json(origin, target / "provenance.json")
-    return len(copies), sorted(cited - free)
+    return len(copies), sorted(absent)

@@ -162,7 +162,7 @@ def test_two_at_once_in_one_folder_are_refused(folder):
     with locked(folder / "locked" / ".lock"):
         result = call(folder, "films", "a", out="locked")
     assert result.exit_code == 1
-    assert "another exe film is writing" in result.output
+    assert "another exe film into" in result.output
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from sample_worlds import tiny_study
 from exe_core import sources, tables
 from exe_core.fetching import SourceError
 from exe_core.pull import IncompletePullError, Ledger, Page, pull
-from exe_core.record import ROOT, locked
+from exe_core.record import ROOT, BusyError, locked
 from exe_core.sources import SOURCES, Photo, Search, Terms
 from exe_world.site import endpoints
 
@@ -235,7 +235,7 @@ def test_a_pull_that_is_interrupted_goes_on_and_loses_nothing(site):
 
 def test_of_two_pulls_into_one_folder_the_second_is_refused(site):
     study = pulled_study()
-    with locked(study.raw / ".pull.lock"), pytest.raises(SourceError, match="another pull into"):
+    with locked(study.raw / ".pull.lock"), pytest.raises(BusyError, match="another pull into"):
         run(study, site)
     assert site.asked == []
 
