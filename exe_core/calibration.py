@@ -13,10 +13,6 @@ from exe_core.labels import labels_of, prob_columns
 from exe_core.tables import with_probabilities
 
 
-class CalibrationError(ValueError):
-    """There is no labelled row to calibrate on."""
-
-
 class Calibration(NamedTuple):
     """Calibrated probabilities are softmax(log p / temperature + bias)."""
 
@@ -40,13 +36,13 @@ def fit_calibration(validation: pd.DataFrame) -> Calibration:
 
     Raises
     ------
-    CalibrationError
+    ValueError
         If no row is left.
     """
     labels = labels_of(validation)
     known = validation[validation["label"].isin(labels)]
     if known.empty:
-        raise CalibrationError(f"no row is labelled as one of {', '.join(labels)}")
+        raise ValueError(f"no row is labelled as one of {', '.join(labels)}")
     logits, truth = _log_probabilities(known), pd.Index(labels).get_indexer(known["label"])
     n = len(known)
 

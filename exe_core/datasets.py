@@ -13,26 +13,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from PIL import Image
-from scipy import stats
 from scipy.fft import dct, dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from exe_core import resampling, tables
+from exe_core import tables
 from exe_core.faces import FaceFinder, ImageError, find_faces, load_faces, read_image
-from exe_core.labels import labels_of, prob_columns
 from exe_core.readers import (
     ATTRIBUTES,
     READERS,
     DatasetError,
-    join_votes,
     majority,
     read_votes,
-    soft_labels,
+    voted_shares,
 )
 from exe_core.record import ROOT
-from exe_core.resampling import Statistics
 from exe_core.settings import KEYWORDS, Set
 from exe_core.study import Study
 
@@ -134,15 +130,9 @@ def _directions(parts: np.ndarray) -> np.ndarray:
     return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
 
 
-def connected_rows(keys: Sequence[ArrayLike]) -> np.ndarray:
-    """Group rows that share one of several keys, each (N,), and chains of them.
-
-    Returns the first row of each row's group: int, shape (N,).
-
-    Examples
-    --------
-    >>> connected_rows([["ann", "ann", "bob", "eve"], ["p1", "p2", "p2", "p3"]]).tolist()
-    [0, 0, 0, 3]
+def _connected(keys: Sequence[ArrayLike]) -> np.ndarray:
+    """Give the first row (N,) of each row's group: rows that share one of several keys, each (N,),
+    and chains of them.
     """
     pairs = []
     for key in keys:
@@ -152,8 +142,7 @@ def connected_rows(keys: Sequence[ArrayLike]) -> np.ndarray:
 
 
 def _first_of_component(pairs: np.ndarray, n: int) -> np.ndarray:
-    rows, columns = pairs.T
-    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(n, n))
+    graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(n, n))
     _, component = connected_components(graph, directed=False)
     _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
     return first[inverse]
@@ -338,19 +327,15 @@ def all_items(study: Study, *, names: Sequence[str] | None = None) -> pd.DataFra
     leaks, whichever sets a run mixes.
     """
     table = pd.concat([items(study, name) for name in names or study.sets], ignore_index=True)
-    hashes = dict(zip(table["path"], table["phash"], strict=True))  # a file may be in several sets
-    for path in tqdm(hashes, desc="compare"):
-        if not isinstance(hashes[path], str):
-            try:
-                hashes[path] = perceptual_hash(read_image(ROOT / path))
-            except ImageError as fault:
-                hashes[path] = None
-                log.warning("%s can't be compared with the others: %s", path, fault)
-    table["phash"] = table["path"].map(hashes)
-    known = {path: text for path, text in hashes.items() if text is not None}
+    known = dict(table.dropna(subset="phash")[["path", "phash"]].to_numpy())
+    for path in tqdm(table["path"][~table["path"].isin(known)].unique(), desc="compare"):
+        try:  # a file may be in several sets
+            known[path] = perceptual_hash(read_image(ROOT / path))
+        except ImageError as fault:
+            log.warning("%s can't be compared with the others: %s", path, fault)
     pictures = dict(zip(known, near_duplicates(list(known.values())), strict=True))
     picture = [str(pictures.get(path, path)) for path in table["path"]]
-    first = connected_rows([table["group_id"], picture])
+    first = _connected([table["group_id"], picture])
     return table.assign(group_id=table["group_id"].to_numpy()[first])
 
 
@@ -359,23 +344,18 @@ def faces_as_shipped(items: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns tables "images" and "faces", as `find_faces` does; the score of a face is NaN.
     """
-    rows = []
+    columns, sizes = ["width_px", "height_px", "n_faces", "status", "error"], []
     for path in tqdm(items["path"], desc="faces as shipped"):
         try:
             height, width, _ = read_image(ROOT / path).shape
-            rows.append({"width_px": width, "height_px": height, "n_faces": 1, "status": "ok"})
+            sizes.append((width, height, 1, "ok", None))
         except ImageError as fault:
-            rows.append({"status": "unreadable", "error": str(fault)})
-    columns = ["width_px", "height_px", "n_faces", "status", "error"]
-    images = items.join(pd.DataFrame(rows, columns=columns, index=items.index))
+            sizes.append((None, None, None, "unreadable", str(fault)))
+    images = items.join(pd.DataFrame(sizes, columns=columns, index=items.index))
     faces = images[images["status"] == "ok"].assign(
-        face_id=lambda shown: shown["set_name"] + "/" + shown["item_id"] + "/0",
-        score=np.nan,
-        x_px=0,
-        y_px=0,
-        area_share=1.0,
-        is_primary=True,
+        score=np.nan, x_px=0, y_px=0, area_share=1.0, is_primary=True
     )
+    faces["face_id"] = faces["set_name"] + "/" + faces["item_id"] + "/0"
     return (
         tables.check(images[["item_id", "set_name", "path", *columns]], "images"),
         tables.check(faces[list(tables.TABLES["faces"].columns)], "faces"),
@@ -398,12 +378,10 @@ def faces_of(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             else:
                 folder = study.processed / "crops"
                 images, faces = find_faces(of_set, finder=finder, crops=folder, settings=crop)
-            others = read_set(study, name)[["item_id", "set_name", "path", "label", "no_label"]]
+            others = read_set(study, name)
             others = others[~others["label"].isin(study.labels)]
-            reason = others.pop("no_label").fillna(
-                others.pop("label") + " is no label of the study"
-            )
-            others = others.assign(status="other label", error=reason)
+            why = others["no_label"].fillna(others["label"] + " is no label of the study")
+            others = others[["item_id", "set_name", "path"]].assign(status="other label", error=why)
             parts.append((pd.concat([images, others], ignore_index=True), faces))
     images, faces = (pd.concat(one, ignore_index=True) for one in zip(*parts, strict=True))
     return tables.check(images, "images"), tables.check(faces, "faces")
@@ -466,11 +444,8 @@ def training_set(
 def _shares_of_votes(study: Study, run: str, faces: pd.DataFrame) -> np.ndarray:
     shares = np.full((len(faces), len(study.labels)), np.nan)
     for name in study.runs[run].sets:
-        of_set = faces["set_name"] == name
-        votes = read_votes(study.votes(name))
-        voted = join_votes(faces[of_set], votes).set_index("item_id").reindex(faces["item_id"])
-        known = of_set.to_numpy() & voted["votes_neutral"].notna().to_numpy()
-        shares[known] = soft_labels(voted[known], labels=study.labels)
+        of_set, votes = (faces["set_name"] == name).to_numpy(), read_votes(study.votes(name))
+        shares[of_set] = voted_shares(faces[of_set], votes, labels=study.labels)
     log.info("run %s: %d faces have votes", run, np.isfinite(shares[:, 0]).sum())
     return shares
 
@@ -505,10 +480,10 @@ def audit_copies(items: pd.DataFrame) -> pd.DataFrame:
     """
     from sklearn.neighbors import NearestNeighbors  # here: a download needs no such search
 
-    rows = []
+    rows, size = [], (THUMBNAIL, THUMBNAIL)
     for place, path in enumerate(tqdm(items["path"], desc="audit")):
         with suppress(ImageError):
-            image, size = read_image(ROOT / path), (THUMBNAIL, THUMBNAIL)
+            image = read_image(ROOT / path)
             small = Image.fromarray(image).convert("L").resize(size, Image.Resampling.BOX)
             digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
             rows.append((place, digest, np.asarray(small, dtype=np.float32).ravel()))
@@ -571,53 +546,9 @@ def votes_as_predictions(
     `read_votes` gives. Returns table "predictions" of the run `VOTERS`, without images that have
     no majority; the split is the given one.
     """
-    joined = join_votes(items, votes).set_index("item_id")
-    shares = soft_labels(joined, labels=labels)
+    shares = voted_shares(items, votes, labels=labels)
     clear = pd.notna(majority(shares, labels=labels))
-    known = items.set_index("item_id").loc[joined.index[clear]].reset_index()
+    known = items[clear].reset_index(drop=True)
     table = known[["item_id", "set_name", "group_id", "label"]]
     table = table.assign(split=known["split_given"], run_id=VOTERS)
     return tables.with_probabilities(table, shares[clear], labels=labels)
-
-
-def relabel_by_votes(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """Judge predictions by the annotators' majority in place of the set's labels.
-
-    Items that `answers`, as `votes_as_predictions` gives them, do not have are left out; the sets
-    are named "<set> by votes".
-    """
-    voted = answers[["item_id", "set_name", "predicted"]].rename(columns={"predicted": "voted"})
-    judged = predictions.merge(voted, on=["item_id", "set_name"], validate="m:1")
-    judged = judged.assign(label=judged["voted"], set_name=judged["set_name"] + " by votes")
-    return judged.drop(columns="voted")
-
-
-def entropy_by_label(answers: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
-    """Estimate the mean entropy (bits) of the votes on images of each label: table "metrics".
-
-    `answers` is what `votes_as_predictions` gives; groups of one picture are resampled together.
-    """
-    labels = labels_of(answers)
-    entropy = stats.entropy(answers[prob_columns(labels)].to_numpy(), base=2, axis=1)
-    is_label = answers["label"].to_numpy()[:, None] == np.array(labels)
-    counts = np.stack([is_label, np.where(is_label, entropy[:, None], 0)], axis=2)
-
-    def mean(sums: np.ndarray) -> np.ndarray:
-        n, total = np.moveaxis(sums.reshape(len(sums), len(labels), 2), 2, 0)
-        return np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0)
-
-    sums = resampling.sum_by_group(counts.reshape(len(counts), -1), answers["group_id"])
-    estimate = statistics.interval(sums, mean)
-    table = pd.DataFrame(estimate.columns()).assign(
-        run_id=VOTERS,
-        set_name=answers["set_name"].iloc[0],
-        split="all",
-        metric="vote_entropy",
-        label=labels,
-        n=is_label.sum(axis=0),
-        n_groups=[answers["group_id"][kind].nunique() for kind in is_label.T],
-        level=statistics.level,
-        method=estimate.method,
-        seed=statistics.seed,
-    )
-    return tables.check(table, "metrics")

@@ -29,10 +29,6 @@ _STAGES = (
 """Stages of DDAMFN, of ResNet and its like, and of ConvNeXt; the deepest first."""
 
 
-class ExplainError(ValueError):
-    """A network has no stage that can be mapped."""
-
-
 def grad_cam(classifier: Classifier, images: np.ndarray, *, labels: Sequence[str]) -> np.ndarray:
     """Compute how much each place speaks for a label (Selvaraju et al. 2017, arXiv 1610.02391).
 
@@ -54,9 +50,9 @@ def grad_cam(classifier: Classifier, images: np.ndarray, *, labels: Sequence[str
 
     network = classifier.network.eval()
     chosen = network.get_submodule(map_layer(classifier))
+    targets = torch.tensor([classifier.labels.index(label) for label in labels])
     faces = _prepared(classifier, images)
-    targets = torch.tensor([classifier.labels.index(label) for label in labels]).to(faces.device)
-    maps = LayerGradCam(network, chosen).attribute(faces, target=targets)
+    maps = LayerGradCam(network, chosen).attribute(faces, target=targets.to(faces.device))
     return maps.detach().squeeze(1).float().cpu().numpy()
 
 
@@ -65,26 +61,26 @@ def map_layer(classifier: Classifier) -> str:
 
     Raises
     ------
-    ExplainError
+    ValueError
         If the network has no stage of a known name, or none with such a map.
     """
     network, size = classifier.network.eval(), classifier.preprocessing.size
-    stages = {name: module for name, module in network.named_modules() if name in _STAGES}
     sides: dict[str, int] = {}
     with ExitStack() as hooks, torch.inference_mode():
-        for name, module in stages.items():
-            hook = module.register_forward_hook(
-                lambda _, __, output, name=name: sides.update({name: min(output.shape[2:])})
-            )
-            hooks.enter_context(hook)
+        for name, module in network.named_modules():
+            if name in _STAGES:
+                hook = module.register_forward_hook(
+                    lambda _, __, output, name=name: sides.update({name: min(output.shape[2:])})
+                )
+                hooks.enter_context(hook)
         network(_prepared(classifier, np.zeros((1, size, size, 3), np.uint8)))
-    for name in _STAGES:
-        if sides.get(name, 0) >= MIN_SIDE:
-            return name
-    raise ExplainError(
-        f"no stage of {classifier.card['model']} has a map of {MIN_SIDE} cells a side "
-        f"(there are: {sides or 'no stage'}): give larger faces"
-    )
+    fine = [name for name in _STAGES if sides.get(name, 0) >= MIN_SIDE]
+    if not fine:
+        raise ValueError(
+            f"no stage of {classifier.card['model']} has a map of {MIN_SIDE} cells a side "
+            f"(there are: {sides or 'no stage'}): give larger faces"
+        )
+    return fine[0]
 
 
 def randomisation_check(
@@ -110,18 +106,11 @@ def randomisation_check(
     random = grad_cam(replace(classifier, network=fresh.to(device)), images, labels=labels)
     found = {}
     for name, maps in (("other_faces", np.roll(trained, 1, axis=0)), ("randomised", random)):
-        values = rank_correlation(trained, maps)
-        known = values[np.isfinite(values)]
-        terms = np.column_stack([known, np.ones(len(known))])
-        found[name] = statistics.interval(terms, ratio)
+        sides = (pd.DataFrame(side.reshape(len(side), -1)) for side in (trained, maps))
+        a, b = (side.rank(axis=1) for side in sides)
+        known = a.corrwith(b, axis=1).dropna()  # NaN where a map is constant
+        found[name] = statistics.interval(np.column_stack([known, np.ones(len(known))]), ratio)
     return found
-
-
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute Spearman's correlation (N,) of maps (N, h, w); NaN where one is constant."""
-    sides = (pd.DataFrame(maps.reshape(len(maps), -1)) for maps in (first, second))
-    a, b = (side.rank(axis=1) for side in sides)
-    return a.corrwith(b, axis=1).to_numpy()
 
 
 def _prepared(classifier: Classifier, images: np.ndarray) -> torch.Tensor:

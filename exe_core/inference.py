@@ -18,7 +18,6 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
-from torch.nn.functional import one_hot
 
 from exe_core import models, tables
 from exe_core.labels import labels_of, prob_columns
@@ -33,11 +32,7 @@ _PIXELS_ON_CPU = 400_000
 
 
 class InferenceError(ValueError):
-    """Images can't be shown to a classifier as they are."""
-
-
-class EnsembleError(ValueError):
-    """Predictions do not fit each other, or an ensemble lacks faces to be fitted on."""
+    """Images can't be shown to a classifier, or predictions can't be combined, as they are."""
 
 
 def predict(classifier: Classifier, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
@@ -60,11 +55,11 @@ def predict(classifier: Classifier, images: np.ndarray | Sequence[np.ndarray]) -
     InferenceError
         If an image is not (H, W, 3) uint8.
     """
-    shown = classifier.preprocessing
-    network = classifier.network.eval()
+    shown, network = classifier.preprocessing, classifier.network.eval()
     device = next(network.parameters()).device
-    fast = _PIXELS_ON_CPU // shown.size**2 if device.type == "cpu" else _BATCH
-    batch_size = min(max(fast, 1), _BATCH)
+    batch_size = _BATCH
+    if device.type == "cpu":
+        batch_size = min(max(_PIXELS_ON_CPU // shown.size**2, 1), _BATCH)
     logits = [np.empty((0, len(classifier.labels)))]
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -121,9 +116,15 @@ def predict_images(
     >>> predict_images(models.load("fer7"), faces).shape
     (2, 8)
     """
-    arrays = [_as_array(image) for image in images]
+    from exe_core.faces import read_image  # here: `predict` is to run where only PyTorch is
+
+    arrays = []
+    for image in images:
+        if isinstance(image, Image.Image):
+            image = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        arrays.append(read_image(Path(image)) if isinstance(image, str | Path) else image)
     probabilities = predict(classifier, arrays)
-    for k, (height, width, _) in enumerate(each.shape for each in arrays):
+    for k, (height, width, _) in enumerate(array.shape for array in arrays):
         if width > 1.2 * height or min(width, height) > 512:
             warnings.warn(
                 f"image {k} has {width} x {height} px, as scenes do and crops of a face do not: "
@@ -134,16 +135,6 @@ def predict_images(
     labels = np.array(classifier.labels, dtype=object)
     table.insert(0, "predicted", labels[probabilities.argmax(axis=1)])
     return table
-
-
-def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
-    if isinstance(image, str | Path):
-        from exe_core.faces import read_image  # here: `predict` is to run where only PyTorch is
-
-        return read_image(Path(image))
-    if isinstance(image, Image.Image):
-        image = ImageOps.exif_transpose(image).convert("RGB")
-    return np.asarray(image)
 
 
 def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classifier:
@@ -166,10 +157,10 @@ def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classif
     if tuple(labels) == classifier.labels:
         return classifier
     chosen = nn.Linear(len(classifier.labels), len(labels), bias=False)
-    places = torch.tensor([classifier.labels.index(label) for label in labels])
-    chosen.weight.data = one_hot(places, len(classifier.labels)).float()
-    device = next(classifier.network.parameters()).device
-    network = nn.Sequential(classifier.network, chosen.to(device))
+    places = [classifier.labels.index(label) for label in labels]
+    chosen.weight.data = torch.eye(len(classifier.labels))[places]
+    chosen.to(next(classifier.network.parameters()).device)
+    network = nn.Sequential(classifier.network, chosen)
     return replace(classifier, network=network, labels=tuple(labels))
 
 
@@ -210,11 +201,11 @@ def predict_faces(
 def mean_of_runs(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
     """Average the probabilities of several runs, item by item: table "predictions".
 
-    Rows stay in the order of the first table. An `EnsembleError` is raised if there is none, or if
+    Rows stay in the order of the first table. An `InferenceError` is raised if there is none, or if
     they differ in their items, labels, splits or groups.
     """
-    members = _aligned(predictions)
-    return _ensemble(predictions[0], members.mean(axis=0), run_id)
+    members, first = _aligned(predictions), predictions[0].assign(run_id=run_id)
+    return tables.with_probabilities(first, members.mean(axis=0), labels=labels_of(first))
 
 
 def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
@@ -224,31 +215,25 @@ def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
     generalization, 10.1016/S0893-6080(05)80023-1). Parameters and errors as for `mean_of_runs`;
     every label needs a row of split "val".
     """
-    members, first = _aligned(predictions), predictions[0]
+    members, first = _aligned(predictions), predictions[0].assign(run_id=run_id)
     labels = labels_of(first)
     codes = pd.Index(labels).get_indexer(first["label"].where(first["split"] == "val"))
-    rows = np.flatnonzero(codes >= 0)
     if absent := [label for k, label in enumerate(labels) if k not in codes]:
-        raise EnsembleError(f"no val face shows {', '.join(absent)}: stacking needs every label")
-    features = np.moveaxis(members, 0, 1).reshape(members.shape[1], -1)  # (N, M x C)
+        raise InferenceError(f"no val face shows {', '.join(absent)}: stacking needs every label")
+    features = np.hstack(members)  # (N, M x C)
     # lightly regularised, as by scikit-learn's default; the published study does not say
-    fitted = LogisticRegression(max_iter=10_000).fit(features[rows], codes[rows])
-    return _ensemble(first, fitted.predict_proba(features), run_id)
+    fitted = LogisticRegression(max_iter=10_000).fit(features[codes >= 0], codes[codes >= 0])
+    return tables.with_probabilities(first, fitted.predict_proba(features), labels=labels)
 
 
 ENSEMBLE_METHODS = {"mean": mean_of_runs, "stack": stack}
 """Name in a study's settings -> how the members of an ensemble are combined."""
 
 
-def _ensemble(first: pd.DataFrame, probabilities: np.ndarray, run_id: str) -> pd.DataFrame:
-    rows = first.assign(run_id=run_id)
-    return tables.with_probabilities(rows, probabilities, labels=labels_of(first))
-
-
 def _aligned(predictions: Sequence[pd.DataFrame]) -> np.ndarray:
     """Give the probabilities (M, N, C) of all runs, in the order of the first."""
     if not predictions:
-        raise EnsembleError("an ensemble needs the predictions of at least one run")
+        raise InferenceError("an ensemble needs the predictions of at least one run")
     first, identity = predictions[0], ["set_name", "item_id", "split", "group_id", "label"]
     columns, members = prob_columns(labels_of(first)), []
     for table in predictions:
@@ -256,7 +241,7 @@ def _aligned(predictions: Sequence[pd.DataFrame]) -> np.ndarray:
         rows = first[identity].merge(table, on=identity, how="left") if same else table
         if not same or rows["run_id"].isna().any():
             runs = " and ".join(str(each["run_id"].iloc[0]) for each in (table, first))
-            raise EnsembleError(
+            raise InferenceError(
                 f"{runs} differ in {', '.join(identity)} or the labels predicted: predict the same "
                 "faces of the same study with every run"
             )

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -32,11 +33,11 @@ from exe_core.record import digest
 log = logging.getLogger(__name__)
 
 LAYOUTS = {
-    "folder": r"(?P<label>[^/]+)/.+",
+    "folder": r"(?P<folder>[^/]+)/.+",
     "fer2013": r"(?:.*/)?(?P<part>train|val|test)(?:idation)?/(?P<label>[^/]+)/"
     r"(?:(?P<usage>Training|PublicTest|PrivateTest)_(?P<number>\d+)|[^/]+)\.\w+",
     "imfdb": r"(?:.*?/)??(?P<person>[^/]+)/(?P<film>(?!(?i:images)/)[^/]+)/(?:(?i:images)/)?[^/]+",
-    "keywords": r"(?:.*/)?(?P<keyword>[^/]+)/[^/]+",
+    "keywords": r".+/[^/]+",
     "sfew": r"(?:.*/)?(?P<part>(?i:train|val|test))(?i:idation)?(?:[^A-Za-z/][^/]*)?/"
     r"(?:.*/)?(?:(?P<film>[^/]+)_(?P<clip>\d+)_(?P<frame>\d{1,9})|[^/]+)\.\w+",
 }
@@ -55,30 +56,24 @@ ATTRIBUTES = ["film", "clip", "frame", "source", "keyword", "year", *IMFDB_VALUE
 """What some sets say of an image; table "attributes" (`exe_core.tables`) says what each means."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000  # bytes, and files, of an archive
-ARCHIVE_FAULTS = (
-    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError),
-    RuntimeError,  # of zipfile: encrypted, or packed in an unknown way
-)
 
 
 class DatasetError(ValueError):
     """A data set does not have the form that its reader expects."""
 
 
-def image_table(
-    rows: Iterable[dict], root: Path, *, lost: Counter[str] | None = None
-) -> pd.DataFrame:
+def image_table(rows: Iterable[dict], root: Path, lost: Counter[str]) -> pd.DataFrame:
     """Make the table of a set, and count in the log what has no label or is not in it, and why.
 
     A `DatasetError` is raised if there is no image, or one is not there, stands twice, or lies
     outside of `root`.
     """
     table = pd.DataFrame(rows, columns=[*IMAGE_COLUMNS, *ATTRIBUTES], dtype=object)
-    table = table.where(table.notna(), None)
-    within = root.resolve()
-    is_outside = [not path.resolve().is_relative_to(within) for path in table["path"]]
+    table, within = table.where(table.notna(), None), root.resolve()
     for what, is_wrong in {
-        "lie outside of its folder, by links or ..": is_outside,
+        "lie outside of its folder, by links or ..": [
+            not path.resolve().is_relative_to(within) for path in table["path"]
+        ],
         "are not there": [not path.is_file() for path in table["path"]],
         "are listed twice": table["name"].duplicated().tolist(),
     }.items():
@@ -87,8 +82,8 @@ def image_table(
             raise DatasetError(
                 f"{root.name}: {sum(is_wrong)} of {len(table)} images {what}, such as {first}"
             )
-    counts = Counter(reason.partition(":")[0] for reason in table["no_label"].dropna())
-    counted = "; ".join(f"{n} {what}" for what, n in ((lost or Counter()) + counts).items())
+    counts = lost + Counter(reason.partition(":")[0] for reason in table["no_label"].dropna())
+    counted = "; ".join(f"{n} {what}" for what, n in counts.items())
     if table.empty:
         raise DatasetError(f"{root.name} has no images of the layout of its kind; it has {counted}")
     n_labelled = table["label"].notna().sum()
@@ -125,12 +120,18 @@ def label_of(label: object, family: str, where: str) -> str:
         raise DatasetError(f"{where}: {fault}") from None
 
 
+def _label_of_folder(name: str) -> dict[str, str | None]:
+    """Give the label that a folder is named by, or why there is none."""
+    label = ALIASES["names"].get(name.lower())
+    return {"label": label, "no_label": None if label else f"folder is no label: {name}"}
+
+
 def _find(
-    kind: str, source: Path, unpacked: Path, lost: Counter[str]
-) -> tuple[Path, list[tuple[Path, dict[str, str | None]]]]:
-    """Unpack an archive; give the folder, and the images of a layout with what their paths say."""
+    kind: str, source: Path, unpacked: Path
+) -> tuple[Path, list[tuple[Path, dict[str, str | None]]], Counter[str]]:
+    """Unpack an archive; give its folder, images with what paths say, and counts of the rest."""
     root = _unpack_once(source, unpacked, write=_extract) if source.is_file() else source
-    found = []
+    found, lost = [], Counter[str]()
     for path in sorted(root.rglob("*")):
         place = path.relative_to(root).as_posix()
         if "/." in f"/{place}" or path.is_dir():  # hidden
@@ -142,7 +143,7 @@ def _find(
             lost["images elsewhere"] += 1
         else:
             found.append((path, match.groupdict()))
-    return root, found
+    return root, found, lost
 
 
 def _unpack_once(source: Path, folder: Path, *, write: Callable[[Path, Path], None]) -> Path:
@@ -171,7 +172,10 @@ def _extract(source: Path, folder: Path) -> None:
             with tarfile.open(source) as archive:
                 _refuse_if_large(member.size for member in archive)
                 archive.extractall(folder, filter="data")
-    except ARCHIVE_FAULTS as fault:
+    except (
+        *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError),
+        RuntimeError,  # of zipfile: encrypted, or packed in an unknown way
+    ) as fault:
         raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
 
 
@@ -187,32 +191,27 @@ def _refuse_if_large(sizes: Iterable[int]) -> None:
 def read_folder(source: Path, *, unpacked: Path) -> pd.DataFrame:
     """Read a folder with labels.csv (file, emotion and, if known, person), or a folder an emotion.
 
-    A `DatasetError` is raised if a column or an image is missing, or a label is unknown.
+    Images in a folder that names no emotion have no label. A `DatasetError` is raised if labels.csv
+    lacks a column, or lists an unknown label or an image that is not there.
     """
     if (source / "labels.csv").is_file():
-        listed = read_csv(source / "labels.csv", needs=["file", "emotion"])
-        listed = listed.reindex(columns=["file", "emotion", "person"]).astype(object)
+        listed = read_csv(source / "labels.csv", needs=["file", "emotion"]).astype(object)
         rows = [
             {
-                "name": str(file),
-                "path": source / str(file),
-                "label": label_of(emotion, "names", f"labels.csv: {file}"),
-                "person": person,
+                "name": str(row["file"]),
+                "path": source / str(row["file"]),
+                "label": label_of(row["emotion"], "names", f"labels.csv: {row['file']}"),
+                "person": row.get("person"),
             }
-            for file, emotion, person in listed.itertuples(index=False)
+            for row in listed.to_dict("records")
         ]
-        return image_table(rows, source)
-    lost: Counter[str] = Counter()
-    root, found = _find("folder", source, unpacked, lost)
+        return image_table(rows, source, Counter())
+    root, found, lost = _find("folder", source, unpacked)
     rows = [
-        {
-            "name": path.relative_to(root).as_posix(),
-            "path": path,
-            "label": label_of(said["label"], "names", f"folder {root.name}"),
-        }
+        {"name": str(path.relative_to(root)), "path": path, **_label_of_folder(str(said["folder"]))}
         for path, said in found
     ]
-    return image_table(rows, root, lost=lost)
+    return image_table(rows, root, lost)
 
 
 USAGES = {"Training": "train", "PublicTest": "public", "PrivateTest": "private"}
@@ -243,14 +242,13 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
     UserWarning
         If the images are not the original ones: equalised, resized, in colour, renamed.
     """
-    lost: Counter[str] = Counter()
     if source.suffix != ".csv":
-        root, found = _find("fer2013", source, unpacked, lost)
+        root, found, lost = _find("fer2013", source, unpacked)
         tables = [path for name in FER_FILES for path in sorted(root.rglob(name))]
         source, unpacked = (tables or [root])[0], unpacked.with_name(f"{unpacked.name}-images")
     if source.is_file():
-        root, lost = _unpack_once(source, unpacked, write=_write_fer_csv), Counter()
-        root, found = _find("fer2013", root, unpacked, lost)
+        tree = _unpack_once(source, unpacked, write=_write_fer_csv)
+        root, found, lost = _find("fer2013", tree, unpacked)
     rows = []
     for path, said in found:
         label, split = label_of(said["label"], "names", root.name), said["part"]
@@ -260,32 +258,29 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
         rows.append({"name": name, "path": path, "label": label, "split_given": split})
     if len({row["name"] for row in rows}) < len(rows):  # in some copies each part has its numbers
         rows = [row | {"name": f"{row['split_given']}_{row['name']}"} for row in rows]
-    table = image_table(sorted(rows, key=lambda row: row["name"]), root, lost=lost)
+    table = image_table(sorted(rows, key=lambda row: row["name"]), root, lost)
     _warn_if_altered(table)
     return table
 
 
 def _warn_if_altered(table: pd.DataFrame) -> None:
-    sizes, flatness, has_colour = set(), [], False
+    images = []
     for path in table["path"].iloc[:: max(1, len(table) // 200)]:
-        try:
-            pixels = read_image(path)
-        except ImageError:
-            continue  # becomes a row "unreadable" where faces are looked for
-        sizes.add(pixels.shape[:2])
-        has_colour |= bool((pixels != pixels[..., :1]).any())
-        shares = np.bincount(pixels[..., 0].ravel(), minlength=256).cumsum() / pixels[..., 0].size
-        flatness.append(np.abs(shares - np.arange(1, 257) / 256).max())
+        with suppress(ImageError):  # becomes a row "unreadable" where faces are looked for
+            images.append(read_image(path))
+    histograms = [np.bincount(image[..., 0].ravel(), minlength=256) for image in images]
+    shares = [histogram.cumsum() / histogram.sum() for histogram in histograms]
+    flatness = [np.abs(one - np.arange(1, 257) / 256).max() for one in shares]
     signs = {
-        f"sizes other than {FER_SIDE} x {FER_SIDE}": bool(sizes - {(FER_SIDE, FER_SIDE)}),
-        "colours": has_colour,
-        "equalised histograms": bool(flatness) and np.median(flatness) < FLAT_HISTOGRAM,
-        "names other than <Usage>_<number>": not set(table["split_given"]) <= {*USAGES.values()},
+        "resized": any(image.shape[:2] != (FER_SIDE, FER_SIDE) for image in images),
+        "in colour": any((image != image[..., :1]).any() for image in images),
+        "equalised": bool(flatness) and np.median(flatness) < FLAT_HISTOGRAM,
+        "renamed": not set(table["split_given"]) <= {*USAGES.values()},
     }
     if any(signs.values()):
         warnings.warn(
-            f"this copy of FER2013 is altered: {', '.join(k for k, v in signs.items() if v)}. "
-            "Numbers measured on it are not comparable with those on the original pixels",
+            f"this copy of FER2013 is altered ({', '.join(k for k, v in signs.items() if v)}): "
+            "numbers measured on it are not comparable with those on the original pixels",
             stacklevel=3,
         )
 
@@ -361,17 +356,27 @@ def read_votes(path: Path) -> pd.DataFrame:
     return votes[["line", "image", "split_given", *VOTES]]
 
 
-def join_votes(items: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
-    """Join images of FER2013 with their votes, as `read_votes` gives them.
+def voted_shares(
+    items: pd.DataFrame, votes: pd.DataFrame, *, labels: Sequence[str] = EMOTIONS
+) -> np.ndarray:
+    """Compute the share of the annotators' votes for each label, of images of FER2013.
 
-    `items` has item_id, label and split_given. The number at the end of item_id is the line of
-    fer2013.csv, as this project numbers what it reads from that file, or FER+'s image number, by
-    which some folder copies are named: the one counts by which more labels agree with the votes.
+    The number at the end of item_id is the line of fer2013.csv, as this project numbers what it
+    reads from that file, or FER+'s image number, by which some folder copies are named: the one
+    counts by which more labels agree with the votes.
+
+    Parameters
+    ----------
+    items
+        item_id, label and split_given of N images.
+    votes
+        As `read_votes` gives them.
 
     Returns
     -------
-    pandas.DataFrame
-        item_id, label and `VOTES` of the images that have votes, in the order of `items`.
+    numpy.ndarray
+        float, shape (N, len(labels)); rows sum to 1, and are NaN where an image has no votes, none
+        for a label, or half of the annotators or more saw no face.
 
     Raises
     ------
@@ -379,16 +384,17 @@ def join_votes(items: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
         If fewer than `MIN_AGREEMENT` of the labels agree: then the numbers are of another count.
     """
     number = items["item_id"].str.extract(r"(\d+)$", expand=False).astype("Int64")
-    numbered = items[["item_id", "label", "split_given"]].assign(number=number)
-    numbered = numbered.dropna(subset="number")
-    joined = {}
+    place = pd.MultiIndex.from_arrays([number, items["split_given"]])
+    best, agreement, how = pd.DataFrame(), -1.0, ""
     for key in ("line", "image"):
-        known = votes.dropna(subset=key).rename(columns={key: "number"})
-        known = known[["number", "split_given", *VOTES]]
-        joined[key] = numbered.merge(known, on=["number", "split_given"], validate="m:1")
-    key = max(joined, key=lambda one: voter_agreement(joined[one]))
-    table, agreement = joined[key], voter_agreement(joined[key])
-    how = f"FER+ has votes on {len(table)} of {len(items)} images by their {key}"
+        known = votes.dropna(subset=key).set_index([key, "split_given"])[VOTES].reindex(place)
+        voted = majority(_shares(known, EMOTIONS), labels=EMOTIONS)
+        agrees = (voted == items["label"].to_numpy())[pd.notna(voted)]
+        share = float(agrees.mean()) if len(agrees) else 0.0
+        if share > agreement:
+            n_known = known["votes_neutral"].notna().sum()
+            best, agreement = known, share
+            how = f"FER+ has votes on {n_known} of {len(items)} images by their {key}"
     if agreement < MIN_AGREEMENT:
         raise DatasetError(
             f"{how}, which agree with {agreement:.2f} of the labels, where the right numbers agree "
@@ -396,25 +402,10 @@ def join_votes(items: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
             "fer2013.csv joins fer2013new.csv line by line"
         )
     log.info("%s; %.3f of the labels agree", how, agreement)
-    return table[["item_id", "label", *VOTES]]
+    return _shares(best, labels)
 
 
-def voter_agreement(joined: pd.DataFrame) -> float:
-    """Compute the share of images whose most frequent vote is their label; ties are left out."""
-    voted = majority(soft_labels(joined), labels=EMOTIONS)
-    clear = pd.notna(voted)
-    return float((voted == joined["label"].to_numpy())[clear].mean()) if clear.any() else 0.0
-
-
-def soft_labels(votes: pd.DataFrame, *, labels: Sequence[str] = EMOTIONS) -> np.ndarray:
-    """Turn votes into probabilities of the labels; other votes are left out.
-
-    Returns
-    -------
-    numpy.ndarray
-        float, shape (N, len(labels)); rows sum to 1, and are NaN where no vote is left or half of
-        the annotators or more saw no face.
-    """
+def _shares(votes: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     counts = votes[[f"votes_{label}" for label in labels]].to_numpy(float)
     total = counts.sum(axis=1, keepdims=True)
     no_face = (votes["votes_no_face"] * 2 >= votes[VOTES].sum(axis=1)).to_numpy()
@@ -467,7 +458,7 @@ def read_rafdb(source: Path, *, unpacked: Path | None = None) -> pd.DataFrame:
             raise DatasetError(f"{source.name}: {name} is called neither train_.. nor test_..")
         label = label_of(label, "rafdb", f"{source.name}, {name}")
         rows.append({"name": name, "path": path, "label": label, "split_given": part})
-    return image_table(rows, source)
+    return image_table(rows, source, Counter())
 
 
 FILM_NAMES = {
@@ -512,8 +503,7 @@ def read_imfdb(
     DatasetError
         If there is no such image of these actors.
     """
-    lost: Counter[str] = Counter()
-    root, found = _find("imfdb", source, unpacked, lost)
+    root, found, lost = _find("imfdb", source, unpacked)
     lost.pop("files *.txt", None)  # hold the lines
     actors = {said["person"] for _, said in found}
     if absent := sorted({*persons, *without} - actors):
@@ -531,7 +521,7 @@ def read_imfdb(
         for path in paths:
             row = {"name": f"{actor}/{folder.name}/{path.name}", "path": path, "person": actor}
             rows.append(row | {"film": film, **known.get(path, {"no_label": "no line of it"})})
-    return image_table(rows, root, lost=lost)
+    return image_table(rows, root, lost)
 
 
 def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dict[Path, dict]:
@@ -612,28 +602,24 @@ def read_keywords(source: Path, *, unpacked: Path) -> pd.DataFrame:
     found the photo, divided by "|". A photo has no label if its keyword names none, or if it was
     found under several. A `DatasetError` is raised if the table lists a file twice.
     """
-    lost: Counter[str] = Counter()
-    root, found = _find("keywords", source, unpacked, lost)
+    root, found, lost = _find("keywords", source, unpacked)
     columns, beside = ["file", "repository", "other_labels"], source.with_suffix(".csv")
     listed = read_csv(beside, needs=["file"]) if beside.is_file() else pd.DataFrame(columns=columns)
     listed = listed.reindex(columns=columns).fillna("").set_index("file")
     for twice in listed.index[listed.index.duplicated()]:
         raise DatasetError(f"{beside.name} lists {twice} twice")
-    about, labels, rows = listed.to_dict("index"), ALIASES["names"], []
-    for path, said in found:
-        keyword, name = str(said["keyword"]), f"{said['keyword']}/{path.name}"
-        known = about.pop(name, {"repository": "", "other_labels": ""})
+    about, rows = listed.to_dict("index"), []
+    for path, _ in found:
+        keyword, row = path.parent.name, _label_of_folder(path.parent.name)
+        known = about.pop(f"{keyword}/{path.name}", {"repository": "", "other_labels": ""})
         under = [keyword, *known["other_labels"].split("|")]
-        several = {labels[one.lower()] for one in under if one.lower() in labels}
-        label, why = labels.get(keyword.lower()), None
-        if label is None:
-            why = f"keyword {keyword} is no label"
-        elif len(several) > 1:
-            label, why = None, f"several labels: {', '.join(sorted(several))}"
-        row = {"name": name, "path": path, "label": label, "no_label": why, "keyword": keyword}
-        rows.append(row | {"source": known["repository"] or None})
+        several = {ALIASES["names"].get(one.lower()) for one in under} - {None}
+        if row["label"] and len(several) > 1:
+            row = {"label": None, "no_label": f"several labels: {', '.join(sorted(several))}"}
+        row |= {"name": f"{keyword}/{path.name}", "keyword": keyword}
+        rows.append({"path": path, "source": known["repository"] or None, **row})
     lost[f"photos of {beside.name} that are not here"] += len(about)
-    return image_table(rows, root, lost=lost)
+    return image_table(rows, root, lost)
 
 
 def read_sfew(source: Path, *, unpacked: Path) -> pd.DataFrame:
@@ -643,17 +629,14 @@ def read_sfew(source: Path, *, unpacked: Path) -> pd.DataFrame:
     `{Train,Val,Test}/<emotion>/<film>_<time>_<face>.png`: clip is the time, frame the last number.
     Images in a folder that names no label have none. A `DatasetError` is raised if there is none.
     """
-    lost: Counter[str] = Counter()
-    root, found = _find("sfew", source, unpacked, lost)
+    root, found, lost = _find("sfew", source, unpacked)
     rows = []
     for path, said in found:
-        part, folder = str(said["part"]).lower(), path.parent.name
-        label = ALIASES["names"].get(folder.lower())
+        part, folder, frame = str(said["part"]).lower(), path.parent.name, said["frame"]
         row = {"name": f"{part}/{folder}/{path.name}", "path": path, "split_given": part}
-        row |= {"label": label, "no_label": None if label else f"folder is no label: {folder}"}
-        row |= {"film": said["film"], "clip": said["clip"]}
-        rows.append(row | {"frame": said["frame"] and int(said["frame"])})
-    return image_table(rows, root, lost=lost)
+        row |= {"film": said["film"], "clip": said["clip"], "frame": frame and int(frame)}
+        rows.append(row | _label_of_folder(folder))
+    return image_table(rows, root, lost)
 
 
 READERS: Mapping[str, Callable[..., pd.DataFrame]] = {

@@ -28,7 +28,6 @@ from exe_core.datasets import (
     DatasetError,
     all_items,
     audit_copies,
-    connected_rows,
     count_copies,
     faces_as_shipped,
     items,
@@ -362,7 +361,7 @@ def test_images_of_one_colour_are_like_no_other() -> None:
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=30),
 )
 def test_rows_belong_together_if_a_chain_of_shared_keys_joins_them(rows: list) -> None:
-    first = connected_rows([[row[0] for row in rows], [row[1] for row in rows]]).tolist()
+    first = datasets._connected([[row[0] for row in rows], [row[1] for row in rows]]).tolist()
     expected = list(range(len(rows)))
     for _ in rows:  # the plain way: pass the smallest place on until nothing changes
         for i, one in enumerate(rows):
@@ -556,25 +555,3 @@ def test_the_shares_of_votes_are_probabilities_and_ties_are_left_out(answers, vo
     accuracy = found[found["metric"] == "accuracy"].set_index("split")["value"]
     assert accuracy["train"] == pytest.approx(7 / 8)
     assert accuracy["public"] == pytest.approx(2 / 3)
-
-
-def test_entropy_is_that_of_the_votes(answers) -> None:
-    found = datasets.entropy_by_label(answers, statistics=QUICK).set_index("label")
-    of = {share: -share * np.log2(share) for share in (0.2, 0.8, 0.6)}
-    assert found.loc["happy", "value"] == pytest.approx((of[0.2] + of[0.8]) / 6)
-    assert found.loc["sad", "value"] == pytest.approx((of[0.6] + 2 * of[0.2]) / 5)
-    assert found.loc["sad", "low"] <= found.loc["sad", "value"] <= found.loc["sad", "high"]
-    assert np.isnan(found.loc["fear", "value"]), "no image is labelled so"
-    assert found["n"].to_dict()["happy"] == 6
-
-
-def test_predictions_are_judged_by_the_majority(answers, voted_items) -> None:
-    said = voted_items.assign(split="test", run_id="a", predicted="happy")
-    for label in EMOTIONS:
-        said[f"prob_{label}"] = float(label == "happy")
-    elsewhere = said.assign(set_name="press")
-    found = datasets.relabel_by_votes(pd.concat([said, elsewhere], ignore_index=True), answers)
-    assert set(found["set_name"]) == {"fer by votes"}
-    assert len(found) == len(answers)
-    assert (found["label"] == "happy").sum() == 6, "five of the happy ones, and one of the sad"
-    assert set(found) == set(tables.check(found, "predictions"))

@@ -14,7 +14,6 @@ from scipy.special import softmax
 from exe_core import inference, models, tables
 from exe_core.faces import load_faces
 from exe_core.inference import (
-    EnsembleError,
     InferenceError,
     fuse_for_inference,
     mean_of_runs,
@@ -198,14 +197,14 @@ class TestMean:
 
     def test_runs_of_other_items_labels_or_splits_are_refused(self):
         one, two = predictions(), predictions(run="b")
-        with pytest.raises(EnsembleError, match="at least one run"):
+        with pytest.raises(InferenceError, match="at least one run"):
             mean_of_runs([], run_id="exe")
         others = [two[:-1], two.rename(columns={"prob_sad": "prob_surprise"})]
         for column, value in (("split", "val"), ("group_id", "x"), ("label", "sad")):
             others.append(two.copy())
             others[-1].loc[0, column] = value
         for other in others:
-            with pytest.raises(EnsembleError, match="b and a differ"):
+            with pytest.raises(InferenceError, match="b and a differ"):
                 mean_of_runs([one, other], run_id="exe")
 
 
@@ -251,5 +250,5 @@ class TestStack:
     def test_a_label_without_a_val_face_is_named(self):
         runs = two_runs()
         sad = (runs[0]["label"] == "sad") & (runs[0]["split"] == "val")
-        with pytest.raises(EnsembleError, match="no val face shows sad"):
+        with pytest.raises(InferenceError, match="no val face shows sad"):
             stack([table[~sad] for table in runs], run_id="e")
