@@ -39,7 +39,7 @@ def stale(notebook):
 
 
 def writes(*paths):
-    """Name the files that a stage must leave."""
+    """Name the files that a stage must leave; their digests become the ledger of its page."""
     return " ".join(f"--writes {quote(str(path))}" for path in paths)
 
 
@@ -94,8 +94,7 @@ def pages():
 OF_RUNS = ("faces.parquet", "predictions.parquet", "runs.parquet")
 FILM_PREDICTIONS = film_predictions()
 STAGE = (
-    "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page:q} "
-    "--ledger {output.ledger:q} {params.writes}"
+    "OMP_NUM_THREADS={threads} exe stage {params.notebook} --study {study.name} --out {output.page:q} {params.writes}"
 )
 
 

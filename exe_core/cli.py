@@ -54,7 +54,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="The data sets of the paper: list, get, check.")
+data_app = typer.Typer(help="The data sets of the paper.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
@@ -68,13 +68,6 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console().print(table, markup=False)
 
 
-@data_app.callback(invoke_without_command=True)
-def data(context: typer.Context) -> None:
-    """List the data sets of the paper, if no command is given."""
-    if context.invoked_subcommand is None:
-        list_sets()
-
-
 @data_app.command("list")
 def list_sets() -> None:
     """List the data sets of the paper: what each is for, who has it, and whether it is here."""
@@ -86,9 +79,7 @@ def list_sets() -> None:
         place = next((place for folder in folders if (place := one.place(folder))), None)
         absent = f"no: exe data get {name}" if one.repository else "no: ask for it"
         rows.append([name, one.purpose, one.size, one.licence, "yes" if place else absent])
-        details.append(f"{name}: {one.source}")
-        details += [f"  commit {one.repository.rpartition('/')[2]}"] if one.repository else []
-        details += [f"  here: {place}"] if place else []
+        details.append(f"{name}: {one.source}" + (f"\n  here: {place}" if place else ""))
     show_table(["set", "for", "size", "licence", "here"], rows)
     typer.echo("\n".join(details))
 
@@ -191,11 +182,8 @@ def film(
             all_faces=all_faces,
             smooth_s=smooth,
         )
-    lines = [
-        [row.film_id, str(row.n_sampled), str(row.n_faces), f"{row.status} {row.error or ''}"]
-        for row in films.replace({float("nan"): None}).itertuples()
-    ]
-    show_table(["film", "frames", "with a face", "status"], lines)
+    shown = films[["film_id", "n_sampled", "n_faces", "status", "error"]].fillna("").astype(str)
+    show_table(["film", "frames", "with a face", "status", ""], shown.values.tolist())
     typer.echo(f"the films compared, and a page for each: {out / 'index.html'}")
     if n_lost := (films["status"] == "unreadable").sum():
         fail(f"{n_lost} of {len(films)} films could not be read: see {out / 'films.csv'}")
@@ -228,25 +216,8 @@ def claims(
     """Put the eight published claims to the test, and keep the answers with the paper."""
     from exe_core.published import freeze_claims
 
-    rows = [
-        [
-            row["claim_id"],
-            row["text"],
-            f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
-            f"{row['p_adjusted']:.3g}",
-            row["verdict"],
-        ]
-        for row in freeze_claims(folder, to).to_dict("records")
-    ]
-    show_table(["claim", "says", "estimate", "p (Holm)", "verdict"], rows)
-
-
-@app.command()
-def check(name: StudyName) -> None:
-    """Say whether everything that a study reads is there."""
-    if missing := load_study(name).missing():
-        lines = "\n".join(f"  {what}" for what in missing)
-        fail(f"study {name} lacks\n{lines}\ndata/README.md says what each is and who has it")
+    columns = ["claim_id", "text", "estimate", "low", "high", "p_adjusted", "verdict"]
+    show_table(columns, freeze_claims(folder, to)[columns].round(3).astype(str).values.tolist())
 
 
 @app.command()
@@ -264,7 +235,9 @@ def build(
     """
     study = load_study(name)
     _fetch_open_sets(study)
-    check(name)
+    if missing := study.missing():
+        lines = "\n".join(f"  {what}" for what in missing)
+        fail(f"study {name} lacks\n{lines}\ndata/README.md says what each is and who has it")
     if status := stages.build(study, jobs=jobs, profiles=tuple(profile or ())):
         raise typer.Exit(status)
     page = ROOT / stages.book_folder(study) / "_build" / "html" / "index.html"
@@ -293,9 +266,6 @@ def stage(
     notebook: Annotated[str, typer.Argument(help="its name in notebooks/, e.g. 03-train")],
     study: Annotated[str, typer.Option(help="configs/<study>.yml")],
     out: Annotated[Path | None, typer.Option(help="where the executed notebook goes")] = None,
-    ledger: Annotated[
-        Path | None, typer.Option(help="where the digests of what it wrote are kept")
-    ] = None,
     writes: Annotated[
         list[Path] | None, typer.Option(help="a file that the stage must leave")
     ] = None,
@@ -313,12 +283,8 @@ def stage(
         if not equals:
             fail(f"-p {text!r}: write name=value")
         given[name] = yaml.safe_load(value)
-    written = tuple(writes or ())
-    typer.echo(
-        stages.run_stage(
-            load_study(study), notebook, parameters=given, out=out, writes=written, ledger=ledger
-        )
-    )
+    whose, written = load_study(study), tuple(writes or ())
+    typer.echo(stages.run_stage(whose, notebook, parameters=given, out=out, writes=written))
 
 
 @app.command()

@@ -109,9 +109,8 @@ def run_stage(
     parameters: Mapping[str, object],
     out: Path | None = None,
     writes: tuple[Path, ...] = (),
-    ledger: Path | None = None,
 ) -> str:
-    """Execute a notebook of a study, and return what it took.
+    """Execute a notebook of a study by papermill, and return what it took.
 
     Parameters that depart from the study make a trial; its page then lies in the trial's place.
 
@@ -121,30 +120,72 @@ def run_stage(
         Its name in `notebooks/`, such as "03-train", and name -> value, besides the study.
     out
         Where the page goes, by default into the results of the study or trial.
-    writes, ledger
-        Files that the stage must leave, and where their digests are kept.
+    writes
+        Files that the stage must leave; their digests are kept in `ledgers` beside the page's
+        folder.
 
     Raises
     ------
     StageError
-        If there is no such notebook or parameter, or the notebook fails.
+        If there is no such notebook or parameter, the notebook fails or its kernel dies.
+    BusyError
+        If another process writes the same page.
     """
+    import papermill  # slow to import
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
     source = NOTEBOOKS / f"{notebook}.ipynb"
     if not source.is_file():
         known = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         raise StageError(f"no notebook {notebook!r}; there are {known}")
+    if unknown := set(parameters) - set(papermill.inspect_notebook(str(source))):
+        raise StageError(
+            f"{source.name} has no parameter {', '.join(sorted(unknown))}: see `papermill "
+            f"--help-notebook notebooks/{source.name}`"
+        )
     departs = {key: value for key, value in parameters.items() if key not in ("run", "trial")}
     trial = parameters.get("trial") or trial_name({"": departs})
     folder = study.results / "trials" / str(trial) if trial else study.results
-    words = (f"-p {name}={value}" for name, value in parameters.items())
+    page = out or folder / "notebooks" / source.name
+    working, failed = page.with_suffix(".running.ipynb"), page.with_suffix(".failed.ipynb")
+    given = [f"{name}={value}" for name, value in {"study": study.name, **parameters}.items()]
+    words = [word for one in given[1:] for word in ("-p", one)]
     os.environ[COMMAND] = " ".join(["exe stage", notebook, "--study", study.name, *words])
     started = time.monotonic()
-    with explain_disk_errors(study.results):
-        page = out or folder / "notebooks" / source.name
-        execute(source, page, parameters={"study": study.name, **parameters})
+    with (
+        explain_disk_errors(study.results),
+        locked(working, f"another execution of {source.name} into {page}"),
+        TemporaryDirectory(prefix="exe-") as sockets,
+    ):
+        failed.unlink(missing_ok=True)
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(working),
+                parameters={"study": study.name, **parameters},
+                cwd=str(ROOT),
+                kernel_name="python3",
+                progress_bar=False,
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+                # Ports are drawn at random, and two kernels that start at once may draw the same.
+                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+            )
+        except (papermill.PapermillExecutionError, DeadKernelError) as fault:
+            working.replace(failed)
+            what, cause = "its kernel died", "often for lack of memory"
+            if isinstance(fault, papermill.PapermillExecutionError):
+                what = f"failed in its cell {fault.exec_count}"
+                cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{fault.ename}: {fault.evalue}").strip()
+            raise StageError(
+                f"{source.name}: {what} ({', '.join(given)})\n  {cause}\n  read it: {failed}\n"
+                "  the same command again resumes at this stage"
+            ) from None
+        working.replace(page)
         if absent := [str(path) for path in writes if not path.exists()]:
             raise StageError(f"{source.name} ended without an error, but left no {absent[0]}")
-        if ledger:
+        if writes:
+            ledger = page.parents[1] / "ledgers" / f"{page.stem[3:]}.json"
             write_json({path.name: digest(path) for path in writes}, ledger)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # KiB; bytes on macOS
     peak_mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
@@ -152,65 +193,9 @@ def run_stage(
     return f"{named}: {time.monotonic() - started:.0f} s, {peak_mib:.0f} MiB at most"
 
 
-def execute(source: Path, target: Path, *, parameters: Mapping[str, object]) -> None:
-    """Run a notebook by papermill; the page comes to its place when it is complete.
-
-    A `StageError` is raised if a parameter is unknown, the notebook fails or its kernel dies, a
-    `BusyError` if another process writes the same page.
-    """
-    import papermill  # slow to import
-    from traitlets.config import Config
-
-    unknown = set(parameters) - set(papermill.inspect_notebook(str(source)))
-    if unknown:
-        raise StageError(
-            f"{source.name} has no parameter {', '.join(sorted(unknown))}: see `papermill "
-            f"--help-notebook notebooks/{source.name}`"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    working, failed = target.with_suffix(".running.ipynb"), target.with_suffix(".failed.ipynb")
-    given = ", ".join(f"{name}={value}" for name, value in parameters.items())
-    with (
-        locked(working, f"another execution of {source.name} into {target}"),
-        TemporaryDirectory(prefix="exe-") as sockets,
-    ):
-        failed.unlink(missing_ok=True)
-        # Ports are drawn at random, and two kernels that start at once may draw the same.
-        by_socket = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
-        try:
-            papermill.execute_notebook(
-                str(source),
-                str(working),
-                parameters=dict(parameters),
-                cwd=str(ROOT),
-                kernel_name="python3",
-                progress_bar=False,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-                config=by_socket,
-            )
-        except papermill.PapermillExecutionError as fault:
-            working.replace(failed)
-            cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{fault.ename}: {fault.evalue}").strip()
-            raise StageError(
-                f"{source.name} failed in its cell {fault.exec_count} ({given})\n"
-                f"  {cause}\n  read it: {failed}\n  the same command again resumes at this stage"
-            ) from None
-        except RuntimeError as fault:  # of nbclient
-            if "Kernel died" not in str(fault):
-                raise
-            if working.exists():
-                working.replace(failed)
-            raise StageError(
-                f"{source.name}: its kernel died ({given}), often for lack of memory"
-            ) from None
-        working.replace(target)
-
-
 def assemble(study: Study, notebooks: tuple[Path, ...]) -> None:
     """Make the executed notebooks of a study, and no others, the pages of the book."""
-    settings = pd.json_normalize(
-        study.model_dump(mode="json")
-    )  # {"train": {"size": 64}} -> train.size
+    settings = pd.json_normalize(study.model_dump(mode="json"))  # as the prose cites: train.size
     write_values(study, "study", values=settings.iloc[0].to_dict())
     EXECUTED.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in notebooks}

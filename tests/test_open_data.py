@@ -232,13 +232,10 @@ class TestGet:
 
 
 class TestCommands:
-    @pytest.mark.parametrize("arguments", [["data"], ["data", "list"]])
-    def test_the_list_names_every_set_its_source_and_its_place(
-        self, tmp_path, monkeypatch, arguments
-    ):
+    def test_the_list_names_every_set_its_source_and_its_place(self, tmp_path, monkeypatch):
         monkeypatch.setenv("EXE_DATA", str(tmp_path))
         (tmp_path / "ferplus.csv").touch()
-        result = exe(*arguments)
+        result = exe("data", "list")
         assert result.exit_code == 0
         for name, one in DATA_SETS.items():
             assert f"{name}: {one.source}" in result.output

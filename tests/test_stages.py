@@ -29,13 +29,12 @@ from exe_core.record import (
     write_json,
     write_values,
 )
-from exe_core.stages import StageError, execute
 from exe_core.study import ConfigError, load_study
 
-EXECUTE = (
-    "import sys; from pathlib import Path; from exe_core.stages import execute;"
-    "execute(Path(sys.argv[1]), Path(sys.argv[2]), parameters={'study': 'smoke'})"
-)
+EXECUTE = """
+import sys; from pathlib import Path; from exe_core import cli, stages
+stages.NOTEBOOKS = Path(sys.argv.pop(1)); cli.app()
+"""
 RUNNER = CliRunner()
 
 
@@ -71,25 +70,25 @@ class TestStage:
         assert not (results / "notebooks").exists()
 
     def test_runs_and_leaves_its_page_and_its_ledger(self, folder):
-        written, page = folder / "table.txt", folder / "page.ipynb"
+        written, page = folder / "table.txt", folder / "a" / "09-x.ipynb"
         notebook(
             folder / "notebooks" / "09-x.ipynb",
             f"import pathlib; pathlib.Path({str(written)!r}).write_text(word)",
             parameters="study = 'demo'\nword = ''",
         )
         words = ["stage", "09-x", "--study", "smoke", "-p", "word=hello", "--out", str(page)]
-        done = run(*words, "--writes", str(written), "--ledger", str(folder / "ledger.json"))
+        done = run(*words, "--writes", str(written))
         assert done.exit_code == 0, done.output
         assert written.read_text() == "hello"
-        assert [path.name for path in folder.glob("page*")] == ["page.ipynb"]
-        assert list(json.loads((folder / "ledger.json").read_text())) == ["table.txt"]
+        assert [path.name for path in page.parent.iterdir()] == [page.name]
+        assert list(json.loads((folder / "ledgers" / "x.json").read_text())) == ["table.txt"]
 
     def test_a_failure_names_notebook_cell_and_cause_and_is_kept(self, folder):
         notebook(folder / "notebooks" / "09-x.ipynb", "1 / 0")
         page = folder / "page.ipynb"
         done = run("stage", "09-x", "--study", "smoke", "--out", str(page))
         assert done.exit_code == 1
-        assert "09-x.ipynb failed in its cell" in done.output
+        assert "09-x.ipynb: failed in its cell" in done.output
         assert "ZeroDivisionError: division by zero" in done.output
         assert [path.name for path in folder.glob("page*")] == ["page.failed.ipynb"]
 
@@ -109,29 +108,28 @@ class TestStage:
         assert fault in done.output
         assert "Traceback" not in done.output
 
-    def test_a_killed_stage_leaves_a_page_that_nobody_holds(self, tmp_path):
-        source = notebook(tmp_path / "09-x.ipynb", "import time; time.sleep(600)")
-        working = tmp_path / "page.running.ipynb"
+    def test_a_killed_stage_leaves_a_page_that_nobody_holds(self, folder):
+        notebook(folder / "notebooks" / "09-x.ipynb", "import time; time.sleep(600)")
+        working = folder / "page.running.ipynb"
+        words = ["stage", "09-x", "--study", "smoke", "--out", str(folder / "page.ipynb")]
         process = subprocess.Popen(
-            [sys.executable, "-c", EXECUTE, str(source), str(tmp_path / "page.ipynb")],
-            start_new_session=True,
+            [sys.executable, "-c", EXECUTE, str(stages.NOTEBOOKS), *words], start_new_session=True
         )
         try:
             deadline = time.monotonic() + 120
             while time.monotonic() < deadline and not (working.exists() and is_held(working)):
                 time.sleep(0.1)
-            with pytest.raises(BusyError, match="another execution of 09-x"):
-                execute(source, tmp_path / "page.ipynb", parameters={"study": "smoke"})
+            assert "another execution of 09-x.ipynb" in run(*words).output
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         assert not is_held(working)
 
-    def test_a_kernel_that_dies_is_named_and_its_page_kept(self, tmp_path):
-        source = notebook(tmp_path / "09-x.ipynb", "import os; os._exit(9)")
-        with pytest.raises(StageError, match=r"its kernel died \(study=smoke\)"):
-            execute(source, tmp_path / "page.ipynb", parameters={"study": "smoke"})
-        assert [path.name for path in tmp_path.glob("page*")] == ["page.failed.ipynb"]
+    def test_a_kernel_that_dies_is_named_and_its_page_kept(self, folder):
+        notebook(folder / "notebooks" / "09-x.ipynb", "import os; os._exit(9)")
+        done = run("stage", "09-x", "--study", "smoke", "--out", str(folder / "page.ipynb"))
+        assert "its kernel died (study=smoke)" in done.output
+        assert [path.name for path in folder.glob("page*")] == ["page.failed.ipynb"]
 
 
 def is_held(path: Path) -> bool:
@@ -213,14 +211,13 @@ class TestBuild:
             pass  # it is free
 
 
-def test_check_names_what_a_study_lacks(monkeypatch, tmp_path):
+def test_a_build_names_what_its_study_lacks(monkeypatch, tmp_path):
     monkeypatch.setenv("EXE_DATA", str(tmp_path))
-    done = run("check", "real")
+    done = run("build", "real")
     assert done.exit_code == 1
     assert "fer2013.tar.xz" in done.output
     assert "data/README.md" in done.output
-    assert run("check", "demo").exit_code == 0
-    unknown = run("check", "dmeo")
+    unknown = run("build", "dmeo")
     assert (unknown.exit_code, unknown.output.count("\n")) == (1, 1)
     assert unknown.output.startswith("exe: no study 'dmeo'; there are ")
 
