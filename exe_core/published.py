@@ -13,16 +13,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import yaml
 
 from exe_core import criteria, films, tables
-from exe_core.claims import Finding, as_values, independent_estimate, judge
-from exe_core.labels import FIVE, prob_columns
+from exe_core.claims import Finding, as_values, independent_estimate, judge, verdict
+from exe_core.labels import FIVE, labels_of, prob_columns
 from exe_core.record import COMMAND, ROOT, provenance, replacing, write_json, write_values
 from exe_core.resampling import Estimate, Statistics, ratio
 from exe_core.study import load_study
@@ -40,6 +41,13 @@ NEGATIVE, COLLAPSED = ("angry", "fear", "sad"), ("surprise", "sad")
 
 CONFIDENT = 0.5  # the published timelines count faces of this confidence or more
 WINDOW_S = 600.0  # before and after an event: some twenty faces or more
+OPEN_CHOICES = {
+    "confidence": (0.0, CONFIDENT, 0.7),  # faces below it do not count
+    "measure": ("share_of_faces", "mean_prob"),
+    "films": ("all", "without Animation"),
+    "window_min": (5, 10, 20),  # before and after an event
+}
+NEEDED = "genres need two comedies and two crime films, events the two films that have them"
 HELD_OUT = 0.2  # the published split of the searches' photos: every fifth face is tested
 
 
@@ -82,6 +90,45 @@ def read_published(folder: Path) -> Published:
     return Published(predictions, frames, _read_films(folder / "movie_list.json", frames))
 
 
+def read_film_predictions(path: Path) -> Published:
+    """Read predictions for any films, so that they can be tested as the published ones are.
+
+    `path` is a CSV or parquet file, or a folder below which `exe film` left predictions.csv. Of
+    each run and sampled frame there is a row: run_id, film_id, frame, time_s, and prob_<label> of
+    each label, all empty where the frame has no face; and, if known, the genre of the film.
+
+    Raises
+    ------
+    PublishedError
+        If nothing is there, a column is missing, or the runs are not of the same frames.
+    SchemaError
+        If a row stands twice, or probabilities do not sum to 1.
+    """
+    paths = sorted(path.rglob("predictions.csv")) if path.is_dir() else [path]
+    if not paths or not paths[0].is_file():
+        raise PublishedError(f"no predictions at {path}: give a CSV or parquet file, or a folder")
+    parts = [pd.read_csv(one) if one.suffix == ".csv" else pd.read_parquet(one) for one in paths]
+    rows, keys = pd.concat(parts, ignore_index=True), ["film_id", "frame", "time_s"]
+    if lacking := {"run_id", *keys, *prob_columns(FIVE)} - {*rows}:
+        raise PublishedError(f"{path} has no column {', '.join(sorted(lacking))}")
+    of_frames = rows.groupby(keys)["run_id"].nunique()
+    if rows[keys].isna().any(axis=None) or (of_frames != rows["run_id"].nunique()).any():
+        raise PublishedError(f"{path}: give each run a row for each film, frame and time_s")
+    labels = labels_of(rows)
+    rows = rows.astype({"film_id": str}).assign(seen=rows[prob_columns(labels)].notna().any(axis=1))
+    faces = rows[rows["seen"]]
+    about = {"set_name": "yours", "split": "test", "group_id": faces["film_id"], "label": None}
+    about |= {"item_id": tables.item_ids(faces["film_id"], faces["frame"])}
+    shown = faces[prob_columns(labels)].to_numpy(dtype=float)
+    about |= {"confidence": shown.max(axis=1, initial=0)}
+    predictions = tables.with_probabilities(faces.assign(**about), shown, labels=labels)
+    frames = rows.groupby(keys, as_index=False)["seen"].max().rename(columns={"seen": "n_faces"})
+    films_of = rows.reindex(columns=["film_id", "genre"]).drop_duplicates()
+    genre = films_of["genre"].map(str.capitalize, na_action="ignore")
+    listed = films_of.assign(title=films_of["film_id"], genre=genre)
+    return Published(predictions, tables.check(frames, "frames"), _with_unknown(listed))
+
+
 def _read_predictions(path: Path, run: str) -> pd.DataFrame:
     """Read a file as table "predictions", rows that stand twice once."""
     unique = pd.read_parquet(path).drop_duplicates(ignore_index=True)
@@ -122,9 +169,14 @@ def _read_films(path: Path, frames: pd.DataFrame) -> pd.DataFrame:
         raise PublishedError(f"{path.name} and the predictions differ in {sorted(unlisted)[:5]}")
     table = listed.rename(columns={"file_name": "film_id", "category": "genre"})
     last = frames.groupby("film_id").last()
-    unknown = {"path": None, "duration_s": np.nan, "n_frames": None, "status": "ok", "error": None}
     fps = table["film_id"].map(last["frame"] / last["time_s"])
-    return tables.check(table.assign(**unknown, fps=fps), "films")
+    return _with_unknown(table.assign(fps=fps))
+
+
+def _with_unknown(films_of: pd.DataFrame) -> pd.DataFrame:
+    """Complete a table "films" by what no list of films says."""
+    unknown = {"path": None, "duration_s": np.nan, "n_frames": None, "status": "ok", "error": None}
+    return tables.check(films_of.assign(**{"fps": np.nan, **unknown, **films_of}), "films")
 
 
 class Event(NamedTuple):
@@ -144,18 +196,20 @@ class Measures:
 
     published: Published
     statistics: Statistics
+    by: str = "share_of_faces"  # or "mean_prob": what counts as the share of a label in a film
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Table "film_summary" of all runs."""
-        return films.summarise(self.published.frames, self.published.predictions, labels=FIVE)
-
-    @cached_property
-    def confident(self) -> Measures:
-        """The same of the faces that the published timelines count."""
         rows = self.published.predictions
-        kept = rows[rows["confidence"] >= CONFIDENT]
-        return replace(self, published=replace(self.published, predictions=kept))
+        return films.summarise(self.published.frames, rows, labels=labels_of(rows))
+
+    def counting(self, confidence: float = CONFIDENT, without: str = "") -> Measures:
+        """Measure the faces of such confidence only, in all films or without those of a genre."""
+        kept, rows = self.published.films.query("genre != @without"), self.published.predictions
+        rows = rows[(rows["confidence"] >= confidence) & rows["group_id"].isin(kept["film_id"])]
+        frames = self.published.frames.query("film_id in @kept.film_id")
+        return replace(self, published=Published(rows, frames, kept))
 
     @cached_property
     def separation(self) -> dict[str, Estimate]:
@@ -164,16 +218,22 @@ class Measures:
             self.summary, self.published.films, statistics=self.statistics
         )
 
+    def table(self, run: str) -> pd.DataFrame:
+        """Give the share of each label in each film, a row a film; NaN where it has no face."""
+        rows = self.summary[self.summary["run_id"] == run]
+        return rows.set_index(["film_id", "label"])[self.by].unstack()  # noqa: PD010
+
     def shares(self, run: str, labels: Sequence[str]) -> pd.Series:
         """Give the share of each film's faces that a run predicts as one of the labels."""
-        table = films.share_table(self.summary).loc[run]
-        return table[list(labels)].sum(axis=1, skipna=False)
+        return self.table(run)[list(labels)].sum(axis=1, skipna=False)
 
     def genre_gap(self, shares: pd.Series) -> Estimate:
         """Compare comedies with crime films, each film counting the same; p by shuffled genres."""
         genre = self.published.films.set_index("film_id")["genre"].loc[shares.index]
         chosen = genre.isin([COMEDY, CRIME])
         is_comedy = (genre[chosen] == COMEDY).to_numpy()
+        if min(is_comedy.sum(), (~is_comedy).sum()) < 2:
+            return Estimate()
         return self.statistics.group_difference(shares[chosen].to_numpy(), is_comedy)
 
     def share(
@@ -194,12 +254,9 @@ class Measures:
         first, second = (self._counts(name, labels) for name in (run, other))
         return self.statistics.difference(first, second, ratio)
 
-    def films_led_by(
-        self, run: str, label: str, *, claimed: float = 0.5, by: str = "share_of_faces"
-    ) -> Estimate:
+    def films_led_by(self, run: str, label: str, *, claimed: float = 0.5) -> Estimate:
         """Estimate the share of films in which a label is first; p is against `claimed`."""
-        rows = self.summary[self.summary["run_id"] == run].set_index(["film_id", "label"])[by]
-        leads = (rows.unstack().dropna().idxmax(axis=1) == label).to_numpy(dtype=float)  # noqa: PD010
+        leads = (self.table(run).dropna().idxmax(axis=1) == label).to_numpy(dtype=float)
         return self._against(np.column_stack([leads, np.ones(len(leads))]), claimed)
 
     def rise(
@@ -208,7 +265,8 @@ class Measures:
         run: str = "ExE",
         *,
         minus: str | None = None,
-        counted: Literal["all", "confident"] | None = None,
+        counted: float | None = None,
+        window_s: float = WINDOW_S,
     ) -> Estimate:
         """Test whether the timeline of a run is higher after events than before, on average.
 
@@ -220,16 +278,17 @@ class Measures:
         minus
             A run whose timeline is subtracted.
         counted
-            By default the probability of the labels, within `WINDOW_S`. Else whole films by the
-            count of the published timelines: faces of the labels and of confidence .5 or more,
-            among "all" faces or the "confident" ones.
+            By default the probability of the labels. Else the share of faces that are of them with
+            this confidence or more, as the published timelines count.
+        window_s
+            Length (s) of the windows before and after an event.
         """
         frames, faces = self.published.frames, self.published.predictions
-        window_s = math.inf if counted else WINDOW_S
         timelines, statistics = [], []
         for event in events:
             of_film = frames[frames["film_id"] == event.film_id]
-            rows = films.timeline(of_film, faces[faces["group_id"] == event.film_id], labels=FIVE)
+            own = faces[faces["group_id"] == event.film_id]
+            rows = films.timeline(of_film, own, labels=labels_of(own))
             series = _series(rows[rows["run_id"] == run], event.labels, counted)
             if minus:
                 series = series - _series(rows[rows["run_id"] == minus], event.labels, counted)
@@ -242,7 +301,7 @@ class Measures:
         """Count by film: faces of the labels, all faces."""
         rows = self.summary[self.summary["run_id"] == run]
         n_faces = rows.groupby("film_id")["n_faces"].first().to_numpy(dtype=float)
-        return np.column_stack([self.shares(run, labels).fillna(0).to_numpy() * n_faces, n_faces])
+        return np.column_stack([self.shares(run, labels).fillna(0) * n_faces, n_faces])
 
     def _against(self, counts: np.ndarray, claimed: float) -> Estimate:
         """Estimate a share and test it against a claimed one, by flipping films about the claim."""
@@ -252,15 +311,13 @@ class Measures:
         return replace(gap, value=gap.value + claimed, low=low, high=high)
 
 
-def _series(rows: pd.DataFrame, labels: Sequence[str], counted: str | None) -> np.ndarray:
+def _series(rows: pd.DataFrame, labels: Sequence[str], counted: float | None) -> np.ndarray:
     """Take a run's number for each sampled frame of a film; NaN where there is none."""
     if counted is None:
         return rows[prob_columns(labels)].sum(axis=1, skipna=False).to_numpy(dtype=float)
-    most = rows[prob_columns(FIVE)].max(axis=1).to_numpy()
-    is_it = (rows["predicted"].isin(labels) & (most >= CONFIDENT)).to_numpy(dtype=float)
-    return np.where(
-        ~(most >= CONFIDENT) if counted == "confident" else np.isnan(most), np.nan, is_it
-    )
+    most = rows[prob_columns(labels_of(rows))].max(axis=1)
+    is_it = rows["predicted"].isin(labels) & (most >= counted)
+    return is_it.astype(float).where(most.notna()).to_numpy()
 
 
 def recall_gain(runs: pd.DataFrame, source: str, *, statistics: Statistics) -> Estimate:
@@ -319,6 +376,38 @@ def benchmark_and_film(metrics: pd.DataFrame, *, statistics: Statistics) -> Esti
     return independent_estimate(*sides, statistics=statistics)
 
 
+def _of_one_run(m: Measures, run: str) -> dict[str, Estimate]:
+    """Try the claims and parts that are of one run alone: of ExE, in the published text."""
+    happy, negative = m.shares(run, ["happy"]), m.shares(run, NEGATIVE)
+    eventful = {REUNION.film_id, END.film_id} <= {*m.published.films["film_id"]}
+    return {
+        "c1": m.genre_gap(happy - negative),
+        "c1a": m.genre_gap(happy),
+        "c1b": m.genre_gap(negative),
+        "c1g": m.separation.get(run, Estimate()),
+        "c4": m.films_led_by(run, "sad"),
+        "c4a": replace(m, by="mean_prob").films_led_by(run, "sad"),
+        "c4b": m.counting().films_led_by(run, "sad"),
+        "c5": m.rise([REUNION, END], run) if eventful else Estimate(),
+    }
+
+
+def claims_of_runs(given: Published, *, statistics: Statistics) -> pd.DataFrame:
+    """Try on each run of other predictions what the published study claims of its ensemble.
+
+    Gives table "claims", whose rows are one family of tests.
+    """
+    m, findings = Measures(given, statistics), []
+    catalogue = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    for run in dict.fromkeys(given.predictions["run_id"]):
+        for name, estimate in _of_one_run(m, run).items():
+            what = catalogue[name]["statistic"].replace("ExE", run)
+            reason = NEEDED if math.isnan(estimate.low) else None
+            more = {"text": what, "statistic": what, "reason": reason}
+            findings.append(_finding(f"{name}-{run}", catalogue[name], estimate, **more))
+    return judge(findings, source="predictions given", statistics=statistics)
+
+
 def published_claims(
     published: Published,
     *,
@@ -335,37 +424,31 @@ def published_claims(
     faces. Gives tables "claims" of the claims and of the parts; each is a family of tests.
     """
     m = Measures(published, statistics)
-    happy, negative = m.shares("ExE", ["happy"]), m.shares("ExE", NEGATIVE)
+    sure, likely = m.counting(), replace(m, by="mean_prob")
+    counted = {"counted": CONFIDENT, "window_s": math.inf}  # as the published timelines
     found = {
-        "c1": m.genre_gap(happy - negative),
-        "c1a": m.genre_gap(happy),
-        "c1b": m.genre_gap(negative),
+        **_of_one_run(m, "ExE"),
         "c1c": m.share("RAFDB", COLLAPSED, claimed=0.5),
         "c1d": m.more_than("RAFDB", "ExE", COLLAPSED),
         "c1e": m.genre_gap(m.shares("RAFDB", COLLAPSED)),
         "c1f": m.genre_gap(m.shares("RAFDB", ["happy"])),
-        "c1g": m.separation["ExE"],
         "c1h": m.separation["RAFDB"],
         "c2": m.share("FER", ["angry"], claimed=0.98),
         "c2a": m.share("FER", ["angry"], claimed=0.98, faceless=True),
-        "c2b": m.confident.share("FER", ["angry"], claimed=0.98),
+        "c2b": sure.share("FER", ["angry"], claimed=0.98),
         "c3": m.films_led_by("RAFDB", "surprise"),
-        "c3a": m.films_led_by("RAFDB", "surprise", by="mean_prob"),
-        "c3b": m.confident.films_led_by("RAFDB", "surprise"),
-        "c4": m.films_led_by("ExE", "sad"),
-        "c4a": m.films_led_by("ExE", "sad", by="mean_prob"),
-        "c4b": m.confident.films_led_by("ExE", "sad"),
+        "c3a": likely.films_led_by("RAFDB", "surprise"),
+        "c3b": sure.films_led_by("RAFDB", "surprise"),
         "c4c": m.films_led_by("ExE", "sad", claimed=0.6),
         "c4d": m.more_than("ExE", "RAFDB", ["sad"]),
-        "c5": m.rise([REUNION, END]),
         "c5a": m.rise([REUNION]),
-        "c5b": m.rise([REUNION], counted="all"),
-        "c5c": m.rise([REUNION], counted="confident"),
-        "c5d": m.rise([REUNION._replace(minute=75)], counted="all"),
+        "c5b": m.rise([REUNION], **counted),
+        "c5c": sure.rise([REUNION], **counted),
+        "c5d": m.rise([REUNION._replace(minute=75)], **counted),
         "c5e": m.rise([REUNION._replace(minute=14, labels=NEGATIVE)]),
         "c5f": m.rise([END]),
-        "c5g": m.rise([END], counted="all"),
-        "c5h": m.rise([END], counted="confident"),
+        "c5g": m.rise([END], **counted),
+        "c5h": sure.rise([END], **counted),
         "c5i": m.rise([REUNION], minus="RAFDB"),
         "c5j": m.rise([END], minus="RAFDB"),
         "c5k": m.rise([REUNION, END], "RAFDB"),
@@ -391,6 +474,48 @@ def published_claims(
     )
 
 
+def specifications(published: Published, *, statistics: Statistics) -> pd.DataFrame:
+    """Try claims 1 to 5 by every combination of `OPEN_CHOICES`, which their sentences leave open.
+
+    Gives a row a claim and combination: claim_id, the choices (null where a claim has none), value,
+    low, high, p_value, reference, the verdict without correction for their number, and whether it
+    is `planned`: the combination that gives the verdict of the claim.
+    """
+    catalogue = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    confidences, measures, selections, windows_min = OPEN_CHOICES.values()
+    rows = []
+    for confidence, by, chosen in product(confidences, measures, selections):
+        m = Measures(published, statistics, by)
+        m = m.counting(confidence, without=chosen.removeprefix("without "))
+        found = {
+            ("c2", None): m.share("FER", ["angry"], claimed=0.98),
+            ("c3", None): m.films_led_by("RAFDB", "surprise"),
+            ("c4", None): m.films_led_by("ExE", "sad"),
+        }
+        if chosen == "all":
+            found["c1", None] = m.genre_gap(m.shares("ExE", ["happy"]) - m.shares("ExE", NEGATIVE))
+            for minutes in windows_min:
+                how = {"counted": 0.0 if by == "share_of_faces" else None}
+                found["c5", minutes] = m.rise([REUNION, END], window_s=60.0 * minutes, **how)
+        for (name, minutes), estimate in found.items():
+            finding = _finding(name, catalogue[name], estimate)
+            about = {"claim_id": name, "confidence": confidence, "measure": by, "films": chosen}
+            plan = (0.0, "mean_prob" if name == "c5" else "share_of_faces", "all")
+            is_planned = (confidence, by, chosen) == plan and minutes in (None, WINDOW_S / 60)
+            about |= {"window_min": minutes, **estimate.columns(), "p_value": estimate.p_value}
+            about |= {"reference": finding.reference, "planned": is_planned}
+            about["verdict"] = verdict(finding, estimate.p_value, statistics=statistics)
+            rows.append(about)
+    return pd.DataFrame(rows).sort_values(["claim_id", "value"], ignore_index=True)
+
+
+def _finding(claim_id: str, about: dict[str, str], found: Estimate, **more: str | None) -> Finding:
+    """Join an estimate to what `data/claims.yml` says of it."""
+    rule = {key: about[key] for key in ("claimed", "reference", "tolerance") if key in about}
+    what = {"text": about["text"], "statistic": about["statistic"], **more}
+    return Finding(claim_id, found=found, **rule, **what)
+
+
 def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
     """Try the published claims, keep the answers with the paper, and return them: `exe claims`.
 
@@ -400,7 +525,7 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
     values that the prose cites, the figure, and where they are from.
     """
     from exe_core import figures
-    from exe_core.figures.scores import claims_chart
+    from exe_core.figures.scores import claims_chart, specification_chart
 
     os.environ[COMMAND] = "exe claims DATA/published"
     study, target = load_study("real"), to / "published"
@@ -411,24 +536,30 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
         metrics=tables.read(METRICS, name="metrics"),
         statistics=study.statistics,
     )
+    curve = specifications(published, statistics=study.statistics)
     target.mkdir(parents=True, exist_ok=True)
-    copies = {target / "claims.csv": claims, to / "claims.csv": claims}
-    for path, table in {**copies, target / "claims_parts.csv": parts}.items():
-        with replacing(path) as partial:
+    kept = {"claims": claims, "claims_parts": parts, "specifications": curve}
+    for name, table in kept.items():
+        with replacing(target / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     inputs = [*(folder / name for name in FILES), SEARCHES, CATALOGUE, METRICS]
-    for path in (target / "provenance.json", to / "claims.provenance.json"):
-        write_json(provenance(study, inputs=inputs), path)
+    write_json(provenance(study, inputs=inputs), target / "provenance.json")
     of_parts = {k: value for k, value in as_values(parts).items() if not k.startswith("n.")}
-    n = {"n.parts": len(parts), "n.films": len(published.films)}
+    n = {"n.parts": len(parts), "n.films": len(published.films), "n.ways": len(curve)}
+    by_claim = curve.merge(claims[["claim_id", "verdict"]], on="claim_id").groupby("claim_id")
+    for name, ways in by_claim:
+        n[f"{name}.ways"] = len(ways)
+        n[f"{name}.agreeing"] = int((ways["verdict_x"] == ways["verdict_y"]).sum())
     write_values(study, "claims", values=as_values(claims) | of_parts | n, folder=target)
-    figures.save(
-        claims_chart(claims),
-        "fig-claims",
-        study=study,
-        alt="The eight published claims by verdict: each estimate with its interval, on the shaded "
-        "range in which it would lie if the claim held.",
-        inputs=inputs,
-        folder=target / "figures",
+    claims_alt = (
+        "The eight published claims by verdict: each estimate with its interval, on the shaded "
+        "range in which it would lie if the claim held."
     )
+    ways_alt = (
+        "Claims 1 to 5, each counted in many ways: estimates in order, with interval and verdict, "
+        "and below each its choices; a band marks the planned ones."
+    )
+    where = {"study": study, "inputs": inputs, "folder": target / "figures"}
+    figures.save(claims_chart(claims), "fig-claims", alt=claims_alt, **where)
+    figures.save(specification_chart(curve), "fig-specifications", alt=ways_alt, **where)
     return claims

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from exe_core import cli, published, tables
+from exe_core import cli, films, published, tables
 from exe_core.labels import FIVE, SchemaError, prob_columns
 from exe_core.published import CONFIDENT, Event, Measures
 from exe_core.resampling import Statistics
@@ -217,9 +218,10 @@ class TestMeasures:
         rows = rows[rows["group_id"] == LONG[0]]
         after, sure = rows["time_s"] >= 84 * 60, rows["confidence"] >= CONFIDENT
         happy = (rows["predicted"] == "happy") & sure
-        for counted, kept in {"all": sure | ~sure, "confident": sure}.items():
+        for measures, kept in ((rising, sure | ~sure), (rising.counting(), sure)):
             gap = happy[kept & after].mean() - happy[kept & ~after].mean()
-            assert rising.rise([REUNION], counted=counted).value == pytest.approx(gap)
+            found = measures.rise([REUNION], counted=CONFIDENT, window_s=math.inf)
+            assert found.value == pytest.approx(gap)
 
 
 class TestSearches:
@@ -306,7 +308,13 @@ def test_command_writes_tables_values_figure_and_provenance(eventful, tmp_path):
     assert run.exit_code == 0, run.output
     assert "not testable" in run.output
     target = tmp_path / "published"
-    assert (tmp_path / "claims.csv").read_bytes() == (target / "claims.csv").read_bytes()
+    curve = pd.read_csv(target / "specifications.csv")
+    claims = pd.read_csv(target / "claims.csv").set_index("claim_id")
+    planned = curve[curve["planned"]].set_index("claim_id")
+    assert list(planned.index) == ["c1", "c2", "c3", "c4", "c5"]
+    assert planned["value"].to_numpy() == pytest.approx(claims["estimate"][planned.index])
+    ways = {"c1": 6, "c2": 12, "c3": 12, "c4": 12, "c5": 18}
+    assert curve["claim_id"].value_counts().to_dict() == ways
     values = json.loads((target / "values" / "claims.json").read_text())
     assert values["claims.n.all"]["value"] == 8
     assert {"value", "low", "high"} == set(values["claims.c1a"])
@@ -314,13 +322,73 @@ def test_command_writes_tables_values_figure_and_provenance(eventful, tmp_path):
     assert about["command"] == "exe claims DATA/published"
     assert set(published.FILES) < {Path(name).name for name in about["inputs"]}
     assert {"data/frozen/published/runs.csv", "data/claims.yml"} <= set(about["inputs"])
-    assert str(eventful) not in (tmp_path / "claims.provenance.json").read_text()
+    assert str(eventful) not in (target / "provenance.json").read_text()
 
 
 def test_command_names_missing_files_in_one_line(tmp_path):
     run = CliRunner().invoke(cli.app, ["claims", str(tmp_path), "--to", str(tmp_path)])
     assert run.exit_code == 1
     assert run.output.startswith("exe: no ExE.parquet, FER.parquet")
+
+
+def as_documented(folder):
+    """The published files as one table of the form that `exe film` leaves, ExE as "mine"."""
+    given = published.read_published(folder)
+    named = given.predictions.replace({"run_id": {"ExE": "mine"}})
+    rows = films.timeline(given.frames, named, labels=FIVE)
+    genre = given.films.set_index("film_id")["genre"].str.lower()
+    return rows.drop(columns=["n_faces", "predicted"]).assign(genre=rows["film_id"].map(genre))
+
+
+@pytest.mark.slow
+def test_predictions_of_ones_own_get_the_same_answers(eventful, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXE_HOME", str(tmp_path))
+    as_documented(eventful).to_csv(tmp_path / "mine.csv", index=False)
+    page = tmp_path / "page.ipynb"
+    papermill.execute_notebook(
+        str(cli.ROOT / "notebooks" / "17-your-predictions.ipynb"),
+        str(page),
+        parameters={"predictions": str(tmp_path / "mine.csv")},
+        cwd=cli.ROOT,
+    )
+    study = load_study("real", trial="your-predictions")
+    mine = study.read("claims").set_index("claim_id")
+    theirs = pd.concat(answers(eventful)).set_index("claim_id")
+    for name in ("c1", "c1a", "c1b", "c1g", "c4", "c4a", "c4b", "c5"):
+        assert mine.loc[f"{name}-mine", "estimate"] == pytest.approx(theirs.loc[name, "estimate"])
+    kept = {path.name for path in (study.results / "figures").glob("*.svg")}
+    assert kept == {"fig-your-shares.svg", "fig-your-criteria.svg", "fig-your-claims.svg"}
+    for other in ("FER", "RAFDB"):
+        assert f"c5-{other}" in mine.index
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda rows: rows.drop(columns="prob_sad"), "no column prob_sad"),
+        (lambda rows: rows.iloc[1:], "give each run a row for each film, frame and time_s"),
+        (lambda rows: rows.assign(prob_sad=rows["prob_sad"] / 2), "do not sum to 1"),
+        (lambda rows: pd.concat([rows, rows]), "unique"),
+        (lambda rows: rows.assign(genre=rows["frame"].astype(str)), "unique"),
+    ],
+)
+def test_spoilt_predictions_of_ones_own_are_refused(folder, tmp_path, change, fault):
+    rows = as_documented(folder)
+    change(rows[rows["film_id"].isin(["comedy_1", LONG[0]])]).to_parquet(tmp_path / "mine.parquet")
+    with pytest.raises((published.PublishedError, SchemaError), match=fault):
+        published.read_film_predictions(tmp_path / "mine.parquet")
+
+
+def test_films_without_genres_or_events_are_read_and_their_claims_not_testable(folder, tmp_path):
+    rows = as_documented(folder).drop(columns="genre")
+    rows[rows["film_id"].isin(["comedy_1", "crime_1"])].to_csv(tmp_path / "predictions.csv")
+    given = published.read_film_predictions(tmp_path)
+    claims = published.claims_of_runs(given, statistics=STATISTICS).set_index("claim_id")
+    beyond = claims.index[claims["verdict"] == "not testable"]
+    assert {name for name in beyond if name.endswith("mine")} == {
+        f"c{part}-mine" for part in ("1", "1a", "1b", "1g", "5")
+    }
+    assert claims.loc["c4-mine", "estimate"] in (0, 0.5, 1)
 
 
 @pytest.mark.slow
@@ -343,13 +411,11 @@ def test_notebook_tries_the_claims_where_a_study_has_the_files(tmp_path, monkeyp
 class TestFrozen:
     """The table that the paper shows."""
 
-    table = pd.read_csv(published.FROZEN / "claims.csv")
+    table = pd.read_csv(published.FROZEN / "published" / "claims.csv")
 
-    def test_is_a_table_of_the_eight_claims_and_the_one_that_the_book_reads(self):
+    def test_is_a_table_of_the_eight_claims(self):
         assert self.table["claim_id"].tolist() == [f"c{k}" for k in range(1, 9)]
         tables.check(self.table, "claims")
-        copies = [published.FROZEN / "claims.csv", published.FROZEN / "published" / "claims.csv"]
-        assert len({path.read_bytes() for path in copies}) == 1
         parts = pd.read_csv(published.FROZEN / "published" / "claims_parts.csv")
         tables.check(parts, "claims")
         assert set(parts["family"]) <= set(self.table["claim_id"])
@@ -369,9 +435,9 @@ class TestFrozen:
     @pytest.mark.skipif(not os.environ.get("EXE_DATA"), reason="EXE_DATA names no real data")
     def test_is_what_the_published_files_give(self, tmp_path):
         found = published.freeze_claims(Path(os.environ["EXE_DATA"]) / "published", tmp_path)
-        assert (tmp_path / "claims.csv").read_bytes() == (
-            published.FROZEN / "claims.csv"
-        ).read_bytes(), "run exe claims again"
+        for name in ("claims.csv", "claims_parts.csv", "specifications.csv"):
+            kept = published.FROZEN / "published" / name
+            assert (tmp_path / "published" / name).read_bytes() == kept.read_bytes(), name
         by_claim = found.set_index("claim_id")["estimate"]
         assert by_claim["c3"] == pytest.approx(32 / 59)
         assert by_claim["c4"] == pytest.approx(31 / 59)

@@ -14,11 +14,13 @@ from exe_core.figures.style import (
     GRAY,
     INK,
     PAPER,
+    SHADE,
     VERDICTS,
     WIDTH,
     drawable,
     estimates,
     in_order,
+    names_px,
     panels,
     styled,
 )
@@ -157,6 +159,69 @@ def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
     above = alt.Header(labelOrient="top", labelAnchor="start", labelFontSize=12)
     row = alt.Row("verdict:N", sort=verdicts, header=above)
     return styled(chart.facet(row=row, spacing=12).resolve_scale(y="independent"))
+
+
+SPECIFIED = {
+    "confidence": "confidence {:g} or more",
+    "measure": "{}",
+    "films": "films: {}",
+    "window_min": "{:.0f} min about events",
+}
+
+
+def specification_chart(table: pd.DataFrame) -> alt.VConcatChart:
+    """Draw a specification curve: a claim's estimates in order, below each the choices behind it.
+
+    Takes the table of `published.specifications`; the planned combination stands on a band
+    (Simonsohn et al. 2020, Specification curve analysis, doi:10.1038/s41562-020-0912-z).
+    """
+    columns = ["claim_id", "value", "low", "high", "reference", "verdict", "planned"]
+    data = drawable(table, columns)
+    data["claim"] = "claim " + data.pop("claim_id").str[1:]
+    data["place"] = data.groupby("claim").cumcount()
+    parts = [
+        data.assign(choice=table[name].map(written.format).str.replace("_", " ")).loc[
+            table[name].notna()
+        ]
+        for name, written in SPECIFIED.items()
+    ]
+    choices = pd.concat(parts, ignore_index=True)
+    extent = names_px(choices["choice"])
+    names = alt.Axis(
+        ticks=False, domain=False, minExtent=extent, maxExtent=extent, labelLimit=extent
+    )
+    verdicts = [name for name in VERDICTS if name in set(data["verdict"])]
+    colour = alt.Color(
+        "verdict:N",
+        title=None,
+        scale=alt.Scale(domain=verdicts, range=[VERDICTS[name] for name in verdicts]),
+    )
+    x = alt.X("place:O", title=None, axis=None)
+    base = alt.Chart().encode(x=x, color=colour, tooltip=[*columns[1:], "claim"])
+    plan = alt.Chart().transform_filter("datum.planned").encode(x=x)
+    side = alt.Axis(minExtent=extent, maxExtent=extent)
+    above = alt.layer(
+        plan.mark_rule(color=SHADE, strokeWidth=8),
+        alt.Chart().mark_rule(color=INK, strokeDash=[2, 2]).encode(y="mean(reference):Q"),
+        base.mark_rule().encode(y=alt.Y("low:Q", title=None, axis=side), y2="high"),
+        base.mark_circle(size=22, opacity=1).encode(y="value:Q"),
+    )
+    lines = alt.Y("choice:N", title=None, sort=in_order(choices["choice"]), axis=names)
+    below = alt.layer(
+        plan.mark_rule(color=SHADE, strokeWidth=8),
+        base.mark_square(size=16, opacity=1).encode(y=lines),
+    )
+    width = (WIDTH - extent) // data["claim"].nunique() - 14
+    head = alt.Column("claim:N", sort=in_order(data["claim"]))
+    bare = alt.Column("claim:N", sort=in_order(data["claim"]), header=alt.Header(labels=False))
+    rows = [
+        above.properties(width=width, height=150).facet(column=head, data=data, bounds="flush"),
+        below.properties(width=width, height=alt.Step(14)).facet(
+            column=bare, data=choices, bounds="flush"
+        ),
+    ]
+    grid = [row.resolve_scale(x="independent") for row in rows]
+    return styled(alt.vconcat(*grid, spacing=2))
 
 
 def curve_chart(
