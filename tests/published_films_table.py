@@ -28,10 +28,9 @@ STATISTICS = Statistics(n_permutations=199)
 
 def computed(published: Published, study: Study) -> dict[str, pd.DataFrame]:
     """Compute each table from the published predictions."""
+    named = published.predictions.replace({"run_id": RUNS})
     return {
-        "agreement": criteria.agreement(
-            published.predictions, labels=study.labels, statistics=study.statistics
-        ),
+        "agreement": criteria.agreement(named, labels=study.labels, statistics=study.statistics),
     }
 
 

@@ -19,6 +19,7 @@ from exe_core.cli import app
 from exe_core.figures import films, scores, style
 from exe_core.figures.style import COLOURS, STYLE, THEMES, VERDICTS, ChartError
 from exe_core.labels import EMOTIONS, FIVE
+from exe_core.record import ROOT
 from exe_core.study import load_study
 
 SAMPLED = tables.estimates(run_id=("truth", "exe"), label=FIVE, every=(100, 50))
@@ -27,6 +28,7 @@ STEPS = pd.DataFrame(
     [("v1", "returned", "kept", 9), ("v1", "no face", "lost", 4), ("v1", "faces used", "kept", 5)],
     columns=["set_name", "step", "kind", "n"],
 )
+FROZEN = ROOT / "data" / "frozen" / "published"
 CHARTS = {
     "grid": lambda: style.estimates(
         tables.estimates(run_id=("a", "b"), metric=("f1", "recall"), label=EMOTIONS),
@@ -62,6 +64,7 @@ CHARTS = {
     "confusion": lambda: scores.confusion_chart(tables.confusion()),
     "history": lambda: scores.history_chart(tables.history()),
     "claims": lambda: scores.claims_chart(tables.claims()),
+    "ways": lambda: scores.specification_chart(pd.read_csv(FROZEN / "specifications.csv")),
     "attrition": lambda: films.attrition_chart(STEPS),
     "noise": lambda: films.noise_chart(tables.query_truth()),
 }
