@@ -130,18 +130,6 @@ def compare_scales(
     return tables.check(pd.concat(compared, ignore_index=True), "comparisons")
 
 
-def scale_sensitivity(predictions: pd.DataFrame, ways: Sequence[Levels]) -> pd.DataFrame:
-    """Score each run under every way of `choices`: run_id, scale, choice (its place), accuracy."""
-    rows = []
-    for n_levels in LEVELS:
-        for choice, way in enumerate(ways):
-            known = at_levels(predictions, way, n_levels=n_levels).dropna(subset="label")
-            right = (known["label"] == known["predicted"]).groupby(known["run_id"]).mean()
-            about = {"scale": f"{n_levels} levels", "choice": choice}
-            rows.append(right.rename("accuracy").reset_index().assign(**about))
-    return pd.concat(rows, ignore_index=True)
-
-
 def _score_kappa(
     predictions: pd.DataFrame, names: Sequence[str], statistics: Statistics
 ) -> pd.DataFrame:

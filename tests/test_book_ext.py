@@ -18,8 +18,7 @@ from browser import DESKTOP, PHONE, opened
 
 from exe_core import figures, record
 from exe_core.figures.films import timeline_chart
-from exe_core.figures.scores import recall_chart
-from exe_core.figures.style import COLOURS, THEMES
+from exe_core.figures.style import COLOURS, THEMES, estimates
 from exe_core.labels import FIVE
 from exe_core.record import ROOT
 from exe_core.study import load_study
@@ -166,7 +165,8 @@ def book(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXE_HOME", str(folder / "data"))
         study = load_study("demo")
-        recall = recall_chart(sample_tables.metrics())
+        of_label = sample_tables.metrics().query("metric == 'recall'")
+        recall = estimates(of_label, y="run_id", column="label", emotion="label", title="recall")
         timeline = timeline_chart(sample_tables.film_course())
         saved = [
             figures.save(chart, name, study=study, alt=ALT[name])

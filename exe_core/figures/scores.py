@@ -18,44 +18,13 @@ from exe_core.figures.style import (
     VERDICTS,
     WIDTH,
     drawable,
-    estimates,
     in_order,
     names_px,
     panels,
     styled,
 )
 
-SHOWN = ("accuracy", "balanced_accuracy", "macro_f1")
 CELL_PX = 36
-
-
-def score_table_chart(metrics: pd.DataFrame) -> alt.FacetChart:
-    """Draw the scores in `SHOWN` with their intervals, a line a run, a column a measure.
-
-    Of `metrics`, several sets become rows of panels, or lines where there is one run.
-    """
-    data = metrics[metrics["metric"].isin(SHOWN) & metrics["label"].isna()]
-    data = drawable(data, ["run_id", "set_name", "metric", *ESTIMATE, "n"])
-    data = data.sort_values("metric", key=lambda names: names.map(SHOWN.index), kind="stable")
-    data["metric"] = data["metric"].str.replace("_", " ")
-    return estimates(data, title="score", column="metric", **_lines(data))
-
-
-def recall_chart(metrics: pd.DataFrame) -> alt.FacetChart:
-    """Draw the recall of each emotion with its interval, a line a run, a column an emotion.
-
-    Of `metrics`, several sets become rows of panels, or lines where there is one run.
-    """
-    columns = ["run_id", "set_name", "label", *ESTIMATE, "n"]
-    data = drawable(metrics[metrics["metric"] == "recall"], columns)
-    return estimates(data, title="recall", column="label", emotion="label", **_lines(data))
-
-
-def _lines(data: pd.DataFrame) -> dict[str, Any]:
-    """Give each run a line or, where there is one run only, each set."""
-    if len(in_order(data["run_id"])) == 1:
-        return {"y": "set_name"}
-    return {"y": "run_id"} | ({"row": "set_name"} if len(in_order(data["set_name"])) > 1 else {})
 
 
 def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:

@@ -126,7 +126,6 @@ def emotion_colour(
 def estimates(
     table: pd.DataFrame,
     *,
-    x: str = "value",
     y: str,
     title: str = "",
     row: str | None = None,
@@ -142,9 +141,9 @@ def estimates(
     Parameters
     ----------
     table
-        A row an estimate: `x`, low, high, and the columns named here.
-    x, y, title
-        The estimate, what each line is of, and the title of the axis.
+        A row an estimate: value, low, high, and the columns named here.
+    y, title
+        What each line is of, and the title of the axis.
     row, column, wrap
         What each row and column of panels is of; with `wrap`, so many columns and then a new row.
     emotion
@@ -161,7 +160,7 @@ def estimates(
     >>> metrics = study.read("metrics").query("metric == 'recall'")  # doctest: +SKIP
     >>> estimates(metrics, y="run_id", column="label", emotion="label")  # doctest: +SKIP
     """
-    named = [x, "low", "high", y, row, column, emotion, tick]
+    named = [*ESTIMATE, y, row, column, emotion, tick]
     named += [name for name in ("n", "p_value") if name in table]
     data = drawable(table, list(dict.fromkeys(filter(None, named))))
     extent = names_px(data[y])
@@ -182,7 +181,7 @@ def estimates(
     seen = base.encode(color=colour, tooltip=list(data))
     layers = [
         seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high"),
-        seen.mark_circle(size=55, opacity=1).encode(x=at(x)),
+        seen.mark_circle(size=55, opacity=1).encode(x=at("value")),
     ]
     if tick:
         layers.insert(1, base.mark_tick(color=INK, thickness=1.5, size=12).encode(x=at(tick)))
