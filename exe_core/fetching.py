@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 from urllib.request import getproxies
 
@@ -129,20 +130,16 @@ def is_public(address: str) -> bool:
 
 
 def requested_wait(headers: httpx.Headers) -> float | None:
-    """Read how many seconds an answer asks to wait: Retry-After, else the reset of its quota.
-
-    Both come as seconds, as a moment in Unix time, or as a date.
+    """Read how many seconds an answer asks to wait: Retry-After, in seconds or as a date.
 
     >>> requested_wait(httpx.Headers({"Retry-After": "7"}))
     7.0
     """
-    for name in ("Retry-After", "X-RateLimit-Reset", "RateLimit-Reset"):
-        text = headers.get(name, "")
-        with suppress(ValueError, OverflowError):
-            is_date = not text.isdecimal()
-            number = parsedate_to_datetime(text).timestamp() if is_date else float(text)
-            wait_s = number - time.time() if is_date or number > 1e9 else number
-            return min(max(wait_s, 0.0), _YEAR_S)
+    text = headers.get("Retry-After", "")
+    with suppress(ValueError, OverflowError):
+        is_date = not text.isdecimal()
+        wait_s = parsedate_to_datetime(text).timestamp() - time.time() if is_date else float(text)
+        return min(max(wait_s, 0.0), _YEAR_S)
     return None
 
 
@@ -179,10 +176,9 @@ class Fetcher:
 
         Redirects are not followed: the key is for this address only.
         """
-        with self._request(url, **arguments) as answer:
-            text = self.redact(
-                b"".join(self._body(answer, LARGEST_ANSWER)).decode(errors="replace")
-            )
+        whole = io.BytesIO()
+        answer = self._fetch(url, whole, LARGEST_ANSWER, **arguments)
+        text = self.redact(whole.getvalue().decode(errors="replace"))
         packing = ("content-encoding", "content-length", "transfer-encoding")
         headers = {name: value for name, value in answer.headers.items() if name not in packing}
         return httpx.Response(answer.status_code, headers=headers, content=text.encode())
@@ -217,36 +213,33 @@ class Fetcher:
 
     def _save(self, url: str, path: Path) -> None:
         options = {"headers": {"Accept-Encoding": "identity"}, "follow_redirects": True}
-        with self._request(url, **options) as answer, path.open("wb") as file:
-            check_status(answer)
-            for part in self._body(answer, LARGEST_FILE):
-                file.write(part)
+        with path.open("wb") as file:
+            check_status(self._fetch(url, file, LARGEST_FILE, **options))
 
-    @contextmanager
-    def _request(self, url: str, **arguments: Any) -> Iterator[httpx.Response]:
-        """Begin a request; httpx's errors become ours, which show no key."""
+    def _fetch(self, url: str, file: IO[bytes], largest: int, **options: Any) -> httpx.Response:
+        """Write an answer's body into a file, unpacked, within limits of size and time.
+
+        httpx's errors become ours, which show no key.
+        """
+        length, started = 0, time.monotonic()
         try:
-            with self.client.stream("GET", url, **arguments) as answer:
-                yield answer
+            with self.client.stream("GET", url, **options) as answer:
+                coding = answer.headers.get("Content-Encoding", "identity").lower()
+                if coding not in ("identity", "gzip", "deflate"):
+                    # two could make petabytes of few bytes
+                    one = "not one of deflate, gzip, identity"
+                    raise SourceError(f"packed as {coding[:40]!r}, {one}")
+                for part in answer.iter_bytes():
+                    length += file.write(part)
+                    if length > largest:
+                        raise SourceError(f"larger than {largest // 10**6} MB")
+                    if time.monotonic() - started > LONGEST_REQUEST_S:
+                        raise SourceError(f"not whole after {LONGEST_REQUEST_S:g} s")
+                return answer
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as fault:
             raise SourceError(self.redact(fault)) from None
         except httpx.HTTPError as fault:
             raise PassingError(f"{type(fault).__name__}: {self.redact(fault)}") from None
-
-    @staticmethod
-    def _body(answer: httpx.Response, largest: int) -> Iterator[bytes]:
-        """Give the body of an answer in parts, unpacked, within limits of size and time."""
-        coding = answer.headers.get("Content-Encoding", "identity").lower()
-        if coding not in ("identity", "gzip", "deflate"):  # two could make petabytes of few bytes
-            raise SourceError(f"packed as {coding[:40]!r}, not one of deflate, gzip, identity")
-        length, started = 0, time.monotonic()
-        for part in answer.iter_bytes():
-            length += len(part)
-            if length > largest:
-                raise SourceError(f"larger than {largest // 10**6} MB")
-            if time.monotonic() - started > LONGEST_REQUEST_S:
-                raise SourceError(f"not whole after {LONGEST_REQUEST_S:g} s")
-            yield part
 
 
 def check_status(answer: httpx.Response, *, text: str = "", window_s: float | None = None) -> None:

@@ -50,17 +50,14 @@ def report_films(
     all_faces: bool = False,
     smooth_s: float | None = None,
 ) -> pd.DataFrame:
-    """Read films with a model; leave tables, figures and a page for each in `<out>/<film_id>/`.
+    """Read films, or folders of them; leave tables, figures and a page for each in `out`.
 
-    predictions.csv holds a row a sampled frame, faceless frames kept; faces.csv a row a face;
-    summary.csv a row a label; course.csv a row a measure, label and time; timeline and shares are
-    figures; report.html shows it all, and `<out>/index.html` compares the films. Crops are kept in
-    `<out>/.screened`.
+    `<out>/<film_id>/` holds predictions.csv (a row a sampled frame, those without a face, too),
+    faces.csv (a row a face), summary.csv (a label), course.csv (a measure, label and time), figures
+    and report.html. `<out>/index.html` compares the films, `<out>/.screened` keeps crops.
 
     Parameters
     ----------
-    places
-        Films, or folders of films.
     model
         A ready model by name, or the folder of a model.
     every
@@ -191,16 +188,6 @@ def _report(
     return film
 
 
-def predict(screened: Screened, run: str, model: Classifier) -> pd.DataFrame:
-    """Predict each face of a film: table "predictions", and face_id."""
-    each = screened.faces.assign(item_id=screened.faces["face_id"], is_primary=True)
-    splits = each[["face_id", "set_name", "group_id"]].assign(split="test")
-    fused = inference.fuse_for_inference(model)
-    found = inference.predict_faces(fused, each, run_id=run, splits=splits)
-    found = found.rename(columns={"item_id": "face_id"})
-    return found.assign(item_id=found["face_id"].str.removeprefix("films/").str.rpartition("/")[0])
-
-
 def share_intervals(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Resample the shots of a film: low and high of each label's share, rows of `films.timeline`.
 
@@ -209,7 +196,7 @@ def share_intervals(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     read = rows.dropna(subset="predicted")
     is_label = read["predicted"].to_numpy()[:, None] == np.array([*labels, None], object)
     is_label[:, -1] = True  # counts the faces
-    sums = sum_by_group(is_label.astype(float), films.shot_blocks(read))
+    sums = sum_by_group(is_label.astype(float), read["shot"])
     found = STATISTICS.interval(sums, lambda drawn: drawn[:, :-1] / drawn[:, -1:])
     # none, or all, is so in every resample: for these, shots are taken as independent cases
     is_whole = np.isin(found.value, (0, 1)) & (found.n > 1)
@@ -236,7 +223,12 @@ def _write(
         nothing = dict.fromkeys(prob_columns(labels), np.nan)
         rows = frames.assign(run_id=run, predicted=None, **nothing)
     else:
-        each = predict(screened, run, model)
+        crops = faces.assign(item_id=faces["face_id"], is_primary=True)
+        splits = crops[["face_id", "set_name", "group_id"]].assign(split="test")
+        fused = inference.fuse_for_inference(model)
+        each = inference.predict_faces(fused, crops, run_id=run, splits=splits)
+        each = each.rename(columns={"item_id": "face_id"})
+        each["item_id"] = each["face_id"].str.removeprefix("films/").str.rpartition("/")[0]
         csvs["faces"] = screening.boxes(screened).merge(
             each[["face_id", "run_id", "predicted", *prob_columns(labels)]], on="face_id"
         )

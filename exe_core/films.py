@@ -193,16 +193,8 @@ def selection_differences(
     return tables.check(pd.concat(parts[1:] or parts, ignore_index=True), "selection_differences")
 
 
-BLOCK_S = 30.0  # length of the blocks that stand in for shots where these are unknown
 MAX_TIMES = 200  # a course is computed at the sampled times or, of a long film, at so many
 _REACH = 3.0  # the kernel ends at so many of its widths
-
-
-def shot_blocks(rows: pd.DataFrame) -> pd.Series:
-    """Give the block of each frame of a film: its shot or, if unknown, its `BLOCK_S` of time."""
-    if "shot" in rows and rows["shot"].notna().all():
-        return rows["shot"].astype(int)
-    return (rows["time_s"] // BLOCK_S).astype(int).rename("block")
 
 
 def smoothing_s(rows: pd.DataFrame) -> float:
@@ -234,7 +226,7 @@ def course(rows: pd.DataFrame, *, smooth_s: float, statistics: Statistics) -> pd
     is_label = seen["predicted"].to_numpy()[:, None] == np.array(labels, dtype=object)
     probs = seen[prob_columns(labels)].to_numpy(float)
     values = np.hstack([probs, is_label, np.ones((len(seen), 1))])
-    shot = shot_blocks(seen).to_numpy()
+    shot = seen["shot"].to_numpy()
     sums = np.zeros((len(np.unique(shot)), len(times_s), values.shape[1]))
     for k, name in enumerate(np.unique(shot)):
         sums[k] = kernel[:, shot == name] @ values[shot == name]

@@ -1,7 +1,7 @@
 """Searching photo sites by keyword and downloading what they give, through any interruption.
 
-What becomes known is first added to a journal, a line at a time; the tables hits, photos and
-requests are made of it at the end. So a pull that was killed goes on from where it got.
+What becomes known is added to a journal, a line at a time; the tables hits, photos and requests
+are made of it at the end. So a pull that was killed goes on from where it got.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import os
 import re
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,8 +49,10 @@ from exe_core.study import Study
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
-DOWNLOADS = 8
-"""Photos of a source that are fetched at a time."""
+DOWNLOADS = 16
+"""Photos that are fetched at a time."""
+LEAST_PER_PAGE = 3
+"""No source takes less."""
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 """What reading an answer of another form raises."""
 _PHOTO_ID = re.compile(r"[a-z]+:[A-Za-z0-9_-]{1,64}")
@@ -78,97 +79,87 @@ class Page(NamedTuple):
 
 
 class Ledger:
-    """What is known of hits, photos and requests: in memory, in a journal, and as tables.
+    """What is known of photos and requests: in memory, in a journal, and at the end as tables.
 
-    Several threads may add to it at the same time.
+    A request keeps the `label` that it asked for and the `photo_ids` of its page, which make the
+    hits. Several threads may add at the same time.
 
     Attributes
     ----------
     photos
         photo_id -> its row.
-    pages
-        Page -> the photos that it gave and no page of its query did before.
     """
 
     def __init__(self, study: Study) -> None:
         self._study, self._lock = study, threading.Lock()
-        self._hits: dict[tuple[str, str, str], Row] = {}
         self._requests: list[Row] = []
         self._answers: dict[Page, Row] = {}
         self._first: dict[tuple[str, str], Page] = {}
         self.photos: dict[str, Row] = {}
-        self.pages: dict[Page, list[str]] = defaultdict(list)
         study.raw.mkdir(parents=True, exist_ok=True)
-        path = study.raw / ".pull.journal"
+        path = study.raw / ".pull.jsonl"
         for line in path.read_bytes().split(b"\n") if path.exists() else ():
             with suppress(ValueError):  # a kill cut the line short
-                self._enter(*json.loads(line))
+                self._enter(json.loads(line))
         self._journal = path.open("ab")
 
-    def _enter(self, name: str, row: Row) -> None:
-        if name == "photos":
+    def _enter(self, row: Row) -> None:
+        if "photo_id" in row:
             self.photos[row["photo_id"]] = row
-        elif name == "requests":
-            self._requests.append(row)
-            if row["error"] is None:
-                self._answers[_page(row)] = row
-        else:
-            self._first.setdefault((row["photo_id"], row["design"]), _page(row))
-            key = (row["photo_id"], row["design"], row["query"])
-            if key not in self._hits:
-                self._hits[key] = row
-                self.pages[_page(row)].append(row["photo_id"])
+            return
+        page = Page(row["source"], row["design"], row["query"], row["page"])
+        self._requests.append(row)
+        for photo_id in row["photo_ids"]:
+            self._first.setdefault((photo_id, page.design), page)
+        if not row["is_failed"]:
+            self._answers[page] = row
 
-    def add(self, name: str, *rows: Row) -> None:
-        """Enter rows of a table; a photo takes the place of what was known of it."""
-        lines = [json.dumps([name, row], default=str) for row in rows]
+    def add(self, row: Row) -> None:
+        """Enter a request or a photo, which takes the place of what was known of it."""
+        line = json.dumps(row, default=str)
         with self._lock:
-            for line in lines:
-                self._enter(*json.loads(line))
+            self._enter(json.loads(line))
             # A line begins with its break, so that one that was cut spoils none after it.
-            self._journal.write("".join(f"\n{line}" for line in lines).encode())
+            self._journal.write(f"\n{line}".encode())
             self._journal.flush()
 
-    def n_new(self, page: Page, photo_ids: Sequence[str]) -> int:
+    def n_new(self, page: Page, photo_ids: Iterable[str]) -> int:
         """Count the photos of a page that no other page of its design gave before."""
-        return sum(self._first[photo_id, page.design] == page for photo_id in photo_ids)
+        return sum(self._first.get((one, page.design), page) == page for one in photo_ids)
 
     def has(self, photo_id: str) -> bool:
         """Say whether a photo was downloaded, and is still there."""
         photo = self.photos.get(photo_id)
         return photo is not None and photo["status"] == "ok" and (ROOT / photo["path"]).exists()
 
-    def answered(self, page: Page, *, asked: str, room: float) -> Row | None:
+    def answered(self, page: Page, *, asked: str) -> Row | None:
         """Find the request that was answered with this page, if nothing of it is missing.
 
-        An answer to other parameters than `asked` does not count, nor one that was cut to fewer
-        photos than the `room` there is for.
+        An answer to other parameters than `asked` does not count.
         """
         row = self._answers.get(page)
-        if row is None or row["asked"] != asked or not row["n_returned"]:
+        if row is None or row["asked"] != asked or not 0 < row["n_returned"] == row["n_kept"]:
             return None
-        if row["n_kept"] < min(row["n_returned"], room) or not all(map(self.has, self.pages[page])):
-            return None
-        return row
+        return row if all(map(self.has, row["photo_ids"])) else None
 
     def close(self) -> None:
         """Write the tables."""
-        photos, hits = list(self.photos.values()), list(self._hits.values())
+        hits: dict[tuple[str, str, str], Row] = {}
+        for row in self._requests:
+            for rank, one in enumerate(row["photo_ids"], start=1):
+                key = (one, row["design"], row["query"])
+                hits.setdefault(key, row | {"photo_id": one, "rank": rank})
+        found = {"photos": self.photos.values(), "hits": hits.values(), "requests": self._requests}
         with self._journal:
-            for name, rows in {"photos": photos, "hits": hits, "requests": self._requests}.items():
-                table = pd.DataFrame(rows, columns=list(tables.TABLES[name].columns))
+            for name, rows in found.items():
+                table = pd.DataFrame([*rows], columns=list(tables.TABLES[name].columns))
                 for column in table.filter(regex="_at$"):
                     table[column] = pd.to_datetime(table[column], utc=True, format="ISO8601")
                 self._study.write(table.sort_values(_ORDER[name], ignore_index=True), name)
 
-    def summary(self) -> str:
-        """Say how much is there."""
+    def __str__(self) -> str:
         failed = sum(photo["status"] == "failed" for photo in self.photos.values())
-        return f"{len(self._hits)} hits, {len(self.photos)} photos, {failed} of them failed"
-
-
-def _page(row: Row) -> Page:
-    return Page(row["source"], row["design"], row["query"], row["page"])
+        return f"{len(self.photos)} photos, {failed} of them failed"
 
 
 @dataclass(kw_only=True, repr=False)
@@ -183,7 +174,7 @@ class Puller:
     fetcher: Fetcher
     ledger: Ledger
     bar: tqdm
-    stop: threading.Event  # set when another source failed or the pull was interrupted
+    stop: threading.Event  # set when the pull was interrupted
     _begun: set[str] = field(default_factory=set)
 
     def run(self, pool: ThreadPoolExecutor) -> list[str]:
@@ -192,78 +183,73 @@ class Puller:
         for design in self.study.pull.designs:
             for label in self.study.labels:
                 for query in KEYWORDS[design][label]:
-                    first = Page(self.source.name, design, query, 1)
+                    downloads: list[Future[None]] = []
+                    fault = None
                     try:
-                        self._pull_query(first, label, pool)
-                    except QuotaError as reason:
-                        return [*left, f"{self.source.name} from {query!r} on ({reason})"]
+                        for photo in self._new(Page(self.source.name, design, query, 1), label):
+                            downloads.append(pool.submit(self._download, photo))
                     except SourceError as reason:
-                        left.append(f"{self.source.name} {query!r} ({reason})")
+                        fault = reason
+                    for download in downloads:
+                        download.result()
+                    if isinstance(fault, QuotaError):
+                        return [*left, f"{self.source.name} from {query!r} on ({fault})"]
+                    if fault:
+                        left.append(f"{self.source.name} {query!r} ({fault})")
                         log.warning("%s", left[-1])
         return left
 
-    def _pull_query(self, page: Page, label: str, pool: ThreadPoolExecutor) -> None:
-        """Search page by page while the photos of the pages before are downloaded."""
-        settings, n_hits = self.study.pull, 0
-        downloads: list[Future[None]] = []
+    def _new(self, page: Page, label: str) -> Iterator[Photo]:
+        """Search page by page; give the photos that are not there nor were tried in this pull."""
+        settings, hits = self.study.pull, set[str]()
         longest_s = max(settings.wait_for_quota_s, LONGEST_WAIT_S)
-        most = math.inf if settings.max_per_query is None else settings.max_per_query
-        try:
-            for number in range(1, self.source.max_pages + 1):
-                if self.stop.is_set():
-                    return
-                page, room = page._replace(page=number), most - n_hits
-                row = self.ledger.answered(page, asked=self._asked(page), room=room)
-                if row is None:
-                    row, photos = self.fetcher.persist(
-                        partial(self._ask, page, label, room),
-                        longest_s=longest_s,
-                    )
-                    downloads += [pool.submit(self._download, one) for one in self._new(photos)]
-                n_hits += len(self.ledger.pages[page])
-                is_old = (row["share_new"] or 0) < settings.stop_below_new
-                if n_hits >= most or row["is_last"] or is_old:
-                    return
-        finally:
-            for download in downloads:
-                download.result()
+        for number in range(1, self.source.max_pages + 1):
+            page = page._replace(page=number)
+            row = self.ledger.answered(page, asked=self._asked(page))
+            if row is None:
+                ask = partial(self._ask, page, label)
+                row, photos = self.fetcher.persist(ask, longest_s=longest_s)
+                for photo in photos:
+                    if photo.photo_id not in self._begun and not self.ledger.has(photo.photo_id):
+                        self._begun.add(photo.photo_id)
+                        self.bar.total += 1
+                        yield photo
+            hits.update(row["photo_ids"])
+            is_old = (row["share_new"] or 0) < settings.stop_below_new
+            if row["is_last"] or is_old or len(hits) >= (settings.max_per_query or math.inf):
+                return
 
     def _search(self, page: Page, *, key: str = "") -> Search:
         settings, name = self.study.pull, self.source.name
         usual = {filter_: value for filter_, value in self.source.filters.items() if value}
         filters = usual | settings.filters.get(name, {})
-        return Search(page.query, page.page, settings.per_page[name], filters, key)
+        per_page = settings.per_page[name]
+        enough = max(LEAST_PER_PAGE, settings.max_per_query or per_page)
+        return Search(page.query, page.page, min(per_page, enough), filters, key)
 
     def _asked(self, page: Page) -> str:
         """Put a request in a line, without the key: another request has another answer."""
         return urlencode(sorted(self.source.request(self._search(page))["params"].items()))
 
-    def _ask(self, page: Page, label: str, room: float) -> tuple[Row, list[Photo]]:
+    def _ask(self, page: Page, label: str) -> tuple[Row, list[Photo]]:
         """Ask for a page once, and write down what it gave, or why it failed."""
         row: Row = {"requested_at": datetime.now(UTC), **page._asdict(), "asked": self._asked(page)}
         row |= dict.fromkeys(("http_status", "quota_left", "error"))
-        row |= {"n_returned": 0, "is_last": False}
-        found: list[Photo] = []
+        row |= {"label": label, "n_returned": 0, "is_last": False, "is_failed": False}
+        photos: list[Photo] = []
         fault, started = None, time.monotonic()
         try:
-            found = self._answer(self._search(page, key=self.key), row)
+            photos = self._answer(self._search(page, key=self.key), row)
         except SourceError as reason:
-            fault, row["error"] = reason, str(reason)
-        kept = found[: int(min(room, len(found)))]
-        photos = {photo.photo_id: photo for photo in kept}
-        self.ledger.add(
-            "hits",
-            *(
-                {"photo_id": photo_id, "label": label, **page._asdict(), "rank": rank}
-                for rank, photo_id in enumerate(photos, start=1)
-            ),
-        )
-        n_new, n = self.ledger.n_new(page, [*photos]), row["n_returned"]
-        row |= {"n_kept": len(kept), "n_new": n_new, "share_new": n_new / n if n else None}
-        self.ledger.add("requests", row | {"seconds": time.monotonic() - started})
+            fault = reason
+            row |= {"is_failed": True, "error": str(reason)}
+        row["photo_ids"] = list(dict.fromkeys(photo.photo_id for photo in photos))
+        n_new, n = self.ledger.n_new(page, row["photo_ids"]), row["n_returned"]
+        row |= {"n_kept": len(photos), "n_new": n_new, "share_new": n_new / n if n else None}
+        self.ledger.add(row | {"seconds": time.monotonic() - started})
         if fault:
             raise fault
-        return row, [*photos.values()]
+        return row, photos
 
     def _answer(self, search: Search, row: Row) -> list[Photo]:
         """List the photos of a page, best first; `row` gets what else is known of it."""
@@ -282,8 +268,7 @@ class Puller:
         photos: list[Photo] = []
         faults: list[Exception] = []
         try:
-            records = self.source.records(content)
-            is_last = not records or self.source.is_last(content, search)
+            records = list(self.source.records(content))
             for record in records:
                 try:
                     photos.append(_checked(self.source.photo(record)))
@@ -295,19 +280,13 @@ class Puller:
             raise SourceError(
                 f"the answer is not as {self.source.name} documents it: {reason!r:.200}"
             ) from None
-        row |= {"n_returned": len(records), "is_last": is_last}
+        row |= {"n_returned": len(records), "is_last": not records}
+        with suppress(*MALFORMED):  # if it does not say, until a page is empty
+            row["is_last"] |= self.source.is_last(content, search)
         if faults:
             row["error"] = f"{len(faults)} malformed records, such as {faults[0]!r:.200}"
             log.warning("%s %r: %s", self.source.name, search.query, row["error"])
         return photos
-
-    def _new(self, photos: Sequence[Photo]) -> Iterator[Photo]:
-        """Give the photos that are neither there nor were tried in this pull."""
-        for photo in photos:
-            if photo.photo_id not in self._begun and not self.ledger.has(photo.photo_id):
-                self._begun.add(photo.photo_id)
-                self.bar.total += 1
-                yield photo
 
     def _download(self, photo: Photo) -> None:
         """Download a photo, or note in its row why it failed."""
@@ -331,7 +310,7 @@ class Puller:
                 "phash": perceptual_hash(image),
                 "status": "ok",
             }
-        self.ledger.add("photos", row)
+        self.ledger.add(row)
         self.bar.update()
 
     def _describe(self, photo: Photo) -> Row:
@@ -348,11 +327,20 @@ class Puller:
 
 
 def _checked(photo: Photo) -> Photo:
+    """Refuse a photo without an id or address; what else is of an odd type is not known."""
     if not _PHOTO_ID.fullmatch(photo.photo_id):
         raise ValueError(f"{photo.photo_id!r:.80} is no id of a photo")
     if not isinstance(photo.url, str):
         raise TypeError(f"{photo.photo_id} has no address")
-    return photo
+    known = {name: _known(name, value) for name, value in photo._asdict().items()}
+    terms = photo.terms and Terms(*(_known("terms", one) for one in photo.terms))
+    return Photo(**known | {"terms": terms})
+
+
+def _known(name: str, value: object) -> Any:
+    if name.endswith("_px"):
+        return value if isinstance(value, int) and 0 < value < 10**6 else None
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _read_photo(path: Path) -> np.ndarray:
@@ -369,8 +357,7 @@ def pull(
 ) -> None:
     """Search every source of a study for its keywords, and download the photos.
 
-    Sources are pulled from at the same time, each by one search request after the other. Writes the
-    tables hits, photos and requests, and the photos below ``study.raw / "photos"``;
+    Writes the tables hits, photos and requests, and the photos below ``study.raw / "photos"``;
     `exe_core.settings.Pull` says when a query ends. Complete pages are not asked for again; one
     with a failed photo is, as addresses of images expire.
 
@@ -409,8 +396,11 @@ def pull(
         ledger = Ledger(study)
         stack.callback(ledger.close)
         bar = stack.enter_context(tqdm(desc="photos", unit="photo", total=0))
-        pullers = [
-            Puller(
+        pool = stack.enter_context(ThreadPoolExecutor(DOWNLOADS))
+        stack.callback(stop.set)  # before the pool waits for its downloads
+        left: list[str] = []
+        for source in sources:
+            left += Puller(
                 study=study,
                 source=source,
                 key=secrets[source.name],
@@ -420,21 +410,11 @@ def pull(
                 ledger=ledger,
                 bar=bar,
                 stop=stop,
-            )
-            for source in sources
-        ]
-        with ThreadPoolExecutor(len(sources) * (DOWNLOADS + 1)) as pool:
-            runs = [pool.submit(puller.run, pool) for puller in pullers]
-            try:
-                wait(runs, return_when=FIRST_EXCEPTION)
-            finally:
-                stop.set()
-        left = [reason for run in runs for reason in run.result()]
-    log.info("%s", ledger.summary())
+            ).run(pool)
+    log.info("%s", ledger)
     if left:
         raise IncompletePullError(
-            f"{ledger.summary()}; unfinished: {'; '.join(left)}. What was pulled is kept: pull "
-            "again to go on"
+            f"{ledger}; unfinished: {'; '.join(left)}. What was pulled is kept: pull again to go on"
         )
 
 

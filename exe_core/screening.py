@@ -179,20 +179,9 @@ def screen(study: Study, films: pd.DataFrame, *, finder: FaceFinder) -> Screened
 def screen_film(
     film: dict[str, Any], *, store: Path, finder: FaceFinder, settings: Crop, every: int
 ) -> Screened:
-    """Screen a film, unless that was done: the same file, sampling and crops.
+    """Screen a film, a row of `find_films`, unless that was done with this file and settings.
 
-    Parameters
-    ----------
-    film
-        A row of `find_films`.
-    store
-        Results are kept in `<store>/<film_id>/<digest>`: all of them, or nothing.
-    finder
-        The detector; its settings are among `settings`.
-    settings
-        How faces are found and cut out.
-    every
-        Every n-th frame is looked at.
+    Results are kept in `<store>/<film_id>/<digest>`: all of them, or nothing.
     """
     if film["status"] == "unreadable":
         return Screened(check(pd.DataFrame([film]), "films"), empty("frames"), empty("faces"))
@@ -240,15 +229,11 @@ def _screen(
             done.append(seen | {"signature": shot_signature(rgb).tolist()})
             lines.write(json.dumps(done[-1]) + "\n")
             lines.flush()
-    coverage = samples.coverage
-    assert coverage is not None  # the film was read to its end
-    row = film | {"n_frames": coverage.n_frames}
-    if (
-        not coverage.end_s < film["duration_s"] + 1
-    ):  # unknown, or that of the first of several clocks
-        row |= {"duration_s": coverage.end_s}
-    if not coverage.is_complete:
-        row |= {"status": "partial", "error": str(coverage)}
+    row = film | {"n_frames": samples.n_frames}
+    if not samples.end_s < film["duration_s"] + 1:  # unknown, or of the first of several clocks
+        row |= {"duration_s": samples.end_s}
+    if samples.missing:
+        row |= {"status": "partial", "error": samples.missing}
     frames = pd.DataFrame(done, columns=["frame", "time_s", "n_faces"])
     frames.insert(0, "film_id", film_id)
     faces = [face for seen in done for face in seen["faces"]]

@@ -81,11 +81,11 @@ PEXELS = Source(
     photo=lambda photo: Photo(
         photo_id=f"pexels:{int(photo['id'])}",
         url=photo["src"]["large2x"],
-        page_url=photo["url"],
-        author=photo["photographer"],
+        page_url=photo.get("url"),
+        author=photo.get("photographer"),
         author_url=photo.get("photographer_url"),
-        width_px=int(photo["width"]),
-        height_px=int(photo["height"]),
+        width_px=photo.get("width"),
+        height_px=photo.get("height"),
     ),
     is_last=lambda answer, search: not answer.get("next_page"),
 )
@@ -118,10 +118,10 @@ PIXABAY = Source(
     photo=lambda photo: Photo(
         photo_id=f"pixabay:{int(photo['id'])}",
         url=photo["largeImageURL"],
-        page_url=photo["pageURL"],
-        author=photo["user"],
-        width_px=int(photo["imageWidth"]),
-        height_px=int(photo["imageHeight"]),
+        page_url=photo.get("pageURL"),
+        author=photo.get("user"),
+        width_px=photo.get("imageWidth"),
+        height_px=photo.get("imageHeight"),
     ),
     is_last=lambda answer, search: search.page * search.per_page >= answer["totalHits"],
     window_s=60.0,
@@ -136,19 +136,18 @@ pixabay.com/api/docs
 
 def _openverse_photo(photo: Json) -> Photo:
     marks = {"cc0": "CC0", "pdm": "Public Domain Mark"}
-    licence = marks.get(photo["license"], f"CC {photo['license'].upper()}")
+    short = str(photo["license"])
+    licence = [marks.get(short, f"CC {short.upper()}"), str(photo.get("license_version") or "")]
     return Photo(
         photo_id=f"openverse:{photo['id']}",
         url=photo["url"],
-        page_url=photo["foreign_landing_url"],
+        page_url=photo.get("foreign_landing_url"),
         author=photo.get("creator"),
         author_url=photo.get("creator_url"),
         width_px=photo.get("width"),
         height_px=photo.get("height"),
         terms=Terms(
-            " ".join(filter(None, (licence, photo.get("license_version")))),
-            photo["license_url"],
-            photo["attribution"],
+            " ".join(filter(None, licence)), photo.get("license_url"), photo.get("attribution")
         ),
     )
 

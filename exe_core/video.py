@@ -2,8 +2,7 @@
 
 Only the packets that the wanted frames depend on are decoded (`plan_decoding`). Where a file does
 not say what depends on what, or a frame does not come as planned, the film is decoded from start
-to end. Damage is reported: what can be decoded is given, and `Samples.coverage` says what is
-missing.
+to end. Damage is reported: what can be decoded is given, and `Samples.missing` says what is not.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,10 +33,6 @@ class VideoError(ValueError):
 
 class NoPlanError(ValueError):
     """A film has to be decoded from start to end; the message is the reason."""
-
-
-class _DamageError(NoPlanError):
-    """A packet can't be decoded; the index of the others holds."""
 
 
 class VideoInfo(NamedTuple):
@@ -70,24 +64,6 @@ class Sample(NamedTuple):
     frame: int  # in order of presentation, from 0
     time_s: float  # from the start of the film
     rgb: np.ndarray  # (H, W, 3) uint8, upright and in display proportions
-
-
-class Coverage(NamedTuple):
-    """How much of a film could be decoded."""
-
-    n_frames: int  # those decoded or, with a plan, those in the index
-    n_lost: int  # frames of the index that did not come, or packets that can't be decoded
-    end_s: float  # where the decoded film ends
-    duration_s: float  # where it should end; NaN where the file does not say
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is known to be missing."""
-        return self.n_lost == 0 and not self.duration_s - self.end_s > _TOLERANCE_S
-
-    def __str__(self) -> str:
-        of = "" if math.isnan(self.duration_s) else f" of {self.duration_s:.1f}"
-        return f"{self.n_frames} frames, {self.end_s:.1f}{of} s decoded, {self.n_lost} frames lost"
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -177,9 +153,9 @@ def upright(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> np.ndarray:
 class Samples(Iterable[Sample]):
     """Every n-th frame of a film, starting with the first; one is in memory at a time.
 
-    A truncated or damaged film gives what can be decoded. Frames are numbered by the file's index
-    of its pictures, so those lost to damage leave a hole; where there is no index they are not
-    counted. Damage in a part that no wanted frame depends on is seen only if it spoils the index.
+    A truncated or damaged film gives what can be decoded; pictures that are lost are not counted
+    in the numbers of frames. Damage in a part that no wanted frame depends on is seen only if it
+    spoils the index.
 
     Parameters
     ----------
@@ -192,8 +168,11 @@ class Samples(Iterable[Sample]):
 
     Attributes
     ----------
-    coverage
-        What is missing; None until the last frame was given.
+    n_frames, end_s
+        Frames that were decoded or, with a plan, that are in the index, and where they end (s from
+        the start); known after the last frame.
+    missing
+        What is not whole, in words; None if nothing is known to be missing.
     sequential_because
         Why the film was decoded from start to end; None while a plan holds.
 
@@ -206,29 +185,31 @@ class Samples(Iterable[Sample]):
     def __init__(self, path: Path | str, *, every: int, after: int = -1) -> None:
         if every < 1:
             raise ValueError(f"every must be 1 or more, got {every}")
-        self.coverage: Coverage | None = None
+        self.n_frames, self.end_s = 0, math.nan
+        self.missing: str | None = None
         self.sequential_because: str | None = None
         self._path, self._every, self._after = Path(path), every, after
 
     def __iter__(self) -> Iterator[Sample]:
-        index, last = None, self._after
+        last = self._after
         try:
             with opened(self._path) as film:
                 index = read_index(film)
-            if index.fault:
-                raise _DamageError(index.fault)
             for sample in self._planned(index):
                 yield sample
                 last = sample.frame
         except NoPlanError as reason:
             self.sequential_because = str(reason)
             log.info("%s is decoded as a whole: %s", self._path.name, reason)
-            yield from self._sequential(
-                index if isinstance(reason, _DamageError) else None, after=last
-            )
-        assert self.coverage is not None  # both ways end by setting it
-        if not self.coverage.is_complete:
-            log.warning("%s: %s", self._path.name, self.coverage)
+            yield from self._sequential(after=last)
+
+    def _end(self, n_frames: int, end_s: float, duration_s: float, *, n_lost: int = 0) -> None:
+        self.n_frames, self.end_s = n_frames, end_s
+        if n_lost or duration_s - end_s > _TOLERANCE_S:
+            of = "" if math.isnan(duration_s) else f" of {duration_s:.1f}"
+            decoded = f"{n_frames} frames, {end_s:.1f}{of} s decoded"
+            self.missing = f"{decoded}, {n_lost} pictures lost"
+            log.warning("%s: %s", self._path.name, self.missing)
 
     def _planned(self, index: Index) -> Iterator[Sample]:
         """Decode what the wanted frames need; raise as soon as something is not as planned."""
@@ -246,29 +227,24 @@ class Samples(Iterable[Sample]):
                     yield Sample(number, times_s[number], upright(frame, film.info.pixel_aspect))
         if due:
             raise NoPlanError(f"frame {wanted[due[0]]} did not come")
-        end_s = times_s[-1] + film.info.frame_s
-        self.coverage = Coverage(len(times_s), 0, end_s, film.info.duration_s)
+        self._end(len(times_s), times_s[-1] + film.info.frame_s, film.info.duration_s)
 
-    def _sequential(self, index: Index | None, *, after: int) -> Iterator[Sample]:
-        """Decode everything and give the wanted frames after one; an index numbers them."""
-        seen, damage = array("q"), list[str]()
-        numbers = {} if index is None else {int(p): k for k, p in enumerate(index.pts[index.order])}
+    def _sequential(self, *, after: int) -> Iterator[Sample]:
+        """Decode everything and give the wanted frames after one."""
+        damage, number = list[str](), -1
         with opened(self._path) as film:
             time_s = -film.info.frame_s
-            for count, frame in enumerate(_frames(film, damage)):
+            for number, frame in enumerate(_frames(film, damage)):
                 # without a stamp, and where the clock of a broadcast restarts, time is counted
                 stamp_s = -math.inf if frame.pts is None else film.seconds(frame.pts)
                 time_s = stamp_s if stamp_s > time_s else time_s + film.info.frame_s
-                number = numbers.get(frame.pts or 0, count)
                 if number % self._every == 0 and number > after:
                     yield Sample(number, time_s, upright(frame, film.info.pixel_aspect))
-                seen.append(number)
-        if not seen:
+        if number < 0:
             fault = damage[0] if damage else "no error reported"
             raise VideoError(f"{self._path.name}: no frame can be decoded ({fault})")
-        n_lost = max(len(damage), len(numbers) - len(set(seen)))
         end_s = time_s + film.info.frame_s
-        self.coverage = Coverage(len(seen), n_lost, end_s, film.info.duration_s)
+        self._end(number + 1, end_s, film.info.duration_s, n_lost=len(damage))
 
 
 def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:
@@ -302,7 +278,6 @@ class Index(NamedTuple):
     shown: np.ndarray  # False for packets that an edit list hides
     starts: np.ndarray  # whether decoding can start there
     spared: np.ndarray  # whether no other picture is predicted from it
-    fault: str | None = None  # what is wrong with the file, if something was seen to be
 
     @property
     def order(self) -> np.ndarray:
@@ -321,7 +296,6 @@ def read_index(film: Film) -> Index:
         raise NoPlanError(f"the container {family} does not give each picture its time")
     role_of = _role_reader(film.stream.codec_context)
     rows: list[tuple[int, ...]] = []  # a film of two hours has 170,000
-    fault = None
     with suppress(av.error.FFmpegError):  # a read error is the end
         for packet in film.container.demux(film.stream):
             if not packet.size:
@@ -332,13 +306,13 @@ def read_index(film: Film) -> Index:
                 raise NoPlanError("not every picture has a time")
             role = role_of(packet)
             if packet.is_corrupt or role is None:
-                fault = fault or f"packet {len(rows)} is damaged"
-            rows.append((packet.pts, not packet.is_discard, *(role or (False, False, 0))))
+                raise NoPlanError(f"packet {len(rows)} is damaged")
+            rows.append((packet.pts, not packet.is_discard, *role))
     if not any(is_shown for _, is_shown, *_ in rows):
         raise NoPlanError("it has no picture that can be read and is shown")
     pts, shown, starts, spared, layer = np.array(rows).T
     spared = (spared == 1) & (layer == layer.max())
-    index = Index(pts, shown == 1, starts == 1, spared, fault)
+    index = Index(pts, shown == 1, starts == 1, spared)
     shown_at = index.pts[index.shown]
     if len(np.unique(shown_at)) < len(shown_at):
         raise NoPlanError("several pictures have one time")
@@ -444,7 +418,7 @@ def _decoded(film: Film, feed: np.ndarray, flush: np.ndarray) -> Iterator[av.Vid
                 frames += decoder.decode(None)
             for frame in frames:
                 if frame.is_corrupt:
-                    raise _DamageError("a picture is damaged")
+                    raise NoPlanError("a picture is damaged")
                 if frame.interlaced_frame:  # one frame may then be two packets
                     raise NoPlanError("it is interlaced")
                 if frame.pts == first and not frame.key_frame:
@@ -456,4 +430,4 @@ def _decoded(film: Film, feed: np.ndarray, flush: np.ndarray) -> Iterator[av.Vid
                 decoder.flush_buffers()
                 first = None
     except av.error.FFmpegError as fault:
-        raise _DamageError(fault.strerror) from None
+        raise NoPlanError(str(fault.strerror)) from None

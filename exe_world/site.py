@@ -277,9 +277,7 @@ class PhotoSite:
         self._drawn: dict[str, Future[Path]] = {}
 
     def __enter__(self) -> PhotoSite:
-        # Query by query, as the sources are pulled from side by side.
-        side_by_side = zip(*(hits.values() for hits in self.hits.values()), strict=True)
-        by_query = [*chain.from_iterable(side_by_side)]
+        by_query = [hits for of_source in self.hits.values() for hits in of_source.values()]
         self._photos = {photo.photo_id: photo for hits in by_query for photo in hits}
         write_truth(
             self.study, "photos", [truth(self.study, photo) for photo in self._photos.values()]

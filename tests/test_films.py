@@ -141,12 +141,6 @@ def test_the_kernel_is_a_minute_wide_or_a_twelfth_of_a_short_film():
         assert films.smoothing_s(rows) == pytest.approx(width)
 
 
-def test_blocks_are_shots_or_where_these_are_unknown_stretches_of_time():
-    rows = pd.DataFrame({"time_s": [0.0, 10, 29.9, 30, 95]})
-    assert films.shot_blocks(rows).tolist() == [0, 0, 0, 1, 3]
-    assert films.shot_blocks(rows.assign(shot=[0, 1, 1, 2, 2])).tolist() == [0, 1, 1, 2, 2]
-
-
 RUNS = ("exe", "rafdb", "fer2013")
 
 
