@@ -280,9 +280,11 @@ class Puller:
             raise SourceError(
                 f"the answer is not as {self.source.name} documents it: {reason!r:.200}"
             ) from None
-        row |= {"n_returned": len(records), "is_last": not records}
-        with suppress(*MALFORMED):  # if it does not say, until a page is empty
-            row["is_last"] |= self.source.is_last(content, search)
+        try:
+            is_last = not records or self.source.is_last(content, search)
+        except MALFORMED:  # it does not say
+            is_last = len(records) < search.per_page
+        row |= {"n_returned": len(records), "is_last": is_last}
         if faults:
             row["error"] = f"{len(faults)} malformed records, such as {faults[0]!r:.200}"
             log.warning("%s %r: %s", self.source.name, search.query, row["error"])

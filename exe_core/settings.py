@@ -115,7 +115,10 @@ class Pull(SettingsModel):
 
 def _known_source(name: str) -> Source:
     if name not in SOURCES:
-        raise ValueError(f"no source {name!r}; sources are {', '.join(SOURCES)}")
+        raise ValueError(
+            f"no source {name!r}; sources are {', '.join(SOURCES)}. Photos of your own need no "
+            "pull: `sets: {mine: {kind: folder, path: my-photos}}`"
+        )
     return SOURCES[name]
 
 

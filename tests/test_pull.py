@@ -20,6 +20,7 @@ from exe_core.fetching import SourceError
 from exe_core.pull import IncompletePullError, Ledger, Page, pull
 from exe_core.record import ROOT, BusyError, locked
 from exe_core.sources import SOURCES, Photo, Search, Terms
+from exe_core.study import ConfigError
 from exe_world.site import endpoints
 
 HITS = {(f"pexels:{n}", "happy face") for n in (1, 2, 3, 4, 5)} | {
@@ -257,6 +258,11 @@ def test_a_pull_that_is_interrupted_goes_on_and_loses_nothing(site):
     run(study, site)
     assert outcome(study) == (HITS, DIGESTS)
     assert site.count("query=happy+face&page=1") == 1, "a complete page was asked for again"
+
+
+def test_a_study_that_would_pull_from_a_folder_learns_what_to_write():
+    with pytest.raises(ConfigError, match=r"no source 'local'; .* `sets: \{mine: \{kind: folder"):
+        pulled_study("local")
 
 
 def test_of_two_pulls_into_one_folder_the_second_is_refused(site):
