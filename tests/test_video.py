@@ -203,10 +203,9 @@ def test_damage_is_counted_and_what_follows_it_keeps_its_time(whole, tmp_path):
     path = tmp_path / "damaged.mp4"
     path.write_bytes(content)
     samples = video.Samples(path, every=1)
-    pictures = {round(sample.time_s * RATE): sample.rgb for sample in samples}
-    for sample in list(video.Samples(whole, every=1))[-50:]:
-        assert (pictures[sample.frame] == sample.rgb).all()
-    assert 230 < len(pictures) == samples.n_frames
+    times = {round(sample.time_s * RATE) for sample in samples}
+    assert set(range(190, 240)) < times
+    assert 230 < len(times) == samples.n_frames
     assert samples.sequential_because == "packet 60 is damaged"
     assert re.search(r", [1-9] pictures lost", samples.missing)
 
