@@ -31,9 +31,11 @@ MIN_SIDE = 8  # px; a smaller image holds no recognisable face
 MAX_PIXELS = 200_000_000  # a larger image is refused by its header, before it is decoded
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000")
 """Formats that are read. Pillow knows more; one of them, EPS, is a program that it would run."""
-HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc")
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns beyond this, and refuses twice as much
+
+
+Picture = str | Path | Image.Image | np.ndarray
 
 
 class ImageError(ValueError):
@@ -66,19 +68,22 @@ def read_reduced(path: Path, *, least: float = math.inf) -> tuple[np.ndarray, tu
             if stored[0] * stored[1] > MAX_PIXELS:
                 raise ImageError(f"too large: {given}, at most {MAX_PIXELS // 10**6} megapixels")
             reduction = next((by for by in (8, 4, 2) if max(stored) // by >= least), 1)
+            is_deep = image.mode == "RGB" and ";16" in str(image.tile)
             image.draft(None, (stored[0] // reduction, stored[1] // reduction))
             decoded = image.size
             ImageOps.exif_transpose(image, in_place=True)
             size = stored if image.size == decoded else stored[::-1]
-            return np.asarray(_to_rgb(image)), size
+            pixels = np.asarray(_to_rgb(image))
+            if is_deep and pixels.max() < 16:  # Pillow drops the lower 8 bits
+                raise ImageError("its colours have 16 bits and use 12 or fewer: save it with 8")
+            return pixels, size
     except ImageError:
         raise
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except UnidentifiedImageError:
-        if path.open("rb").read(12)[4:] in HEIC:
-            raise ImageError("a HEIC photo, which is not read: convert it to JPEG") from None
-        raise ImageError("not an image") from None
+        others = "or of a kind that is not read, such as HEIC or raw: convert it to JPEG"
+        raise ImageError(f"not an image, {others}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"too large: over {MAX_PIXELS // 10**6} megapixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as fault:
@@ -99,6 +104,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.paste(layer, mask=layer)
         return white
     return image.convert("RGB")
+
+
+def as_rgb(image: Picture) -> np.ndarray:
+    """Take a file's path, a PIL image or an array as upright RGB, uint8 (height, width, 3).
+
+    A `TypeError` says that it is none of these, an `ImageError` why a file can't be read.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,):
+        return image
+    given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image)
+    raise TypeError(f"{given} is no image: give a path, a PIL image or uint8 RGB (H, W, 3)")
 
 
 def load_faces(faces: pd.DataFrame, *, size: int) -> np.ndarray:

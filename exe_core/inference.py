@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -102,8 +102,8 @@ def predict_images(
 
     Raises
     ------
-    InferenceError, exe_core.faces.ImageError
-        If an array is of another form, or a file can't be read.
+    TypeError, exe_core.faces.ImageError
+        If something is no image, or a file can't be read.
 
     Warns
     -----
@@ -116,13 +116,10 @@ def predict_images(
     >>> predict_images(models.load("fer7"), faces).shape
     (2, 8)
     """
-    from exe_core.faces import read_image  # here: `predict` is to run where only PyTorch is
+    from exe_core.faces import as_rgb  # here: `predict` is to run where only PyTorch is
 
-    arrays = []
-    for image in images:
-        if isinstance(image, Image.Image):
-            image = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        arrays.append(read_image(Path(image)) if isinstance(image, str | Path) else image)
+    images = [images] if isinstance(images, str | Path | Image.Image) else images
+    arrays = [as_rgb(image) for image in images]
     probabilities = predict(classifier, arrays)
     for k, (height, width, _) in enumerate(array.shape for array in arrays):
         if width > 1.2 * height or min(width, height) > 512:

@@ -11,22 +11,21 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from exe_core import inference, models, screening
-from exe_core.faces import FaceFinder, ImageError, crop, read_image
+from exe_core.faces import FaceFinder, ImageError, Picture, as_rgb, crop
 from exe_core.labels import prob_columns
 from exe_core.models import Classifier
 from exe_core.record import replacing
 from exe_core.settings import Crop
 
-Photo = str | Path | Image.Image | np.ndarray
 MOST_FACES = 500  # on a page
 
 
 def read_faces(
-    photos: Iterable[Photo],
+    photos: Iterable[Picture],
     *,
     model: str | Path | Classifier = "fer7",
     channels: Literal["RGB", "BGR"] = "RGB",
@@ -54,8 +53,8 @@ def read_faces(
 
     Raises
     ------
-    ModelError, InferenceError
-        If there is no such model; if an array is of another form.
+    ModelError, TypeError, ValueError
+        If there is no such model, something is no image, or `channels` is another order.
 
     Examples
     --------
@@ -63,7 +62,8 @@ def read_faces(
     ['no face']
     """
     if channels not in ("RGB", "BGR"):
-        raise inference.InferenceError(f"channels {channels!r}: RGB or BGR")
+        raise ValueError(f"channels {channels!r}: RGB or BGR")
+    photos = [photos] if isinstance(photos, str | Path | Image.Image) else photos
     loaded = model if isinstance(model, Classifier) else models.load(model)
     how, rows = Crop(size=max(128, loaded.preprocessing.size)), []
     with FaceFinder(min_score=how.min_score, small="if no other") as finder:
@@ -71,10 +71,12 @@ def read_faces(
             row: dict[str, Any] = {"photo": place, "face": 0, "status": "unreadable"}
             row["name"] = screening.readable(photo) if isinstance(photo, str | Path) else None
             try:
-                pixels = _as_rgb(photo, place, channels)
+                pixels = as_rgb(photo)
             except ImageError as fault:
                 rows.append(row | {"error": str(fault)})
                 continue
+            if channels == "BGR" and isinstance(photo, np.ndarray):
+                pixels = pixels[..., ::-1]
             found = finder.find(pixels)
             if not found:
                 rows.append(row | {"status": "no face"})
@@ -91,20 +93,6 @@ def read_faces(
     columns += ["height_px", "predicted", *prob_columns(loaded.labels)]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({name: "Int64" for name in columns if name.endswith("_px")})
-
-
-def _as_rgb(photo: Photo, place: int, channels: str) -> np.ndarray:
-    if isinstance(photo, str | Path):
-        return read_image(Path(photo))
-    if isinstance(photo, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(photo).convert("RGB"))
-    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.shape[2:] != (3,):
-        what = getattr(photo, "shape", None), getattr(photo, "dtype", type(photo).__name__)
-        raise inference.InferenceError(
-            f"photo {place} is {what[1]} {what[0] or ''}: give a path, a PIL image, or an array "
-            "(H, W, 3) uint8"
-        )
-    return photo if channels == "RGB" else photo[..., ::-1]
 
 
 def report_photos(places: Sequence[Path], *, model: str, out: Path) -> pd.DataFrame:

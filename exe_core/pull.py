@@ -271,7 +271,7 @@ class Puller:
             records = list(self.source.records(content))
             for record in records:
                 try:
-                    photos.append(_checked(self.source.photo(record)))
+                    photos.append(checked(self.source.photo(record)))
                 except MALFORMED as reason:
                     faults.append(reason)
             if faults and not photos:
@@ -328,7 +328,7 @@ class Puller:
         return {**row, "source": self.source.name, **terms._asdict(), "attribution": credit}
 
 
-def _checked(photo: Photo) -> Photo:
+def checked(photo: Photo) -> Photo:
     """Refuse a photo without an id or address; what else is of an odd type is not known."""
     if not _PHOTO_ID.fullmatch(photo.photo_id):
         raise ValueError(f"{photo.photo_id!r:.80} is no id of a photo")

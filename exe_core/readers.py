@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 LAYOUTS = {
     "folder": r"(?P<folder>[^/]+)/.+",
-    "fer2013": r"(?:.*/)?(?P<part>train|val|test)(?:idation)?/(?P<label>[^/]+)/"
+    "fer2013": r"(?:.*/)?(?i:(?P<part>train|val|test|dev|PublicTest|PrivateTest)"
+    r"(?:ing|id|idation)?)/(?P<label>[^/]+)/"
     r"(?:(?P<usage>Training|PublicTest|PrivateTest)_(?P<number>\d+)|[^/]+)\.\w+",
     "imfdb": r"(?:.*?/)??(?P<person>[^/]+)/(?P<film>(?!(?i:images)/)[^/]+)/(?:(?i:images)/)?[^/]+",
     "keywords": r".+/[^/]+",
@@ -87,7 +88,8 @@ def image_table(rows: Iterable[dict], root: Path, lost: Counter[str]) -> pd.Data
     if table.empty:
         raise DatasetError(f"{root.name} has no images of the layout of its kind; it has {counted}")
     n_labelled = table["label"].notna().sum()
-    log.info("%s: %d images, %d with a label; %s", root.name, len(table), n_labelled, counted)
+    level = logging.WARNING if lost["images elsewhere"] else logging.INFO
+    log.log(level, "%s: %d images, %d labelled; %s", root.name, len(table), n_labelled, counted)
     return table
 
 
@@ -215,6 +217,7 @@ def read_folder(source: Path, *, unpacked: Path) -> pd.DataFrame:
 
 
 USAGES = {"Training": "train", "PublicTest": "public", "PrivateTest": "private"}
+FOLDERS = {"publictest": "public", "privatetest": "private", "dev": "val"}
 """Parts of FER2013 as its files name them -> split_given; the literature reports PrivateTest."""
 FER_FILES = ("fer2013.csv", "icml_face_data.csv")
 FER_SIDE = 48  # px
@@ -251,7 +254,8 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
         root, found, lost = _find("fer2013", tree, unpacked)
     rows = []
     for path, said in found:
-        label, split = label_of(said["label"], "names", root.name), said["part"]
+        label, part = label_of(said["label"], "names", root.name), str(said["part"]).lower()
+        split = FOLDERS.get(part, part)
         name = f"{label}_{path.stem}"
         if said["usage"]:
             name, split = f"{int(str(said['number'])):06d}", USAGES[said["usage"]]

@@ -29,7 +29,7 @@ from exe_core.video import Samples, VideoError, probe
 
 log = logging.getLogger(__name__)
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 """Of what is kept of a film; raise it when the same film and settings would give other frames."""
 
 CUT = 0.35
@@ -229,9 +229,7 @@ def _screen(
             done.append(seen | {"signature": shot_signature(rgb).tolist()})
             lines.write(json.dumps(done[-1]) + "\n")
             lines.flush()
-    row = film | {"n_frames": samples.n_frames}
-    if not samples.end_s < film["duration_s"] + 1:  # unknown, or of the first of several clocks
-        row |= {"duration_s": samples.end_s}
+    row = film | {"n_frames": samples.n_frames, "duration_s": samples.duration_s}
     if samples.missing:
         row |= {"status": "partial", "error": samples.missing}
     frames = pd.DataFrame(done, columns=["frame", "time_s", "n_faces"])

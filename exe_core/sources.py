@@ -135,9 +135,9 @@ pixabay.com/api/docs
 
 
 def _openverse_photo(photo: Json) -> Photo:
-    marks = {"cc0": "CC0", "pdm": "Public Domain Mark"}
-    short = str(photo["license"])
-    licence = [marks.get(short, f"CC {short.upper()}"), str(photo.get("license_version") or "")]
+    names = {"cc0": "CC0", "pdm": "Public Domain Mark"}
+    short, version = photo.get("license"), photo.get("license_version") or ""
+    licence = names.get(short, f"CC {short.upper()}") if isinstance(short, str) else None
     return Photo(
         photo_id=f"openverse:{photo['id']}",
         url=photo["url"],
@@ -147,7 +147,9 @@ def _openverse_photo(photo: Json) -> Photo:
         width_px=photo.get("width"),
         height_px=photo.get("height"),
         terms=Terms(
-            " ".join(filter(None, licence)), photo.get("license_url"), photo.get("attribution")
+            licence and f"{licence} {version}".strip(),
+            photo.get("license_url"),
+            photo.get("attribution"),
         ),
     )
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _CONTAINERS = ("mov", "matroska")  # in these, a packet is one picture and has its time
 _NO_FILM = ("image2", "tty", "_pipe")  # FFmpeg opens pictures, and text, as films of a frame or so
 _TOLERANCE_S = 1.0  # containers round durations
+_RECORDINGS = ("mpegts", "mpeg")  # of broadcasts and discs: their clock may be set anew
+_JUMP_S = 10.0  # between two frames of a recording, as FFmpeg takes it
 
 
 class VideoError(ValueError):
@@ -168,9 +170,9 @@ class Samples(Iterable[Sample]):
 
     Attributes
     ----------
-    n_frames, end_s
-        Frames that were decoded or, with a plan, that are in the index, and where they end (s from
-        the start); known after the last frame.
+    n_frames, end_s, duration_s
+        Frames that were decoded or, with a plan, that are in the index; where they end, and where
+        the film ends (s from the start). Known after the last frame.
     missing
         What is not whole, in words; None if nothing is known to be missing.
     sequential_because
@@ -183,9 +185,7 @@ class Samples(Iterable[Sample]):
     """
 
     def __init__(self, path: Path | str, *, every: int, after: int = -1) -> None:
-        if every < 1:
-            raise ValueError(f"every must be 1 or more, got {every}")
-        self.n_frames, self.end_s = 0, math.nan
+        self.n_frames, self.end_s, self.duration_s = 0, math.nan, math.nan
         self.missing: str | None = None
         self.sequential_because: str | None = None
         self._path, self._every, self._after = Path(path), every, after
@@ -205,6 +205,7 @@ class Samples(Iterable[Sample]):
 
     def _end(self, n_frames: int, end_s: float, duration_s: float, *, n_lost: int = 0) -> None:
         self.n_frames, self.end_s = n_frames, end_s
+        self.duration_s = duration_s if end_s < duration_s + _TOLERANCE_S else end_s
         if n_lost or duration_s - end_s > _TOLERANCE_S:
             of = "" if math.isnan(duration_s) else f" of {duration_s:.1f}"
             decoded = f"{n_frames} frames, {end_s:.1f}{of} s decoded"
@@ -233,18 +234,21 @@ class Samples(Iterable[Sample]):
         """Decode everything and give the wanted frames after one."""
         damage, number = list[str](), -1
         with opened(self._path) as film:
-            time_s = -film.info.frame_s
+            time_s, ahead_s, frame_s = -film.info.frame_s, 0.0, film.info.frame_s
+            may_jump = film.container.format.name in _RECORDINGS
             for number, frame in enumerate(_frames(film, damage)):
-                # without a stamp, and where the clock of a broadcast restarts, time is counted
-                stamp_s = -math.inf if frame.pts is None else film.seconds(frame.pts)
-                time_s = stamp_s if stamp_s > time_s else time_s + film.info.frame_s
+                stamp_s = math.nan if frame.pts is None else film.seconds(frame.pts) - ahead_s
+                if may_jump and abs(stamp_s - time_s) > _JUMP_S:
+                    ahead_s, stamp_s = ahead_s + stamp_s - time_s - frame_s, time_s + frame_s
+                # without a stamp, and while a clock that was set back is behind, time is counted
+                time_s = stamp_s if stamp_s > time_s else time_s + frame_s
                 if number % self._every == 0 and number > after:
                     yield Sample(number, time_s, upright(frame, film.info.pixel_aspect))
         if number < 0:
             fault = damage[0] if damage else "no error reported"
             raise VideoError(f"{self._path.name}: no frame can be decoded ({fault})")
-        end_s = time_s + film.info.frame_s
-        self._end(number + 1, end_s, film.info.duration_s, n_lost=len(damage))
+        duration_s = math.nan if ahead_s else film.info.duration_s
+        self._end(number + 1, time_s + frame_s, duration_s, n_lost=len(damage))
 
 
 def _frames(film: Film, damage: list[str]) -> Iterator[av.VideoFrame]:

@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 import zlib
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,7 +117,7 @@ def test_formats_of_phones_and_the_first_picture_of_a_moving_one_are_read(tmp_pa
         (bytes_of("PNG")[:2000], "damaged: .*truncated"),
         (bytes_of("PNG")[:20], "not an image|damaged"),
         (png(1, 1), "too small: 1 x 1 px"),
-        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC photo.*convert it"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "such as HEIC.*convert it"),
         (png(20_000, 10_001), "too large: .*200 megapixels"),
         (png(50_000, 50_000), "too large: .*200 megapixels"),
     ],
@@ -129,6 +130,9 @@ def test_a_bad_file_gives_its_reason(tmp_path, content, reason):
 
 
 def test_a_missing_file_and_one_without_a_range_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "12 bits.tiff"), np.asarray(smooth(60, 40)).astype(np.uint16) * 16)
+    with pytest.raises(ImageError, match="16 bits and use 12 or fewer"):
+        read_image(tmp_path / "12 bits.tiff")
     with pytest.raises(ImageError, match="no such file"):
         read_image(tmp_path / "absent.png")
     with pytest.raises(ImageError, match="no known range"):

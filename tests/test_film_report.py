@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -145,17 +144,6 @@ def test_what_is_wrong_is_an_error_in_a_line(folder, films, model, place, fault)
     assert result.exit_code == 1
     assert result.output.startswith("exe: ")
     assert fault in result.output
-
-
-def test_films_named_as_the_files_beside_them_are_reported_on(folder):
-    (folder / "named").mkdir()
-    for name in ("films.csv.mp4", "index.html.mp4", "a.mp4"):
-        shutil.copy(folder / "films" / "nobody.mkv", folder / "named" / name)
-    assert call(folder, "named", "a", "--every", 5, out="named-out").exit_code == 0
-    films = pd.read_csv(folder / "named-out" / "films.csv")
-    assert films["film_id"].tolist() == ["a", "films.csv.mp4", "index.html.mp4"]
-    assert len(list((folder / "named-out").glob("*/report.html"))) == 3
-    assert "films.csv.mp4/report.html" in (folder / "named-out" / "index.html").read_text()
 
 
 def test_two_at_once_in_one_folder_are_refused(folder):

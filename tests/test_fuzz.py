@@ -138,10 +138,10 @@ class Kind(NamedTuple):
 
 
 IMAGES = {f"image, {s}": partial(make_image, s) for s in ("jpg", "png", "webp", "gif", "tiff")}
-FILMS = {"film, mp4": "h264 defaults.mp4", "film, mkv": "h264 open GOP.mkv"}
+FILMS = ("h264 defaults.mp4", "h264 open GOP.mkv", "h264 stream.ts", "vp9.webm", "mpeg-4.avi")
 KINDS = {
     **{name: Kind(make, read_any_image, ImageError, 400) for name, make in IMAGES.items()},
-    **{k: Kind(partial(make_film, name), read_film, VideoError, 100) for k, name in FILMS.items()},
+    **{name: Kind(partial(make_film, name), read_film, VideoError, 100) for name in FILMS},
     "study": Kind(make_studies, read_study, ConfigError, 400),
     "FER2013, csv": Kind(partial(one, "f.csv", sample_sets.write_fer_csv), read_fer, DatasetError),
     "FER2013, tar.xz": Kind(

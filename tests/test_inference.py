@@ -71,8 +71,13 @@ class TestPredict:
     @pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (0, 32, 3)])
     def test_another_kind_of_image_is_refused(self, shape):
         for use in (predict, predict_images):
-            with pytest.raises(InferenceError, match=r"image 1 is .* needed is uint8 \(H, W, 3\)"):
+            with pytest.raises((InferenceError, TypeError), match=r"uint8 .*\(H, W, 3\)"):
                 use(classifier(), [images(1)[0], np.zeros(shape, np.uint8)])
+
+    @pytest.mark.parametrize("image", [None, b"abc", 3, [[0]], np.zeros((8, 8, 3))])
+    def test_what_is_no_image_is_a_clear_error(self, image):
+        with pytest.raises(TypeError, match="is no image: give a path, a PIL image or"):
+            predict_images(classifier(), [image])
 
     def test_a_gray_trained_classifier_sees_colours_only_if_forced_to(self):
         faces = images()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import product
 
 import httpx
 import pandas as pd
@@ -17,7 +18,7 @@ from sample_worlds import tiny_study
 
 from exe_core import sources, tables
 from exe_core.fetching import SourceError
-from exe_core.pull import IncompletePullError, Ledger, Page, pull
+from exe_core.pull import IncompletePullError, Ledger, Page, checked, pull
 from exe_core.record import ROOT, BusyError, locked
 from exe_core.sources import SOURCES, Photo, Search, Terms
 from exe_core.study import ConfigError
@@ -172,30 +173,20 @@ def test_one_malformed_record_spoils_no_other_and_is_asked_for_again(site):
         run(pulled_study(filters={"pexels": {"size": "large"}}), site)
 
 
-@pytest.mark.parametrize("name", ["pexels", "pixabay"])
-def test_a_photo_is_kept_whatever_else_its_record_says(site, name):
-    """Only its id and its address are needed."""
-    odd = [None, 5, -1, 10**30, [], {"a": 1}, "\ud800", "", True]
-    fields = {"pexels": ["url", "photographer", "photographer_url", "width", "height"]}
-    fields["pixabay"] = ["pageURL", "user", "imageWidth", "imageHeight"]
-    cases = [(field, value) for field in fields[name] for value in odd]
-    site.found = {"happy face": list(range(len(cases)))}
-    whole = getattr(Site, name)
+ODD = [None, 5, -1, 10**30, [], {"a": 1}, "\ud800", "", True]
+
+
+def test_a_photo_is_kept_whatever_else_its_record_says(site):
+    odd = list(product(["pageURL", "user", "imageWidth"], ODD))
+    site.found = {"happy face": list(range(len(odd)))}
 
     def answer(shown, numbers):
-        content = whole(site, shown, numbers)
-        for photo in content["photos" if name == "pexels" else "hits"]:
-            field, value = cases[photo["id"]]
-            photo |= {field: value}
-            if photo["id"] % 2:
-                del photo[field]
-        return content | {"totalHits": None, "next_page": {}}
+        hits = Site.pixabay(site, shown, numbers)["hits"]
+        return {"hits": [hit | dict([odd[hit["id"]]]) for hit in hits], "totalHits": None}
 
-    setattr(site, name, answer)
-    run(study := pulled_study(name), site)
-    photos = read(study, "photos")
-    assert len(photos) == len(cases)
-    assert (photos.status == "ok").all()
+    site.pixabay = answer
+    run(study := pulled_study("pixabay"), site)
+    assert read(study, "photos").status.tolist() == ["ok"] * len(odd)
     assert read(study, "requests").error.isna().all()
 
 
@@ -318,6 +309,17 @@ class TestSources:
         for page, is_last in documented[name]["last"]:
             search = Search("sad", page, SOURCES[name].per_page, {})
             assert SOURCES[name].is_last(answer, search) is is_last
+
+    @pytest.mark.parametrize("name", SOURCES)
+    def test_no_other_field_than_id_and_address_is_needed(self, name):
+        documented = json.loads((ROOT / "tests" / "golden" / "photo_sites.json").read_text())
+        (record,) = SOURCES[name].records(documented[name]["answer"])
+        whole = SOURCES[name].photo(record)
+        for field, odd in product(record.keys() - {"id", "url", "src", "largeImageURL"}, ODD):
+            photo = checked(SOURCES[name].photo(record | {field: odd}))
+            assert (photo.photo_id, photo.url) == (whole.photo_id, whole.url)
+            assert all(isinstance(one, str | int | Terms | None) for one in photo)
+            assert all(isinstance(one, str | None) for one in photo.terms or ())
 
     def test_each_site_is_asked_as_it_documents(self):
         search = Search("sad face", 2, 50, {"lang": "de"}, key="the key")

@@ -181,7 +181,7 @@ class TestFer2013:
         write_fer_tree(folders / "tree", change=blue)
         for path in (folders / "tree").rglob("*.png"):
             path.rename(path.with_name(f"im{path.stem.rpartition('_')[2]}.png"))
-        for side in ("val", "mystery"):
+        for side in ("dev", "mystery"):
             save(picture(33), folders / "tree" / side / "happy" / "im99.png")
         with pytest.warns(UserWarning, match=r"\(resized, in colour, renamed\)"):
             table = items(fer_study("tree"), "fer")

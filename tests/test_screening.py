@@ -76,23 +76,6 @@ def test_faceless_frames_and_what_is_no_film_are_rows(study, finder):
     assert items == ["Good one:000000", "Good one:000020"]
 
 
-def test_all_faces_of_a_frame_are_kept_if_the_study_says_so(study, finder, pictures):
-    both = np.hstack([pictures[0], pictures[0][:, ::-1]])
-    write_film(study.data_dir / "films" / "two.mp4", [both])
-    listed = screening.list_films(study).query("film_id == 'two'")
-    largest, each = (
-        study.model_copy(update={"crop": study.crop.model_copy(update={"primary_only": only})})
-        for only in (True, False)
-    )
-    _, frames, faces = screening.screen(each, listed, finder=finder)
-    assert frames["n_faces"].tolist() == [2]
-    assert faces["is_primary"].tolist() == [True, False]
-    assert faces["face_id"].tolist() == ["films/two:000000/0", "films/two:000000/1"]
-    assert len({Image.open(ROOT / path).tobytes() for path in faces["path"]}) == 2
-    one = screening.screen(largest, listed, finder=finder).faces
-    assert one["face_id"].tolist() == faces["face_id"].tolist()[:1]
-
-
 def test_a_film_is_screened_once_until_it_or_the_settings_change(
     study, finder, pictures, monkeypatch
 ):
@@ -161,17 +144,6 @@ def test_a_screening_that_is_stopped_leaves_nothing_half_and_goes_on(
     assert all((ROOT / path).is_file() for path in again.faces["path"])
 
 
-def test_films_in_folders_have_ids_of_their_own(tmp_path, pictures):
-    names = ("a.mp4", "a.mkv", "b.m4v", "c.MTS", "other/a.mp4")
-    (tmp_path / "other").mkdir()
-    for name in names:
-        write_film(tmp_path / name, pictures[:1], hold=2)
-    films = screening.find_films([tmp_path, tmp_path / "b.m4v"])
-    assert films["film_id"].is_unique
-    assert {"b", "c"} < set(films["film_id"])
-    assert films["status"].tolist() == ["ok"] * len(names)
-
-
 def test_places_without_films_are_refused(tmp_path):
     for place, reason in (
         (tmp_path / "absent.mp4", "no film or folder at"),
@@ -184,6 +156,7 @@ def test_places_without_films_are_refused(tmp_path):
 def test_odd_names_lose_no_film_and_what_is_left_out_is_listed(tmp_path, pictures):
     film = write_film(tmp_path / "a.mp4", pictures[:1], hold=2)
     (tmp_path / "two\nlines.mp4").write_bytes(film.read_bytes())
+    (tmp_path / "b.MTS").write_bytes(film.read_bytes())
     os.link(film, os.fsencode(tmp_path) + b"/caf\xe9.mp4")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "absent.mp4")
     (tmp_path / "loop").symlink_to(tmp_path)
@@ -192,6 +165,7 @@ def test_odd_names_lose_no_film_and_what_is_left_out_is_listed(tmp_path, picture
     films = screening.find_films([tmp_path]).set_index("film_id")
     assert films["status"].to_dict() == {
         "a": "ok",
+        "b": "ok",
         "caf\ufffd": "unreadable",
         "absent": "unreadable",
         "two\nlines": "ok",
