@@ -18,7 +18,7 @@ study, find duplicates and split by group; `open_data` fetches and checks what i
 
 **Networks.** `models` gives a network by name, with its preprocessing and weights; `networks` and
 `ddamfn` define them; `augmentation` and `training` train; `inference` predicts, alone or as an
-ensemble; `calibration` corrects confidences and label shares; `explain` draws heat maps.
+ensemble; `calibration` corrects confidences and label shares.
 
 **Films.** `video` reads frames exactly and fast; `screening` finds the faces of films; `films`
 computes shares, courses and events; `criteria` what can be said without labels; `film_report` is

@@ -28,16 +28,9 @@ def fit_calibration(validation: pd.DataFrame) -> Calibration:
     1901.06852. They have a standard normal prior, so that the bias of a label without a validation
     face is finite.
 
-    Parameters
-    ----------
-    validation
-        Table "predictions" of faces that the run did not learn from; rows without a label, or
-        with one that the run does not predict, are left out.
-
-    Raises
-    ------
-    ValueError
-        If no row is left.
+    `validation` is the table "predictions" of faces that the run did not learn from; rows without a
+    label, or with one that the run does not predict, are left out. A `ValueError` is raised if no
+    row is left.
     """
     labels = labels_of(validation)
     known = validation[validation["label"].isin(labels)]

@@ -102,7 +102,7 @@ def check_set(
     name: Annotated[str, typer.Argument(help="a set that `exe data list` lists")],
     path: Annotated[Path, typer.Argument(help="the file or folder that you were given")],
 ) -> None:
-    """Check whether a set is whole and as published: counts, digests, altered copies."""
+    """Check whether a set is whole and as published: counts, digests."""
     from exe_core.open_data import find
 
     one = find(name)

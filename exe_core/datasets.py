@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +18,7 @@ from tqdm import tqdm
 
 from exe_core import tables
 from exe_core.faces import FaceFinder, ImageError, find_faces, load_faces, read_image
-from exe_core.readers import (
-    ATTRIBUTES,
-    READERS,
-    DatasetError,
-    majority,
-    read_votes,
-    voted_shares,
-)
+from exe_core.readers import ATTRIBUTES, READERS, DatasetError, majority, read_votes, voted_shares
 from exe_core.record import ROOT
 from exe_core.settings import KEYWORDS, Set
 from exe_core.study import Study
@@ -69,22 +60,14 @@ def perceptual_hash(image: np.ndarray) -> str:
 
 
 def near_duplicates(hashes: Sequence[str]) -> np.ndarray:
-    """Group images that show the same picture.
+    """Group images that show the same picture, by their N perceptual hashes.
 
     Each image is compared with all others at the lowest frequencies, as a whole and by its middle,
     plain and mirrored; where one is similar (`COARSE`), it is compared with all cropped windows of
     the image. 30,000 images take about a minute.
 
-    Parameters
-    ----------
-    hashes
-        N perceptual hashes, as `perceptual_hash` gives them.
-
-    Returns
-    -------
-    numpy.ndarray
-        int, shape (N,): the index of the first image of the same picture; chains are joined. An
-        image of one colour is similar to no other.
+    Returns the index (N,) of the first image of the same picture; chains are joined. An image of
+    one colour is similar to no other.
     """
     levels = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.int8)
     images = levels.reshape(-1, _KEPT, _KEPT) / _FREQUENCY
@@ -131,14 +114,11 @@ def _directions(parts: np.ndarray) -> np.ndarray:
 
 
 def _connected(keys: Sequence[ArrayLike]) -> np.ndarray:
-    """Give the first row (N,) of each row's group: rows that share one of several keys, each (N,),
-    and chains of them.
-    """
-    pairs = []
-    for key in keys:
-        _, first, inverse = np.unique(np.asarray(key), return_index=True, return_inverse=True)
-        pairs.append(np.stack([np.arange(len(inverse)), first[inverse]], axis=1))
-    return _first_of_component(np.concatenate(pairs), len(pairs[0]))
+    """Give the first row of each row's group: rows that share one of several keys, and chains."""
+    rows = pd.Series(range(len(np.asarray(keys[0]))))
+    firsts = [rows.groupby(np.asarray(key)).transform("min") for key in keys]
+    pairs = np.concatenate([np.column_stack([rows, first]) for first in firsts])
+    return _first_of_component(pairs, len(rows))
 
 
 def _first_of_component(pairs: np.ndarray, n: int) -> np.ndarray:
@@ -158,38 +138,23 @@ def split(
     are drawn at even steps from a list ordered by label, sets and size (systematic sampling), so
     that each of these is divided evenly. The order of the rows does not matter.
 
-    Parameters
-    ----------
-    faces
-        face_id, set_name, group_id, label and split_given, of all sets that are ever trained on
-        together.
-    val_share, test_share
-        Shares (0..1) of the groups that are not test, and of those without a given split.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Table "splits"; duplicate_of_train marks test faces whose group is also on another side, as
-        in the given split of FER2013.
+    `faces` has face_id, set_name, group_id, label and split_given, of all sets that are ever
+    trained on together. `val_share` (0..1) is of the groups that are not test, `test_share` of
+    those without a given split. Returns table "splits"; duplicate_of_train marks test faces whose
+    group is also on another side, as in the given split of FER2013.
     """
-    given = faces["split_given"]
-    given_test = given.notna() & ~given.isin(["train", "val"])
-    parts = pd.DataFrame({"given_train": given == "train", "given_test": given_test})
-    by_group = parts.groupby(faces["group_id"]).any()
-    groups = _strata(faces).join(by_group)
-    rng = np.random.default_rng(seed)
-    free = ~groups["given_train"] & ~groups["given_test"]
-    is_test = (groups["given_test"] & ~groups["given_train"]) | _drawn(
-        groups, free, share=test_share, rng=rng
-    )
+    given = faces["split_given"].fillna("")
+    given_test = ~given.isin(["", "train", "val"])
+    parts = pd.DataFrame({"train": given == "train", "test": given_test})
+    has, groups = parts.groupby(faces["group_id"]).any(), _strata(faces)
+    rng, free = np.random.default_rng(seed), ~has["train"] & ~has["test"]
+    is_test = _drawn(groups, free, share=test_share, rng=rng) | (has["test"] & ~has["train"])
     is_val = _drawn(groups, ~is_test, share=val_share, rng=rng)
     side = pd.Series("train", index=groups.index).mask(is_test, "test").mask(is_val, "val")
-    splits = faces[["face_id", "set_name", "group_id"]].assign(
-        split=faces["group_id"].map(side).where(given.isna() | (given == "train"), "test")
-    )
-    splits.loc[given == "val", "split"] = "val"
-    learnt = set(splits["group_id"][splits["split"] != "test"])
-    splits["duplicate_of_train"] = (splits["split"] == "test") & splits["group_id"].isin(learnt)
+    sides = faces["group_id"].map(side).mask(given_test, "test").mask(given == "val", "val")
+    splits = faces[["face_id", "set_name", "group_id"]].assign(split=sides)
+    is_copy = splits["group_id"].isin(splits["group_id"][sides != "test"])
+    splits["duplicate_of_train"] = (sides == "test") & is_copy
     log.info("%d test faces have a copy in training", splits["duplicate_of_train"].sum())
     return tables.check(splits.reset_index(drop=True), "splits")
 
@@ -211,8 +176,7 @@ def _drawn(
     shuffled = groups[among].iloc[rng.permutation(int(among.sum()))]
     listed = shuffled.sort_values(["label", "sets", "size"], kind="stable").index
     steps = np.floor(np.arange(len(listed) + 1) * share + rng.uniform())
-    drawn = listed[np.diff(steps) > 0]
-    return pd.Series(groups.index.isin(drawn), index=groups.index)
+    return pd.Series(groups.index.isin(listed[np.diff(steps) > 0]), index=groups.index)
 
 
 def found_by(hits: pd.DataFrame, chosen: Set) -> pd.DataFrame:
@@ -229,8 +193,8 @@ def decide_labels(hits: pd.DataFrame) -> pd.DataFrame:
     listed = [query for of in KEYWORDS.values() for queries in of.values() for query in queries]
     n_labels = hits.groupby("photo_id")["label"].transform("nunique")
     order = hits["query"].map({query: place for place, query in enumerate(listed)})
-    kept = hits[n_labels == 1].assign(order=order).sort_values(["photo_id", "order"])
-    kept = kept.drop_duplicates("photo_id", ignore_index=True)
+    kept = hits[n_labels == 1].assign(order=order)
+    kept = kept.sort_values(["photo_id", "order"]).drop_duplicates("photo_id", ignore_index=True)
     return kept[["photo_id", "label", "query"]]
 
 
@@ -240,6 +204,9 @@ ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given
 def read_set(study: Study, set_name: str) -> pd.DataFrame:
     """List all images of a set, whatever their labels; of photos those that were downloaded.
 
+    A `DatasetError` is raised if the set is unknown or missing, or does not have the form that its
+    reader expects.
+
     Returns
     -------
     pandas.DataFrame
@@ -247,11 +214,6 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
         group_id (the person where known, and the film; else the image itself), split_given (None,
         train, val, test; public or private of FER2013; test for all else of a set of role "test"),
         phash, if the pull left one, person, and `exe_core.readers.ATTRIBUTES`.
-
-    Raises
-    ------
-    DatasetError
-        If the set is unknown or missing, or does not have the form that its reader expects.
     """
     if set_name not in study.sets:
         raise DatasetError(f"no set {set_name!r}; study {study.name} has {', '.join(study.sets)}")
@@ -261,23 +223,10 @@ def read_set(study: Study, set_name: str) -> pd.DataFrame:
     if chosen.role == "test":
         kept = table["split_given"].isin(["public", "private"])
         table["split_given"] = table["split_given"].where(kept, "test")
-    table["set_name"] = set_name
-    table["path"] = [os.path.relpath(path, ROOT) for path in table["path"]]
+    paths = [os.path.relpath(path, ROOT) for path in table["path"]]
     columns = [*ITEM_COLUMNS, "person", *ATTRIBUTES]
-    table[[name for name in columns if name not in table]] = None  # unknown of photos
-    return table[columns]
-
-
-def items(study: Study, set_name: str) -> pd.DataFrame:
-    """List the images of a set that have a label of the study: `ITEM_COLUMNS` of `read_set`.
-
-    A `DatasetError` is raised as there, and if no image is left.
-    """
-    table = read_set(study, set_name)
-    table = table[table["label"].isin(study.labels)].reset_index(drop=True)
-    if table.empty:
-        raise DatasetError(f"{set_name}: no image of the labels {', '.join(study.labels)}")
-    return table[ITEM_COLUMNS]
+    missing = dict.fromkeys(set(columns) - set(table))  # unknown of photos
+    return table.assign(**missing | {"set_name": set_name, "path": paths})[columns]
 
 
 def attributes(study: Study) -> pd.DataFrame:
@@ -287,10 +236,9 @@ def attributes(study: Study) -> pd.DataFrame:
 
 
 def _photos(study: Study, set_name: str) -> pd.DataFrame:
-    photos = study.read("photos")
-    decided = decide_labels(found_by(study.read("hits"), study.sets[set_name]))
-    ok = photos[photos["status"] == "ok"]
-    table = decided[["photo_id", "label"]].merge(ok[["photo_id", "path", "phash"]], on="photo_id")
+    photos, hits = study.read("photos").query("status == 'ok'"), study.read("hits")
+    decided = decide_labels(found_by(hits, study.sets[set_name]))
+    table = decided.merge(photos[["photo_id", "path", "phash"]], on="photo_id")
     log.info("%s: %d photos have a label, %d of them a file", set_name, len(decided), len(table))
     paths = [ROOT / path for path in table["path"]]
     table = table.assign(path=paths, group_id=table["photo_id"], split_given=None)
@@ -313,20 +261,24 @@ def _files(study: Study, set_name: str) -> pd.DataFrame:
     of_kind = {other.path for other in study.sets.values() if other.kind == chosen.kind}
     prefix = chosen.kind if len(of_kind) == 1 else first  # one name in two places: two images
     prefix = set_name if chosen.kind == "folder" else prefix
-    known = table[["person", "film"]].fillna("").astype(str)
-    group = (known["person"] + "/" + known["film"]).str.strip("/")
-    group = group.where(group != "", table["name"].astype(str))
-    ids = {"item_id": f"{prefix}:" + table["name"].astype(str), "group_id": f"{prefix}:" + group}
-    return table.assign(**ids, phash=None)
+    group = table[["person", "film"]].fillna("").agg("/".join, axis=1).str.strip("/")
+    group = group.where(group != "", table["name"])
+    return table.assign(
+        item_id=f"{prefix}:" + table["name"], group_id=f"{prefix}:" + group, phash=None
+    )
 
 
 def all_items(study: Study, *, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """List the images of all sets of a study, or of those with `names`, as `items` gives them.
+    """List the images that have a label of the study, of all its sets or of those with `names`.
 
-    Images of one picture or person share a group, that of the first, in all sets: so no split
-    leaks, whichever sets a run mixes.
+    Returns `ITEM_COLUMNS` of `read_set`. Images of one picture or person share a group, that of the
+    first, in all sets: so no split leaks, whichever sets a run mixes. A `DatasetError` is raised as
+    there, and if a set has no such image.
     """
-    table = pd.concat([items(study, name) for name in names or study.sets], ignore_index=True)
+    table = pd.concat([read_set(study, name) for name in names or study.sets])
+    table = table.loc[table["label"].isin(study.labels), ITEM_COLUMNS].reset_index(drop=True)
+    for name in set(names or study.sets) - set(table["set_name"]):
+        raise DatasetError(f"{name}: no image of the labels {', '.join(study.labels)}")
     known = dict(table.dropna(subset="phash")[["path", "phash"]].to_numpy())
     for path in tqdm(table["path"][~table["path"].isin(known)].unique(), desc="compare"):
         try:  # a file may be in several sets
@@ -405,11 +357,7 @@ def training_set(
     differently. With `labels: votes` of the run, faces are labelled by the annotators of the sets'
     `votes`. Faces without such a label, beyond the numbers of `match`, or of other `collections`
     stay in the arrays, on no side, so that all runs on a set share what frozen layers make of it.
-
-    Raises
-    ------
-    DatasetError
-        If the votes do not fit the images.
+    A `DatasetError` is raised if the votes do not fit the images.
     """
     learnt = faces[faces["set_name"].isin(study.runs[run].sets) & faces["is_primary"]]
     learnt = learnt.merge(splits[["face_id", "split"]], on="face_id", validate="1:1")
@@ -432,7 +380,10 @@ def training_set(
         most = pd.MultiIndex.from_frame(learnt[["split", "label"]]).map(wanted.get)
         sides[place.to_numpy() >= np.nan_to_num(np.array(most, dtype=float))] = ""
     if settings.labels == "votes":
-        labels = _shares_of_votes(study, run, learnt)
+        labels = np.full((len(learnt), len(study.labels)), np.nan)
+        for name in settings.sets:
+            of_set, votes = (learnt["set_name"] == name).to_numpy(), read_votes(study.votes(name))
+            labels[of_set] = voted_shares(learnt[of_set], votes, labels=study.labels)
         sides[np.isnan(labels).any(axis=1)] = ""
     else:
         labels = pd.Categorical(learnt["label"], categories=study.labels).codes.astype(np.int64)
@@ -441,114 +392,18 @@ def training_set(
     return TrainingSet(images, labels, sides, learnt["group_id"].to_numpy(dtype=str))
 
 
-def _shares_of_votes(study: Study, run: str, faces: pd.DataFrame) -> np.ndarray:
-    shares = np.full((len(faces), len(study.labels)), np.nan)
-    for name in study.runs[run].sets:
-        of_set, votes = (faces["set_name"] == name).to_numpy(), read_votes(study.votes(name))
-        shares[of_set] = voted_shares(faces[of_set], votes, labels=study.labels)
-    log.info("run %s: %d faces have votes", run, np.isfinite(shares[:, 0]).sum())
-    return shares
-
-
-THUMBNAIL = 48  # px, that of FER2013: images are compared in gray at this size
-NEAR_CORRELATION = 0.92
-"""Least correlation of the pixels of two images of one picture.
-
-In FER2013, of 26 pairs between .92 and .94 that were looked at all were of one picture, of 13
-between .90 and .91 two were not. Mirrored copies are not searched: there are about ten above .93.
-"""
-
-_PART = ["set_name", "split"]
-_OTHER_PART = ["other_set_name", "other_split"]
-
-
-def audit_copies(items: pd.DataFrame) -> pd.DataFrame:
-    """Find the pairs of images that are pixel-identical or nearly so; all pairs are compared.
-
-    Parameters
-    ----------
-    items
-        item_id, set_name, path (relative to the project's root, or absolute), label and
-        split_given, of one set or of several. Images that can't be read are left out, and counted
-        in the log.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Table "leakage", a row a pair: the other one stands earlier in `items`; correlation is 1
-        for identical ones.
-    """
-    from sklearn.neighbors import NearestNeighbors  # here: a download needs no such search
-
-    rows, size = [], (THUMBNAIL, THUMBNAIL)
-    for place, path in enumerate(tqdm(items["path"], desc="audit")):
-        with suppress(ImageError):
-            image = read_image(ROOT / path)
-            small = Image.fromarray(image).convert("L").resize(size, Image.Resampling.BOX)
-            digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-            rows.append((place, digest, np.asarray(small, dtype=np.float32).ravel()))
-    if len(rows) < len(items):
-        log.warning("%d of %d images can't be read", len(items) - len(rows), len(items))
-    known = pd.DataFrame(rows, columns=["place", "digest", "pixels"])
-    same = known.merge(known, on="digest", suffixes=("", "_later")).query("place < place_later")
-    pixels = np.stack(known.pop("pixels"))
-    pixels -= pixels.mean(axis=1, keepdims=True)
-    search = NearestNeighbors(radius=1 - NEAR_CORRELATION, metric="cosine").fit(pixels)
-    graph = search.radius_neighbors_graph(mode="distance").tocoo()
-    earlier, later = (known.iloc[one].reset_index(drop=True) for one in (graph.row, graph.col))
-    near = earlier.join(later.add_suffix("_later")).assign(correlation=1 - graph.data)
-    near = near.query("place < place_later and digest != digest_later")
-    pairs = pd.concat([same.assign(kind="identical", correlation=1.0), near.assign(kind="near")])
-    described = items.rename(columns={"split_given": "split"})[["item_id", *_PART, "label"]]
-    ones = described.iloc[pairs["place_later"]].reset_index(drop=True)
-    others = described.iloc[pairs["place"]].reset_index(drop=True).add_prefix("other_")
-    how = pairs[["kind", "correlation"]].reset_index(drop=True)
-    return tables.check(pd.concat([ones, others, how], axis=1), "leakage")
-
-
-def count_copies(pairs: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
-    """Count, for each two parts of sets, the images of the one that the other has too.
-
-    `pairs` is what `audit_copies` gives for `items`. Returns table "leakage_counts": a row for two
-    parts that share a picture, in both directions. Within one part, an image counts if an earlier
-    one is its copy.
-    """
-    own, other = (pairs[part].fillna("").to_numpy() for part in (_PART, _OTHER_PART))
-    swap = {name: f"other_{name}" for name in ("item_id", *_PART, "label")}
-    swap |= {second: first for first, second in swap.items()}
-    both = pd.concat([pairs, pairs[(own != other).any(axis=1)].rename(columns=swap)])
-    both["identical"] = both["kind"] == "identical"
-    both["agrees"] = both["identical"] & (both["label"] == both["other_label"])
-    by_image = both.groupby([*_PART, *_OTHER_PART, "item_id"], dropna=False)
-    images = by_image[["identical", "agrees"]].any()
-    images = images.assign(
-        n_identical=images["identical"],
-        n_other_label=images["identical"] & ~images["agrees"],
-        n_near=~images["identical"],
-    ).drop(columns=["identical", "agrees"])
-    counts = images.groupby([*_PART, *_OTHER_PART], dropna=False).sum().reset_index()
-    parts = items.rename(columns={"split_given": "split"}).groupby(_PART, dropna=False)
-    counts = counts.merge(parts.size().rename("n").reset_index(), on=_PART)
-    counts["share_identical"] = counts["n_identical"] / counts["n"]
-    order = ["n", "n_identical", "share_identical", "n_other_label", "n_near"]
-    return counts[[*_PART, *_OTHER_PART, *order]]
-
-
-VOTERS = "majority of votes"
-
-
 def votes_as_predictions(
     items: pd.DataFrame, votes: pd.DataFrame, *, labels: Sequence[str]
 ) -> pd.DataFrame:
     """Treat the annotators as a classifier whose probabilities are the shares of their votes.
 
     `items` has item_id, set_name, group_id, label and split_given of one set; `votes` is what
-    `read_votes` gives. Returns table "predictions" of the run `VOTERS`, without images that have
-    no majority; the split is the given one.
+    `read_votes` gives. Returns table "predictions" of the run "majority of votes", without images
+    that have no majority; the split is the given one.
     """
     shares = voted_shares(items, votes, labels=labels)
     clear = pd.notna(majority(shares, labels=labels))
-    known = items[clear].reset_index(drop=True)
-    table = known[["item_id", "set_name", "group_id", "label"]]
-    table = table.assign(split=known["split_given"], run_id=VOTERS)
+    table = items[clear].reset_index(drop=True).rename(columns={"split_given": "split"})
+    table = table[["item_id", "set_name", "group_id", "label", "split"]]
+    table = table.assign(run_id="majority of votes")
     return tables.with_probabilities(table, shares[clear], labels=labels)

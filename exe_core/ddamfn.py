@@ -46,10 +46,7 @@ class DDAMFN(nn.Module):
     def forward(self, faces: torch.Tensor) -> torch.Tensor:
         """Compute the logits (N, C) of normalised faces (N, 3, 112, 112).
 
-        Raises
-        ------
-        ValueError
-            If the faces are of another size: the classifier needs features of 7 x 7.
+        Other sizes raise a `ValueError`: the classifier needs features of 7 x 7.
         """
         if faces.shape[1:] != (3, 16 * SIDE, 16 * SIDE):
             raise ValueError(f"DDAMFN takes faces (N, 3, 112, 112), not {tuple(faces.shape)}")
@@ -81,18 +78,11 @@ def mixed_feature_net() -> nn.Sequential:
 
 
 def _convolution(
-    inputs: int,
-    outputs: int,
-    kernel: int | tuple[int, int],
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    groups: int = 1,
-    prelu: bool = False,
+    inputs: int, outputs: int, kernel: int | tuple[int, int], *, prelu: bool = False, **options: int
 ) -> nn.Sequential:
-    """Build a convolution, its batch norm and, if asked for, PReLU."""
+    """Build a convolution with the `options` of PyTorch, its batch norm and maybe PReLU."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv=nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
+        conv=nn.Conv2d(inputs, outputs, kernel, bias=False, **options),  # type: ignore[arg-type]
         bn=nn.BatchNorm2d(outputs),
     )
     if prelu:

@@ -43,17 +43,13 @@ def predict(classifier: Classifier, images: np.ndarray | Sequence[np.ndarray]) -
     classifier
         From `exe_core.models.load`; it runs on the device that its network is on.
     images
-        (N, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) of any sizes, which are resized.
+        (N, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) of any sizes, which are resized; any
+        other form raises an `InferenceError`.
 
     Returns
     -------
     np.ndarray
         (N, C) float64, columns in the order of the classifier's labels; rows sum to 1.
-
-    Raises
-    ------
-    InferenceError
-        If an image is not (H, W, 3) uint8.
     """
     shown, network = classifier.preprocessing, classifier.network.eval()
     device = next(network.parameters()).device
@@ -87,6 +83,9 @@ def predict_images(
 ) -> pd.DataFrame:
     """Predict the expression of faces.
 
+    A `TypeError` is raised if something is no image, an `exe_core.faces.ImageError` if a file can't
+    be read. A warning says if an image looks like a scene, not like a face.
+
     Parameters
     ----------
     classifier
@@ -99,16 +98,6 @@ def predict_images(
     -------
     pd.DataFrame
         A row an image, in their order: `predicted`, and `prob_<label>` for each class.
-
-    Raises
-    ------
-    TypeError, exe_core.faces.ImageError
-        If something is no image, or a file can't be read.
-
-    Warns
-    -----
-    UserWarning
-        If an image looks like a scene, not like the crop of a face.
 
     Examples
     --------
@@ -138,12 +127,8 @@ def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classif
     """Make a classifier that chooses among some of the labels only.
 
     Its probabilities are those of before, divided by their sum over `labels`. That is done in the
-    logits, so it is exact also for a face that almost surely shows another label.
-
-    Raises
-    ------
-    InferenceError
-        If the classifier lacks one of the labels.
+    logits, so it is exact also for a face that almost surely shows another label. An
+    `InferenceError` is raised if the classifier lacks one of the labels.
     """
     lacking = [label for label in labels if label not in classifier.labels]
     if lacking:

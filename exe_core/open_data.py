@@ -6,7 +6,6 @@ import hashlib
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -97,18 +96,12 @@ class DataSet:
         if path.name in self.md5:
             here = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
             findings.append(Finding(f"md5 of {path.name}", self.md5[path.name], here))
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            warnings.catch_warnings(record=True) as warned,
-        ):
-            warnings.simplefilter("always")
+        with tempfile.TemporaryDirectory() as folder:
             table = READERS[self.kind](path, unpacked=Path(folder) / "unpacked")
-        signs = "; ".join(str(one.message) for one in warned)
         numbers = table[self.columns].fillna("none").agg(", ".join, axis=1).value_counts()
         published = pd.json_normalize(dict(self.counts), sep=", ").iloc[0]
         return [
             *findings,
-            Finding("signs of a change", "none", signs or "none"),
             Finding("images", int(published.sum()), len(table)),
             *(Finding(str(one), int(n), int(numbers.get(one, 0))) for one, n in published.items()),
         ]
@@ -159,12 +152,8 @@ def get_open_set(name: str, folder: Path | None = None) -> list[Finding]:
     """Fetch an open set into a data folder (`CACHE` if None), and check it.
 
     Files that are there and as published are not fetched again; each appears whole or not at all.
-
-    Raises
-    ------
-    DatasetError
-        In one line: no such set, no answer, another file than the published one, a full disk; or
-        that the set is not open, and where to ask for it.
+    A `DatasetError` says in one line what failed: no such set, no answer, another file than the
+    published one, a full disk; or that the set is not open, and where to ask for it.
     """
     one, folder = find(name), folder or CACHE
     if not one.repository:
@@ -179,10 +168,17 @@ def get_open_set(name: str, folder: Path | None = None) -> list[Finding]:
         ):
             fetcher = Fetcher(client=client, sleep=lambda seconds: time.sleep(seconds))
 
+            def check(row: Any, path: Path) -> None:
+                if (here := _sha256(path)) != row.sha256:
+                    raise DatasetError(
+                        f"{path.stem} is not the published file: its SHA-256 is {here}, not "
+                        f"{row.sha256}"
+                    )
+
             def fetch(row: Any) -> None:
                 path, url = folder / row.file, f"{address}/{one.repository}/{quote(row.path)}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                fetcher.download(url, path, partial(_refuse_another, digest=row.sha256))
+                fetcher.download(url, path, partial(check, row))
 
             fetched = pool.map(fetch, files.itertuples())
             for _ in tqdm(fetched, total=len(files), desc=name, disable=None, leave=False):
@@ -198,10 +194,3 @@ def get_open_set(name: str, folder: Path | None = None) -> list[Finding]:
     except OSError as fault:
         raise DatasetError(f"{name} can't be kept in {folder}: {fault}") from None
     return one.check(folder / one.forms[0][0])
-
-
-def _refuse_another(path: Path, *, digest: str) -> None:
-    if (here := _sha256(path)) != digest:
-        raise DatasetError(
-            f"{path.stem} is not the published file: its SHA-256 is {here}, not {digest}"
-        )

@@ -13,20 +13,18 @@ import lzma
 import re
 import shutil
 import tarfile
-import warnings
 import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from difflib import get_close_matches
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from exe_core.faces import ImageError, read_image
 from exe_core.labels import ALIASES, EMOTIONS, SchemaError, canonical
 from exe_core.record import digest
 
@@ -56,6 +54,7 @@ IMFDB_VALUES = {
 ATTRIBUTES = ["film", "clip", "frame", "source", "keyword", "year", *IMFDB_VALUES, "no_label"]
 """What some sets say of an image; table "attributes" (`exe_core.tables`) says what each means."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ARCHIVE_FAULTS = tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError
 LARGEST_UNPACKED, MOST_FILES = 2_000_000_000, 200_000  # bytes, and files, of an archive
 
 
@@ -174,17 +173,13 @@ def _extract(source: Path, folder: Path) -> None:
             with tarfile.open(source) as archive:
                 _refuse_if_large(member.size for member in archive)
                 archive.extractall(folder, filter="data")
-    except (
-        *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError),
-        RuntimeError,  # of zipfile: encrypted, or packed in an unknown way
-    ) as fault:
+    # zipfile raises a RuntimeError if an archive is encrypted, or packed in an unknown way
+    except (*ARCHIVE_FAULTS, RuntimeError) as fault:
         raise DatasetError(f"{source.name} can't be unpacked: {fault}") from None
 
 
 def _refuse_if_large(sizes: Iterable[int]) -> None:
-    total = 0
-    for n_files, size in enumerate(sizes, start=1):
-        total += size
+    for n_files, total in enumerate(accumulate(sizes), start=1):
         if total > LARGEST_UNPACKED or n_files > MOST_FILES:
             most = f"{LARGEST_UNPACKED // 10**6} MB or {MOST_FILES} files"
             raise tarfile.ReadError(f"it would be more than {most}")
@@ -217,37 +212,22 @@ def read_folder(source: Path, *, unpacked: Path) -> pd.DataFrame:
 
 
 USAGES = {"Training": "train", "PublicTest": "public", "PrivateTest": "private"}
-FOLDERS = {"publictest": "public", "privatetest": "private", "dev": "val"}
 """Parts of FER2013 as its files name them -> split_given; the literature reports PrivateTest."""
-FER_FILES = ("fer2013.csv", "icml_face_data.csv")
+FOLDERS = {"publictest": "public", "privatetest": "private", "dev": "val"}
 FER_SIDE = 48  # px
-FLAT_HISTOGRAM = 0.05
-"""A copy was equalised if the cumulative histograms of its images have a smaller median distance
-from a straight line: .25 in the original FER2013, .02 after equalisation."""
 
 
 def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
     """Read FER2013: its CSV file, a tree of images, or a folder or tar archive that holds either.
 
-    Parameters
-    ----------
-    source
-        fer2013.csv or icml_face_data.csv; a tree `{train,test,validation}/<emotion>/<image>`, the
-        image named `<Usage>_<number>.<suffix>`; or a folder or archive with one of these in it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        split_given is train, public or private; train, val or test of renamed images.
-
-    Warns
-    -----
-    UserWarning
-        If the images are not the original ones: equalised, resized, in colour, renamed.
+    The file is fer2013.csv or icml_face_data.csv; the tree, `{train,test,validation}/<emotion>/
+    <image>`, the image named `<Usage>_<number>.<suffix>`. split_given is train, public or private;
+    train, val or test of renamed images.
     """
     if source.suffix != ".csv":
         root, found, lost = _find("fer2013", source, unpacked)
-        tables = [path for name in FER_FILES for path in sorted(root.rglob(name))]
+        names = ("fer2013.csv", "icml_face_data.csv")
+        tables = [path for name in names for path in sorted(root.rglob(name))]
         source, unpacked = (tables or [root])[0], unpacked.with_name(f"{unpacked.name}-images")
     if source.is_file():
         tree = _unpack_once(source, unpacked, write=_write_fer_csv)
@@ -255,38 +235,13 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
     rows = []
     for path, said in found:
         label, part = label_of(said["label"], "names", root.name), str(said["part"]).lower()
-        split = FOLDERS.get(part, part)
-        name = f"{label}_{path.stem}"
+        name, part = f"{label}_{path.stem}", FOLDERS.get(part, part)
         if said["usage"]:
-            name, split = f"{int(str(said['number'])):06d}", USAGES[said["usage"]]
-        rows.append({"name": name, "path": path, "label": label, "split_given": split})
+            name, part = f"{int(str(said['number'])):06d}", USAGES[said["usage"]]
+        rows.append({"name": name, "path": path, "label": label, "split_given": part})
     if len({row["name"] for row in rows}) < len(rows):  # in some copies each part has its numbers
         rows = [row | {"name": f"{row['split_given']}_{row['name']}"} for row in rows]
-    table = image_table(sorted(rows, key=lambda row: row["name"]), root, lost)
-    _warn_if_altered(table)
-    return table
-
-
-def _warn_if_altered(table: pd.DataFrame) -> None:
-    images = []
-    for path in table["path"].iloc[:: max(1, len(table) // 200)]:
-        with suppress(ImageError):  # becomes a row "unreadable" where faces are looked for
-            images.append(read_image(path))
-    histograms = [np.bincount(image[..., 0].ravel(), minlength=256) for image in images]
-    shares = [histogram.cumsum() / histogram.sum() for histogram in histograms]
-    flatness = [np.abs(one - np.arange(1, 257) / 256).max() for one in shares]
-    signs = {
-        "resized": any(image.shape[:2] != (FER_SIDE, FER_SIDE) for image in images),
-        "in colour": any((image != image[..., :1]).any() for image in images),
-        "equalised": bool(flatness) and np.median(flatness) < FLAT_HISTOGRAM,
-        "renamed": not set(table["split_given"]) <= {*USAGES.values()},
-    }
-    if any(signs.values()):
-        warnings.warn(
-            f"this copy of FER2013 is altered ({', '.join(k for k, v in signs.items() if v)}): "
-            "numbers measured on it are not comparable with those on the original pixels",
-            stacklevel=3,
-        )
+    return image_table(sorted(rows, key=lambda row: row["name"]), root, lost)
 
 
 def _write_fer_csv(source: Path, folder: Path) -> None:
@@ -327,18 +282,11 @@ def read_votes(path: Path) -> pd.DataFrame:
 
     The file is fer2013new.csv as published, where line i belongs to line i of fer2013.csv and the
     number in "Image name" counts only some of the images; or a table with the same columns of votes
-    and Usage, and that number as the column image.
+    and Usage, and that number as the column image. A `DatasetError` is raised if a column is
+    missing, or a row has another usage, no whole numbers, or no votes at all.
 
-    Returns
-    -------
-    pandas.DataFrame
-        A row an image: line (from 0; NA unless published), image (NA if it has no name),
-        split_given (train, public, private), and `VOTES`.
-
-    Raises
-    ------
-    DatasetError
-        If a column is missing, or a row has another usage, no whole numbers, or no votes at all.
+    Returns a row an image: line (from 0; NA unless published), image (NA if it has no name),
+    split_given (train, public, private), and `VOTES`.
     """
     table = read_csv(path, needs=["Usage", *VOTE_NAMES])
     counts = table[[*VOTE_NAMES]].apply(pd.to_numeric, errors="coerce")
@@ -367,25 +315,12 @@ def voted_shares(
 
     The number at the end of item_id is the line of fer2013.csv, as this project numbers what it
     reads from that file, or FER+'s image number, by which some folder copies are named: the one
-    counts by which more labels agree with the votes.
+    counts by which more labels agree with the votes. A `DatasetError` is raised if fewer than
+    `MIN_AGREEMENT` do: then the numbers are of another count.
 
-    Parameters
-    ----------
-    items
-        item_id, label and split_given of N images.
-    votes
-        As `read_votes` gives them.
-
-    Returns
-    -------
-    numpy.ndarray
-        float, shape (N, len(labels)); rows sum to 1, and are NaN where an image has no votes, none
-        for a label, or half of the annotators or more saw no face.
-
-    Raises
-    ------
-    DatasetError
-        If fewer than `MIN_AGREEMENT` of the labels agree: then the numbers are of another count.
+    `items` has item_id, label and split_given of N images; `votes` is what `read_votes` gives.
+    Returns floats (N, len(labels)); rows sum to 1, and are NaN where an image has no votes, none
+    for a label, or half of the annotators or more saw no face.
     """
     number = items["item_id"].str.extract(r"(\d+)$", expand=False).astype("Int64")
     place = pd.MultiIndex.from_arrays([number, items["split_given"]])
@@ -435,14 +370,10 @@ def read_rafdb(source: Path, *, unpacked: Path | None = None) -> pd.DataFrame:
 
     `source` is a folder as its authors give it (EmoLabel/list_patition_label.txt, which some copies
     spell right, with Image/aligned), or with DATASET/{train,test}/{1..7} and train_labels.csv,
-    test_labels.csv. split_given is train or test.
-
-    Raises
-    ------
-    DatasetError
-        If it is neither, a label is not 1 to 7, or an image is missing or listed twice.
+    test_labels.csv. split_given is train or test. A `DatasetError` is raised if it is neither, a
+    label is not 1 to 7, or an image is missing or listed twice.
     """
-    named = []
+    named: list[tuple[Path, object]] = []
     for listed in source.glob("EmoLabel/list_pa*tition_label.txt"):
         lines = [line.split() for line in listed.read_text().splitlines() if line.strip()]
         if bad := [line for line in lines if len(line) != 2]:
@@ -450,17 +381,15 @@ def read_rafdb(source: Path, *, unpacked: Path | None = None) -> pd.DataFrame:
         aligned = source / "Image" / "aligned"
         named = [(aligned / f"{Path(name).stem}_aligned.jpg", label) for name, label in lines]
     for part in () if named else ("train", "test"):
-        table = read_csv(source / f"{part}_labels.csv", needs=["image", "label"])
+        table = read_csv(source / f"{part}_labels.csv", needs=["image", "label"]).fillna("")
         folder = source / "DATASET" / part
-        pairs = zip(table["image"], table["label"], strict=True)
-        named += [(folder / str(label) / str(image), label) for image, label in pairs]
+        named += [(folder / row.label / row.image, row.label) for row in table.itertuples()]
     rows = []
     for path, label in named:
         name = path.stem.removesuffix("_aligned")
-        part = name.partition("_")[0]
+        label, part = label_of(label, "rafdb", f"{source.name}, {name}"), name.partition("_")[0]
         if part not in ("train", "test"):
             raise DatasetError(f"{source.name}: {name} is called neither train_.. nor test_..")
-        label = label_of(label, "rafdb", f"{source.name}, {name}")
         rows.append({"name": name, "path": path, "label": label, "split_given": part})
     return image_table(rows, source, Counter())
 
@@ -500,12 +429,8 @@ def read_imfdb(
 
     An image has no label if its lines name several expressions or none, or if their box is not as
     large as the image, which then is not theirs; unless that is so of most: these were resized.
-    Attributes on which lines differ are null. film is null for pictures from anywhere.
-
-    Raises
-    ------
-    DatasetError
-        If there is no such image of these actors.
+    Attributes on which lines differ are null. film is null for pictures from anywhere. A
+    `DatasetError` is raised if there is no such image of these actors.
     """
     root, found, lost = _find("imfdb", source, unpacked)
     lost.pop("files *.txt", None)  # hold the lines
@@ -536,10 +461,8 @@ def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dic
         numbers = {int(n[1]): path for path in paths if (n := NUMBERED.fullmatch(path.name))}
         images: dict[str | int, Path] = {path.name.lower(): path for path in paths} | numbers
         for text in sorted(folder.glob("*.[tT][xX][tT]")):
-            data = text.read_bytes()
-            encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-            # one file has zeros where a disk failed
-            lines = data.decode(encoding, errors="replace").replace("\0", "").splitlines()
+            # zeros stand in UTF-16, and in one file where a disk failed
+            lines = text.read_text("utf-8-sig", errors="replace").replace("\0", "").splitlines()
             listed += [_read_line(line.split(), images, lost) for line in lines if line.strip()]
     said = pd.DataFrame(listed, columns=["path", "fits", *SAID], dtype=object)
     lost["lines of no image that is here"] += int(said["path"].isna().sum())
@@ -560,16 +483,15 @@ def _what_lines_say(films: Mapping[Path, list[Path]], lost: Counter[str]) -> dic
 
 def _read_line(words: list[str], images: Mapping[str | int, Path], lost: Counter[str]) -> dict:
     """Read a line: path (None if it names no image), whether its box fits the image, `SAID`."""
-    line, at = dict.fromkeys(["path", "fits", *SAID]), None
+    line, at = dict.fromkeys(["path", "fits", *SAID]), -1
     lower = [word.lower() for word in words]
     for place, word in enumerate(lower):
         number = NUMBERED.fullmatch(word)
         path = images.get(word) or (images.get(int(number[1])) if number else None)
         fits = path and _fits(path, words[place + 3 : place + 5])
         if word in images or fits:
-            line |= {"path": path, "fits": fits}
-            at = place
-    if at is None:
+            at, line["path"], line["fits"] = place, path, fits
+    if at < 0:
         return line
     *clip, frame = words[:at] or [""]
     if frame.lower().endswith(IMAGE_SUFFIXES):

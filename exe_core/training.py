@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 import pickle
 import time
 from collections.abc import Mapping, Sequence
@@ -60,14 +59,14 @@ def train(
     gray: bool = False,
     reduced: int | None = None,
     provenance: Mapping[str, object] | None = None,
-    device: str | None = None,
     cache: Path | None = None,
     keep_last: bool = False,
 ) -> pd.DataFrame:
     """Train a network and leave it in `folder`: model.safetensors, card.json, history.parquet.
 
-    A finished model of the same recipe, data and code is kept; a killed training goes on from its
-    checkpoint.
+    The best device that there is does it. A finished model of the same recipe, data and code is
+    kept; a killed training goes on from its checkpoint. A `TrainingError` is raised if arrays do
+    not fit, a class or a split has no face, or the loss is not finite.
 
     Parameters
     ----------
@@ -82,8 +81,6 @@ def train(
         used.
     provenance
         Goes into the card, with device and seed; see `exe_core.record.provenance`.
-    device
-        "cpu", "cuda" or "mps"; by default the best there is.
     cache
         Folder for the outputs of frozen layers (`frozen_copies`), which trainings on the same faces
         share.
@@ -97,11 +94,6 @@ def train(
         Table "history". Rows of "train" are of the augmented faces during the epoch, with the loss
         that was minimised; those of "val" are measured after it on faces as they are, with the
         cross-entropy in nats.
-
-    Raises
-    ------
-    TrainingError
-        If arrays do not fit, a class or a split has no face, or the loss is not finite.
     """
     # Data: at most `max_faces` training faces, drawn by the seed
     labels, splits = np.asarray(labels), np.array(splits, dtype="U6")
@@ -111,9 +103,8 @@ def train(
     _check(faces, labels, splits, size=recipe.size, classes=classes)
 
     # What the model will be; a finished one with this digest is kept
-    architecture = models.find(recipe.model)
     preprocessing = replace(
-        architecture.preprocessing,
+        models.find(recipe.model).preprocessing,
         size=recipe.size,
         gray=gray,
         reduced=reduced,
@@ -135,7 +126,7 @@ def train(
         if models.load(folder).card.get("digest") == card["digest"]:
             return tables.read(folder / HISTORY_FILE, name="history")
 
-    device = device or str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    device = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     parts, n_faces = {}, {}
     with torch.random.fork_rng():  # the caller's random numbers stay as they were
         # Network: with `frozen_copies` only what learns is passed from here on
@@ -150,7 +141,7 @@ def train(
                 raise TrainingError(f"frozen_copies: {recipe.model} is no sequence: set it to 0")
             n_first = [layer in frozen for layer in network].index(False)
             front, learner = network[:n_first], network[n_first:]
-            shown = frozen_outputs(front, faces, preprocessing, recipe, folder=cache)
+            shown = frozen_outputs(front, faces, preprocessing, recipe, cache=cache)
         average = average_of(learner, decay=recipe.ema_decay) if recipe.ema_decay else None
         evaluated = learner if average is None else average.module  # what is measured and saved
 
@@ -160,9 +151,8 @@ def train(
             targets = targets if targets.ndim == 2 else np.eye(len(classes))[targets]
             counts = np.bincount(targets.argmax(axis=1), minlength=len(classes)).tolist()
             n_faces[split] = dict(zip(classes, counts, strict=True))
-            parts[split] = [
-                torch.from_numpy(array).to(device) for array in (images, targets.astype(np.float32))
-            ]
+            arrays = images, targets.astype(np.float32)
+            parts[split] = [torch.from_numpy(array).to(device) for array in arrays]
 
         # Optimiser, schedule
         optimizer = optimizer_of(learner, recipe)
@@ -274,41 +264,34 @@ def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
 
 @torch.inference_mode()
 def frozen_outputs(
-    front: nn.Module,
-    faces: np.ndarray,
-    preprocessing: Preprocessing,
-    recipe: Train,
-    *,
-    folder: Path | None,
+    front: nn.Module, faces: np.ndarray, shown: Preprocessing, recipe: Train, *, cache: Path | None
 ) -> np.ndarray:
     """Compute what frozen layers make of copies of faces (N, S, S, 3) uint8.
 
     The first copy is the face as it is; the others are augmented. Their draws do not depend on the
-    recipe's seed, so that trainings share them: from `folder`, where they are kept for the same
+    recipe's seed, so that trainings share them: from `cache`, where they are kept for the same
     faces, weights and augmentation. Returns (N, copies, C, H, W) float16.
     """
-    front, device = front.eval(), next(front.parameters()).device
+    device = next(front.eval().parameters()).device
     content = hashlib.sha256(np.ascontiguousarray(faces).data)
     for weights in front.state_dict().values():
         content.update(np.ascontiguousarray(weights.cpu().numpy()).data)
-    settings = [replace(preprocessing, flip_average=False), recipe.augmentation]
+    settings = [replace(shown, flip_average=False), recipe.augmentation]
     content.update(repr([*settings, recipe.frozen_copies]).encode())
-    path = folder and folder / f"{content.hexdigest()[:20]}.npy"
+    path = cache and cache / f"{content.hexdigest()[:20]}.npy"
     if path and path.is_file():
         return np.load(path, mmap_mode="r")
     generator, preset = torch.Generator().manual_seed(0), augmentation.PRESETS[recipe.augmentation]
     outputs = []
     for batch in tqdm(torch.from_numpy(faces).split(128), desc="frozen layers", disable=None):
-        plain = preprocessing.to_float(batch.to(device))
-        copies = [plain]
-        for _ in range(recipe.frozen_copies - 1):
-            copies.append(augmentation.augment(plain, preset, generator=generator))
-        images = [preprocessing.normalise(copy) for copy in copies]
-        images = [image.contiguous(memory_format=torch.channels_last) for image in images]
-        outputs.append(torch.stack([front(image).half() for image in images], dim=1).cpu().numpy())
+        plain, copies = shown.to_float(batch.to(device)), []
+        for k in range(recipe.frozen_copies):
+            copy = augmentation.augment(plain, preset, generator=generator) if k else plain
+            image = shown.normalise(copy).contiguous(memory_format=torch.channels_last)
+            copies.append(front(image).half())
+        outputs.append(torch.stack(copies, dim=1).cpu().numpy())
     whole = np.concatenate(outputs)
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with record.replacing(path) as new, new.open("wb") as file:
             np.save(file, whole)
     return whole
@@ -350,16 +333,12 @@ def average_of(network: nn.Module, *, decay: float) -> AveragedModel:
     random start is soon forgotten, as in tf.train.ExponentialMovingAverage with `num_updates`.
     """
 
-    def update(
-        averages: Sequence[torch.Tensor], newest: Sequence[torch.Tensor], n: torch.Tensor | int
-    ) -> None:
-        if averages[0].is_floating_point():
-            share = max(1 - decay, 9 / (10 + float(n)))
-            torch._foreach_lerp_(list(averages), list(newest), share)
-        else:  # how many batches a batch norm has seen
-            torch._foreach_copy_(list(averages), list(newest))
+    def update(average: torch.Tensor, newest: torch.Tensor, n: torch.Tensor | int) -> torch.Tensor:
+        if not average.is_floating_point():  # how many batches a batch norm has seen
+            return newest
+        return torch.lerp(average, newest, max(1 - decay, 9 / (10 + float(n))))
 
-    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    return AveragedModel(network, avg_fn=update, use_buffers=True)
 
 
 def train_epoch(
@@ -487,46 +466,12 @@ def cross_fit(
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=recipe.seed)
     parts = folds.split(used, labels[used], groups[used])
     options |= {"recipe": recipe, "classes": classes, "keep_last": True}
-    for fold, (learnt, held_out) in enumerate(parts, start=1):
-        splits = np.full(len(faces), "unused")
+    for fold, (learnt, held_out) in enumerate((used[a], used[b]) for a, b in parts):
         if shared is not None:
-            learnt = learnt[~np.isin(shared[used[learnt]], shared[used[held_out]])]
-        splits[used[learnt]], splits[used[held_out]] = "train", "val"
-        part, run_id = folder / f"part-{fold}", f"{folder.name}, part {fold} of {n_folds}"
+            learnt = learnt[~np.isin(shared[learnt], shared[held_out])]
+        splits = np.full(len(faces), "unused")
+        splits[learnt], splits[held_out] = "train", "val"
+        part, run_id = folder / f"part-{fold + 1}", f"{folder.name}, part {fold + 1} of {n_folds}"
         train(faces, labels, splits, run_id=run_id, folder=part, **options)
-        rows = used[held_out]
-        probabilities[rows] = inference.predict(models.load(part), faces[rows])
+        probabilities[held_out] = inference.predict(models.load(part), faces[held_out])
     return probabilities
-
-
-def find_label_errors(
-    faces: np.ndarray, labels: np.ndarray, groups: np.ndarray, **options: Any
-) -> np.ndarray:
-    """Find labels that are probably wrong: (N,) bool (Northcutt et al. 2021, Confident Learning).
-
-    Each half of the faces is predicted by a network that learned from the other, and labels are
-    doubted by "prune by noise rate". Parameters are those of `cross_fit`, without `n_folds`.
-    """
-    from cleanlab.filter import find_label_issues  # here: importing it takes seconds
-
-    probabilities, used = cross_fit(faces, labels, groups, n_folds=2, **options), labels >= 0
-    doubted = np.zeros(len(faces), dtype=bool)
-    doubted[used] = find_label_issues(
-        labels[used], probabilities[used], filter_by="prune_by_noise_rate", n_jobs=1
-    )
-    return doubted
-
-
-def log_run(history: pd.DataFrame, *, card: Mapping[str, Any], experiment: str) -> None:
-    """Show a run in MLflow, if `MLFLOW_TRACKING_URI` is set; `experiment` is the study's name."""
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        return
-    import mlflow  # here: an optional extra, `tracking`
-
-    mlflow.set_experiment(experiment)
-    tags = {name: card[name] for name in ("digest", "model", "data_sha256")}
-    with mlflow.start_run(run_name=card["run_id"], tags=tags):
-        mlflow.log_params(card["recipe"])
-        for row in history.to_dict("records"):
-            scores = {f"{row['split']}_{key}": row[key] for key in ("loss", "accuracy", "macro_f1")}
-            mlflow.log_metrics(scores, step=row["epoch"])

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from exe_core import datasets
 from exe_core.labels import EMOTIONS
+from exe_core.record import ROOT
 from exe_core.study import Study, parse_study
+
+
+def code_of(notebook: str, first: str) -> dict[str, Any]:
+    """Run the imports of a notebook, and its cell that begins so."""
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    found: dict[str, Any] = {}
+    for source in (sources[1], *(one for one in sources if one.startswith(first))):
+        exec(source, found)
+    return found
 
 
 def make_study(labels: tuple[str, ...] = EMOTIONS, **sets: dict[str, object]) -> Study:
@@ -32,6 +45,12 @@ def make_study(labels: tuple[str, ...] = EMOTIONS, **sets: dict[str, object]) ->
 
 def folder_study(path: str = "set", **more: object) -> Study:
     return make_study(one={"kind": "folder", "path": path, **more})
+
+
+def items(study: Study, name: str) -> pd.DataFrame:
+    """The images of a set that have a label of the study."""
+    table = datasets.read_set(study, name)
+    return table[table["label"].isin(study.labels)].reset_index(drop=True)
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
@@ -75,16 +94,10 @@ def write_fer_csv(path: Path, *, spaces: bool = False) -> None:
     (table[["emotion", " Usage", " pixels"]] if spaces else table).to_csv(path, index=False)
 
 
-def write_fer_tree(
-    root: Path,
-    suffix: str = ".png",
-    change: Callable[[Image.Image], Image.Image] = lambda image: image,
-    public: str = "test",
-) -> None:
+def write_fer_tree(root: Path, suffix: str = ".png", public: str = "test") -> None:
     sides = {"Training": "train", "PublicTest": public, "PrivateTest": "test"}
     for number, (usage, emotion, pixels) in enumerate(fer_images()):
-        path = root / sides[usage] / emotion / f"{usage}_{number}{suffix}"
-        save(change(Image.fromarray(pixels)), path)
+        save(Image.fromarray(pixels), root / sides[usage] / emotion / f"{usage}_{number}{suffix}")
 
 
 def write_fer_archive(path: Path) -> None:
@@ -116,17 +129,3 @@ def write_ferplus(path: Path, items: pd.DataFrame, *, published: bool = True) ->
         number += not (faceless and line % 60 == 14)
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
-
-
-def rafdb_as_folders(official: Path, root: Path) -> None:
-    """Lay RAF-DB out as DATASET/{train,test}/{1..7} with two CSV files, from its official form."""
-    listed = (official / "EmoLabel" / "list_patition_label.txt").read_text().splitlines()
-    tables: dict[str, list[str]] = {"train": ["image,label"], "test": ["image,label"]}
-    for name, label in (line.split() for line in listed):
-        image, side = name.replace(".", "_aligned."), name.partition("_")[0]
-        folder = root / "DATASET" / side / label
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / image).write_bytes((official / "Image" / "aligned" / image).read_bytes())
-        tables[side].append(f"{image},{label}")
-    for side, lines in tables.items():
-        (root / f"{side}_labels.csv").write_text("\n".join(lines) + "\n")

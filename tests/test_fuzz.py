@@ -2,7 +2,6 @@
 
 import multiprocessing
 import shutil
-import warnings
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -101,8 +100,7 @@ def read_study(path):
 
 
 def read_fer(path):
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the copy is altered: it is
+    with TemporaryDirectory() as folder:
         read_fer2013(path, unpacked=Path(folder) / "unpacked")
 
 

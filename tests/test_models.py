@@ -118,17 +118,15 @@ class TestPretrained:
         network = models.build("resnet18", n_classes=3, weights="imagenet")
         assert torch.equal(network.layer4[0].conv1.weight, donor["layer4.0.conv1.weight"])
         assert network.fc.out_features == 3
+        donor = models.build("timm:test_resnet", n_classes=0, seed=7)
         create = timm.create_model
-
-        def pretend(name, *, pretrained=False, **kwargs):
-            network = create(name, **kwargs)
-            if pretrained:
-                torch.nn.init.constant_(next(network.parameters()), 0.25)
-            return network
-
-        monkeypatch.setattr(timm, "create_model", pretend)
+        monkeypatch.setattr(
+            timm,
+            "create_model",
+            lambda *a, pretrained=0, **k: donor if pretrained else create(*a, **k),
+        )
         network = models.build("timm:test_resnet", n_classes=3, weights="imagenet")
-        assert (next(network.parameters()) == 0.25).all()
+        assert torch.equal(next(network.parameters()), next(donor.parameters()))
         assert network.get_classifier().out_features == 3
 
     def test_an_unreachable_host_or_a_damaged_file_says_what_to_do(self, monkeypatch, tmp_path):
@@ -221,7 +219,7 @@ class TestPickledBackbone:
                 path.write_bytes(content)
             elif content is not None:
                 torch.save(content, path)
-            with pytest.raises(ModelError, match=r"(?s)weights: none.*put MFN_msceleb\.pth"):
+            with pytest.raises(ModelError, match=r"for ddamfn .*weights: none.*TORCH_HOME"):
                 models.build("ddamfn", n_classes=7, weights="msceleb")
         assert not trace.exists()
 
@@ -236,21 +234,14 @@ class TestOnDisk:
             models.save(trained(), tmp_path / "new", card={"model": "tiny", "preprocessing": {}})
         assert not (tmp_path / "new").exists()
 
-    @pytest.mark.parametrize(
-        ("content", "match"),
-        [
-            (None, "train it first"),
-            (b"{", "damaged"),
-            (b"[]", "damaged"),
-            (b'{"model": "tiny"}', "damaged .*labels"),
-        ],
-    )
-    def test_a_damaged_card_is_refused(self, folder, content, match):
+    def test_a_damaged_card_is_refused(self, folder):
         path = folder / models.CARD_FILE
+        for content in ("{", "[]", '{"model": "tiny"}'):
+            path.write_text(content)
+            with pytest.raises(ModelError, match="damaged"):
+                models.load(folder)
         path.unlink()
-        if content is not None:
-            path.write_bytes(content)
-        with pytest.raises(ModelError, match=match):
+        with pytest.raises(ModelError, match="train it first"):
             models.load(folder)
 
     @pytest.mark.parametrize(
@@ -284,7 +275,7 @@ class TestOnDisk:
 class TestReadyModels:
     def test_another_name_lists_those_there_are(self):
         for name in ("fer8", "../fer7", ""):
-            with pytest.raises(ModelError, match=r"there are: exe5, fer5, fer7, keyword5\."):
+            with pytest.raises(ModelError, match=r"there are: exe5, fer5, fer7, keyword5"):
                 models.load(name)
 
     def test_fer7_gives_the_published_probabilities_and_says_how_good_it_is(self):
@@ -295,18 +286,18 @@ class TestReadyModels:
         stills = scores["film_faces: happy, sad, neutral", "balanced_accuracy"]
         assert stills["low"] < stills["value"] < stills["high"]
 
-    @pytest.mark.parametrize(
-        ("name", "size", "gray", "reduced"),
-        [("keyword5", 112, False, None), ("fer5", 112, True, 48), ("exe5", 48, False, None)],
-    )
-    def test_networks_of_the_film_study_are_shown_faces_as_they_learned(
-        self, name, size, gray, reduced
-    ):
-        ready = models.load(name, labels=FIVE)
-        shown = ready.preprocessing
-        assert (shown.size, shown.gray, shown.reduced) == (size, gray, reduced)
-        assert sum(ready.card["n_faces"]["train"].values()) == 7285
-        weights = ready.network.state_dict().values()
-        assert all(w.dtype == torch.float32 for w in weights if w.is_floating_point())
-        found = inference.predict(ready, np.full((2, 48, 48, 3), 128, np.uint8))
-        assert found.sum(axis=1) == pytest.approx(1)
+    def test_networks_of_the_film_study_are_shown_faces_as_they_learned(self):
+        formats = {
+            "keyword5": (112, False, None),
+            "fer5": (112, True, 48),
+            "exe5": (48, False, None),
+        }
+        for name, expected in formats.items():
+            ready = models.load(name, labels=FIVE)
+            shown = ready.preprocessing
+            assert (shown.size, shown.gray, shown.reduced) == expected
+            assert sum(ready.card["n_faces"]["train"].values()) == 7285
+            weights = ready.network.state_dict().values()
+            assert all(w.dtype == torch.float32 for w in weights if w.is_floating_point())
+            found = inference.predict(ready, np.full((2, 48, 48, 3), 128, np.uint8))
+            assert found.sum(axis=1) == pytest.approx(1)

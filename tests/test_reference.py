@@ -3,9 +3,6 @@
 import re
 import sys
 
-import pytest
-from test_book_ext import build, make_book_folder, text_of
-
 from exe_core import tables
 from exe_core.cli import app
 from exe_core.record import ROOT
@@ -13,8 +10,6 @@ from exe_core.record import ROOT
 sys.path.insert(0, str(ROOT / "book" / "_ext"))  # as Sphinx does
 
 from paperbook import reference
-
-PAGES = ("settings", "tables", "commands", "api")
 
 
 def test_settings_tables_and_commands_are_written_from_the_code():
@@ -33,12 +28,3 @@ def test_settings_tables_and_commands_are_written_from_the_code():
         assert f"## `exe {name}`" in commands
     assert str(ROOT) not in commands
     assert r"configs/\<name>.yml" in commands
-
-
-@pytest.mark.slow
-def test_the_pages_build_without_a_warning(tmp_path):
-    pages = {name: (ROOT / "book" / f"{name}.md").read_text() for name in PAGES}
-    make_book_folder(tmp_path, {"index": "# Index\n", "data": "# Data\n", **pages})
-    done = build(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "load_study" in text_of(tmp_path, "api")
