@@ -20,7 +20,6 @@ from exe_core.figures.style import (
     drawable,
     in_order,
     names_px,
-    panels,
     styled,
 )
 
@@ -193,20 +192,9 @@ def specification_chart(table: pd.DataFrame) -> alt.VConcatChart:
     return styled(alt.vconcat(*grid, spacing=2))
 
 
-def curve_chart(
-    table: pd.DataFrame,
-    *,
-    x: str,
-    series: str,
-    x_title: str,
-    y_title: str,
-    column: str | None = None,
-) -> Any:
-    """Draw estimates against a number on a logarithmic axis, a line and a band a series.
-
-    Each value of `column` has a panel.
-    """
-    data = drawable(table, [x, series, *ESTIMATE, *([column] if column else [])])
+def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str) -> Any:
+    """Draw estimates against a number on a logarithmic axis, a line and a band a series."""
+    data = drawable(table, [x, series, *ESTIMATE])
     colour = alt.Color(
         f"{series}:N",
         title=None,
@@ -216,7 +204,7 @@ def curve_chart(
     )
     dash = alt.StrokeDash(f"{series}:N", sort=in_order(data[series]), legend=None)
     shape = alt.Shape(f"{series}:N", sort=in_order(data[series]), legend=None)
-    base = alt.Chart().encode(
+    base = alt.Chart(data).encode(
         x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(type="log", nice=False)),
         color=colour,
         tooltip=list(data),
@@ -227,6 +215,4 @@ def curve_chart(
         base.mark_line(strokeWidth=2).encode(y=title, strokeDash=dash),
         base.mark_point(filled=True, size=45).encode(y=title, shape=shape),
     ]
-    n_panels = data[column].nunique() if column else 1
-    chart = alt.layer(*layers).properties(width=(WIDTH - 60) // n_panels - 14, height=220)
-    return styled(panels(chart, data, y=series, row=None, column=column))
+    return styled(alt.layer(*layers).properties(width=WIDTH - 60, height=220))
