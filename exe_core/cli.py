@@ -290,10 +290,7 @@ def stage(
 @app.command()
 def freeze(name: StudyName) -> None:
     """Keep a study's estimates, values and cited figures with the paper, in data/frozen/<study>."""
-    n_files, absent = stages.freeze(load_study(name))
-    typer.echo(f"{n_files} files of {name} are frozen in data/frozen/{name}")
-    if absent:
-        fail(f"a page cites figures of {name} that can't be frozen: {', '.join(absent)}")
+    typer.echo(f"{stages.freeze(load_study(name))} files of {name} are in data/frozen/{name}")
 
 
 @app.command()

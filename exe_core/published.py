@@ -137,7 +137,7 @@ def _read_predictions(path: Path, run: str) -> pd.DataFrame:
     if (most != unique["emotion"]).any():
         raise PublishedError(f"{path.name}: an emotion given is not the most probable one")
     return probs.assign(
-        item_id=tables.item_ids(unique["movie"], unique["frame_idx"]),
+        item_id=list(map(tables.item_id, unique["movie"], unique["frame_idx"])),
         set_name="published",
         split="test",
         group_id=unique["movie"],

@@ -223,7 +223,7 @@ class Puller:
         settings, name = self.study.pull, self.source.name
         usual = {filter_: value for filter_, value in self.source.filters.items() if value}
         filters = usual | settings.filters.get(name, {})
-        per_page = settings.per_page[name]
+        per_page = settings.per_page.get(name, self.source.per_page)
         enough = max(LEAST_PER_PAGE, settings.max_per_query or per_page)
         return Search(page.query, page.page, min(per_page, enough), filters, key)
 

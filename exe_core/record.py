@@ -7,7 +7,6 @@ import fcntl
 import glob
 import hashlib
 import json
-import math
 import os
 import platform
 import subprocess
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import psutil
 
@@ -175,22 +174,15 @@ def provenance(study: Study, *, inputs: Iterable[Path] = ()) -> dict[str, object
 
 def write_json(content: object, path: Path) -> Path:
     """Write plain data as JSON, completely or not at all; NaN becomes null."""
-    text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    plain = json.loads(json.dumps(content, default=_plain), parse_constant=lambda _: None)
     with replacing(path) as partial:
+        text = json.dumps(plain, indent=1, ensure_ascii=False)
         partial.write_text(text + "\n", encoding="utf-8")
     return path
 
 
-def _plain(content: object) -> object:
-    if isinstance(content, Mapping):
-        return {str(key): _plain(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_plain(value) for value in content]
-    if hasattr(content, "item"):  # of numpy
-        content = content.item()
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content if isinstance(content, str | int | float | None) else str(content)
+def _plain(value: Any) -> object:
+    return value.item() if hasattr(value, "item") else str(value)  # of numpy, or a path
 
 
 def write_values(

@@ -22,12 +22,18 @@ from tqdm import tqdm
 
 from exe_core.faces import FaceFinder, save_crops
 from exe_core.record import ROOT, digest, digest_of
-from exe_core.settings import FILM_SUFFIXES, Crop
+from exe_core.settings import Crop
 from exe_core.study import Study
 from exe_core.tables import check, empty, film_and_frame, item_id, read, write
 from exe_core.video import Samples, VideoError, probe
 
 log = logging.getLogger(__name__)
+
+FILM_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
+)
+"""What the file of a film ends in."""
 
 STORE_VERSION = 4
 """Of what is kept of a film; raise it when the same film and settings would give other frames."""

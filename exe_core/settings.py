@@ -1,7 +1,6 @@
 """The settings of a study: what each part may hold, its defaults, and what they mean.
 
-The defaults are those of the published study. An unknown key is refused, so that a mistyped one
-can't silently leave a default in force.
+The defaults are those of the published study.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from exe_core.labels import EMOTIONS
-from exe_core.sources import SOURCES, Source
+from exe_core.sources import SOURCES
 
 
 class SettingsModel(BaseModel):
@@ -82,44 +81,34 @@ class Pull(SettingsModel):
 
     sources: tuple[str, ...] = Field(("pexels", "pixabay"), description="photo sites")
     designs: tuple[Design, ...] = Field(("v1", "v2"), description="queries: `KEYWORDS`")
-    per_page: dict[str, int] = Field({}, validate_default=True, description="source -> photos")
+    per_page: dict[str, int] = Field({}, description="source -> photos; else the most it gives")
     max_per_query: int | None = Field(None, ge=1, description="photos of a query that are enough")
     stop_below_new: float = Field(0.10, ge=0, le=1, description="least share of new photos a page")
     wait_for_quota_s: float = Field(0.0, ge=0, description="wait so long at most for a new quota")
     filters: dict[str, dict[str, str]] = Field({}, description="source -> its filter -> value")
 
-    @field_validator("sources")
-    @classmethod
-    def _sources_are_known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        for name in given:
-            _known_source(name)
-        return tuple(dict.fromkeys(given))
-
-    @field_validator("per_page")
-    @classmethod
-    def _other_sources_keep_theirs(cls, given: dict[str, int]) -> dict[str, int]:
-        for name, number in given.items():
-            if not 1 <= number <= (most := _known_source(name).per_page):
+    @model_validator(mode="after")
+    def _known_to_the_sources(self) -> Pull:
+        for name in (*self.sources, *self.per_page, *self.filters):
+            _refuse_unknown_source(name)
+        if len({*self.sources}) < len(self.sources):
+            raise ValueError(f"sources: one is named twice among {', '.join(self.sources)}")
+        for name, number in self.per_page.items():
+            if not 1 <= number <= (most := SOURCES[name].per_page):
                 raise ValueError(f"{name}: {number} is not from 1 to {most}")
-        return {name: source.per_page for name, source in SOURCES.items()} | given
-
-    @field_validator("filters")
-    @classmethod
-    def _filters_are_known(cls, given: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-        for name, chosen in given.items():
-            known = _known_source(name).filters
+        for name, chosen in self.filters.items():
+            known = SOURCES[name].filters
             for unknown in chosen.keys() - known.keys():
                 raise ValueError(f"{name} has no filter {unknown!r}; it has {', '.join(known)}")
-        return given
+        return self
 
 
-def _known_source(name: str) -> Source:
+def _refuse_unknown_source(name: str) -> None:
     if name not in SOURCES:
         raise ValueError(
             f"no source {name!r}; sources are {', '.join(SOURCES)}. Photos of your own need no "
             "pull: `sets: {mine: {kind: folder, path: my-photos}}`"
         )
-    return SOURCES[name]
 
 
 class Set(SettingsModel):
@@ -143,7 +132,7 @@ class Set(SettingsModel):
     @model_validator(mode="after")
     def _complete(self) -> Set:
         if self.source is not None:
-            _known_source(self.source)
+            _refuse_unknown_source(self.source)
         if self.kind == "photos" and not (self.source and self.design):
             raise ValueError("a set of photos needs `source` and `design`")
         of_kind = {"votes": "fer2013", "persons": "imfdb", "without_persons": "imfdb"}
@@ -235,13 +224,6 @@ class Run(SettingsModel):
         "kept", description="faces whose label confident learning doubts (Northcutt et al. 2021)"
     )
     train: dict[str, object] = Field(default={}, description="what differs from the study's recipe")
-
-
-FILM_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
-    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
-)
-"""What the file of a film ends in."""
 
 
 class Films(SettingsModel):

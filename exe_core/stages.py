@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import select
 import shutil
 import sys
@@ -187,10 +186,8 @@ def run_stage(
         if writes:
             ledger = page.parents[1] / "ledgers" / f"{page.stem[3:]}.json"
             write_json({path.name: digest(path) for path in writes}, ledger)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # KiB; bytes on macOS
-    peak_mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
     named = " ".join([notebook, *map(str, parameters.values())])
-    return f"{named}: {time.monotonic() - started:.0f} s, {peak_mib:.0f} MiB at most"
+    return f"{named}: {time.monotonic() - started:.0f} s"
 
 
 def assemble(study: Study, notebooks: tuple[Path, ...]) -> None:
@@ -219,18 +216,17 @@ def _titled(path: Path) -> str:
     return json.dumps(notebook, ensure_ascii=False)
 
 
-def freeze(study: Study) -> tuple[int, list[str]]:
+def freeze(study: Study) -> int:
     """Keep what the book cites of a study in `data/frozen/<study>`.
 
     Of study film these are the predictions for film faces, of study confirm its table; each build
     computes from them what it shows. Of others these are tables of estimates, values, and the
     figures that a page of `book` cites as <study>/fig-.... Of pictures of faces only those that the
-    synthetic world drew are kept: others are somebody's data. Returns how many files were kept, and
-    the cited figures that can't be.
+    synthetic world drew are kept: others are somebody's data. Returns how many files were kept.
     """
     target, results = ROOT / "data" / "frozen" / study.name, study.results
     alone = [*results.glob("film/*.parquet"), *results.glob("confirmation.csv")]
-    copies, absent = {target / path.name: path for path in alone}, set[str]()
+    copies = {target / path.name: path for path in alone}
     if not alone:
         pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md"))
         cited = set(re.findall(rf"\b{re.escape(study.name)}/(fig-[\w-]+)", pages))
@@ -239,7 +235,7 @@ def freeze(study: Study) -> tuple[int, list[str]]:
         kept = [path for table in FROZEN_TABLES for path in results.glob(f"{table}.parquet")]
         kept += [path for path in results.glob("values/*.json") if path.stem != "study"]
         kept += [path for name in cited & free for path in results.glob(f"figures/{name}.*")]
-        copies, absent = {target / path.relative_to(results): path for path in kept}, cited - free
+        copies = {target / path.relative_to(results): path for path in kept}
     if not copies:
         raise StageError(
             f"study {study.name} has no results to freeze: make book STUDY={study.name} first"
@@ -253,4 +249,4 @@ def freeze(study: Study) -> tuple[int, list[str]]:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     write_json(origin, target / "provenance.json")
-    return len(copies), sorted(absent)
+    return len(copies)

@@ -153,7 +153,9 @@ def _place(part: ast.AST, of: ast.ClassDef) -> str:
     What Python or pydantic calls belongs to the class. Words, and fields of settings, which are
     judged by their values, have a place that nothing names.
     """
-    is_settings = {"BaseModel", "SettingsModel"} & {getattr(base, "id", "") for base in of.bases}
+    is_settings = any(
+        ast.unparse(base).endswith(("BaseModel", "SettingsModel")) for base in of.bases
+    )
     if isinstance(part, ast.Expr) or (is_settings and isinstance(part, ast.AnnAssign)):
         return f"{of.name}: no code"
     if not isinstance(part, ast.FunctionDef) or part.name.startswith("__"):

@@ -21,22 +21,10 @@ import pandas as pd
 import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from exe_core import tables
+from exe_core import settings, tables
 from exe_core.labels import EMOTIONS, FIVE
 from exe_core.record import READY, ROOT, digest_of, write_json
 from exe_core.resampling import Statistics
-from exe_core.settings import (
-    Crop,
-    Films,
-    Pull,
-    Run,
-    Scoring,
-    Sentiment,
-    Set,
-    SettingsModel,
-    Train,
-    World,
-)
 from exe_core.sources import SOURCES
 
 RAW = ("hits", "photos", "requests", "truth", "events")
@@ -48,7 +36,7 @@ class ConfigError(ValueError):
     """A study's settings are not as they must be."""
 
 
-class Study(SettingsModel):
+class Study(settings.SettingsModel):
     """A study, whole. `kind` says whose faces it is about; the two are never mixed."""
 
     _trial: str | None = PrivateAttr(None)
@@ -59,22 +47,24 @@ class Study(SettingsModel):
     title: str = Field(description="as the book calls the study")
     labels: tuple[str, ...] = Field(FIVE, description="classes, in the order of the schema")
     seed: int = Field(42, description="of splits and of the world")
-    world: World = World()
-    pull: Pull = Pull()
-    crop: Crop = Crop()
-    train: Train = Train()
-    films: Films = Films()
+    world: settings.World = settings.World()
+    pull: settings.Pull = settings.Pull()
+    crop: settings.Crop = settings.Crop()
+    train: settings.Train = settings.Train()
+    films: settings.Films = settings.Films()
     statistics: Statistics = Statistics()
-    scoring: Scoring = Scoring()
-    sets: dict[str, Set] = Field(min_length=1, description="collections of faces, by name")
-    runs: dict[str, Run] = Field({}, description="models that are trained, by name")
+    scoring: settings.Scoring = settings.Scoring()
+    sets: dict[str, settings.Set] = Field(min_length=1, description="collections of faces, by name")
+    runs: dict[str, settings.Run] = Field({}, description="models that are trained, by name")
     ensembles: dict[str, tuple[str, ...]] = Field({}, description="name -> runs that it combines")
     methods: dict[str, Literal["mean", "stack"]] = Field({}, description="of ensembles; else mean")
     guests: dict[str, str] = Field(
         {}, description="name -> a model trained elsewhere: one of data/models, or a folder"
     )
     audit: tuple[str, ...] = Field((), description="sets searched for copies and wrong labels")
-    sentiment: Sentiment | None = Field(None, description="levels of sentiment, if it is asked")
+    sentiment: settings.Sentiment | None = Field(
+        None, description="levels of sentiment, if it is asked"
+    )
     published: str | None = Field(None, description="predictions of films, below the data folder")
 
     @model_validator(mode="after")
@@ -113,17 +103,16 @@ class Study(SettingsModel):
     @property
     def variants(self) -> dict[str, tuple[str, ...]]:
         """The runs `<variant>-<number>` that differ in their seed only, by variant two or more."""
-        named = defaultdict(list)
+        members = defaultdict(dict)
         for name, run in self.runs.items():
             if numbered := re.fullmatch(r"(.+)-\d+", name):
-                recipe = self.recipe(name).model_dump()
-                seed = recipe.pop("seed")
-                named[numbered[1]].append((name, seed, (run.model_dump(exclude={"train"}), recipe)))
+                recipe = self.recipe(name).model_dump() | run.model_dump(exclude={"train"})
+                members[numbered[1]][name] = (recipe.pop("seed"), recipe)
         found = {}
-        for variant, members in named.items():
-            names, seeds, rests = zip(*members, strict=True)
-            if 1 < len(names) == len({*seeds}) and all(rest == rests[0] for rest in rests):
-                found[variant] = names
+        for variant, runs in members.items():
+            seeds, recipes = zip(*runs.values(), strict=True)
+            if 1 < len(runs) == len({*seeds}) and all(one == recipes[0] for one in recipes):
+                found[variant] = tuple(runs)
         return found
 
     def learned_from(self, name: str) -> frozenset[str]:
@@ -142,11 +131,11 @@ class Study(SettingsModel):
         ensembles = [name for name, members in self.ensembles.items() if run in members]
         return frozenset[str]().union(*map(self.learned_from, [run, *ensembles]))
 
-    def recipe(self, run: str) -> Train:
+    def recipe(self, run: str) -> settings.Train:
         """The training recipe of a run: the study's, with what the run changes."""
-        return Train.model_validate({**self.train.model_dump(), **self._run(run).train})
+        return settings.Train.model_validate({**self.train.model_dump(), **self._run(run).train})
 
-    def _run(self, run: str) -> Run:
+    def _run(self, run: str) -> settings.Run:
         if run not in self.runs:
             known = ", ".join(self.runs)
             raise ConfigError(f"study {self.name} has no run {run!r}; its runs are {known}")
@@ -160,8 +149,7 @@ class Study(SettingsModel):
         or a `ConfigError` is raised.
         """
         if self.kind == "world":
-            mine = (self.raw / "benchmarks").exists() or (self.raw / "films").exists()
-            return self.raw if mine else self._folder("raw", of_study=True)
+            return self._found("raw", "benchmarks").parent
         given = os.environ.get("EXE_DATA")
         if not given:
             raise ConfigError(
@@ -194,16 +182,17 @@ class Study(SettingsModel):
 
     def missing(self) -> list[str]:
         """List what a study reads from outside and does not find."""
-        guests = {name: self.model(name) for name in self.guests}
-        lacking = [f"guest {name}: {path}" for name, path in guests.items() if not path.is_dir()]
-        if self.kind == "world":
-            return lacking
-        needed = {name: entry.path for name, entry in self.sets.items()}
-        needed |= {"films": self.films.path, "published": self.published}
-        places = {name: self.data_dir / path for name, path in needed.items() if path}
-        places |= {f"{name}, votes": self.votes(name) for name, s in self.sets.items() if s.votes}
-        lacking += [f"{name}: {path}" for name, path in places.items() if not path.exists()]
-        for name in sorted({entry.source for entry in self.sets.values() if entry.source}):
+        places = {f"guest {name}": self.model(name) for name in self.guests}
+        sources = set[str]()
+        if self.kind == "real":
+            needed = {name: entry.path for name, entry in self.sets.items()}
+            needed |= {"films": self.films.path, "published": self.published}
+            places |= {name: self.data_dir / path for name, path in needed.items() if path}
+            with_votes = [name for name, entry in self.sets.items() if entry.votes]
+            places |= {f"{name}, votes": self.votes(name) for name in with_votes}
+            sources = {entry.source for entry in self.sets.values() if entry.source}
+        lacking = [f"{what}: {path}" for what, path in places.items() if not path.exists()]
+        for name in sorted(sources):
             variable = SOURCES[name].key_variable
             if variable and SOURCES[name].key_needed and not os.environ.get(variable):
                 lacking.append(f"{name}: its API key in the variable {variable}")
@@ -219,10 +208,15 @@ class Study(SettingsModel):
         """The folder of everything that is computed, `EXE_HOME`, or `data/` of the checkout."""
         return Path(os.environ.get("EXE_HOME", ROOT / "data"))
 
-    def _folder(self, part: str, *, of_study: bool = False) -> Path:
-        """The folder `part` of this study, or of this trial of it."""
-        folder = self.home / part / self.name
-        return folder if of_study or self._trial is None else folder / "trials" / self._trial
+    def _place(self, part: str, *names: str) -> Path:
+        """Where this study, or this trial of it, keeps what it makes."""
+        trial = () if self._trial is None else ("trials", self._trial)
+        return self.home.joinpath(part, self.name, *trial, *names)
+
+    def _found(self, part: str, *names: str) -> Path:
+        """Where something is read from: the trial's place, or else the study's."""
+        mine = self._place(part, *names)
+        return mine if mine.exists() else self.home.joinpath(part, self.name, *names)
 
     @property
     def trial(self) -> str | None:
@@ -232,17 +226,17 @@ class Study(SettingsModel):
     @property
     def raw(self) -> Path:
         """Where photos, films and benchmark files that are pulled or drawn go."""
-        return self._folder("raw")
+        return self._place("raw")
 
     @property
     def processed(self) -> Path:
         """Where crops and the tables of images, faces and splits go."""
-        return self._folder("processed")
+        return self._place("processed")
 
     @property
     def results(self) -> Path:
         """Where models, predictions, estimates and figures go, which the book shows."""
-        return self._folder("results")
+        return self._place("results")
 
     @property
     def labelled(self) -> Path:
@@ -251,15 +245,7 @@ class Study(SettingsModel):
 
     def table(self, name: str, *, run: str | None = None) -> Path:
         """Where a table, or that of a run, is read from: the trial's, or else the study's."""
-        mine = self._table(name, run)
-        return mine if mine.exists() else self._table(name, run, of_study=True)
-
-    def _table(self, name: str, run: str | None, *, of_study: bool = False) -> Path:
-        if name not in tables.TABLES:
-            raise ConfigError(f"no table {name!r}; tables are {', '.join(tables.TABLES)}")
-        part = "raw" if name in RAW else "processed" if name in PROCESSED else "results"
-        folder = self._folder(part, of_study=of_study)
-        return folder / name / f"{run}.parquet" if run else folder / f"{name}.parquet"
+        return self._found(*_parts(name, run))
 
     def read(self, name: str, *, run: str | None = None) -> pd.DataFrame:
         """Read and check a table of the study, or of one of its runs.
@@ -276,8 +262,7 @@ class Study(SettingsModel):
     def write(self, table: pd.DataFrame, name: str, *, run: str | None = None) -> pd.DataFrame:
         """Check a table and write it, whole or not at all; a trial writes into its own place."""
         self.keep_trial()
-        tables.write(table, self._table(name, run), name=name)
-        self._inputs.append(self._table(name, run))
+        self._inputs.append(tables.write(table, self._place(*_parts(name, run)), name=name))
         return table
 
     def keep_trial(self) -> None:
@@ -295,9 +280,7 @@ class Study(SettingsModel):
         if run in self.guests:
             is_name = re.fullmatch(r"[\w-][\w.-]*", self.guests[run])
             return (READY if is_name else ROOT).joinpath(Path(self.guests[run]).expanduser())
-        mine = self.new_model(run)
-        is_there = (mine / "card.json").exists()
-        return mine if is_there else self._folder("results", of_study=True) / "models" / run
+        return self._found("results", "models", run, "card.json").parent
 
     def new_model(self, run: str) -> Path:
         """The folder that a training of `run` writes its weights and card into."""
@@ -308,6 +291,14 @@ class Study(SettingsModel):
             return f"Study `{self.name}`: {self.title}."
         place = self.results.relative_to(self.home)
         return f"**Trial `{self._trial}` of study `{self.name}`**, which stays as it is: `{place}`."
+
+
+def _parts(table: str, run: str | None) -> list[str]:
+    """Where a table lies: the part of the data, and names below the study's folder in it."""
+    if table not in tables.TABLES:
+        raise ConfigError(f"no table {table!r}; tables are {', '.join(tables.TABLES)}")
+    part = "raw" if table in RAW else "processed" if table in PROCESSED else "results"
+    return [part, table, f"{run}.parquet"] if run else [part, f"{table}.parquet"]
 
 
 def studies() -> list[str]:
@@ -348,22 +339,22 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     if not path.is_file():
         raise ConfigError(f"no study {name!r}; there are {', '.join(studies())}")
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, ValueError, RecursionError) as fault:  # bytes, dates, depth
         raise ConfigError(f"{path.name} is not YAML: {fault}") from None
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path.name} holds {type(settings).__name__}, not keys and values")
-    study = parse_study({"name": name, **settings}, origin=path.name)
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path.name} holds {type(given).__name__}, not keys and values")
+    study = parse_study({"name": name, **given}, origin=path.name)
     if trial is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,80}", trial):
         raise ConfigError(f"trial {trial!r}: letters, digits, '.', '_' and '-', at most 81")
     changes: dict[str, Any] = {
-        part: {key: value for key, value in given.items() if value is not None}
-        for part, given in parts.items()
+        part: {key: value for key, value in change.items() if value is not None}
+        for part, change in parts.items()
     }
     begun = study.results / "trials" / str(trial) / "trial.json"
     if trial and begun.exists():
         changes = _merged(json.loads(begun.read_text(encoding="utf-8")), changes)
-    changed, recipe = _merged(settings, changes), changes.get("train", {})
+    changed, recipe = _merged(given, changes), changes.get("train", {})
     for run in changed.get("runs", {}).values():  # a run's own recipe gives way, too
         own = run.get("train", {})
         own.update({key: recipe[key] for key in own.keys() & recipe.keys()})
@@ -375,11 +366,11 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     return other
 
 
-def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with the parts of `changes` put over theirs."""
     return {
-        **settings,
-        **{part: {**(settings.get(part) or {}), **change} for part, change in changes.items()},
+        **given,
+        **{part: {**(given.get(part) or {}), **change} for part, change in changes.items()},
     }
 
 
@@ -396,13 +387,12 @@ def trial_name(changes: Mapping[str, Any]) -> str:
     return plain if len(plain) <= 60 else f"{plain[:50]}-{digest_of(text)[:8]}"
 
 
-def parse_study(settings: dict[str, object], *, origin: str = "settings") -> Study:
+def parse_study(given: dict[str, object], *, origin: str = "settings") -> Study:
     """Validate the settings of a study; `origin` names them in an error."""
     try:
-        return Study.model_validate(settings)
+        return Study.model_validate(given)
     except ValidationError as faults:
-        lines = [_explain(fault) for fault in faults.errors()]
-        raise ConfigError(f"{origin}: " + "; ".join(lines)) from None
+        raise ConfigError(f"{origin}: " + "; ".join(map(_explain, faults.errors()))) from None
 
 
 def _explain(fault: Mapping[str, Any]) -> str:

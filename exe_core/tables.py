@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,6 @@ from exe_core.record import replacing
 def item_id(film_id: str, frame: int) -> str:
     """Name a film's frame as an item: "<film_id>:<frame>", the frame with six digits or more."""
     return f"{film_id}:{frame:06d}"
-
-
-def item_ids(film_id: pd.Series, frame: pd.Series) -> pd.Series:
-    """Name many items by `item_id`."""
-    return film_id + frame.map(":{:06d}".format).astype(str)
 
 
 def film_and_frame(item_id: pd.Series) -> pd.DataFrame:
@@ -59,15 +55,17 @@ def choice(description: str, *values: str, **kwargs: Any) -> pa.Column:
     return text(description, checks=pa.Check.isin(values), **kwargs)
 
 
-def _table(row: str, *, key: str, common: str = "", **columns: pa.Column) -> pa.DataFrameSchema:
-    """Define a table: what a row is, the columns that identify it, and all columns.
+def _table(row: str, names: str, **columns: pa.Column) -> pa.DataFrameSchema:
+    """Define a table: what a row is, the names of key and common columns, and all others.
 
-    Those of `common` stand in `COMMON`; a "?" after a name allows nulls.
+    In `names`, "!" marks what identifies a row together, and "?" a column that may be null.
     """
-    shared = {column.strip("?"): COMMON[column.strip("?")] for column in common.split()}
-    schema = pa.DataFrameSchema(shared | columns, unique=key.split() or None, description=row)
-    optional = [column[:-1] for column in common.split() if column.endswith("?")]
-    return schema.update_columns({column: {"nullable": True} for column in optional})
+    marked = dict(re.fullmatch(r"(\w+)([!?]*)", name).groups() for name in names.split())
+    shared = {name: COMMON[name] for name in marked if name not in columns}
+    key = [name for name, mark in marked.items() if "!" in mark]
+    schema = pa.DataFrameSchema(shared | columns, unique=key or None, description=row)
+    optional = [name for name, mark in marked.items() if "?" in mark]
+    return schema.update_columns({name: {"nullable": True} for name in optional})
 
 
 COMMON = {
@@ -100,7 +98,7 @@ COMMON = {
     "level": number("coverage of the interval, e.g. .95", 0, 1, nullable=True),
     "n_films": integer("films that the row rests on"),
     "other_run_id": text("second run; null for all together"),
-    "difference": number("first minus second", -1, 1, nullable=True),
+    "difference": number("first minus second", nullable=True),
     "null_mean": number("mean of the measure by chance alone", nullable=True),
     "p_value": number("p-value of the null hypothesis", 0, 1, nullable=True),
     "n_groups": integer("groups that the row rests on"),
@@ -114,15 +112,12 @@ COMMON = {
 TABLES = {
     "hits": _table(
         "A photo that a query returned.",
-        key="photo_id design query",
-        common="photo_id source design query page",
-        label=choice("emotion that the query asks for", *EMOTIONS),
+        "photo_id! design! query! source page label",
         rank=integer("position on its page, from 1"),
     ),
     "photos": _table(
         "A photo, also one whose download failed.",
-        key="photo_id",
-        common="photo_id source width_px height_px path? error",
+        "photo_id! source width_px height_px path? error",
         page_url=text("the photo's page at its source", nullable=True),
         url=text("address of the file", nullable=True),
         author=text("photographer", nullable=True),
@@ -137,8 +132,7 @@ TABLES = {
     ),
     "requests": _table(
         "A search request to a photo source.",
-        key="",
-        common="source design query page seconds error",
+        "source design query page seconds error",
         requested_at=time("when the page was asked for"),
         asked=text("the request's parameters, without its key", nullable=True),
         http_status=integer("of the answer", nullable=True),
@@ -151,15 +145,13 @@ TABLES = {
     ),
     "images": _table(
         "An image of a set; those without a face, unreadable or of another label are kept.",
-        key="set_name item_id",
-        common="item_id set_name width_px height_px error path",
+        "item_id! set_name! width_px height_px error path",
         n_faces=integer("faces detected", nullable=True),
         status=choice("ok, or why not", "ok", "no face", "unreadable", "other label"),
     ),
     "faces": _table(
         "A face in an image; the box is in the pixels of the upright image.",
-        key="face_id",
-        common="face_id item_id set_name group_id label? path",
+        "face_id! item_id set_name group_id label? path",
         split_given=text("part that the set itself puts the face into", nullable=True),
         score=number("of the detector", 0, 1, nullable=True),
         x_px=integer("left edge, px"),
@@ -171,8 +163,7 @@ TABLES = {
     ),
     "attributes": _table(
         "What a set says of an image, whether it is used or not; null where the set does not know.",
-        key="set_name item_id",
-        common="item_id set_name label? source?",
+        "item_id! set_name! label? source?",
         no_label=text("why it has no label", nullable=True),
         person=text("who is shown", nullable=True),
         film=text("the film, as the set names it", nullable=True),
@@ -189,25 +180,19 @@ TABLES = {
     ),
     "splits": _table(
         "The side of the split that a face is on; a group is on one side only.",
-        key="face_id",
-        common="face_id set_name group_id",
+        "face_id! set_name group_id",
         split=choice("part of the set: train, val or test", "train", "val", "test"),
     ),
     "truth": _table(
         "What an item of the synthetic world shows; no stage but the evaluation reads it.",
-        key="set_name item_id",
-        common="item_id set_name",
+        "item_id! set_name!",
         label_true=choice("emotion that is shown", *EMOTIONS, nullable=True),
-        intensity=number("of the expression, 1 for its prototype", 0, nullable=True),
-        skin_tone=number("0 the lightest to 6 the darkest", 0, 6, nullable=True),
-        yaw_deg=number("turn of the head, degrees", nullable=True),
         n_faces=integer("faces that are drawn"),
         is_blend=flag("passes from one expression to another"),
     ),
     "leakage": _table(
         "Two images of one picture; the other one stands earlier.",
-        key="set_name item_id other_set_name other_item_id",
-        common="item_id set_name split? other_set_name other_split label?",
+        "other_item_id! item_id! set_name! other_set_name! split? other_split label?",
         other_item_id=text("the other image"),
         other_label=choice("label of the other image", *EMOTIONS, nullable=True),
         kind=choice("pixel-identical, or nearly the same", "identical", "near"),
@@ -215,8 +200,7 @@ TABLES = {
     ),
     "leakage_counts": _table(
         "Two parts of sets, and how many images of the one the other has too.",
-        key="set_name split other_set_name other_split",
-        common="set_name split? other_set_name other_split n",
+        "set_name! split?! other_set_name! other_split! n",
         n_identical=integer("images with an identical one in the other part"),
         share_identical=number("identical ones, of all images of the part", 0, 1),
         n_other_label=integer("of the identical ones, those under other labels only"),
@@ -224,8 +208,7 @@ TABLES = {
     ),
     "films": _table(
         "A film of the study.",
-        key="film_id",
-        common="film_id genre path? error",
+        "film_id! genre path? error",
         title=text("of the film"),
         duration_s=number("length, s", 0, nullable=True),
         fps=number("frames a second", 0, nullable=True),
@@ -234,23 +217,20 @@ TABLES = {
     ),
     "events": _table(
         "A plot event of a film, and the emotion that should rise after it.",
-        key="film_id time_s label",
-        common="film_id time_s",
+        "label! film_id! time_s!",
         event=text("what happens"),
         label=choice("emotion that should rise after it", *EMOTIONS),
     ),
     "frames": _table(
         "A sampled frame; frames without a face have n_faces 0.",
-        key="film_id frame",
-        common="film_id",
+        "frame! film_id!",
         frame=integer("its number in the film, counted from 0"),
         time_s=number("time stamp in the film, s"),
         n_faces=integer("faces detected"),
     ),
     "film_summary": _table(
         "A film, run and label: how often, and how probable on average.",
-        key="film_id run_id label",
-        common="film_id run_id label",
+        "film_id! run_id! label!",
         n_frames=integer("frames that were looked at"),
         n_faces=integer("frames with a face that was classified"),
         share_of_faces=number("share of the faces predicted as the label", 0, 1, nullable=True),
@@ -261,32 +241,25 @@ TABLES = {
     ),
     "selection_shares": _table(
         "A run and label over the films of a genre, or of no genre named: over all.",
-        key="run_id genre label",
-        common="run_id genre label low high level n_films",
-        value=number("the estimate", 0, 1, nullable=True),
+        "run_id! genre! label! value low high level n_films",
     ),
     "selection_differences": _table(
         "A share of one run and genre less that of another.",
-        key="run_id genre other_run_id other_genre label",
-        common="run_id genre other_run_id label difference low high level n_films",
+        "other_genre! run_id! genre! other_run_id! label! difference low high level n_films",
         other_genre=text("genre of the second", nullable=True),
     ),
     "film_criteria": _table(
         "A criterion of plausible output, for one run over all films, with its test.",
-        key="run_id criterion",
-        common="run_id value low high level null_mean p_value n_films",
+        "criterion! run_id! value low high level null_mean p_value n_films",
         criterion=text("criterion that needs no labels"),
     ),
     "agreement": _table(
         "How far two runs agree on the same faces.",
-        key="run_id other_run_id",
-        common="run_id other_run_id low high level null_mean p_value n n_groups",
-        value=number("Cohen's kappa", high=1, nullable=True),
+        "run_id! other_run_id! value low high level null_mean p_value n n_groups",
     ),
     "claims": _table(
         "A claim put to a test.",
-        key="claim_id",
-        common="low high level p_value p_adjusted",
+        "claim_id! low high level p_value p_adjusted",
         claim_id=text("short name of the claim"),
         text=text("the claim, in words"),
         source=text("data that the claim was tested on"),
@@ -299,10 +272,8 @@ TABLES = {
     ),
     "history": _table(
         "An epoch of a run, on one split.",
-        key="run_id epoch split",
-        common="run_id seconds",
+        "epoch! run_id! split! seconds",
         epoch=integer("counted from 1"),
-        split=choice("part of the set: train, val or test", "train", "val"),
         loss=number("mean over the epoch's faces", 0),
         accuracy=number("share of correct predictions", 0, 1),
         macro_f1=number("macro-averaged F1", 0, 1, nullable=True),
@@ -310,27 +281,23 @@ TABLES = {
     ),
     "predictions": _table(
         "What a run says of a face; prob_<label> columns follow.",
-        key="run_id set_name item_id",
-        common="item_id set_name group_id run_id predicted label? split",
+        "item_id! set_name! run_id! group_id predicted label? split",
     ),
     "metrics": _table(
         "An estimate of one run on one set, with its interval.",
-        key="run_id set_name split metric label",
-        common="run_id set_name metric value low high level n n_groups split",
+        "label! run_id! set_name! metric! split! value low high level n n_groups",
         label=text("emotion: as labelled, or the one that the row is about", nullable=True),
         method=text("how the interval was made", nullable=True),
         seed=integer("of the resampling", nullable=True),
     ),
     "comparisons": _table(
         "A paired difference between two runs on one set, first minus second.",
-        key="run_id other_run_id set_name metric",
-        common="run_id other_run_id set_name metric low high level p_value p_adjusted n n_groups",
-        difference=number("first minus second", nullable=True),
+        "run_id! other_run_id! set_name! metric! difference low high level p_value p_adjusted"
+        " n n_groups",
     ),
     "confusion": _table(
         "How often one run answers `predicted` where the label is `label`.",
-        key="run_id set_name label predicted",
-        common="run_id set_name label predicted n",
+        "run_id! set_name! label! predicted! n",
         share_of_label=number("of the faces of this label", 0, 1, nullable=True),
     ),
 }
@@ -346,9 +313,8 @@ _LIKE = {
 """Table -> the one whose columns it has, and what a row is."""
 
 for _name, (_like, _row) in _LIKE.items():
-    TABLES[_name] = pa.DataFrameSchema(
-        TABLES[_like].columns, unique=TABLES[_like].unique, description=_row
-    )
+    _schema = TABLES[_like]
+    TABLES[_name] = pa.DataFrameSchema(_schema.columns, unique=_schema.unique, description=_row)
 
 
 def check(table: pd.DataFrame, name: str) -> pd.DataFrame:

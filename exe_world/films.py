@@ -143,9 +143,6 @@ def truth(study: Study, script: Script) -> Iterator[dict[str, object]]:
         rows: list[dict[str, object]] = [
             {
                 "label_true": moment.label,
-                "intensity": shot.intensity,
-                "skin_tone": moment.person.identity.skin_tone,
-                "yaw_deg": math.degrees(moment.person.pose[0]),
                 "n_faces": 1,
                 "is_blend": moment.is_blend,
             }

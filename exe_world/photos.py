@@ -7,7 +7,6 @@ the noise of the study's confusion table; a photo without a face shows none.
 from __future__ import annotations
 
 import hashlib
-import math
 import uuid
 from dataclasses import dataclass
 
@@ -102,7 +101,7 @@ def _name(source: str, number: int) -> str:
 def draw(study: Study, photo: Photo) -> np.ndarray:
     """Draw a photo: uint8 RGB (height, width, 3) of the world's photo size."""
     rng = generator(study.seed, photo.photo_id)
-    people = [person for person, _ in _people(rng, photo.emotion, study.world)]
+    people = _people(rng, photo.emotion, study.world)
     width, height = study.world.photo_size
     canvas = sample_background(rng, (height, width))
     light = sample_light(rng, style="stock")
@@ -112,22 +111,15 @@ def draw(study: Study, photo: Photo) -> np.ndarray:
 
 
 def truth(study: Study, photo: Photo) -> dict[str, object]:
-    """Give what a photo shows, as a row of the table `truth`; of two faces, the larger one."""
+    """Give what a photo shows, as a row of the table `truth`."""
     people = _people(generator(study.seed, photo.photo_id), photo.emotion, study.world)
-    row = {"item_id": photo.photo_id, "n_faces": len(people), "is_blend": False}
-    if not people:
-        return row
-    primary, intensity = people[-1]
-    return row | {
-        "label_true": photo.emotion,
-        "intensity": intensity,
-        "skin_tone": primary.identity.skin_tone,
-        "yaw_deg": math.degrees(primary.pose[0]),
-    }
+    label = photo.emotion if people else None
+    item = {"item_id": photo.photo_id, "label_true": label}
+    return {**item, "n_faces": len(people), "is_blend": False}
 
 
-def _people(rng: np.random.Generator, emotion: str, world: World) -> list[tuple[Person, float]]:
-    """Place the people of a photo, the nearest (largest) last, with their intensities."""
+def _people(rng: np.random.Generator, emotion: str, world: World) -> list[Person]:
+    """Place the people of a photo, the nearest (largest) last."""
     width, height = world.photo_size
     n_faces = rng.choice(3, p=FACES_PER_PHOTO)
     places = {0: [], 1: [(0.28, 0.72)], 2: [(0.22, 0.32), (0.68, 0.78)]}[int(n_faces)]
@@ -146,8 +138,8 @@ def _people(rng: np.random.Generator, emotion: str, world: World) -> list[tuple[
             centre=(width * rng.uniform(left, right), float(middle)),
             px_per_unit=scale,
         )
-        people.append((person, intensity))
-    return sorted(people, key=lambda placed: placed[0].px_per_unit)
+        people.append(person)
+    return sorted(people, key=lambda person: person.px_per_unit)
 
 
 def sample(study: Study, n: int) -> list[tuple[Photo, np.ndarray]]:

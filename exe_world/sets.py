@@ -67,13 +67,10 @@ class BenchmarkFace:
 
     def truth(self) -> dict[str, object]:
         """Give what it shows, as a row of the table `truth`."""
-        _, identity, intensity = self.cast()
         name = self.stem if self.set_name == "rafdb" else f"{self.number:06d}"
         return {
             "item_id": f"{self.set_name}:{name}",
             "label_true": self.emotion,
-            "intensity": intensity,
-            "skin_tone": identity.skin_tone,
             "n_faces": 1,
             "is_blend": False,
         }

@@ -1,18 +1,22 @@
-"""What archives and services read of the project is valid, and says the same everywhere."""
+"""What archives, services and installers read of the project is valid, and agrees."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import exe_core
 from exe_core.record import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 ZENODO = json.loads((ROOT / ".zenodo.json").read_text())
 BINDER = ROOT / "binder"
@@ -38,3 +42,19 @@ def test_binder_takes_its_python_from_the_project():
     version = (BINDER / "runtime.txt").read_text().strip().removeprefix("python-")
     assert f">={version}" in PROJECT["requires-python"]
     assert os.access(BINDER / "postBuild", os.X_OK)
+
+
+def test_every_dependency_is_locked_at_a_version_that_it_allows():
+    pairs = re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", LOCK, flags=re.MULTILINE)
+    pins = {canonicalize_name(name): version for name, version in pairs}
+    extras = [PROJECT["optional-dependencies"][name] for name in ("study", "book", "test")]
+    for requirement in map(Requirement, sum(extras, PROJECT["dependencies"])):
+        name = canonicalize_name(requirement.name)
+        assert name in pins, f"{requirement} is not in requirements.lock: run `make lock`"
+        assert pins[name] in requirement.specifier, f"{requirement} but locked {pins[name]}"
+
+
+def test_every_locked_package_is_hashed_and_none_names_a_registry():
+    packages = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)
+    assert all("--hash=sha256:" in package for package in packages if package.strip())
+    assert "://" not in LOCK

@@ -90,21 +90,16 @@ def ask(*command):
     return done.stdout.splitlines()
 
 
-def jobs():
-    """List all jobs, also ended ones: number -> state, rule."""
-    lines = ask("squeue", "--states=all", "--noheader", "--format=%i|%T|%k")
-    return {number: (state, rule) for number, state, rule in (line.split("|") for line in lines)}
-
-
 def jobs_of(rule):
-    return {number: state for number, (state, what) in jobs().items() if what == rule}
+    """List the jobs of a rule, also ended ones: number -> state."""
+    lines = ask("squeue", "--states=all", "--noheader", "--format=%i|%T|%k")
+    return {n: state for n, state, what in (line.split("|") for line in lines) if what == rule}
 
 
 def is_idle():
-    try:
-        return ask("sinfo", "--noheader", "--format=%t") == ["idle"]
-    except subprocess.CalledProcessError:  # the controller does not answer yet
-        return False
+    """Whether the controller answers, and its node waits for jobs."""
+    done = subprocess.run(["sinfo", "--noheader", "--format=%t"], capture_output=True, text=True)
+    return done.stdout.split() == ["idle"]
 
 
 def wait_for(there, process=None):
@@ -170,32 +165,23 @@ def slurm(tmp_path_factory):
         wait_for(lambda: not ask("squeue", "--noheader"))
 
 
-def ledgers(project):
-    return {stage: project.root / f"data/results/tiny/ledgers/{stage}.json" for stage in STAGES}
-
-
 def snakemake(project, *where):
     """Give the plain call, without the book: stages of the study, here or on a cluster."""
-    targets = map(str, ledgers(project).values())
+    targets = [f"{project.root}/data/results/tiny/ledgers/{stage}.json" for stage in STAGES]
     return ["snakemake", "--config", "study=tiny", "--nolock", *where, "--", *targets]
 
 
-def digests(project):
-    return {stage: json.loads(path.read_text()) for stage, path in ledgers(project).items()}
-
-
-@pytest.fixture(scope="module")
-def projects(tmp_path_factory):
-    """Two copies of the project, for this machine and for the cluster."""
-    copies = [copy_project(tmp_path_factory.mktemp(name) / "p") for name in ("here", "there")]
-    for project in copies:
-        (project.root / "configs" / "tiny.yml").write_text(STUDY)
-    return copies
+def digests(project, stage):
+    ledgers = project.root / "data" / "results" / "tiny" / "ledgers"
+    return json.loads((ledgers / f"{stage}.json").read_text())
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_study_on_slurm_survives_a_killed_job_and_gives_the_same_results(projects, tmp_path):
-    here, there = projects
+def test_a_study_on_slurm_survives_a_killed_job_and_gives_the_same_results(tmp_path):
+    """Two copies of the project: one runs on this machine, one on the cluster."""
+    here, there = (copy_project(tmp_path / name) for name in ("here", "there"))
+    for project in (here, there):
+        (project.root / "configs" / "tiny.yml").write_text(STUDY)
     (tmp_path / "config.yaml").write_text(SITE)
     log, killed = tmp_path / "slurm.log", "rule_train_wildcards_fer2013"
     page = there.root / "data/results/tiny/notebooks/03-train-fer2013.running.ipynb"
@@ -212,17 +198,14 @@ def test_a_study_on_slurm_survives_a_killed_job_and_gives_the_same_results(proje
         [first] = jobs_of(killed)
         ask("scancel", first)
         running.wait(PATIENCE_S)
-    told = log.read_text()
-    assert running.returncode == 0, told[-4000:]
-    assert f"SLURM-job '{first}' failed, SLURM status is: 'CANCELLED'" in told
+    assert running.returncode == 0, log.read_text()[-4000:]
     assert sorted(jobs_of(killed).values()) == ["CANCELLED", "COMPLETED"]
-
     done = here.run(*snakemake(here, "--cores", "2"))
     assert done.returncode == 0, done.output[-4000:]
-    of_machine, of_cluster = digests(here), digests(there)
     for stage in STAGES:
-        kept = ["model.safetensors"] if stage.startswith("train") else of_machine[stage]
+        of_machine, of_cluster = digests(here, stage), digests(there, stage)
+        kept = ["model.safetensors"] if stage.startswith("train") else of_machine
         for name in kept:  # the history of a training holds seconds, too
-            assert of_cluster[stage][name] == of_machine[stage][name], f"{stage}: {name}"
+            assert of_cluster[name] == of_machine[name], f"{stage}: {name}"
     done = there.run(*snakemake(there, "--cores", "2", "--dry-run"))
     assert "Nothing to be done" in done.output, "the flag says where, and changes nothing else"

@@ -11,18 +11,9 @@ from exe_core.labels import EMOTIONS, SchemaError, canonical, labels_of, prob_co
 
 
 def predictions(**changes):
-    row = {
-        "item_id": "a",
-        "set_name": "s",
-        "split": "test",
-        "group_id": "g",
-        "run_id": "r",
-        "label": "sad",
-        "predicted": "happy",
-        "prob_happy": 0.75,
-        "prob_sad": 0.25,
-    }
-    return pd.DataFrame([row | changes])
+    names = {"item_id": "a", "set_name": "s", "split": "test", "group_id": "g", "run_id": "r"}
+    answer = {"label": "sad", "predicted": "happy", "prob_happy": 0.75, "prob_sad": 0.25}
+    return pd.DataFrame([names | answer | changes])
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
@@ -47,34 +38,25 @@ def test_an_unknown_label_is_refused_with_what_is_allowed(label, family):
         canonical(label, family=family)
 
 
+FRAME = {"film_id": "f", "frame": 0, "time_s": 0.0, "n_faces": 0}
+
+
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("name", "table", "fault"),
     [
-        ({"prob_sad": 0.5}, "do not sum to 1"),
-        ({"prob_sad": np.nan}, "do not sum to 1"),
-        ({"prob_happy": 1.25, "prob_sad": -0.25}, "do not sum to 1"),
-        ({"predicted": "joyful"}, "joyful"),
+        ("predictions", predictions(prob_sad=0.5), "do not sum to 1"),
+        ("predictions", predictions(prob_sad=np.nan), "do not sum to 1"),
+        ("predictions", predictions(prob_happy=1.25, prob_sad=-0.25), "do not sum to 1"),
+        ("predictions", predictions(predicted="joyful"), "joyful"),
+        ("predictions", predictions(predicted=None), "predicted"),
+        ("frames", pd.DataFrame([FRAME]).drop(columns="time_s"), "time_s"),
+        ("frames", pd.DataFrame([FRAME, FRAME | {"n_faces": 1}]), "uniqueness"),
     ],
 )
-def test_bad_predictions_are_refused(changes, fault):
+def test_a_bad_table_is_refused_with_its_fault(name, table, fault):
     with pytest.raises(SchemaError, match=fault):
-        tables.check(predictions(**changes), "predictions")
-
-
-def test_a_label_may_be_unknown_but_not_a_prediction():
+        tables.check(table, name)
     assert tables.check(predictions(label=None), "predictions")["label"].isna().all()
-    with pytest.raises(SchemaError, match="predicted"):
-        tables.check(predictions(predicted=None), "predictions")
-
-
-def test_missing_columns_and_double_keys_are_named():
-    with pytest.raises(SchemaError, match="time_s"):
-        tables.check(pd.DataFrame({"film_id": ["f"], "frame": [0], "n_faces": [0]}), "frames")
-    twice = pd.DataFrame(
-        {"film_id": ["f", "f"], "frame": [0, 0], "time_s": [0.0, 0.0], "n_faces": [0, 1]}
-    )
-    with pytest.raises(SchemaError, match="uniqueness"):
-        tables.check(twice, "frames")
 
 
 @given(st.sets(st.sampled_from(EMOTIONS)), st.randoms())

@@ -20,6 +20,7 @@ from exe_core.faces import detector_model
 from exe_core.photos import read_faces
 from exe_core.record import ROOT
 
+OF_PHOTOS = {"no face": 2, "ok": 4, "unreadable": 1}
 PAGE = (ROOT / "book" / "your-data.md").read_text()
 
 
@@ -67,18 +68,14 @@ def test_the_commands_of_the_page_run(folder, line):
         assert (out / "index.html").is_file()
         return
     faces = pd.read_csv(out / "faces.csv")
-    assert faces.groupby("status")["photo"].nunique().to_dict() == {
-        "no face": 2,
-        "ok": 4,
-        "unreadable": 1,
-    }
+    assert faces.groupby("status")["photo"].nunique().to_dict() == OF_PHOTOS
     assert "1 unreadable" in done.stdout
     page = (out / "photos.html").read_text()
     assert "broken.jpg:\nunreadable, not an image" in page
     assert page.count("<img") == (faces["status"] == "ok").sum()
 
 
-def test_the_python_of_the_page_runs(folder):
+def test_the_python_of_the_page_and_of_the_readme_runs(folder):
     left = {"folder": folder}
     for code in blocks("python"):
         exec(compile(code, "book/your-data.md", "exec"), left)
@@ -87,6 +84,8 @@ def test_the_python_of_the_page_runs(folder):
     found = table[table["status"] == "ok"]
     assert found.filter(like="prob_").sum(axis=1).to_numpy() == pytest.approx(1.0)
     assert models.load(folder / "mine").preprocessing.size == 224
+    for code in blocks("python", (ROOT / "README.md").read_text()):
+        exec(compile(code, "README.md", "exec"), {"photos": [folder / "photos/happy/0.jpg"]})
 
 
 def test_photos_are_read_alike_in_every_form_and_order_of_channels(folder):
@@ -104,12 +103,8 @@ def test_photos_are_read_alike_in_every_form_and_order_of_channels(folder):
     for wrong, how in (([None], {}), ([pixels / 255], {}), ([pixels], {"channels": "GBR"})):
         with pytest.raises((TypeError, ValueError), match=r"is no image|RGB or BGR"):
             read_faces(wrong, **how)
-
-
-def test_a_scene_given_as_a_crop_is_noticed(folder):
-    whole = folder / "photos" / "happy" / "0.jpg"
-    with pytest.warns(UserWarning, match="read_faces"):
-        inference.predict_images(models.load("fer7"), [whole])
+    with pytest.warns(UserWarning, match="read_faces"):  # a scene is given as a crop
+        inference.predict_images(models.load("fer7"), [path])
 
 
 @pytest.mark.slow
@@ -126,12 +121,7 @@ def test_the_example_study_judges_a_ready_model_on_photos_and_reads_films(folder
     summary = pd.read_parquet(results / "film_summary.parquet")
     assert summary["film_id"].unique().tolist() == ["a", "b"]
     images = pd.read_parquet(folder / "home" / "processed" / "example" / "images.parquet")
-    assert images["status"].value_counts().to_dict() == {"ok": 4, "no face": 2, "unreadable": 1}
-
-
-def test_the_lines_of_the_readme_run(folder):
-    for code in blocks("python", (ROOT / "README.md").read_text()):
-        exec(compile(code, "README.md", "exec"), {"photos": [folder / "photos/happy/0.jpg"]})
+    assert images["status"].value_counts().to_dict() == OF_PHOTOS
 
 
 def test_films_and_photos_need_nothing_of_the_extras():
@@ -159,13 +149,10 @@ def test_the_wheel_reads_films_and_photos_where_there_is_no_checkout(folder, tmp
         archive.extractall(site)
     (site / ".cache").mkdir()
     shutil.copy(detector_model(), site / ".cache")  # as pip would fetch it
-    for words in (
-        ["photo", folder / "photos", "--out", "p"],
-        ["film", folder / "films", "--out", "f"],
-    ):
-        command = [sys.executable, "-P", "-m", "exe_core.cli", *map(str, words)]
-        subprocess.run(
-            command, check=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}
-        )
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    for what, out in (("photo", "p"), ("film", "f")):
+        words = [what, str(folder / f"{what}s"), "--out", out]
+        command = [sys.executable, "-P", "-m", "exe_core.cli", *words]
+        subprocess.run(command, check=True, cwd=tmp_path, env=environment)
     assert "How far to trust fer7" in (tmp_path / "f" / "index.html").read_text()
     assert "labelled faces of" in (tmp_path / "p" / "photos.html").read_text()
