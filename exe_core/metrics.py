@@ -38,7 +38,11 @@ N_BINS = 15
 
 
 def score(
-    predictions: pd.DataFrame, *, labels: Sequence[str], statistics: Statistics
+    predictions: pd.DataFrame,
+    *,
+    labels: Sequence[str],
+    statistics: Statistics,
+    ordered: bool = False,
 ) -> pd.DataFrame:
     """Score each run on each set and split.
 
@@ -51,6 +55,9 @@ def score(
     statistics
         How intervals are made, over `group_id`; each run starts from the seed, so no result
         depends on its neighbours.
+    ordered
+        Whether the labels are levels, in their order: then quadratic_kappa comes on top, agreement
+        beyond chance, an error weighing the square of its distance (Cohen 1968).
 
     Returns
     -------
@@ -58,11 +65,18 @@ def score(
         Table "metrics", and `n_excluded`: rows left out. `SCORES` have a null label, those of
         `BY_LABEL` one row a label. What is undefined is NaN.
     """
+
+    def statistic(totals: np.ndarray) -> np.ndarray:
+        scores = scores_of(totals, len(labels))
+        return (
+            np.column_stack([scores, quadratic_kappa(totals, len(labels))]) if ordered else scores
+        )
+
     scored = []
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
         known = labelled(rows, labels)
         sums = resampling.sum_by_group(item_terms(known, labels), known["group_id"])
-        found = statistics.interval(sums, lambda totals: scores_of(totals, len(labels)))
+        found = statistics.interval(sums, statistic)
         table = by_name(found, labels).assign(
             n=len(known),
             n_groups=found.n,
@@ -77,17 +91,14 @@ def score(
 
 
 def by_name(found: Estimate, labels: Sequence[str]) -> pd.DataFrame:
-    """Name the estimates of `scores_of`: metric, label, value, low, high."""
-    metric = [*SCORES, *np.repeat(BY_LABEL, len(labels))]
-    label = [*[None] * len(SCORES), *[*labels] * len(BY_LABEL)]
-    return pd.DataFrame({"metric": metric, "label": label, **found.columns()})
+    """Name the estimates of `scores_of`, and of `quadratic_kappa` if it comes last.
 
-
-def within_range(scores: pd.DataFrame) -> pd.DataFrame:
-    """Cut intervals of `SCORES` where no score can be: few seeds reach far beyond."""
-    top = scores["metric"].map({"nll": np.inf, "brier": 2.0}).fillna(1.0)
-    low, high = scores["low"].clip(lower=0), scores["high"].clip(upper=top)
-    return scores.assign(low=low, high=high)
+    Gives metric, label, value, low, high.
+    """
+    metric = [*SCORES, *np.repeat(BY_LABEL, len(labels)), "quadratic_kappa"]
+    label = [*[None] * len(SCORES), *[*labels] * len(BY_LABEL), None]
+    n = len(found.value)
+    return pd.DataFrame({"metric": metric[:n], "label": label[:n], **found.columns()})
 
 
 def compare(
@@ -227,18 +238,26 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
 
 
-MIN_PAIRS = 4  # least number of pairs of which ranks are correlated
+def quadratic_kappa(totals: np.ndarray, n_labels: int) -> np.ndarray:
+    """Compute the quadratic kappa (n,) of ordered labels from sums of `item_terms` (n, k)."""
+    cells = totals[:, : n_labels**2].reshape(-1, n_labels, n_labels)
+    distance = np.subtract.outer(np.arange(n_labels), np.arange(n_labels)) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):  # where there is one level only
+        true, predicted = cells.sum(axis=2), cells.sum(axis=1)
+        by_chance = np.einsum("ni,ij,nj->n", true, distance, predicted) / cells.sum(axis=(1, 2))
+        kappa = 1 - (cells * distance).sum(axis=(1, 2)) / by_chance
+    return np.where(np.isfinite(kappa), kappa, np.nan)
 
 
 def rank_correlation(x: pd.Series, y: pd.Series, *, statistics: Statistics) -> Estimate:
     """Correlate ranks (Spearman), such as those of a criterion and of accuracy over models.
 
     The interval is that of Bonett & Wright (2000), p is by permutation; NaN where pairs are fewer
-    than `MIN_PAIRS`, or equal.
+    than 4, or equal.
     """
     pairs = pd.DataFrame({"x": x, "y": y}).dropna()
     n = len(pairs)
-    if n < MIN_PAIRS or pairs.nunique().min() == 1:
+    if n < 4 or pairs.nunique().min() == 1:
         return Estimate(n=n)
     first, second = pairs.rank().to_numpy().T
     test = statistics.permutation_test(first, lambda ranks: float(np.corrcoef(ranks, second)[0, 1]))

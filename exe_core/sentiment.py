@@ -6,16 +6,13 @@ show it are left out. Three levels are the sign of the five.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from exe_core import metrics, tables
 from exe_core.labels import labels_of, prob_columns
-from exe_core.resampling import Statistics, sum_by_group
 
 LEVELS = {
     5: ("very negative", "negative", "neutral", "positive", "very positive"),
@@ -80,80 +77,19 @@ def at_levels(predictions: pd.DataFrame, levels: Levels, *, n_levels: int) -> pd
     )
 
 
-def _scales(
+def scales(
     predictions: pd.DataFrame, levels: Levels
 ) -> Iterator[tuple[str, Sequence[str], pd.DataFrame]]:
-    """Give each scale, its names and the predictions on it; sets are named with their scale."""
+    """Give predictions at all classes, 5 levels and 3 levels.
+
+    Takes table "predictions", and a level or None for each of its labels. Gives each scale ("7
+    classes", "5 levels", "3 levels"), its names, and the predictions on it; sets are named with it.
+    """
     labels = labels_of(predictions)
-    yield (
-        f"{len(labels)} classes",
-        labels,
-        predictions.assign(set_name=predictions["set_name"] + f", {len(labels)} classes"),
-    )
-    for n, names in LEVELS.items():
-        rows, scale = at_levels(predictions, levels, n_levels=n), f"{n} levels"
+    at = {f"{len(labels)} classes": (labels, predictions)}
+    at |= {
+        f"{n} levels": (names, at_levels(predictions, levels, n_levels=n))
+        for n, names in LEVELS.items()
+    }
+    for scale, (names, rows) in at.items():
         yield scale, names, rows.assign(set_name=rows["set_name"] + f", {scale}")
-
-
-def score_scales(
-    predictions: pd.DataFrame, levels: Levels, *, statistics: Statistics
-) -> pd.DataFrame:
-    """Score each run on each set and split, at all classes, 5 levels and 3 levels.
-
-    Takes table "predictions", and a level or None for each of its labels. Gives table "metrics" and
-    `scale`: "7 classes", "5 levels" or "3 levels"; a set is named with its scale. To the scores of
-    `exe_core.metrics` comes, for levels, quadratic_kappa: agreement beyond chance, an error
-    weighing the square of its distance (Cohen 1968).
-    """
-    scored = []
-    for scale, names, rows in _scales(predictions, levels):
-        parts = [metrics.score(rows, labels=names, statistics=statistics)]
-        if scale.endswith("levels"):
-            parts.append(_score_kappa(rows, names, statistics))
-        scored += [part.assign(scale=scale) for part in parts]
-    return tables.check(pd.concat(scored, ignore_index=True), "metrics")
-
-
-def compare_scales(
-    first: pd.DataFrame, others: pd.DataFrame, levels: Levels, *, statistics: Statistics
-) -> pd.DataFrame:
-    """Compare one run with others at all classes, 5 levels and 3 levels, on the same faces.
-
-    As `exe_core.metrics.compare`, of predictions whose labels `levels` gives a level, or None; the
-    table "comparisons" gets a column `scale`.
-    """
-    pairs = zip(_scales(first, levels), _scales(others, levels), strict=True)
-    compared = [
-        metrics.compare(ours, theirs, labels=names, statistics=statistics).assign(scale=scale)
-        for (scale, names, ours), (_, _, theirs) in pairs
-    ]
-    return tables.check(pd.concat(compared, ignore_index=True), "comparisons")
-
-
-def _score_kappa(
-    predictions: pd.DataFrame, names: Sequence[str], statistics: Statistics
-) -> pd.DataFrame:
-    """Make the rows of the table "metrics" for quadratic_kappa."""
-    scored = []
-    for (run_id, set_name, split), rows in predictions.groupby(["run_id", "set_name", "split"]):
-        known = rows[rows["label"].notna()]
-        label, predicted = (pd.Index(names).get_indexer(known[c]) for c in ("label", "predicted"))
-        cells = np.eye(len(names) ** 2)[label * len(names) + predicted]
-        found = statistics.interval(sum_by_group(cells, known["group_id"]), _quadratic_kappa)
-        about = {"run_id": run_id, "set_name": set_name, "split": split}
-        about |= {"n": len(known), "n_groups": found.n, "method": found.method}
-        scored.append({**about, **found.columns()})
-    whole = pd.DataFrame(scored).assign(metric="quadratic_kappa", label=None)
-    return whole.assign(level=statistics.level, seed=statistics.seed)
-
-
-def _quadratic_kappa(totals: np.ndarray) -> np.ndarray:
-    """Compute the kappa (n,) from sums of the cells (n, C * C)."""
-    side = math.isqrt(totals.shape[1])
-    cells = totals.reshape(-1, side, side)
-    distance = np.subtract.outer(np.arange(side), np.arange(side)) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):  # where there is one level only
-        true, predicted = cells.sum(axis=2), cells.sum(axis=1)
-        by_chance = np.einsum("ni,ij,nj->n", true, distance, predicted) / cells.sum(axis=(1, 2))
-        kappa = 1 - (cells * distance).sum(axis=(1, 2)) / by_chance
-    return np.where(np.isfinite(kappa), kappa, np.nan)

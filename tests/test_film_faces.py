@@ -243,29 +243,3 @@ def test_what_is_gathered_is_what_is_loaded(folders):
     assert film.corrected("keyword-2").sum(axis=1) == pytest.approx(1)
     with pytest.raises(FilmError, match="was not shown validation faces"):
         film.corrected("keyword-1@gray48")
-
-
-def test_confirmation_has_a_row_a_set_and_resamples_films_where_no_actor_is_known(tmp_path):
-    stills = faces_of(seed=1).assign(set_name="sfew", person=None)
-    stills["item_id"] = "still of " + stills["item_id"]
-    faces = pd.concat([faces_of(), stills], ignore_index=True)
-    skills = {"keyword": 2.0, "fer2013": 1.0}
-    runs = {name: answers(faces["code"], skill=skill) for name, skill in skills.items()}
-    freeze(tmp_path, faces, {f"{name}-1": p for name, p in runs.items()})
-    film = load(tmp_path, statistics=QUICK)
-    found = film_faces.confirmation(film).set_index("set_name")
-    assert found["unit"].to_dict() == {"imfdb": "actor and film", "sfew": "film"}
-    assert found["n_actors"].to_dict() == {"imfdb": 4, "sfew": 0}
-    assert found["n_films"].tolist() == [6, 6]
-    for name, row in found.iterrows():
-        own = (faces["set_name"] == name).to_numpy()
-        for side in skills:
-            predicted = film.probabilities[f"{side}-1"][own].argmax(axis=1)
-            expected = sk.balanced_accuracy_score(faces["code"][own], predicted)
-            assert row[side] == pytest.approx(expected)
-            assert row[f"{side}_low"] < row[side] < row[f"{side}_high"]
-        assert row["difference"] == pytest.approx(row["keyword"] - row["fer2013"])
-        assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
-    assert (found["verdict"] == "better").all()
-    other = film.where(faces["set_name"] == "imfdb").contrast(film_faces.PRIMARY)
-    assert found.loc["imfdb", "p_value"] == pytest.approx(other.p_value)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
-from exe_core import sentiment, tables
+from exe_core import metrics, sentiment, tables
 from exe_core.labels import EMOTIONS, prob_columns
 from exe_core.resampling import Statistics
 
@@ -103,63 +103,27 @@ class TestChoices:
         assert len({tuple(way.items()) for way in ways}) == len(ways)
 
 
-WAYS = sentiment.choices(EMOTIONS)
-SCALES = ["7 classes", "5 levels", "3 levels"]
-QUICK = Statistics(n_bootstrap=200, n_permutations=200, seed=1)
-
-
-def run(name="a", *, n=300, skill=2.0, seed=0):
-    """Draw answers of a run to faces of seven classes; the faces are those of every other run."""
+def run(*, n=300, skill=2.0, seed=0):
+    """Draw answers of a run to faces of seven classes."""
     truth = np.random.default_rng(7).integers(7, size=n)
     noise = np.random.default_rng(seed).gumbel(size=(n, 7))
     odds = np.exp(skill * np.eye(7)[truth] + noise)
-    rows = pd.DataFrame(
-        {
-            "item_id": [f"s:{k}" for k in range(n)],
-            "set_name": "faces",
-            "split": "test",
-            "group_id": [f"g{k // 2}" for k in range(n)],
-            "run_id": name,
-            "label": [EMOTIONS[k] for k in truth],
-        }
-    )
-    shares = odds / odds.sum(axis=1, keepdims=True)
-    return tables.with_probabilities(rows, shares, labels=EMOTIONS)
+    return predictions(odds / odds.sum(axis=1, keepdims=True), [EMOTIONS[k] for k in truth])
 
 
-@pytest.fixture(scope="module")
-def scores():
-    return sentiment.score_scales(run(), WAYS[0], statistics=QUICK)
-
-
-def one(scores, metric, scale, label=None):
-    rows = scores[(scores["metric"] == metric) & (scores["scale"] == scale)]
-    return rows[rows["label"].isna() if label is None else rows["label"] == label].iloc[0]
-
-
-class TestScore:
-    @pytest.mark.parametrize("n", [5, 3])
-    def test_of_levels_equal_those_of_scikit_learn(self, scores, n):
-        levels = sentiment.at_levels(run(), WAYS[0], n_levels=n)
-        true, said = levels["label"], levels["predicted"]
-        kappa = cohen_kappa_score(true, said, labels=sentiment.LEVELS[n], weights="quadratic")
-        assert one(scores, "accuracy", f"{n} levels").value == pytest.approx(
-            accuracy_score(true, said)
-        )
-        assert one(scores, "quadratic_kappa", f"{n} levels").value == pytest.approx(kappa)
-        names = list(sentiment.LEVELS[n])
-        expected = precision_recall_fscore_support(true, said, labels=names)
+def test_scales_are_named_and_their_scores_are_those_of_scikit_learn():
+    found = {scale: (names, rows) for scale, names, rows in sentiment.scales(run(), CHOSEN)}
+    assert list(found) == ["7 classes", "5 levels", "3 levels"]
+    for scale, (names, rows) in found.items():
+        assert set(rows["set_name"]) == {f"s, {scale}"}
+        quick = Statistics(n_bootstrap=200, seed=1)
+        scores = metrics.score(rows, labels=names, statistics=quick, ordered=scale != "7 classes")
+        scores = scores.set_index(["metric", "label"])["value"]
+        true, guess = rows["label"], rows["predicted"]
+        assert scores["accuracy"].item() == pytest.approx(accuracy_score(true, guess))
+        expected = precision_recall_fscore_support(true, guess, labels=list(names))
         for metric, values in zip(("precision", "recall", "f1"), expected, strict=False):
-            found = [one(scores, metric, f"{n} levels", name).value for name in names]
-            assert found == pytest.approx(values), metric
-
-
-class TestCompare:
-    def test_a_better_run_is_better_at_every_scale(self):
-        found = sentiment.compare_scales(
-            run("good", skill=3), run("bad", skill=1, seed=3), WAYS[0], statistics=QUICK
-        )
-        accuracy = found[found["metric"] == "accuracy"]
-        assert accuracy["scale"].tolist() == SCALES
-        assert (accuracy["low"] > 0).all()
-        assert (accuracy["p_value"] < 0.01).all()
+            assert scores[metric][list(names)].tolist() == pytest.approx(values), metric
+        if scale != "7 classes":
+            kappa = cohen_kappa_score(true, guess, labels=names, weights="quadratic")
+            assert scores["quadratic_kappa"].item() == pytest.approx(kappa)
