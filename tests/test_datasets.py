@@ -82,9 +82,8 @@ def test_a_picture_shares_its_group_across_sets_and_joins_persons(folders: Path)
 def test_images_of_one_name_in_two_places_are_two(folders: Path) -> None:
     for seed, path in enumerate(["here", "there"]):
         save(picture(seed), folders / path / "happy" / "a.png")
-    sets = {path: {"kind": "keywords", "path": path} for path in ("here", "there")}
-    found = all_items(make_study(**sets, again=sets["here"]))
-    assert found["item_id"].tolist() == [f"{at}:happy/a.png" for at in ("here", "there", "here")]
+    found = all_items(make_study(**{x: {"kind": "keywords", "path": x} for x in ("here", "there")}))
+    assert found["item_id"].tolist() == ["here:happy/a.png", "there:happy/a.png"]
     assert found["group_id"].nunique() == 2
 
 
@@ -151,20 +150,16 @@ def test_photos_under_two_labels_are_left_out_and_known_hashes_not_computed_agai
 
 def test_the_sets_of_a_study_are_cropped_as_each_says(folders: Path) -> None:
     rng = np.random.default_rng(3)
-    for name, size in (("shipped", 48), ("found", 200)):
-        for emotion in ("happy", "sad"):
-            face = render_face(rng, emotion, size=size, style="selfie")
-            save(Image.fromarray(face), folders / name / emotion / "0.png")
-    save(picture(1, size=(200, 200)), folders / "found" / "sad" / "1.png")
-    study = make_study(
-        labels=("happy", "sad"),
-        shipped={"kind": "folder", "path": "shipped", "crop": "as shipped"},
-        found={"kind": "folder", "path": "found"},
-    )
+    for emotion in ("happy", "sad"):
+        face = Image.fromarray(render_face(rng, emotion, size=200, style="selfie"))
+        save(face, folders / "set" / emotion / "0.png")
+    save(picture(1, size=(200, 200)), folders / "set" / "sad" / "1.png")
+    entry = {"kind": "folder", "path": "set"}
+    study = make_study(("happy", "sad"), found=entry, shipped=entry | {"crop": "as shipped"})
     images, faces = datasets.faces_of(study)
     assert images.groupby("set_name")["status"].agg(list).to_dict() == {
         "found": ["ok", "ok", "no face"],
-        "shipped": ["ok", "ok"],
+        "shipped": ["ok"] * 3,
     }
     whole = faces.set_index("set_name")["area_share"]
     assert (whole["shipped"] == 1).all()
@@ -172,22 +167,16 @@ def test_the_sets_of_a_study_are_cropped_as_each_says(folders: Path) -> None:
 
 
 def test_a_mix_counts_a_photo_once_and_leaves_out_one_with_two_labels(tmp_path: Path) -> None:
-    names = {"v1": ["a", "b", "c", "d"], "v2": ["c", "d", "e", "f"]}
-    labels = {"a": "happy", "b": "sad", "c": "happy", "e": "sad", "f": "happy"}
-    faces = pd.DataFrame(
-        [
-            (f"{name}/pexels:{one}/0", f"pexels:{one}", name, labels.get(one, other))
-            for name, other in (("v1", "sad"), ("v2", "happy"))
-            for one in names[name]
-        ],
-        columns=["face_id", "item_id", "set_name", "label"],
-    )
-    faces["path"] = str(save(picture(1), tmp_path / "a.png"))
-    faces["is_primary"] = True
-    sets = {name: {"kind": "photos", "source": "pexels", "design": name} for name in names}
-    study = make_study(labels=("happy", "sad"), **sets)
+    labelled = [
+        *[("v1", "a", "happy"), ("v1", "b", "sad"), ("v1", "c", "happy"), ("v1", "d", "sad")],
+        *[("v2", "c", "happy"), ("v2", "d", "happy"), ("v2", "e", "sad"), ("v2", "f", "happy")],
+    ]
+    faces = pd.DataFrame(labelled, columns=["set_name", "item_id", "label"])
+    faces["face_id"] = faces["set_name"] + "/" + faces["item_id"]
+    faces = faces.assign(path=str(save(picture(1), tmp_path / "a.png")), is_primary=True)
     faces["group_id"] = faces["item_id"]
-    splits = faces[["face_id"]].assign(split="train")
+    sets = {name: {"kind": "photos", "source": "pexels", "design": name} for name in ("v1", "v2")}
+    study, splits = make_study(("happy", "sad"), **sets), faces[["face_id"]].assign(split="train")
     codes = datasets.training_set(study, "one", faces=faces, splits=splits).labels
     assert codes.tolist() == [0, 1, 0, 1, 0], "a, b, c once, e, f: d is happy in one and sad in two"
 
@@ -310,31 +299,16 @@ def test_images_of_one_colour_are_like_no_other() -> None:
     assert near_duplicates(plain).tolist() == [0, 1, 2]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=30),
-)
-def test_rows_belong_together_if_a_chain_of_shared_keys_joins_them(rows: list) -> None:
-    first = datasets._connected([[row[0] for row in rows], [row[1] for row in rows]]).tolist()
-    expected = list(range(len(rows)))
-    for _ in rows:  # the plain way: pass the smallest place on until nothing changes
-        for i, one in enumerate(rows):
-            for j, other in enumerate(rows):
-                if one[0] == other[0] or one[1] == other[1]:
-                    expected[i] = expected[j] = min(expected[i], expected[j])
-    assert first == expected
+def test_rows_belong_together_if_a_chain_of_shared_keys_joins_them() -> None:
+    keys = [["ann", "ann", "bob", "eve", "joe"], ["p1", "p2", "p2", "p3", "p1"]]
+    assert datasets._connected(keys).tolist() == [0, 0, 0, 3, 0]
+    assert datasets._connected([[], []]).tolist() == []
 
 
 def split_faces(groups: list[int], labels: list[str], **more: object) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {
-            "face_id": [f"one/one:{k}/0" for k in range(len(groups))],
-            "set_name": "one",
-            "group_id": [f"g{group}" for group in groups],
-            "label": labels,
-            "split_given": None,
-        }
-    )
-    return table.assign(**more)
+    table = pd.DataFrame({"group_id": [f"g{group}" for group in groups], "label": labels})
+    table["face_id"] = [f"one/one:{k}/0" for k in range(len(groups))]
+    return table.assign(**{"set_name": "one", "split_given": None} | more)
 
 
 @settings(max_examples=25, deadline=None)

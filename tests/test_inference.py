@@ -155,29 +155,22 @@ def stored(tmp_path):
     return faces, faces[["face_id", "set_name", "group_id"]].assign(split="test")
 
 
-class TestPredictFaces:
-    def test_gives_one_row_an_item_with_the_probabilities_of_its_primary_face(
-        self, stored, monkeypatch
-    ):
-        faces, splits = stored
-        monkeypatch.setattr(inference, "_FACES_AT_ONCE", 2)
-        found = predict_faces(classifier(), faces, run_id="r", splits=splits)
-        assert tables.check(found, "predictions").equals(found)
-        assert found["item_id"].tolist() == [f"s:{k}" for k in range(5)]
-        assert found["group_id"].tolist() == [f"g{k}" for k in range(5)]
-        assert set(found["run_id"]) == {"r"}
-        assert found["label"].tolist()[:3] == list(LABELS)
-        assert pd.isna(found["label"].iloc[3])
-        loaded = load_faces(faces[faces["is_primary"]], size=32)
-        expected = predict(classifier(), loaded)
-        assert found[prob_columns(LABELS)].to_numpy() == pytest.approx(expected, abs=1e-6)
-        assert found["predicted"].tolist() == [LABELS[k] for k in expected.argmax(axis=1)]
-
-    def test_a_face_without_a_split_is_refused_and_no_faces_give_no_rows(self, stored):
-        faces, splits = stored
-        with pytest.raises(SchemaError, match="split"):
-            predict_faces(classifier(), faces, run_id="r", splits=splits.drop(index=3))
-        assert predict_faces(classifier(), faces[:0], run_id="r", splits=splits).empty
+def test_one_row_an_item_has_the_probabilities_of_its_primary_face(stored, monkeypatch):
+    faces, splits = stored
+    monkeypatch.setattr(inference, "_FACES_AT_ONCE", 2)
+    found = predict_faces(classifier(), faces, run_id="r", splits=splits)
+    assert tables.check(found, "predictions").equals(found)
+    assert found["item_id"].tolist() == [f"s:{k}" for k in range(5)]
+    assert found["group_id"].tolist() == [f"g{k}" for k in range(5)]
+    assert set(found["run_id"]) == {"r"}
+    assert found["label"].tolist()[:3] == list(LABELS)
+    assert pd.isna(found["label"].iloc[3])
+    expected = predict(classifier(), load_faces(faces[faces["is_primary"]], size=32))
+    assert found[prob_columns(LABELS)].to_numpy() == pytest.approx(expected, abs=1e-6)
+    assert found["predicted"].tolist() == [LABELS[k] for k in expected.argmax(axis=1)]
+    assert predict_faces(classifier(), faces[:0], run_id="r", splits=splits).empty
+    with pytest.raises(SchemaError, match="split"):
+        predict_faces(classifier(), faces, run_id="r", splits=splits.drop(index=3))
 
 
 def test_the_mean_is_taken_item_by_item_of_runs_that_fit():

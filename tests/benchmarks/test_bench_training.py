@@ -15,8 +15,9 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms
+from torchvision.datasets import ImageFolder
 
 from exe_core import models, training
 from exe_core.faces import load_faces
@@ -37,36 +38,12 @@ def _one_thread():
 def files(tmp_path_factory):
     """Crops as the study stores them."""
     folder, rng = tmp_path_factory.mktemp("crops"), np.random.default_rng(0)
-    paths = [folder / f"{index}.jpg" for index in range(FACES)]
+    paths = [folder / CLASSES[index % 5] / f"{index}.jpg" for index in range(FACES)]
     for path in paths:
+        path.parent.mkdir(exist_ok=True)
         coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype(np.uint8))
         coarse.resize((128, 128), Image.Resampling.BICUBIC).save(path, quality=95)
     return paths
-
-
-class Crops(Dataset):
-    """Faces as the published code reads them."""
-
-    def __init__(self, paths, *, size):
-        shown = models.Preprocessing()
-        self.paths = paths
-        self.prepare = transforms.Compose(
-            [
-                transforms.Resize((size, size)),
-                transforms.RandomHorizontalFlip(),
-                transforms.RandomRotation(10),
-                transforms.ColorJitter(0.2, 0.2, 0.2),
-                transforms.ToTensor(),
-                transforms.Normalize(shown.mean, shown.std),
-            ]
-        )
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        with Image.open(self.paths[index]) as image:
-            return self.prepare(image.convert("RGB")), index % len(CLASSES)
 
 
 def published(files, *, size, workers):
@@ -76,13 +53,18 @@ def published(files, *, size, workers):
         weights.requires_grad_(name.startswith(("layer3", "layer4", "fc")))
     learning = [weights for weights in network.parameters() if weights.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=3e-4)
-    loader = DataLoader(
-        Crops(files, size=size),
-        batch_size=BATCH,
-        shuffle=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-    )
+    shown = models.Preprocessing()
+    changes = [
+        transforms.Resize((size, size)),
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomRotation(10),
+        transforms.ColorJitter(0.2, 0.2, 0.2),
+        transforms.ToTensor(),
+        transforms.Normalize(shown.mean, shown.std),
+    ]
+    crops = ImageFolder(files[0].parents[1], transforms.Compose(changes))
+    how = {"num_workers": workers, "persistent_workers": workers > 0}
+    loader = DataLoader(crops, batch_size=BATCH, shuffle=True, **how)
 
     def epoch():
         network.train()
