@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from PIL import Image
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
@@ -204,6 +203,8 @@ def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
         raise InferenceError(f"no val face shows {', '.join(absent)}: stacking needs every label")
     features = np.hstack(members)  # (N, M x C)
     # lightly regularised, as by scikit-learn's default; the published study does not say
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
     fitted = LogisticRegression(max_iter=10_000).fit(features[codes >= 0], codes[codes >= 0])
     return tables.with_probabilities(first, fitted.predict_proba(features), labels=labels)
 

@@ -15,7 +15,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -173,8 +172,16 @@ def find(name: str) -> Architecture:
     )
 
 
+def _resnet18(n_classes: int) -> nn.Module:
+    from torchvision.models import resnet18  # slow to import
+
+    return resnet18(num_classes=n_classes)
+
+
 def _resnet18_weights() -> Mapping[str, torch.Tensor]:
-    source = torchvision.models.get_weight("ResNet18_Weights.IMAGENET1K_V1")
+    from torchvision.models import get_weight
+
+    source = get_weight("ResNet18_Weights.IMAGENET1K_V1")
     return source.get_state_dict(progress=False, check_hash=True, weights_only=True)
 
 
@@ -229,7 +236,7 @@ def _first_line(fault: Exception) -> str:
 
 REGISTRY = {
     "resnet18": Architecture(
-        lambda n_classes: torchvision.models.resnet18(num_classes=n_classes),
+        _resnet18,
         Preprocessing(),
         pretrained={"imagenet": _resnet18_weights},
     ),

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 
 def resnet18_small(n_classes: int) -> nn.Module:
@@ -67,7 +66,9 @@ def tiny(n_classes: int) -> nn.Module:
     return _with_head(layers, channels=64, n_classes=n_classes)
 
 
-def _block(inputs: int, outputs: int, *, stride: int = 1) -> BasicBlock:
+def _block(inputs: int, outputs: int, *, stride: int = 1) -> nn.Module:
+    from torchvision.models.resnet import BasicBlock  # slow to import
+
     if stride == 1 and inputs == outputs:
         return BasicBlock(inputs, outputs)
     shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)

@@ -69,6 +69,7 @@ def test_imports_go_downward_on_few_levels():
     [
         ("exe_core", "torch mediapipe altair papermill cv2 pandas"),
         ("exe_core.study", "torch mediapipe altair papermill cv2 scipy sklearn"),
+        ("exe_core.photos, exe_core.film_report", "sklearn torchvision timm mediapipe papermill"),
         ("exe_core.training, exe_core.inference", "mediapipe altair papermill vl_convert av"),
     ],
 )
