@@ -14,15 +14,11 @@ import pandas as pd
 from exe_core.datasets import decide_labels, found_by
 from exe_core.labels import EMOTIONS
 from exe_core.readers import DatasetError, read_csv
-from exe_core.record import replacing
 from exe_core.resampling import Statistics
 from exe_core.settings import Set
 
-N_TO_LABEL = 400
-"""Faces in the sample for a person to label, who may label fewer."""
 UNCLEAR = "unclear"
 """What a person writes where a face shows none of the emotions, or more than one."""
-TO_LABEL = ["face_id", "set_name", "label", "query", "n_faces", "path", "label_true"]
 CREDITS = ["photo_id", "source", "author", "author_url", "page_url"]
 CREDITS += ["licence", "licence_url", "attribution", "retrieved_at"]
 
@@ -124,30 +120,6 @@ def draw_evenly(faces: pd.DataFrame, n: int, *, by: Sequence[str], seed: int) ->
     return drawn.sort_values([*by, "face_id"], ignore_index=True)
 
 
-def sample_to_label(
-    faces: pd.DataFrame, path: Path, *, seed: int, n: int = N_TO_LABEL
-) -> pd.DataFrame:
-    """Write a CSV of faces for a person to label, as many of each set and query as can be.
-
-    Parameters
-    ----------
-    faces
-        As `faces_of_photos` gives them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        What was written: face_id, set_name, label, query, n_faces (that the set has of the query),
-        path (of the crop, relative to the project's root), and label_true, empty: for one of the
-        emotions, or "unclear".
-    """
-    drawn = draw_evenly(faces, n, by=["set_name", "label", "query"], seed=seed)
-    table = drawn.assign(label_true=None)[TO_LABEL]
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
-    return table
-
-
 def label_by_truth(faces: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """Fill `label_true` by the table "truth" in place of a person; unknown is "unclear"."""
     shown = truth.drop_duplicates("item_id").set_index("item_id")["label_true"]
@@ -155,32 +127,24 @@ def label_by_truth(faces: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     return faces.assign(label_true=item_id.map(shown).fillna(UNCLEAR))
 
 
-def read_labelled(path: Path) -> pd.DataFrame:
-    """Read a CSV whose column `label_true` a person filled; rows that are not filled are left out.
+def read_labelled(path: Path, faces: pd.DataFrame) -> pd.DataFrame:
+    """Read a CSV (face_id, label_true) that a person filled; give these faces with `label_true`.
 
-    Raises
-    ------
-    DatasetError
-        Naming the line and what is wrong there: an unknown label, a face that stands twice, or no
-        number of faces.
+    `faces` are those of `faces_of_photos`. Left out are those not labelled yet, and labels of faces
+    that are used no longer. A `DatasetError` names the line of an unknown label, or of a face that
+    stands twice.
     """
-    table = read_csv(path, needs=TO_LABEL).fillna("").apply(lambda column: column.str.strip())
-    table["label_true"] = table["label_true"].str.lower()
-    allowed = ", ".join((*EMOTIONS, UNCLEAR))
-    faults = {
-        "label_true": (~table["label_true"].isin(["", *EMOTIONS, UNCLEAR]), allowed),
-        "label": (~table["label"].isin(EMOTIONS), allowed),
-        "n_faces": (~table["n_faces"].str.fullmatch("[1-9][0-9]*"), "a number"),
-        "face_id": (table["face_id"].duplicated() | (table["face_id"] == ""), "given once"),
-    }
-    for column, (is_wrong, needed) in faults.items():
-        for place in np.flatnonzero(is_wrong):
-            raise DatasetError(
-                f"{path.name}, line {place + 2}: {column} is {table[column][place]!r}; it must be "
-                f"{needed}"
-            )
-    table["n_faces"] = table["n_faces"].astype(int)
-    return table.loc[table["label_true"] != "", TO_LABEL].reset_index(drop=True)
+    table = read_csv(path, needs=["face_id", "label_true"]).fillna("")
+    given, known = table["label_true"].str.strip().str.lower(), (*EMOTIONS, UNCLEAR)
+    for is_wrong, what in (
+        (~given.isin(["", *known]), f"is none of {', '.join(known)}"),
+        (table["face_id"].duplicated(), "is of a face that stands above, too"),
+    ):
+        if is_wrong.any():
+            line = int(is_wrong.argmax())
+            raise DatasetError(f"{path.name}, line {line + 2}: {given[line]!r} {what}")
+    labels = given[given != ""].set_axis(table.loc[given != "", "face_id"])
+    return faces.assign(label_true=faces["face_id"].map(labels)).dropna(subset="label_true")
 
 
 def keyword_noise(

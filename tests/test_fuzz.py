@@ -16,13 +16,14 @@ import sample_sets
 from PIL import Image
 
 from exe_core import models, study, video
-from exe_core.curation import TO_LABEL, read_labelled
+from exe_core.curation import read_labelled
 from exe_core.faces import ImageError, read_image, read_reduced
 from exe_core.models import ModelError
 from exe_core.readers import DatasetError, read_fer2013, read_votes
 from exe_core.study import ConfigError, load_study
 from exe_core.video import VideoError
 
+LABELLED = pd.DataFrame({"face_id": [f"a/a:{k}/0" for k in range(20)]})
 LIMIT_S = 30.0
 FEW = 12
 
@@ -110,8 +111,7 @@ def write_votes(path):
 
 
 def write_labelled(path):
-    usual = dict.fromkeys(TO_LABEL, "") | {"label": "happy", "label_true": "sad", "n_faces": "1"}
-    pd.DataFrame([usual | {"face_id": f"a/a:{k}/0"} for k in range(20)]).to_csv(path, index=False)
+    LABELLED.assign(label_true="sad").to_csv(path, index=False)
 
 
 def make_model(folder):
@@ -146,7 +146,11 @@ KINDS = {
         partial(one, "f.tar.xz", sample_sets.write_fer_archive), read_fer, DatasetError
     ),
     "FER+": Kind(partial(one, "votes.csv", write_votes), read_votes, DatasetError),
-    "labels by hand": Kind(partial(one, "l.csv", write_labelled), read_labelled, DatasetError),
+    "labels by hand": Kind(
+        partial(one, "l.csv", write_labelled),
+        lambda path: read_labelled(path, LABELLED),
+        DatasetError,
+    ),
     "model": Kind(make_model, lambda path: models.load(path.parent), ModelError),
 }
 
