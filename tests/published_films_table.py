@@ -19,19 +19,9 @@ from exe_core.labels import FIVE
 from exe_core.published import CONFIDENT, EVERY, FILES, RUNS, Published, read_published
 from exe_core.record import ROOT
 from exe_core.resampling import Statistics
-from exe_core.study import Study, load_study
+from exe_core.study import load_study
 
 TARGET = ROOT / "data" / "frozen" / "published_films"
-STATISTICS = Statistics(n_permutations=199)
-"""Fewer permutations than usual: each is of 142,000 faces, and no p is near a border."""
-
-
-def computed(published: Published, study: Study) -> dict[str, pd.DataFrame]:
-    """Compute each table from the published predictions."""
-    named = published.predictions.replace({"run_id": RUNS})
-    return {
-        "agreement": criteria.agreement(named, labels=study.labels, statistics=study.statistics),
-    }
 
 
 def observations(folder: Path, published: Published) -> pd.DataFrame:
@@ -79,11 +69,12 @@ def observations(folder: Path, published: Published) -> pd.DataFrame:
 
 
 def main(folder: Path) -> None:
-    usual = load_study("real")
-    study = usual.model_copy(update={"labels": FIVE, "statistics": STATISTICS})
+    few = Statistics(n_permutations=199)  # each is of 142,000 faces, and no p is near a border
+    study = load_study("real").model_copy(update={"labels": FIVE, "statistics": few})
     TARGET.mkdir(parents=True, exist_ok=True)
     published = read_published(folder)
-    whole = computed(published, study) | {"observations": observations(folder, published)}
+    agreed = criteria.agreement(published.predictions, labels=FIVE, statistics=few)
+    whole = {"agreement": agreed, "observations": observations(folder, published)}
     for name, table in whole.items():
         path = TARGET / f"{name}.csv"
         table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
