@@ -1,19 +1,46 @@
 """The whole smoke study, from the search for photos to the book, and what a user does to it."""
 
+import json
 import os
 
+import nbformat
 import pandas as pd
 import pytest
 
+from exe_core.record import ROOT
+from exe_core.stages import FILM_ANALYSES
 from exe_core.study import load_study
 from exe_core.tables import check
+
+SMOKE = load_study("smoke")
+NEED_DATA = {"11-film-predictions", "16-confirm", "17-your-predictions"}
+NOTEBOOKS = sorted({path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} - NEED_DATA)
+RANGES = {
+    "world.films": (SMOKE.world.n_films, SMOKE.world.n_films),
+    "world.share_with_face": (0.6, 1),
+    "pull.failed": (0, 0),
+    "pull.queries": (20, 20),
+    "crop.unreadable": (0, 0),
+    "crop.fer2013.yield": (1, 1),
+    "crop.pexels-v2.yield": (0.8, 1),
+    "films.chance": (0.2, 0.2),
+    "sentiment.n_choices": (24, 24),  # two levels of three emotions, three of surprise
+    "film-faces.n.actors": (50, 74),
+    "film-shares.n.films": (10, 140),
+    **{f"train-{run}.best_epoch": (1, SMOKE.recipe(run).epochs) for run in SMOKE.runs},
+}
+ESTIMATES = (
+    *("curate.noise", "benchmarks.rafdb.rafdb.balanced_accuracy"),
+    *("sentiment.exe.3 levels.quadratic_kappa", "your-model.balanced_accuracy"),
+    *("film-faces.contrast.r1.1", "film-labels.keyword.balanced_accuracy"),
+    *("film-shares.keyword photos.counts.error", "film-limits.keyword.balanced_accuracy"),
+)
 
 pytestmark = pytest.mark.slow
 
 
 def table(project, name, *, run=None):
-    study = load_study("smoke")
-    path = study.table(name, run=run).relative_to(study.results.parents[1])
+    path = SMOKE.table(name, run=run).relative_to(SMOKE.results.parents[1])
     return check(pd.read_parquet(project.root / "data" / path), name)
 
 
@@ -45,11 +72,41 @@ def test_images_and_frames_without_a_face_are_kept_and_faces_have_one_side(smoke
     assert set(splits["face_id"]) == set(faces["face_id"])
     sides = splits.groupby(["set_name", "group_id"])["split"].nunique()
     assert sides.max() == 1
-    for run in load_study("smoke").runs:  # also of a photo that was found twice
+    for run in SMOKE.runs:  # also of a photo that was found twice
         predictions = table(smoke, "predictions", run=run)
         learned = splits[(splits["split"] == "train") & splits["set_name"].eq(run)]["group_id"]
         tested = predictions[predictions["split"] == "test"]["group_id"]
         assert not set(learned) & set(tested)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_was_executed_without_an_error_or_a_warning(smoke, name):
+    study = "film" if name in FILM_ANALYSES else "smoke"
+    pages = list((smoke.root / f"data/results/{study}/notebooks").glob(f"{name}*.ipynb"))
+    assert pages
+    for page in pages:
+        assert ".failed" not in page.suffixes
+        cells = nbformat.read(page, as_version=4).cells
+        for output in [output for cell in cells for output in cell.get("outputs", [])]:
+            assert output.output_type != "error"
+            assert "Warning" not in output.get("text", ""), output.get("text")
+
+
+def test_the_numbers_that_the_prose_cites_make_sense(smoke):
+    values = {}
+    for path in (smoke.root / "data" / "results").glob("*/values/*.json"):
+        values |= json.loads(path.read_text())
+    found = {key: entry.get("value") for key, entry in values.items()}
+    for key, (low, high) in RANGES.items():
+        assert low <= found[key] <= high, key
+    for key in ESTIMATES:
+        assert values[key]["low"] <= found[key] <= values[key]["high"], key
+    noise = values["curate.noise"]
+    assert noise["low"] <= found["curate.known"] <= noise["high"]
+    assert found["curate.used"] < found["curate.returned"]
+    verdicts = ("supported", "not_supported", "contradicted", "not_testable")
+    assert sum(found[f"claims.n.{name}"] for name in verdicts) == found["claims.n.all"] > 5
+    assert found["your-model.model"] == "fer7"
 
 
 def test_papermill_alone_runs_a_stage(smoke):
