@@ -168,9 +168,7 @@ class Train(SettingsModel):
     trainable: Literal["all", "layer3+layer4+fc", "upper+fc"] = Field(
         "layer3+layer4+fc", description="layers that learn"
     )
-    frozen_copies: int = Field(
-        0, ge=0, description="copies of a face whose output of frozen layers is kept; 0: none"
-    )
+    frozen_copies: int = Field(0, ge=0, description="of a face, kept after frozen layers; 0: none")
     augmentation: Literal["none", "light", "medium", "heavy", "ddamfn"] = Field(
         "light", description="of training faces: exe_core.augmentation"
     )
@@ -187,9 +185,7 @@ class Train(SettingsModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share spread over all labels")
     diversity_weight: float = Field(0.1, ge=0, description="that keeps DDAMFN's heads apart")
     epochs: int = Field(30, ge=1, description="passes over the training faces")
-    steps: int | None = Field(
-        None, ge=1, description="batches of an epoch; default: each face once"
-    )
+    steps: int | None = Field(None, ge=1, description="batches an epoch; else each face once")
     batch_size: int = Field(32, ge=1, description="faces at a time")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the passes in training")
     val_share: float = Field(0.2, gt=0, lt=1, description="of the faces, for choosing the epoch")

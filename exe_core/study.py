@@ -58,13 +58,9 @@ class Study(settings.SettingsModel):
     runs: dict[str, settings.Run] = Field({}, description="models that are trained, by name")
     ensembles: dict[str, tuple[str, ...]] = Field({}, description="name -> runs that it combines")
     methods: dict[str, Literal["mean", "stack"]] = Field({}, description="of ensembles; else mean")
-    guests: dict[str, str] = Field(
-        {}, description="name -> a model trained elsewhere: one of data/models, or a folder"
-    )
+    guests: dict[str, str] = Field({}, description="name -> a model of data/models, or a folder")
     audit: tuple[str, ...] = Field((), description="sets searched for copies and wrong labels")
-    sentiment: settings.Sentiment | None = Field(
-        None, description="levels of sentiment, if it is asked"
-    )
+    sentiment: settings.Sentiment | None = Field(None, description="its levels, if it is asked")
     published: str | None = Field(None, description="predictions of films, below the data folder")
 
     @model_validator(mode="after")
