@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from exe_core import tables
-from exe_core.labels import EMOTIONS, FIVE
+from exe_core.labels import FIVE
 
 RUNS = ("pexels-v1", "pexels-v2", "pixabay-v1", "pixabay-v2", "exe", "fer2013", "rafdb")
 GENRES = ("comedy", "crime", "drama", "family")
@@ -79,57 +79,6 @@ def metrics(sets: tuple[str, ...] = ("films",), *, seed: int = 3) -> pd.DataFram
         level=0.95, method="bootstrap", n=412, n_groups=12, seed=42,
     )  # fmt: skip
     return tables.check(table, "metrics")
-
-
-def confusion(*, seed: int = 4) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    rows = []
-    for run in RUNS:
-        for k, label in enumerate(FIVE):
-            counts = rng.multinomial(80, rng.dirichlet(np.ones(5) + 5 * np.eye(5)[k]))
-            rows += [(run, "films", label, p, n, n / 80) for p, n in zip(FIVE, counts, strict=True)]
-    columns = ["run_id", "set_name", "label", "predicted", "n", "share_of_label"]
-    return tables.check(pd.DataFrame(rows, columns=columns), "confusion")
-
-
-def history(epochs: int = 8) -> pd.DataFrame:
-    rows = pd.DataFrame(
-        product(RUNS, range(1, epochs + 1), ("train", "val")), columns=["run_id", "epoch", "split"]
-    )
-    left = 0.8 ** rows["epoch"]
-    rows = rows.assign(loss=1.6 * left, accuracy=0.9 - 0.6 * left, macro_f1=None)
-    return tables.check(rows.assign(learning_rate=3e-4, seconds=4.0), "history")
-
-
-def query_truth() -> pd.DataFrame:
-    queries = {
-        "angry": ("angry", "mad", "irate"),
-        "fear": ("fear", "afraid", "scared"),
-        "happy": ("happy", "smiling", "joyful"),
-        "sad": ("sad", "crying", "unhappy"),
-        "surprise": ("surprised", "shocked", "astonished"),
-    }
-    asked = [(query, label) for label, words in queries.items() for query in words]
-    rows = [(*one, true, 30 if true == one[1] else 2) for one, true in product(asked, EMOTIONS)]
-    return pd.DataFrame(rows, columns=["query", "label", "label_true", "n"])
-
-
-def claims() -> pd.DataFrame:
-    rows = [
-        ("C1", "Comedies show more happy", "comedies minus crime films", 0.05, -0.02, 0.12),
-        ("C2", "FER2013 predicts angry everywhere", "angry share", 0.40, 0.36, 0.44),
-        ("C3", "RAF-DB makes surprise dominant", "share of films", 0.54, 0.42, 0.66),
-        ("C4", "A lighter fall", "difference", -0.21, -0.3, -0.1),
-        ("C8", "Two to three hours on a GPU", "hours", None, None, None),
-    ]
-    verdicts = ["not supported", "contradicted", "supported", "contradicted", "not testable"]
-    columns = ["claim_id", "text", "statistic", "estimate", "low", "high"]
-    table = pd.DataFrame(rows, columns=columns).assign(
-        source="published", level=0.95, p_value=0.04, p_adjusted=0.08, verdict=verdicts, reason=None
-    )
-    predicted = {"claimed": ["above", "equal", "equal", "below", "above"]}
-    predicted |= {"reference": [0, 0.98, 0.5, 0, 0], "tolerance": [0, 0.02, 0.1, 0, 0]}
-    return tables.check(table.assign(**predicted), "claims")
 
 
 def estimates(**columns: tuple) -> pd.DataFrame:

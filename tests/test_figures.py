@@ -28,7 +28,16 @@ STEPS = pd.DataFrame(
     [("v1", "returned", "kept", 9), ("v1", "no face", "lost", 4), ("v1", "faces used", "kept", 5)],
     columns=["set_name", "step", "kind", "n"],
 )
-FROZEN = ROOT / "data" / "frozen" / "published"
+FROZEN = ROOT / "data" / "frozen"
+CLAIMS = pd.read_csv(FROZEN / "published" / "claims.csv")
+CLAIMS.loc[CLAIMS["claim_id"] == "c6", "claimed"] = "below"
+CONFUSION = pd.read_parquet(FROZEN / "real" / "confusion.parquet").query("set_name == 'press'")
+HISTORY = {"run_id": "a", "epoch": [1, 2, 1, 2], "split": ["train", "train", "val", "val"]}
+HISTORY = pd.DataFrame({**HISTORY, "loss": [2, 1, 2, 1.5], "accuracy": [0.4, 0.6, 0.4, 0.5]})
+NOISE = pd.DataFrame(
+    [(word, "angry", true, 30 - k) for word in ("mad", "irate") for k, true in enumerate(EMOTIONS)],
+    columns=["query", "label", "label_true", "n"],
+)
 
 
 def recall_chart():
@@ -67,12 +76,14 @@ CHARTS = {
     "shares": lambda: films.shares_chart(tables.film_summary(), films=tables.films()),
     "timeline": lambda: films.timeline_chart(tables.film_course()),
     "recall": recall_chart,
-    "confusion": lambda: scores.confusion_chart(tables.confusion()),
-    "history": lambda: scores.history_chart(tables.history()),
-    "claims": lambda: scores.claims_chart(tables.claims()),
-    "ways": lambda: scores.specification_chart(pd.read_csv(FROZEN / "specifications.csv")),
+    "confusion": lambda: scores.confusion_chart(CONFUSION),
+    "history": lambda: scores.history_chart(HISTORY),
+    "claims": lambda: scores.claims_chart(CLAIMS),
+    "ways": lambda: scores.specification_chart(
+        pd.read_csv(FROZEN / "published" / "specifications.csv")
+    ),
     "attrition": lambda: films.attrition_chart(STEPS),
-    "noise": lambda: films.noise_chart(tables.query_truth()),
+    "noise": lambda: films.noise_chart(NOISE),
 }
 
 # Severity 1.0 of Machado, Oliveira and Fernandes (2009), "A physiologically-based model for
@@ -149,8 +160,8 @@ def test_every_chart_is_drawn_in_the_one_style_within_a_page(name):
     [
         ("shares", "share_of_faces", lambda: tables.film_summary()["share_of_faces"]),
         ("recall", "value", lambda: tables.metrics().query("metric == 'recall'")["value"]),
-        ("confusion", "share_of_label", lambda: tables.confusion()["share_of_label"]),
-        ("noise", "n", lambda: tables.query_truth()["n"]),
+        ("confusion", "share_of_label", lambda: CONFUSION["share_of_label"]),
+        ("noise", "n", lambda: NOISE["n"]),
         ("attrition", "n", lambda: pd.Series([5, 4])),
         ("gaps", "value", lambda: SAMPLED["value"]),
     ],
@@ -162,11 +173,12 @@ def test_a_chart_draws_the_rows_of_its_table_which_are_its_data(name, column, ex
 def test_claims_stand_by_their_verdict_on_what_they_predict():
     svg, rows = svg_of("claims"), rows_of("claims").set_index("claim_id")
     assert all(f">{name}<" in svg for name in VERDICTS)
-    assert rows.loc["C3", ["from", "to"]].tolist() == [0.4, 0.6]
-    assert rows.loc["C1", "from"] == 0
-    assert rows.loc["C1", "to"] > rows["high"].max()
-    assert rows.loc["C4", "from"] < rows["low"].min()
-    untested = tables.claims().query("verdict == 'not testable'")
+    about, tolerance = CLAIMS.set_index("claim_id").loc["c3", ["reference", "tolerance"]]
+    assert rows.loc["c3", ["from", "to"]].tolist() == [about - tolerance, about + tolerance]
+    assert rows.loc["c1", "from"] == 0
+    assert rows.loc["c1", "to"] > rows["high"].max()
+    assert rows.loc["c6", "from"] < rows["low"].min()
+    untested = CLAIMS.query("verdict == 'not testable'")
     assert "NaN" not in figures.drawn(scores.claims_chart(untested).to_dict(), "svg").decode()
 
 
