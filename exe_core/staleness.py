@@ -131,18 +131,18 @@ def _module(name: str) -> Module:
         if isinstance(node, ast.FunctionDef):
             definitions[node.name].append(_code(node))
         elif isinstance(node, ast.ClassDef):
-            for part in [*node.bases, *node.decorator_list, *node.body]:
-                definitions[_place(part, node)].append(_code(part))
+            for member in [*node.bases, *node.decorator_list, *node.body]:
+                definitions[_place(member, node)].append(_code(member))
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             for part in ast.walk(node):
                 if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
                     definitions[part.id].append(_code(node))
     imports = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGES):
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                target = (inner, "") if _path(inner) else (node.module, alias.name)
+    for part in ast.walk(tree):
+        if isinstance(part, ast.ImportFrom) and part.module and part.module.startswith(PACKAGES):
+            for alias in part.names:
+                inner = f"{part.module}.{alias.name}"
+                target = (inner, "") if _path(inner) else (part.module, alias.name)
                 imports[alias.asname or alias.name] = target
     return Module({**definitions}, imports)
 

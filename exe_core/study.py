@@ -99,7 +99,7 @@ class Study(settings.SettingsModel):
     @property
     def variants(self) -> dict[str, tuple[str, ...]]:
         """The runs `<variant>-<number>` that differ in their seed only, by variant two or more."""
-        members = defaultdict(dict)
+        members: dict[str, dict[str, tuple[int, dict[str, Any]]]] = defaultdict(dict)
         for name, run in self.runs.items():
             if numbered := re.fullmatch(r"(.+)-\d+", name):
                 recipe = self.recipe(name).model_dump() | run.model_dump(exclude={"train"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -60,7 +59,7 @@ def _table(row: str, names: str, **columns: pa.Column) -> pa.DataFrameSchema:
 
     In `names`, "!" marks what identifies a row together, and "?" a column that may be null.
     """
-    marked = dict(re.fullmatch(r"(\w+)([!?]*)", name).groups() for name in names.split())
+    marked = {name.rstrip("!?"): name for name in names.split()}
     shared = {name: COMMON[name] for name in marked if name not in columns}
     key = [name for name, mark in marked.items() if "!" in mark]
     schema = pa.DataFrameSchema(shared | columns, unique=key or None, description=row)
