@@ -31,16 +31,9 @@ def make_study(labels: tuple[str, ...] = EMOTIONS, **sets: dict[str, object]) ->
     sets = sets or {"photos": {"kind": "photos", "source": "pexels", "design": "v2"}}
     learnt = [name for name, one in sets.items() if one.get("role") != "test"]
     sets = sets if learnt else {**sets, "other": {"kind": "folder", "path": "other"}}
-    return parse_study(
-        {
-            "name": "sets",
-            "kind": "real",
-            "title": "For the tests of the sets",
-            "labels": labels,
-            "sets": sets,
-            "runs": {"one": {"sets": learnt or ["other"]}},
-        }
-    )
+    about = {"name": "sets", "kind": "real", "title": "For the tests of the sets"}
+    runs = {"one": {"sets": learnt or ["other"]}}
+    return parse_study({**about, "labels": labels, "sets": sets, "runs": runs})
 
 
 def folder_study(path: str = "set", **more: object) -> Study:
@@ -75,23 +68,20 @@ def write_listed(root: Path, rows: list[tuple[str, ...]], header: str = "file,em
 def fer_images() -> list[tuple[str, str, np.ndarray]]:
     """Usage, emotion, pixels; the last but one repeats the first."""
     usages = ["Training"] * 7 + ["PublicTest"] * 2 + ["PrivateTest"]
-    seeds = [0, 1, 2, 3, 4, 5, 6, 7, 0, 9]
+    pixels = [np.asarray(picture(seed)) for seed in (0, 1, 2, 3, 4, 5, 6, 7, 0, 9)]
     emotions = [EMOTIONS[k % 7] for k in range(10)]
-    return [
-        (usage, emotion, np.asarray(picture(seed)))
-        for usage, emotion, seed in zip(usages, emotions, seeds, strict=True)
-    ]
+    return list(zip(usages, emotions, pixels, strict=True))
 
 
 def write_fer_csv(path: Path, *, spaces: bool = False) -> None:
-    rows = [
-        (EMOTIONS.index(emotion), " ".join(map(str, pixels.ravel())), usage)
-        for usage, emotion, pixels in fer_images()
-    ]
-    columns = ["emotion", " pixels", " Usage"] if spaces else ["emotion", "pixels", "Usage"]
-    table = pd.DataFrame(rows, columns=columns)
+    usages, emotions, pixels = zip(*fer_images(), strict=True)
+    table = pd.DataFrame({"emotion": [EMOTIONS.index(emotion) for emotion in emotions]})
+    table["pixels"] = [" ".join(map(str, image.ravel())) for image in pixels]
+    table["Usage"] = usages
+    if spaces:
+        table = table.rename(columns={"pixels": " pixels", "Usage": " Usage"}).iloc[:, [0, 2, 1]]
     path.parent.mkdir(parents=True, exist_ok=True)
-    (table[["emotion", " Usage", " pixels"]] if spaces else table).to_csv(path, index=False)
+    table.to_csv(path, index=False)
 
 
 def write_fer_tree(root: Path, suffix: str = ".png", public: str = "test") -> None:

@@ -13,19 +13,15 @@ LEARNT = (0.2, 0.5, 0.3)
 TARGET = (0.6, 0.1, 0.3)
 
 
-def by(temperature, bias=(0.0, 0.0, 0.0)):
-    return Calibration(temperature, bias)
-
-
 def distorted(table, *, temperature=0.6, bias=(1.0, 0.0, -1.0)):
     """Make a calibrated run too sure of itself, and too fond of the first label."""
-    return calibration.apply_calibration(table, by(temperature, bias))
+    return calibration.apply_calibration(table, Calibration(temperature, bias))
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
 def test_the_temperature_that_was_put_in_is_found(true):
     honest = world(20_000, shares=[0.5, 0.3, 0.2], learnt=[0.5, 0.3, 0.2])
-    sharpened = calibration.apply_calibration(honest, by(1 / true))
+    sharpened = distorted(honest, temperature=1 / true, bias=(0, 0, 0))
     assert calibration.fit_calibration(sharpened).temperature == pytest.approx(true, rel=0.05)
 
 
@@ -34,7 +30,7 @@ class TestTemperature:
     @settings(max_examples=25, deadline=None)
     def test_never_changes_an_answer(self, temperature, seed):
         before = predictions(seed=seed)
-        after = calibration.apply_calibration(before, by(temperature))
+        after = distorted(before, temperature=temperature, bias=(0, 0, 0))
         assert after["predicted"].equals(before["predicted"])
         assert np.abs(after[COLUMNS].sum(axis=1) - 1).max() < 1e-12
 

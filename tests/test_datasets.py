@@ -369,16 +369,10 @@ audit_copies = code_of("02-audit", "THUMBNAIL")["audit_copies"]
 
 def listed(folder: Path, rows: list[tuple[str, str | None, str, Image.Image]]) -> pd.DataFrame:
     """Save images as items: set, split, label, image."""
-    paths = [save(image, folder / f"{k}.png") for k, (*_, image) in enumerate(rows)]
-    return pd.DataFrame(
-        {
-            "item_id": [f"{set_name}:{k}" for k, (set_name, *_) in enumerate(rows)],
-            "set_name": [row[0] for row in rows],
-            "path": [os.path.relpath(path, ROOT) for path in paths],
-            "label": [row[2] for row in rows],
-            "split_given": [row[1] for row in rows],
-        }
-    )
+    table = pd.DataFrame(rows, columns=["set_name", "split_given", "label", "image"])
+    table["item_id"] = [f"{name}:{k}" for k, name in enumerate(table["set_name"])]
+    paths = [save(image, folder / f"{k}.png") for k, image in enumerate(table.pop("image"))]
+    return table.assign(path=[os.path.relpath(path, ROOT) for path in paths])
 
 
 def test_identical_pairs_are_of_every_two_parts(tmp_path: Path) -> None:

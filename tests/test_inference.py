@@ -141,17 +141,18 @@ def test_fused_networks_predict_the_same_and_leave_the_plain_ones(caplog):
 @pytest.fixture
 def stored(tmp_path):
     """Write five items' crops, one item with a second face; give faces and splits."""
-    rows = []
-    for item, k in [(0, 0), (1, 0), (1, 1), (2, 0), (3, 0), (4, 0)]:
-        path = tmp_path / f"{item}-{k}.png"
-        Image.fromarray(images(1, size=40, seed=10 * item + k)[0]).save(path)
-        box = {"x_px": 0, "y_px": 0, "width_px": 40, "height_px": 40, "area_share": 1.0}
-        rows.append(
-            {"face_id": f"s/{item}/{k}", "item_id": f"s:{item}", "set_name": "s", "score": 0.9}
-            | {"label": [*LABELS, None, "fear"][item], "group_id": f"g{item}", "split_given": None}
-            | {"is_primary": k == 0, "path": str(path), **box}
-        )
-    faces = tables.check(pd.DataFrame(rows), "faces")
+    faces = pd.DataFrame({"item": [0, 1, 1, 2, 3, 4], "k": [0, 0, 1, 0, 0, 0]})
+    names = [f"{item}/{k}" for item, k in faces.to_numpy()]
+    faces["path"] = [str(tmp_path / f"{name.replace('/', '-')}.png") for name in names]
+    for seed, path in enumerate(faces["path"]):
+        Image.fromarray(images(1, size=40, seed=seed)[0]).save(path)
+    faces["face_id"] = [f"s/{name}" for name in names]
+    faces["item_id"], faces["group_id"] = (f"{x}" + faces["item"].astype(str) for x in ("s:", "g"))
+    faces["label"] = [[*LABELS, None, "fear"][item] for item in faces.pop("item")]
+    faces["is_primary"] = faces.pop("k") == 0
+    box = {"x_px": 0, "y_px": 0, "width_px": 40, "height_px": 40, "area_share": 1.0}
+    faces = faces.assign(set_name="s", score=0.9, split_given=None, **box)
+    faces = tables.check(faces[list(tables.TABLES["faces"].columns)], "faces")
     return faces, faces[["face_id", "set_name", "group_id"]].assign(split="test")
 
 
@@ -193,16 +194,15 @@ def test_the_mean_is_taken_item_by_item_of_runs_that_fit():
             mean_of_runs([one, other], run_id="exe")
 
 
-def two_runs(n=600, *, seed=0, sharp=(1.0, 3.0)):
+def two_runs(n=600):
     """Draw predictions of the same faces by a good and a worse run; a third of them is val."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(3, size=n)
-    runs = []
-    for run, noise in zip("ab", sharp, strict=True):
-        seen = np.eye(3)[truth] + noise * rng.normal(size=(n, 3))
-        labels = [THREE[k] for k in truth]
-        table = predictions(probabilities=softmax(seen, axis=1), labels=labels, run=run)
-        runs.append(table.assign(split=np.where(np.arange(n) % 3 == 0, "val", "test")))
+    rng = np.random.default_rng(0)
+    truth, runs = rng.integers(3, size=n), []
+    labels, splits = [THREE[k] for k in truth], np.where(np.arange(n) % 3 == 0, "val", "test")
+    for run, noise in (("a", 1.0), ("b", 3.0)):
+        seen = softmax(np.eye(3)[truth] + noise * rng.normal(size=(n, 3)), axis=1)
+        table = predictions(probabilities=seen, labels=labels, run=run)
+        runs.append(table.assign(split=splits))
     return runs
 
 

@@ -79,10 +79,6 @@ class TestNames:
         with pytest.raises(ModelError, match="allowed: none, msceleb"):
             models.build("ddamfn", n_classes=2, weights="imagenet")
 
-    def test_a_backbone_of_timm_has_its_preprocessing(self):
-        found = models.find("timm:test_resnet").preprocessing
-        assert (found.size, found.mean) == (160, (0.5, 0.5, 0.5)), "not those of ImageNet"
-
 
 class TestPreprocessing:
     def test_gray_is_that_of_a_gray_file_and_leaves_gray_as_it_is(self):
@@ -121,6 +117,8 @@ class TestPretrained:
         network = models.build("timm:test_resnet", n_classes=3, weights="imagenet")
         assert torch.equal(next(network.parameters()), next(donor.parameters()))
         assert network.get_classifier().out_features == 3
+        shown = models.find("timm:test_resnet").preprocessing
+        assert (shown.size, shown.mean) == (160, (0.5, 0.5, 0.5)), "not those of ImageNet"
 
     def test_an_unreachable_host_or_a_damaged_file_says_what_to_do(self, monkeypatch, tmp_path):
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))

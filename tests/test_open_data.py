@@ -92,7 +92,6 @@ class TestCheck:
         (tmp_path / "icml_face_data.csv").touch()
         assert DATA_SETS["fer2013"].place(tmp_path) == tmp_path / "icml_face_data.csv"
         (tmp_path / "photos").mkdir()
-        (tmp_path / "photos" / "labels.csv").touch()
         assert DATA_SETS["faces"].place(tmp_path) is None
 
     def test_the_images_of_a_set_are_counted(self, tmp_path):

@@ -1,10 +1,11 @@
-"""How fast networks learn, against the published loop: ratios within one run.
+"""How fast networks learn and answer, against the published loops: ratios within one run.
 
-OMP_NUM_THREADS=1 pytest tests/benchmarks/test_bench_training.py --benchmark-enable
+pytest tests/benchmarks/test_bench_networks.py --benchmark-enable
 
-The published loop reads each face from its file with PIL in every epoch, changes it alone, and
-passes batches in fp32. Ours reads the faces once, changes a batch at a time, and passes it in bf16,
-which is fast where the processor has it (AMX or AVX-512 BF16 on Intel's).
+In training, the published loop reads each face from its file with PIL in every epoch, changes it
+alone, and passes batches in fp32. Ours reads the faces once, changes a batch at a time, and passes
+it in bf16, which is fast where the processor has it (AMX or AVX-512 BF16 on Intel's). In use, the
+published loop reads each face with PIL and shows it to each network by itself.
 """
 
 import time
@@ -19,14 +20,16 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from exe_core import models, training
+from exe_core import inference, models, training
 from exe_core.faces import load_faces
 from exe_core.settings import Train
 
 BATCH, FACES, CLASSES = 32, 32, ("angry", "fear", "happy", "sad", "surprise")
 
+pytestmark = pytest.mark.slow
 
-@pytest.fixture(autouse=True)
+
+@pytest.fixture
 def _one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -111,7 +114,7 @@ def seconds(epoch, *, clock, rounds=2):
     return min(found)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize(("size", "aim"), [(64, 2.0), (112, 2.3), (224, 2.9)])
 @pytest.mark.parametrize(
     ("workers", "clock", "how"),
@@ -129,3 +132,34 @@ def test_an_epoch_against_the_published_one(
     took = seconds(epoch, clock=clock) + reading
     ratio(f"training ResNet18 at {size} px, bf16, {how}", theirs / took, aim=aim)
     benchmark.pedantic(epoch, rounds=1)
+
+
+def answers_of_the_published_loop(classifiers, faces):
+    """Show one face after another to one network after another."""
+    shown = classifiers[0].preprocessing
+    steps = [transforms.ToTensor(), transforms.Normalize(shown.mean, shown.std)]
+    prepare, rows = transforms.Compose([transforms.Resize((shown.size,) * 2), *steps]), []
+    for classifier in classifiers:
+        for face in faces:
+            with torch.no_grad():
+                logits = classifier.network(prepare(Image.fromarray(face)).unsqueeze(0))
+                rows.append(logits.softmax(dim=1)[0].numpy())
+    return np.mean(np.reshape(rows, (len(classifiers), len(faces), -1)), axis=0)
+
+
+def test_the_mean_of_four_networks(benchmark, ratio, classifiers):
+    """Time both ways in turn; the ratio is the median of three."""
+    faces = np.random.default_rng(0).integers(0, 256, (16, 224, 224, 3)).astype(np.uint8)
+    quick, ratios = [inference.fuse_for_inference(each) for each in classifiers], []
+
+    def both():
+        start = time.perf_counter()
+        expected = answers_of_the_published_loop(classifiers, faces)
+        between = time.perf_counter()
+        found = np.mean([inference.predict(each, faces) for each in quick], axis=0)
+        ratios.append((between - start) / (time.perf_counter() - between))
+        return np.abs(found - expected).max()
+
+    error = benchmark.pedantic(both, rounds=3, warmup_rounds=1)
+    ratio("four ResNet18 at 224 px, fp32", np.median(ratios), aim=1.8)
+    assert error < 1e-6
