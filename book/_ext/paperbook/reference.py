@@ -46,7 +46,7 @@ def settings() -> list[str]:
     """Write every setting: its type, its default, what is allowed, what it means."""
     parts = {
         name: part
-        for name, part in vars(study).items()
+        for name, part in {**vars(study.settings), **vars(study)}.items()
         if isinstance(part, type) and issubclass(part, BaseModel) and part.model_fields
     }
     lines = []
