@@ -217,7 +217,8 @@ def claims(
     from exe_core.published import freeze_claims
 
     columns = ["claim_id", "text", "estimate", "low", "high", "p_adjusted", "verdict"]
-    show_table(columns, freeze_claims(folder, to)[columns].round(3).astype(str).values.tolist())
+    table = freeze_claims(folder, to)[columns].round(3).astype(object).fillna("").astype(str)
+    show_table(columns, table.values.tolist())
 
 
 @app.command()

@@ -43,10 +43,11 @@ CONFIDENT = 0.5  # the published timelines count faces of this confidence or mor
 WINDOW_S = 600.0  # before and after an event: some twenty faces or more
 OPEN_CHOICES = {
     "confidence": (0.0, CONFIDENT, 0.7),  # faces below it do not count
-    "measure": ("share_of_faces", "mean_prob"),
+    "measure": {"share of faces": "share_of_faces", "mean probability": "mean_prob"},
     "films": ("all", "without Animation"),
     "window_min": (5, 10, 20),  # before and after an event
 }
+LEVELS = (0.9, 0.95, 0.99)  # of the intervals that the book offers for a rule of one's own
 NEEDED = "genres need two comedies and two crime films, events the two films that have them"
 HELD_OUT = 0.2  # the published split of the searches' photos: every fifth face is tested
 
@@ -478,14 +479,14 @@ def specifications(published: Published, *, statistics: Statistics) -> pd.DataFr
     """Try claims 1 to 5 by every combination of `OPEN_CHOICES`, which their sentences leave open.
 
     Gives a row a claim and combination: claim_id, the choices (null where a claim has none), value,
-    low, high, p_value, reference, the verdict without correction for their number, and whether it
-    is `planned`: the combination that gives the verdict of the claim.
+    low, high, p_value, reference, tolerance, level, the verdict without correction for their
+    number, and whether it is `planned`: the combination that gives the verdict of the claim.
     """
     catalogue = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
     confidences, measures, selections, windows_min = OPEN_CHOICES.values()
     rows = []
-    for confidence, by, chosen in product(confidences, measures, selections):
-        m = Measures(published, statistics, by)
+    for confidence, measure, chosen in product(confidences, measures, selections):
+        m = Measures(published, statistics, measures[measure])
         m = m.counting(confidence, without=chosen.removeprefix("without "))
         found = {
             ("c2", None): m.share("FER", ["angry"], claimed=0.98),
@@ -495,15 +496,17 @@ def specifications(published: Published, *, statistics: Statistics) -> pd.DataFr
         if chosen == "all":
             found["c1", None] = m.genre_gap(m.shares("ExE", ["happy"]) - m.shares("ExE", NEGATIVE))
             for minutes in windows_min:
-                how = {"counted": 0.0 if by == "share_of_faces" else None}
+                how = {"counted": 0.0 if measure == "share of faces" else None}
                 found["c5", minutes] = m.rise([REUNION, END], window_s=60.0 * minutes, **how)
         for (name, minutes), estimate in found.items():
             finding = _finding(name, catalogue[name], estimate)
-            about = {"claim_id": name, "confidence": confidence, "measure": by, "films": chosen}
-            plan = (0.0, "mean_prob" if name == "c5" else "share_of_faces", "all")
-            is_planned = (confidence, by, chosen) == plan and minutes in (None, WINDOW_S / 60)
+            about = {"claim_id": name, "confidence": confidence, "measure": measure}
+            about["films"] = None if name in ("c1", "c5") else chosen
+            plan = (0.0, "mean probability" if name == "c5" else "share of faces", "all")
+            is_planned = (confidence, measure, chosen) == plan and minutes in (None, WINDOW_S / 60)
             about |= {"window_min": minutes, **estimate.columns(), "p_value": estimate.p_value}
-            about |= {"reference": finding.reference, "planned": is_planned}
+            about |= {"reference": finding.reference, "tolerance": finding.tolerance}
+            about |= {"level": statistics.level, "planned": is_planned}
             about["verdict"] = verdict(finding, estimate.p_value, statistics=statistics)
             rows.append(about)
     return pd.DataFrame(rows).sort_values(["claim_id", "value"], ignore_index=True)
@@ -536,9 +539,12 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
         metrics=tables.read(METRICS, name="metrics"),
         statistics=study.statistics,
     )
-    curve = specifications(published, statistics=study.statistics)
+    at = [study.statistics.model_copy(update={"level": level}) for level in LEVELS]
+    ways = pd.concat([specifications(published, statistics=one) for one in at])
+    ways["planned"] &= ways["level"] == study.statistics.level
+    curve = ways[ways["level"] == study.statistics.level]
     target.mkdir(parents=True, exist_ok=True)
-    kept = {"claims": claims, "claims_parts": parts, "specifications": curve}
+    kept = {"claims": claims, "claims_parts": parts, "specifications": ways}
     for name, table in kept.items():
         with replacing(target / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
@@ -547,9 +553,9 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
     of_parts = {k: value for k, value in as_values(parts).items() if not k.startswith("n.")}
     n = {"n.parts": len(parts), "n.films": len(published.films), "n.ways": len(curve)}
     by_claim = curve.merge(claims[["claim_id", "verdict"]], on="claim_id").groupby("claim_id")
-    for name, ways in by_claim:
-        n[f"{name}.ways"] = len(ways)
-        n[f"{name}.agreeing"] = int((ways["verdict_x"] == ways["verdict_y"]).sum())
+    for name, own in by_claim:
+        n[f"{name}.ways"] = len(own)
+        n[f"{name}.agreeing"] = int((own["verdict_x"] == own["verdict_y"]).sum())
     write_values(study, "claims", values=as_values(claims) | of_parts | n, folder=target)
     claims_alt = (
         "The eight published claims by verdict: each estimate with its interval, on the shaded "

@@ -13,7 +13,7 @@ from browser import DESKTOP, PHONE, opened
 from exe_core.study import ROOT
 
 BESIDE_THE_BOOK = ("index", "genindex")  # a redirect without content; a list of Sphinx's own
-SAME = re.compile(r"(03-train|04-predict)-")  # of these pages, one notebook run for each network
+SAME = re.compile(r"(03-train|04-predict|(?:\w+-)?(?:fig|tab))-")  # of these, one page is enough
 OUTSIDE = re.compile(r'<(?:script|link|img|iframe|source)[^>]+(?:src|href)="((?:https?:)?//[^"]+)"')
 GRAVE = ("serious", "critical")
 AXE = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}

@@ -64,13 +64,6 @@ PAGES = {
         Scores of the runs.
         ```
         ```{paper-table} metrics
-        :name: tab-summed
-        :columns: run_id = Run, n = Faces
-        :where: metric == "accuracy"
-        :sum: n
-        Faces by run.
-        ```
-        ```{paper-table} metrics
         :name: tab-nothing
         :columns: run_id = Run, value = Score : .2f
         :where: value > 1
@@ -92,7 +85,7 @@ PAGES = {
         Film faces.
         ```
         """,
-    "figures": "# All\n```{list-of} figures\n```\n```{list-of} tables\n```\n",
+    "rule": "# Rule\n```{rule}\n```\n",
     "faults": """\
         # Faults
         ```{paper-table} faults/faults
@@ -192,6 +185,8 @@ def book(tmp_path_factory):
         record.write_json({f"{stage}.n": {"value": n}}, older)
     record.write_json({"claims.n": {"value": 8}}, frozen / "published" / "values" / "claims.json")
     record.write_json({"kind": "real"}, frozen / "published" / "provenance.json")
+    for name in ("claims.csv", "specifications.csv"):
+        shutil.copy(ROOT / "data" / "frozen" / "published" / name, frozen / "published")
     (frozen / "faults").mkdir()
     (frozen / "faults" / "faults.csv").write_text("fault,tries\nreset mid-body,41\n")
     made = {"command": "pytest --write-faults", "commit": None}
@@ -251,9 +246,8 @@ def test_a_number_says_by_keyboard_what_it_is_and_is_silent_in_print(book, chrom
         assert faults == []
 
 
-def links_to_files(path):
-    links = re.findall(r'href="((?:\.\./)+(?:figures|tables)/[^"]+)"', path.read_text())
-    return [(path.parent / link).resolve() for link in links]
+def own_page(book, name):
+    return book / "_build" / "html" / ("tables" if "tab-" in name else "figures") / f"{name}.html"
 
 
 def test_text_for_one_kind_of_study_only(book):
@@ -266,29 +260,31 @@ def test_figures_are_numbered_in_chapters_and_named_in_notebooks(book):
     assert "See Figure 1 and Table 1. " in text_of(book, "index")
     assert f'alt="{ALT["fig-recall"]}"' in page(book, "results").read_text()
     assert "Figure" not in text_of(book, "executed/06-films")
-    listed = text_of(book, "figures")
-    assert "Recall by run; the best reaches 61%. fig-recall in Results SVG PDF PNG" in listed
-    assert "Recall of five emotions, as a notebook shows it. fig-run in A stage SVG" in listed
-    entries = [*ALT, "fig-faces", "tab-metrics", "tab-summed", "tab-nothing", "faults-tab-faults"]
-    places = [listed.index(f" {name} in ") for name in ("fig-recall", "fig-faces", "fig-run")]
+    listed = text_of(book, "../figures/index")
+    assert "fig-recall in Results: Recall by run; the best reaches 61%." in listed
+    assert "fig-run in A stage: Recall of five emotions, as a notebook shows it." in listed
+    entries = [*ALT, "fig-faces", "tab-metrics", "tab-nothing", "faults-tab-faults"]
+    places = [listed.index(f"{name} in ") for name in ("fig-recall", "fig-faces", "fig-run")]
     assert places == sorted(places)
-    assert [listed.count(f" {name} in ") for name in entries] == [1] * len(entries)
+    assert [len(re.findall(rf"(?<!-){name} in ", listed)) for name in entries] == [1] * len(entries)
 
 
 @pytest.mark.parametrize(
-    ("name", "n"),
+    ("name", "suffixes"),
     [
-        ("results", 6 + 6 + 4 + 3),
-        ("executed/06-films", 12),
-        ("executed/12-film-faces", 6),
-        ("figures", 6 * 4 + 4 + 4),
+        ("fig-recall", ("svg", "pdf", "png", "csv", "vl.json", "provenance.json")),
+        ("film-fig-film-sources", ("svg", "pdf", "png", "csv", "vl.json", "provenance.json")),
+        ("fig-faces", ("png", "jpg", "csv", "provenance.json")),
+        ("tab-metrics", ("csv",)),
     ],
 )
-def test_every_file_of_what_is_shown_is_offered_once(book, name, n):
-    path = page(book, name)
-    files = links_to_files(path)
-    assert len(files) == n
-    assert all(path.stat().st_size > 0 for path in files)
+def test_the_page_of_a_figure_or_table_offers_its_files_and_rows(book, name, suffixes):
+    path = own_page(book, name)
+    files = re.findall(rf'href="({name}\.[^"]+)"', path.read_text())
+    assert files == [f"{name}.{suffix}" for suffix in suffixes]
+    assert all((path.parent / file).stat().st_size > 0 for file in files)
+    first = pd.read_csv(path.with_name(f"{name}.csv")).iloc[0, 0]
+    assert f"<td>{first}</td>" in path.read_text()
     html = book / "_build" / "html"
     assert [path.name for path in html.rglob("fig-recall*.svg")] == ["fig-recall.svg"]
     assert not list(html.rglob("_downloads/*/fig-*"))
@@ -305,29 +301,59 @@ def test_a_table_shows_estimates_and_offers_its_rows(book):
     kept = pd.read_csv(tables / "tab-metrics.csv")
     assert set(kept["metric"]) == {"accuracy", "macro_f1"}
     assert row.value in set(kept["value"])
-    accuracy = sample_tables.metrics().query("metric == 'accuracy'")
-    summed = pd.read_csv(tables / "tab-summed.csv").set_index("run_id")["n"]
-    assert summed.to_dict() == accuracy.groupby("run_id")["n"].sum().to_dict()
 
 
-def test_a_panel_says_where_a_figure_is_from_and_how_it_is_made_and_cited(book):
-    shown = text_of(book, "results")
-    assert re.search(r"study demo · commit \w+\+? · seed 42 · cpu", shown)
+def test_the_page_of_a_figure_says_where_it_is_from_and_how_it_is_made_and_cited(book):
+    shown = text_of(book, "../figures/fig-faces")
+    assert re.search(r"In Results. study demo · commit \w+\+? · seed 42 · cpu", shown)
     assert "@misc{exe-fig-faces, author = {{The authors of Expressions Ensemble" in shown
     assert "re-examined: figure fig-faces}}, year = {2026}" in shown
     assert "Make it again make book STUDY=demo BibTeX" in shown
-    assert "pytest --write-faults BibTeX @misc{exe-faults-tab-faults" in text_of(book, "faults")
+    shown = text_of(book, "../tables/faults-tab-faults")
+    assert "pytest --write-faults BibTeX @misc{exe-faults-tab-faults" in shown
 
 
 def test_the_film_study_is_of_every_book_computed_anew_where_it_can_be(book):
     shown = text_of(book, "film")
     assert "Computed with each book: 10; frozen: 12." in shown
-    assert re.search(r"study film · commit \w+\+? · seed 42", shown)
-    assert "Make it again exe stage 12-film-faces --study film BibTeX" in shown
+    own = text_of(book, "../figures/film-fig-film-sources")
+    assert re.search(r"study film · commit \w+\+? · seed 42", own)
+    assert "Make it again exe stage 12-film-faces --study film BibTeX" in own
     for name in ("film", "executed/12-film-faces"):
         assert 'id="film-fig-film-sources"' in page(book, name).read_text()
         assert "a program drew them" not in text_of(book, name)
-    assert text_of(book, "figures").count(" film-fig-film-sources in Film") == 1
+    assert text_of(book, "../figures/index").count("film-fig-film-sources in Film") == 1
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_reader_judges_by_a_rule_of_ones_own(book, chromium, size):
+    ways = pd.read_csv(book / "data" / "frozen" / "published" / "specifications.csv")
+    with opened(chromium, page(book, "rule"), size=size) as (tab, faults):
+        rows = tab.locator("#reader-rule tbody tr")
+
+        def verdicts():
+            return [cells.split("\t")[3:] for cells in rows.all_inner_texts()]
+
+        assert all(judged == plan for judged, plan in verdicts())
+        tab.locator("[name=films]").select_option("without Animation")
+        tab.locator("[name=measure]").select_option("mean probability")
+        assert verdicts()[3] == ["not supported", "supported"]
+        said = tab.locator("[name=departs]")
+        assert said.inner_text() == "1 of 5 verdicts differ from the plan's."
+        chosen = ways.query(
+            "claim_id == 'c4' and films == 'without Animation' and measure == 'mean probability' "
+            "and confidence == 0 and level == 0.95"
+        )
+        estimate = "{value:.2f} [{low:.2f}, {high:.2f}]".format(**chosen.iloc[0])
+        assert rows.nth(3).locator("td").first.inner_text() == estimate
+        tab.locator("[name=tolerance]").fill("2")
+        assert verdicts()[3] == ["supported", "supported"]
+        tab.locator("[type=reset]").focus()
+        tab.keyboard.press("Enter")
+        tab.wait_for_function("document.forms['reader-rule'].elements.times.value === '1 ×'")
+        assert all(judged == plan for judged, plan in verdicts())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert faults == []
 
 
 def pasted(tab):
@@ -342,26 +368,21 @@ def pasted(tab):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_panel_is_used_by_keyboard_copies_without_a_network_and_is_not_printed(
+def test_the_page_of_a_figure_is_used_by_keyboard_and_copies_without_a_network(
     book, chromium, theme
 ):
     with opened(chromium, page(book, "results"), theme=theme) as (tab, faults):
-        panel = tab.locator("#fig-recall + details.reuse")
-        assert panel.locator("pre").first.is_hidden()
-        panel.locator("summary").focus()
+        tab.locator("#fig-recall + p.reuse a").focus()
         tab.keyboard.press("Enter")
-        for name in ("SVG", "PDF", "PNG, 300 dpi", "CSV", "Vega-Lite", "provenance"):
-            tab.keyboard.press("Tab")
-            assert tab.evaluate("document.activeElement.textContent") == name
-        lines = panel.locator("pre")
+        lines = tab.locator("article div.highlight pre")
+        lines.first.wait_for()
+        tab.locator(".own-rows").focus()
         for k in range(lines.count()):
             tab.keyboard.press("Tab")
             tab.keyboard.press("Enter")
             assert tab.evaluate("document.activeElement.className").startswith("copybtn")
             assert pasted(tab) == lines.nth(k).inner_text().strip()
         assert faults == []
-        tab.emulate_media(media="print")
-        panel.wait_for(state="hidden")
 
 
 def test_pages_with_synthetic_results_say_so_and_others_do_not(book):
@@ -471,8 +492,6 @@ WRONG = {
     "```{paper-figure} fig-none\nCaption.\n```": "has no fig-none.provenance.json",
     "```{paper-figure} fig-recall\n```": "has no caption",
     "```{paper-table} metrics\n:columns: nocolumn\nCaption.\n```": "no column 'nocolumn'",
-    "```{paper-table} metrics\n:columns: value\n:where: n <\nCaption.\n```": "cannot choose or",
-    "```{paper-table} metrics\nCaption.\n```": "say which :columns: to show",
     "```{when} wordl\nText.\n```": "wordl is none of world, real",
 }
 

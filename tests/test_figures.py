@@ -80,7 +80,7 @@ CHARTS = {
     "history": lambda: scores.history_chart(HISTORY),
     "claims": lambda: scores.claims_chart(CLAIMS),
     "ways": lambda: scores.specification_chart(
-        pd.read_csv(FROZEN / "published" / "specifications.csv")
+        pd.read_csv(FROZEN / "published" / "specifications.csv").query("level == 0.95")
     ),
     "attrition": lambda: films.attrition_chart(STEPS),
     "noise": lambda: films.noise_chart(NOISE),

@@ -148,9 +148,7 @@ def specification_chart(table: pd.DataFrame) -> alt.VConcatChart:
     data["claim"] = "claim " + data.pop("claim_id").str[1:]
     data["place"] = data.groupby("claim").cumcount()
     parts = [
-        data.assign(choice=table[name].map(written.format).str.replace("_", " ")).loc[
-            table[name].notna()
-        ]
+        data.assign(choice=table[name].map(written.format)).loc[table[name].notna()]
         for name, written in SPECIFIED.items()
     ]
     choices = pd.concat(parts, ignore_index=True)

@@ -16,7 +16,7 @@ from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 from exe_core.figures.style import THEMES
-from paperbook.panel import Cited, panel_of
+from paperbook.panel import Cited, noted
 from paperbook.results import EVERYWHERE, EXECUTED, ResultError, Results
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class NotebookFigure(nodes.figure):
 
 
 class PaperFigure(Cited):
-    """A figure of the study: numbered, with alt text and a panel to cite and reuse it.
+    """A figure of the study: numbered, with alt text and a page of its own.
 
     The argument is its name, ``fig-recall`` or ``real/fig-recall``; the content its caption.
     """
@@ -60,7 +60,7 @@ def _figure(
     label: str,
     caption: list[nodes.Node],
 ) -> tuple[nodes.figure, dict[str, Any]]:
-    """Build the node of a figure, and say what a panel needs to know of it."""
+    """Build the node of a figure, and say what its page needs to know of it."""
     about = results.provenance(name)
     live = "vl.json" in about["files"]
     suffix = "svg" if live else "jpg"
@@ -73,6 +73,7 @@ def _figure(
     offered = [suffix for suffix in about["files"] if not (photos and suffix == "png")]
     return figure, {
         "kind": "figure",
+        "picture": f'<figure class="paper-figure">{shown_picture("", picture)}</figure>',
         "caption": figure[-1].astext(),
         "origin": results.origin(about),
         "command": results.command(about),
@@ -115,24 +116,29 @@ class NotebookFigures(SphinxTransform):
         figure, about = _figure(NotebookFigure, results, name, label=label, caption=caption)
         figure["ids"] = [label]
         self.document.set_id(figure)
-        return [figure, *panel_of(figure, env=self.env, label=label, **about)]
+        return [figure, noted(figure, env=self.env, label=label, **about)]
 
 
 def visit_picture(writer: HTML5Translator, node: Picture) -> None:
+    """Write the picture, and where its files lie."""
+    depth = 0 if writer.builder.name == "singlehtml" else writer.builder.current_docname.count("/")
+    writer.body.append(shown_picture(f"{'../' * depth}figures/", node))
+    raise nodes.SkipNode
+
+
+def shown_picture(folder: str, node: Picture) -> str:
     """Write the picture, loaded when it comes near, and where its specification lies.
 
     A chart can be scrolled on a narrow screen, so the keyboard reaches it.
     """
-    depth = 0 if writer.builder.name == "singlehtml" else writer.builder.current_docname.count("/")
-    files = f"{'../' * depth}figures/{html.escape(node['label'])}"
+    files = f"{folder}{html.escape(node['label'])}"
     opening = '<div class="sheet">'
     if node["live"]:
         opening = f'<div class="chart" tabindex="0" data-spec="{files}.js">'
-    writer.body.append(
+    return (
         f'{opening}<img src="{files}.{node["suffix"]}" alt="{html.escape(node["alt"])}" '
         f'width="{node["width"]}" height="{node["height"]}" loading="lazy"></div>\n'
     )
-    raise nodes.SkipNode
 
 
 def themed(spec: str) -> str:

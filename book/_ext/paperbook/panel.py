@@ -1,25 +1,28 @@
-"""What the book shows, the closed panel below each figure and table, and the list of them all."""
+"""What the book shows: each figure and table has a page of its own, and one lists them all."""
 
 from __future__ import annotations
 
 import html
-import re
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pandas as pd
 import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.domains import Domain
 from sphinx.environment import BuildEnvironment
+from sphinx.util import texescape
 from sphinx.util.docutils import SphinxDirective
 
 from paperbook.results import EXECUTED, ResultError, Results
 
 FOLDERS = {"figure": "figures", "table": "tables"}
-NAMES = {
+NAMES = {  # what each file is called, in the order in which they are offered
     "svg": "SVG",
     "pdf": "PDF",
     "png": "PNG, 300 dpi",
@@ -28,40 +31,22 @@ NAMES = {
     "vl.json": "Vega-Lite",
     "provenance.json": "provenance",
 }
-"""What each file is called, in the order in which they are offered."""
-
-SPECIAL = re.compile(r"[\\&%$#_{}~^]")
-IN_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+MOST_ROWS = 50  # that the page of a figure or table shows; its CSV file holds all
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure or table on a page, and its files.
+    """A figure or table of the book, and its files."""
 
-    Parameters
-    ----------
-    kind
-        "figure" or "table".
-    label, anchor
-        Its permanent name in the book, "fig-recall" or "real-fig-recall", and the same in HTML.
-    docname
-        The page.
-    caption
-        As plain text.
-    origin, command
-        In a line where it comes from, and what makes it again.
-    files
-        Suffix -> the file, or its content where the book makes it.
-    """
-
-    kind: str
-    label: str
-    anchor: str
-    docname: str
-    caption: str
-    origin: str
-    command: str
-    files: dict[str, Path | str]
+    kind: str  # "figure" or "table"
+    label: str  # its permanent name in the book: "fig-recall", "real-fig-recall"
+    anchor: str  # the same in HTML
+    docname: str  # the page
+    caption: str  # as plain text
+    origin: str  # in a line where it comes from
+    command: str  # what makes it again
+    files: dict[str, Path | str]  # suffix -> the file, or its content where the book makes it
+    picture: str = ""  # of a figure, as it stands on its page
 
     def address(self, suffix: str) -> str:
         """Return where a file lies in the built book, from its root."""
@@ -73,12 +58,11 @@ class PaperDomain(Domain):
 
     name = "paper"
     label = "figures and tables"
-    initial_data: ClassVar[dict[str, Any]] = {"pages": {}, "lists": []}
+    initial_data: ClassVar[dict[str, Any]] = {"pages": {}}
 
     def clear_doc(self, docname: str) -> None:
         """Forget a page that is read again or gone."""
         self.data["pages"].pop(docname, None)
-        self.data["lists"] = [name for name in self.data["lists"] if name != docname]
 
     def add(self, shown: Shown) -> None:
         """Note that a page shows this."""
@@ -96,7 +80,7 @@ class PaperDomain(Domain):
 
 
 class Cited(SphinxDirective):
-    """What the directives for figures and tables share: a label, a caption, a panel below."""
+    """What the directives for figures and tables share: a label, a caption, a link below."""
 
     required_arguments = 1
     has_content = True
@@ -112,7 +96,7 @@ class Cited(SphinxDirective):
         self.set_source_info(node)
         label = self.options["name"]  # which `add_name` takes out
         self.add_name(node)
-        return [node, *panel_of(node, env=self.env, label=label, **about)]
+        return [node, noted(node, env=self.env, label=label, **about)]
 
     def make(
         self, results: Results, name: str, *, prefix: str
@@ -128,36 +112,54 @@ class Cited(SphinxDirective):
         return [*children, *messages]
 
 
-def panel_of(node: nodes.Element, *, env: BuildEnvironment, **about: Any) -> list[nodes.Node]:
-    """Note that the page shows a figure or table, and build the panel below it."""
+def noted(node: nodes.Element, *, env: BuildEnvironment, **about: Any) -> nodes.Node:
+    """Note that the page shows a figure or table, and link the page of its own."""
     shown = Shown(docname=env.docname, anchor=node["ids"][0], **about)
     env.get_domain("paper").add(shown)
-    work = _work(Path(env.srcdir) / "CITATION.cff")
-    base = env.config.html_baseurl.rstrip("/")
-    address = f"{base}/{shown.docname}.html#{shown.anchor}" if base else ""
-    copied = {"Make it again": shown.command} if shown.command else {}
-    copied["BibTeX"] = bibtex(shown, work, address=address)
-    of = f'<span class="visually-hidden"> {html.escape(shown.label)}</span>'
-    opening = f'<details class="reuse"><summary>Cite and reuse{of}</summary><div>'
-    panel: list[nodes.Node] = [
-        nodes.raw("", opening, format="html"),
-        nodes.paragraph("", "", *file_links(shown, env.docname), classes=["files"]),
-        nodes.paragraph("", shown.origin, classes=["origin"]),
-    ]
-    for title, text in copied.items():
-        panel.append(nodes.paragraph("", title, classes=["heading"]))
-        panel.append(nodes.literal_block(text, text, language="text"))
-    return [*panel, nodes.raw("", "</div></details>", format="html")]
+    address = "../" * env.docname.count("/") + shown.address("html")
+    link = nodes.reference("", f"Data, files and citation: {shown.label}", refuri=address)
+    return nodes.paragraph("", "", link, classes=["reuse"])
 
 
-def file_links(shown: Shown, here: str) -> list[nodes.Node]:
-    """Link the files of a figure or table from the page `here`."""
-    links: list[nodes.Node] = []
-    for suffix, name in NAMES.items():
-        if suffix in shown.files:
-            target = "../" * here.count("/") + shown.address(suffix)
-            links += [nodes.reference("", name, refuri=target, internal=True), nodes.Text(" ")]
-    return links
+def own_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
+    """Write a page for each figure and table, and one that lists them all."""
+    if app.builder.name != "html":
+        return
+    work, base = _work(Path(app.srcdir) / "CITATION.cff"), app.config.html_baseurl.rstrip("/")
+    listed: dict[str, list[str]] = {kind: [] for kind in FOLDERS}
+    for shown in app.env.get_domain("paper").all():
+        page, title = shown.address("html"), app.env.titles[shown.docname].astext()
+        where = f'<a href="../{shown.docname}.html#{shown.anchor}">{html.escape(title)}</a>'
+        names = {suffix: name for suffix, name in NAMES.items() if suffix in shown.files}
+        links = " ".join(f'<a href="{shown.label}.{end}">{of}</a>' for end, of in names.items())
+        csv = shown.files["csv"]
+        rows = pd.read_csv(io.StringIO(csv) if isinstance(csv, str) else csv)
+        address = f"{base}/{page}" if base else f"{shown.label}.html"
+        copied = {
+            "Make it again": shown.command or "no command is known",
+            "BibTeX": bibtex(shown, work, address=address if base else ""),
+            "Embed": f'<iframe src="{address}" width="700" height="500"></iframe>',
+        }
+        said, caption = (
+            f"{min(MOST_ROWS, len(rows))} of {len(rows)} rows",
+            html.escape(shown.caption),
+        )
+        cells = rows.head(MOST_ROWS).to_html(
+            index=False, border=0, classes="paper-table", na_rep=""
+        )
+        body = (
+            f"<h1>{shown.label}</h1><p>{caption}</p>{shown.picture}"
+            f'<p class="files">{links}</p><p>In {where}. Made from {html.escape(shown.origin)}.</p>'
+            f'<h2>Data: {said}</h2><div class="own-rows" tabindex="0">{cells}</div>'
+        )
+        for name, text in copied.items():
+            body += f'<h2>{name}</h2><div class="highlight"><pre>{html.escape(text)}</pre></div>'
+        yield page.removesuffix(".html"), {"title": shown.label, "body": body}, "page.html"
+        link = f'<a href="../{page}">{shown.label}</a>'
+        listed[shown.kind].append(f"<li>{link} in {where}: {caption}</li>")
+    body = "".join(f"<h2>{kind.title()}s</h2><ul>{''.join(of)}</ul>" for kind, of in listed.items())
+    title = "All figures and tables"
+    yield "figures/index", {"title": title, "body": f"<h1>{title}</h1>{body}"}, "page.html"
 
 
 @cache
@@ -168,12 +170,7 @@ def _work(path: Path) -> dict[str, Any]:
 
 def bibtex(shown: Shown, work: dict[str, Any], *, address: str) -> str:
     """Write the BibTeX entry of one figure or table; what CITATION.cff lacks is left out."""
-    authors = [
-        f"{{{latex(one['name'])}}}"
-        if "name" in one
-        else latex(f"{one['family-names']}, {one['given-names']}")
-        for one in work["authors"]
-    ]
+    authors = [f"{{{latex(one['name'])}}}" for one in work["authors"]]
     doi = f"https://doi.org/{work['doi']}" if "doi" in work else ""
     fields = {
         "author": " and ".join(authors),
@@ -188,57 +185,12 @@ def bibtex(shown: Shown, work: dict[str, Any], *, address: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Escape plain text for LaTeX and BibTeX."""
-    escaped = SPECIAL.sub(lambda found: IN_LATEX.get(found[0], "\\" + found[0]), text)
-    return escaped.replace("\N{MINUS SIGN}", "$-$").replace("\N{NO-BREAK SPACE}", "~")
-
-
-class Listing(nodes.General, nodes.Element):
-    """A list to be filled when all pages have been read."""
-
-
-class ListOf(SphinxDirective):
-    """``{list-of} figures`` or ``{list-of} tables``: all of them, in the order of the book."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Leave a place for the list."""
-        kind = self.arguments[0].removesuffix("s")
-        if kind not in FOLDERS:
-            raise self.error(f"list-of {self.arguments[0]}: there is figures, and tables")
-        self.env.get_domain("paper").data["lists"].append(self.env.docname)
-        return [Listing(kind=kind)]
-
-
-def fill_lists(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Write the lists of a page: captions, and below them name, page and files."""
-    domain = app.env.get_domain("paper")
-    for listing in list(doctree.findall(Listing)):
-        items = nodes.bullet_list("", classes=["paper-list"])
-        for shown in domain.all():
-            if shown.kind == listing["kind"]:
-                page = app.builder.get_relative_uri(docname, shown.docname)
-                title = app.env.titles[shown.docname].astext()
-                where = nodes.paragraph("", "", classes=["where"])
-                where += [_link(shown.label, f"{page}#{shown.anchor}"), nodes.Text(" in ")]
-                where += [_link(title, page), nodes.Text(" "), *file_links(shown, docname)]
-                items += nodes.list_item("", nodes.paragraph("", shown.caption), where)
-        listing.replace_self(items if len(items) else nodes.paragraph("", "There is none."))
-
-
-def _link(text: str, address: str) -> nodes.reference:
-    return nodes.reference("", text, internal=True, refuri=address)
-
-
-def pages_with_lists(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Name the pages that are written whenever another page may have changed."""
-    return env.get_domain("paper").data["lists"]
+    """Escape plain text for BibTeX."""
+    return texescape.escape(text).replace(r"\sphinxhyphen{}", "-")
 
 
 def register(app: Sphinx) -> None:
-    """Add the panels and lists to the book."""
+    """Add the pages of figures and tables to the book."""
+    texescape.init()
     app.add_domain(PaperDomain)
-    app.add_directive("list-of", ListOf)
-    app.connect("env-updated", pages_with_lists)
-    app.connect("doctree-resolved", fill_lists)
+    app.connect("html-collect-pages", own_pages)

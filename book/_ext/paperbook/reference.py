@@ -67,13 +67,8 @@ def _allowed(field: FieldInfo, parts: Iterable[str]) -> str:
     written = re.sub(r"\b[a-z_]+(\.[a-z_]+)*\.", "", formatannotation(field.annotation))
     inner = next((part for part in parts if re.search(rf"\b{part}\b", written)), None)
     kind = f"[{written}](#settings-{inner.lower()})" if inner else f"`{written}`"
-    bounds = [
-        f"{sign} {getattr(bound, name):g}"
-        for bound in field.metadata
-        for name, sign in BOUNDS.items()
-        if hasattr(bound, name)
-    ]
-    return ", ".join([kind, *bounds])
+    bounds = re.findall(r"\b([gl][et])=([\d.-]+)", repr(field.metadata))
+    return ", ".join([kind, *(f"{BOUNDS[name]} {bound}" for name, bound in bounds)])
 
 
 def _default(field: FieldInfo) -> str:
@@ -119,10 +114,6 @@ def commands() -> list[str]:
     context = typer.Context(command, info_name="exe")
     text = typer.cli.get_docs_for_click(obj=command, ctx=context, name="exe")
     text = text.partition("\n")[2].replace(f"{ROOT}/", "")
-    # `--help` stands everywhere; the overview cuts its sentences off, and the sections have them
-    text = re.sub(r"\n\* `--help`[^\n]*", "", text)
-    text = re.sub(r"\*\*Commands\*\*:\n\n(\* [^\n]*\n)+", "", text)
-    text = re.sub(r"\*\*Options\*\*:\n\n(?!\*)", "", text)
     return [escaped(text)]
 
 

@@ -40,10 +40,9 @@ class ResultError(Exception):
 class Results:
     """Results of one name, read on behalf of the page that is being built.
 
-    Those of the book's study lie in `data/results`. What is cited by another name, as
-    ``real/stage.key`` or ``faults/faults``, lies in `data/frozen/<name>`, be it of a study or
-    measured on the paper's instruments; the scores of a ready model lie in `data/models/<name>`.
-    Of the study film each book computes anew what it can, and the rest is frozen.
+    Those of the book's study lie in `data/results`, those of another name in `data/frozen/<name>`,
+    the scores of a ready model in `data/models/<name>`. Of the study film each book computes anew
+    what it can, and the rest is frozen.
     """
 
     env: BuildEnvironment
@@ -142,11 +141,9 @@ class Results:
 
     def table_origin(self, name: str) -> str:
         """Say in a line where a table comes from, and which one it is to the byte."""
-        path = self._table_file(name)
-        if (about := self._frozen()) and path.is_relative_to(self.folder):
-            origin = self.origin(about)
-        else:
-            origin = f"study {self.name}{DOT}seed {self.study.seed}" if self.study else self.name
+        path, frozen = self._table_file(name), self._frozen()
+        is_kept = frozen and path.is_relative_to(self.folder)
+        origin = self.origin(frozen) if is_kept else f"study {self.name}"
         return f"{origin}{DOT}{path.name}, SHA-256 {digest(path)[:12]}"
 
     def command(self, about: dict[str, Any]) -> str:

@@ -69,13 +69,16 @@ def write_static(app: Sphinx) -> None:
 def add_scripts(
     app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
 ) -> None:
-    """Load the scripts of charts, panels and the explorer on the pages that have one."""
+    """Load the scripts that a page needs."""
     body = context.get("body", "")
-    scripts = ["panel.js"] * ('class="reuse"' in body)
+    scripts = ["panel.js"] * ('class="highlight"' in body)
     scripts += [VEGA, "charts.js"] * ('class="chart"' in body)
     if 'id="film-explorer"' in body:
         app.add_css_file("explorer.css")
         scripts += [VEGA, "explorer.js"]
+    if 'id="reader-rule"' in body:
+        app.add_css_file("explorer.css")
+        scripts.append("rule.js")
     for name in scripts:
         app.add_js_file(name, loading_method="defer")
     # docutils gives the entries of a bibliography a role that items of a list may not have
@@ -131,9 +134,44 @@ class Explorer(SphinxDirective):
         return [nodes.raw("", controls, format="html"), made_of]
 
 
+class Rule(SphinxDirective):
+    """``{rule}``: claims 1 to 5 judged by a rule that the reader sets, of all ways to count."""
+
+    def run(self) -> list[nodes.Node]:
+        """Put the controls on the page, with all that a script needs to judge."""
+        results = Results.cited(self.env, "published")
+        ways, claims = results.table("specifications"), results.table("claims")
+        tried = claims["claim_id"].isin(ways["claim_id"])
+        others = claims["p_value"][~tried].dropna().tolist()
+        about = f'{{"ways": {ways.to_json(orient="records")}, "others": {json.dumps(others)}}}'
+        page = f'<form class="explorer" id="reader-rule" data-rule=\'{about}\'><div class="pair">'
+        for name in ("level", "confidence", "measure", "films", "window_min"):
+            title = name.replace("_", " ").capitalize()
+            page += f'<label><span>{title}</span><select name="{name}">'
+            page += '<option value="">as planned</option>'
+            for one in sorted(ways[name].dropna().unique()):
+                value = one if isinstance(one, str) else f"{one:g}"
+                page += f'<option value="{value}">{value}</option>'
+            page += "</select></label>"
+        page += (
+            '<label><span>Tolerance</span><input type="range" name="tolerance" min="0" max="4" '
+            'step="0.25" value="1"><output name="times"></output></label></div>'
+            '<div class="scroll" tabindex="0">'
+            "<table><thead><tr><th>Claim</th><th>Estimate</th><th>p (Holm)</th><th>Verdict</th>"
+            "<th>Plan</th></tr></thead><tbody>"
+        )
+        for row in claims[tried].itertuples():
+            page += f'<tr data-claim="{row.claim_id}"><th scope="row">{row.claim_id[1:]}</th>'
+            page += f"<td></td><td></td><td></td><td>{row.verdict}</td></tr>"
+        page += '</tbody></table></div><p><output name="departs"></output></p>'
+        page += '<button type="reset">Back to the plan</button></form>'
+        return [nodes.raw("", page, format="html")]
+
+
 def register(app: Sphinx) -> None:
-    """Add scripts, styles, files and the explorer to the book."""
+    """Add scripts, styles, files, the explorer and the reader's rule to the book."""
     app.add_directive("explorer", Explorer)
+    app.add_directive("rule", Rule)
     app.connect("config-inited", configure)
     app.connect("builder-inited", write_static)
     app.connect("html-page-context", add_scripts)

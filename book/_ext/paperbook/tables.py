@@ -19,19 +19,17 @@ COLUMN = re.compile(
     r"(?P<call>est\()?(?P<column>\w+)(?(call)\))"
     r"\s*(=\s*(?P<heading>[^:]+?))?\s*(:\s*(?P<spec>\S+))?"
 )
-MAX_ROWS = 200
 LONG = 30
 
 
 class PaperTable(Cited):
-    """Chosen rows and columns of a table of the study, with a caption and a panel to reuse it.
+    """Chosen rows and columns of a table of the study, with a caption and a page of its own.
 
     The argument is the table's name, ``metrics`` or ``real/metrics``; the content its caption.
     ``:columns:`` lists ``column = Heading : format`` with commas between; ``est(column)`` adds the
     interval from the columns low and high. ``:where:`` is a pandas query, ``:sort:`` a column,
-    with "-" before it for descending; ``:sum:`` a column that is added up over the rows that agree
-    in all other listed columns, and ``:across:`` a column over whose values the last of the listed
-    columns is spread.
+    with "-" before it for descending; ``:across:`` a column over whose values the last of the
+    listed columns is spread.
     """
 
     option_spec: ClassVar = {
@@ -39,7 +37,6 @@ class PaperTable(Cited):
         "columns": directives.unchanged_required,
         "where": directives.unchanged,
         "sort": directives.unchanged,
-        "sum": directives.unchanged,
         "across": directives.unchanged,
     }
 
@@ -49,14 +46,7 @@ class PaperTable(Cited):
         """Build a table node of the written cells; its file holds the rows."""
         self.options.setdefault("name", f"{prefix}tab-{name}")
         rows = self._rows(results.table(name))
-        if "columns" not in self.options:
-            raise ResultError(f"say which :columns: to show; there is {', '.join(rows)}")
         asked = [_asked(part.strip(), rows) for part in NEXT.split(self.options["columns"])]
-        if summed := self.options.get("sum"):
-            keys = [part["column"] for part in asked if part["column"] != summed]
-            rows = rows.groupby(keys, sort=False)[summed].sum().reset_index()
-        if len(rows) > MAX_ROWS:
-            raise ResultError(f"{len(rows)} rows are left; a page shows {MAX_ROWS} or fewer")
         cells = self._cells(rows, asked)
         group = nodes.tgroup(cols=len(cells.columns))
         group += [nodes.colspec(colwidth=1) for _ in cells.columns]
@@ -73,15 +63,10 @@ class PaperTable(Cited):
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         where, sort = self.options.get("where"), self.options.get("sort", "")
-        try:
-            rows = table.query(where, engine="python") if where else table
-            if sort:
-                rows = rows.sort_values(
-                    sort.lstrip("-"), ascending=not sort.startswith("-"), kind="stable"
-                )
-        except (KeyError, NameError, SyntaxError, ValueError) as fault:
-            raise ResultError(f"cannot choose or sort rows: {fault}") from None
-        return rows
+        rows = table.query(where, engine="python") if where else table
+        if not sort:
+            return rows
+        return rows.sort_values(sort.lstrip("-"), ascending=not sort.startswith("-"), kind="stable")
 
     def _cells(self, rows: pd.DataFrame, asked: list[re.Match[str]]) -> pd.DataFrame:
         over = self.options.get("across")

@@ -143,20 +143,8 @@ window.explorer = (() => {
     const compared = gap.some(({ value }) => defined(value));
     part("share-note").textContent = compared
       ? `In brackets: ${Math.round(100 * index.level)}% bootstrap intervals over films.`
-      : "The study has no interval of this difference: it compares two models on the same films, " +
-        "and one model on the films of two genres, where each genre has several.";
+      : "Only two models on the same films, or one model on two genres, have an interval.";
     return { sides, gap };
-  }
-
-  function bars(values, title, marks) {
-    const y = { field: "label", type: "nominal", sort: index.labels, title: null };
-    const x = { field: "value", type: "quantitative", title, axis: { format: "%", tickCount: 5 } };
-    const ends = { x: { ...x, field: "low" }, x2: { field: "high" } };
-    const rule = { mark: { type: "rule", color: "var(--chart-ink, #1f2328)" }, encoding: ends };
-    const encoding = { y, ...marks.rows };
-    const color = { ...colour, legend: null };
-    const layer = [{ mark: marks.mark, encoding: { x, color, ...marks.look } }, rule];
-    return { data: { values }, height: { step: marks.step }, encoding, layer };
   }
 
   function showShares() {
@@ -172,12 +160,21 @@ window.explorer = (() => {
       ]),
     );
     const both = sides.flatMap((side, k) => side.map((row) => ({ ...row, side: "AB"[k] })));
+    const x = { field: "value", type: "quantitative", title: "share of faces: A, and B paler" };
+    x.axis = { format: "%", tickCount: 5 };
+    const y = { field: "label", type: "nominal", sort: index.labels, title: null };
     const opacity = { field: "side", scale: { range: [1, 0.5] }, legend: null };
-    const rows = { yOffset: { field: "side" } };
-    const bar = { mark: "bar", step: 12, rows, look: { opacity } };
-    draw("shares", bars(both, "share of faces: A, and B paler", bar));
-    const dot = { mark: { type: "point", filled: true, size: 60, opacity: 1 }, step: 24 };
-    draw("differences", bars(gap, "A − B", dot));
+    const color = { ...colour, legend: null };
+    const ends = { x: { ...x, field: "low" }, x2: { field: "high" } };
+    draw("shares", {
+      data: { values: both },
+      height: { step: 12 },
+      encoding: { y, yOffset: { field: "side" } },
+      layer: [
+        { mark: { type: "bar", tooltip: true }, encoding: { x, opacity, color } },
+        { mark: { type: "rule", color: "var(--chart-ink, #1f2328)" }, encoding: ends },
+      ],
+    });
   }
 
   function showFilm(film) {
