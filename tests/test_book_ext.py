@@ -305,7 +305,7 @@ def test_a_table_shows_estimates_and_offers_its_rows(book):
 
 def test_the_page_of_a_figure_says_where_it_is_from_and_how_it_is_made_and_cited(book):
     shown = text_of(book, "../figures/fig-faces")
-    assert re.search(r"In Results. study demo · commit \w+\+? · seed 42 · cpu", shown)
+    assert re.search(r"In Results. Made from study demo · commit \w+\+? · seed 42 · cpu", shown)
     assert "@misc{exe-fig-faces, author = {{The authors of Expressions Ensemble" in shown
     assert "re-examined: figure fig-faces}}, year = {2026}" in shown
     assert "Make it again make book STUDY=demo BibTeX" in shown
@@ -375,7 +375,7 @@ def test_the_page_of_a_figure_is_used_by_keyboard_and_copies_without_a_network(
         tab.locator("#fig-recall + p.reuse a").focus()
         tab.keyboard.press("Enter")
         lines = tab.locator("article div.highlight pre")
-        lines.first.wait_for()
+        tab.locator("article button.copybtn").last.wait_for(state="attached")
         tab.locator(".own-rows").focus()
         for k in range(lines.count()):
             tab.keyboard.press("Tab")

@@ -140,20 +140,17 @@ def own_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
             "BibTeX": bibtex(shown, work, address=address if base else ""),
             "Embed": f'<iframe src="{address}" width="700" height="500"></iframe>',
         }
-        said, caption = (
-            f"{min(MOST_ROWS, len(rows))} of {len(rows)} rows",
-            html.escape(shown.caption),
-        )
-        cells = rows.head(MOST_ROWS).to_html(
-            index=False, border=0, classes="paper-table", na_rep=""
-        )
+        caption, origin = html.escape(shown.caption), html.escape(shown.origin)
+        cells = rows.head(MOST_ROWS).to_html(index=False, border=0, na_rep="")
         body = (
-            f"<h1>{shown.label}</h1><p>{caption}</p>{shown.picture}"
-            f'<p class="files">{links}</p><p>In {where}. Made from {html.escape(shown.origin)}.</p>'
-            f'<h2>Data: {said}</h2><div class="own-rows" tabindex="0">{cells}</div>'
+            f"<h1>{shown.label}</h1>\n<p>{caption}</p>{shown.picture}"
+            f'<p class="files">{links}</p>\n<p>In {where}. Made from {origin}.</p>'
+            f"\n<h2>Data: {min(MOST_ROWS, len(rows))} of {len(rows)} rows</h2>"
+            f'\n<div class="own-rows" tabindex="0">{cells}</div>'
         )
         for name, text in copied.items():
-            body += f'<h2>{name}</h2><div class="highlight"><pre>{html.escape(text)}</pre></div>'
+            code = f'<div class="highlight"><pre>{html.escape(text)}</pre></div>'
+            body += f"\n<h2>{name}</h2>\n{code}"
         yield page.removesuffix(".html"), {"title": shown.label, "body": body}, "page.html"
         link = f'<a href="../{page}">{shown.label}</a>'
         listed[shown.kind].append(f"<li>{link} in {where}: {caption}</li>")
