@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,8 @@ TOKEN = "EXE_TRIAL"
 LONGEST_S = 3600.0
 AGAIN = re.compile("pull|crop|rafdb|benchmarks|sentiment")
 """Stages that are computed anew."""
+UNNAMED = (".lock", ".journal")
+"""Files that a stage may or may not leave."""
 
 
 class Build:
@@ -39,27 +40,16 @@ class Build:
                 stderr=subprocess.STDOUT,
             )
 
-    def ends_well(self) -> bool:
-        return self.start().wait(LONGEST_S) == 0
-
     def output(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
-    def processes(self) -> list[psutil.Process]:
-        """Find its processes, also kernels and workers, which lead sessions of their own."""
-        found = []
+    def kill(self, word: str = "") -> bool:
+        """Kill its processes, also kernels, which lead sessions, in whose command a word stands."""
+        killed = False
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if process.environ().get(TOKEN) == str(self.log):
-                    found.append(process)
-        return found
-
-    def kill(self, word: str = "") -> bool:
-        """Kill all of its processes in whose command a word stands."""
-        killed = False
-        for process in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                if word in " ".join(process.cmdline()):
+                is_mine = process.environ().get(TOKEN) == str(self.log)
+                if is_mine and word in " ".join(process.cmdline()):
                     process.kill()
                     killed = True
         return killed
@@ -67,7 +57,9 @@ class Build:
 
 def outcome(root: Path) -> tuple[set[str], dict[tuple[str, str], str]]:
     """The names of all files, and what each stage wrote, by digest, but what holds times."""
-    files = [path for part in ("raw", "processed", "results") for path in of_study(root, part)]
+    parts = (root / "data" / part / "smoke" for part in ("raw", "processed", "results"))
+    files = [path for part in parts for path in part.rglob("*") if path.is_file()]
+    names = {str(path.relative_to(root)) for path in files if path.suffix not in UNNAMED}
     ledgers = root / "data" / "results" / "smoke" / "ledgers"
     digests = {
         (path.stem, name): digest
@@ -75,12 +67,7 @@ def outcome(root: Path) -> tuple[set[str], dict[tuple[str, str], str]]:
         for name, digest in json.loads(path.read_text()).items()
         if not path.stem.startswith("train") or name == "model.safetensors"
     }
-    return {str(path.relative_to(root)) for path in files}, digests
-
-
-def of_study(root: Path, part: str) -> Iterator[Path]:
-    paths = (root / "data" / part / "smoke").rglob("*")
-    return (p for p in paths if p.is_file() and p.suffix not in (".lock", ".journal"))
+    return names, digests
 
 
 @pytest.mark.slow
@@ -100,7 +87,7 @@ def test_a_build_that_is_stopped_ends_with_the_same_results(smoke, tmp_path):
         shutil.rmtree(data / "processed" / "smoke" / "crops")
         ballast = data / "ballast"
         ballast.write_bytes(bytes(shutil.disk_usage(data).free - 100_000))
-        assert not build.ends_well()
+        assert build.start().wait(LONGEST_S) != 0
         assert "No space left on device" in build.output()
         ballast.unlink()
 
@@ -116,5 +103,5 @@ def test_a_build_that_is_stopped_ends_with_the_same_results(smoke, tmp_path):
             time.sleep(0.05)
         assert process.wait(LONGEST_S) != 0
         assert "its kernel died" in build.output(), build.output()
-        assert build.ends_well(), build.output()
+        assert build.start().wait(LONGEST_S) == 0, build.output()
         assert outcome(root) == outcome(smoke.root)

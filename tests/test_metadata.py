@@ -1,7 +1,6 @@
 """What archives, services and installers read of the project is valid, and agrees."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 ZENODO = json.loads((ROOT / ".zenodo.json").read_text())
-BINDER = ROOT / "binder"
 
 
 def test_the_citation_is_valid():
@@ -36,12 +34,8 @@ def test_the_archive_has_what_it_needs_and_agrees_with_the_citation():
     assert [a["name"] for a in CITATION["authors"]] == [c["name"] for c in ZENODO["creators"]]
     assert CITATION["license"] == ZENODO["license"]
     assert CITATION["license"] in PROJECT["license"]
-
-
-def test_binder_takes_its_python_from_the_project():
-    version = (BINDER / "runtime.txt").read_text().strip().removeprefix("python-")
-    assert f">={version}" in PROJECT["requires-python"]
-    assert os.access(BINDER / "postBuild", os.X_OK)
+    binder = (ROOT / "binder" / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert f">={binder}" in PROJECT["requires-python"]
 
 
 def test_every_dependency_is_locked_at_a_version_that_it_allows():
