@@ -14,37 +14,14 @@ from exe_core.study import load_study
 TRAIN = "exe_core.training.train"
 
 
-@pytest.fixture
-def digests_after(tmp_path, monkeypatch):
-    """Digest code and stages in a copy of the checkout after a change of one file."""
-    for folder in ("exe_core", "exe_world", "notebooks", "configs"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
-    monkeypatch.setattr(staleness, "ROOT", tmp_path)
-
-    def change(file="", before="", after=""):
-        if file:
-            path = tmp_path / file
-            text = path.read_text()
-            assert before in text
-            path.write_text(text.replace(before, after, 1))
-        forget()
-        study = load_study("smoke")
-        return {
-            "training": staleness.code_digest(TRAIN),
-            "03-train": staleness.stage_digest(study, "03-train", run="rafdb"),
-            "05-benchmarks": staleness.stage_digest(study, "05-benchmarks"),
-            "07-claims": staleness.stage_digest(study, "07-claims"),
-        }
-
-    yield change
-    forget()
-
-
-def forget():
-    """Have files read anew: a build reads each once."""
-    for name in ("_module", "_path"):
-        getattr(staleness, name).cache_clear()
+def digests():
+    """Digest code and stages, from files read anew: a build reads each once."""
+    for cached in (staleness._module, staleness._path):
+        cached.cache_clear()
+    study = load_study("smoke")
+    stages = {name: staleness.stage_digest(study, name) for name in ("05-benchmarks", "07-claims")}
+    stages["03-train"] = staleness.stage_digest(study, "03-train", run="rafdb")
+    return stages | {"training": staleness.code_digest(TRAIN)}
 
 
 COLOUR = re.search(r'"#\w{6}"', (ROOT / "exe_core/figures/style.py").read_text())[0]
@@ -63,10 +40,20 @@ COLOUR = re.search(r'"#\w{6}"', (ROOT / "exe_core/figures/style.py").read_text()
     ],
     ids=["colour", "loss", "docstring", "description", "no method", "no function", "claims"],
 )
-def test_what_a_change_makes_stale(digests_after, file, before, after, stale):
+def test_what_a_change_makes_stale(tmp_path, monkeypatch, file, before, after, stale):
     """A changed colour redraws pages and trains nothing; what a stage does not call is nothing."""
-    first, second = digests_after(), digests_after(f"exe_core/{file}", before, after)
+    first = digests()
+    for folder in ("exe_core", "exe_world", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    path = tmp_path / "exe_core" / file
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(staleness, "ROOT", tmp_path)
+        second = digests()
     assert {name for name in first if first[name] != second[name]} == stale
+    assert digests() == first
 
 
 def test_only_settings_that_the_code_reads_count():
