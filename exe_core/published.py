@@ -117,12 +117,7 @@ def read_film_predictions(path: Path) -> Published:
         raise PublishedError(f"{path}: give each run a row for each film, frame and time_s")
     labels = labels_of(rows)
     rows = rows.astype({"film_id": str}).assign(seen=rows[prob_columns(labels)].notna().any(axis=1))
-    faces = rows[rows["seen"]]
-    about = {"set_name": "yours", "split": "test", "group_id": faces["film_id"], "label": None}
-    about |= {"item_id": tables.item_ids(faces["film_id"], faces["frame"])}
-    shown = faces[prob_columns(labels)].to_numpy(dtype=float)
-    about |= {"confidence": shown.max(axis=1, initial=0)}
-    predictions = tables.with_probabilities(faces.assign(**about), shown, labels=labels)
+    predictions = _as_predictions(rows[rows["seen"]], "yours")
     frames = rows.groupby(keys, as_index=False)["seen"].max().rename(columns={"seen": "n_faces"})
     films_of = rows.reindex(columns=["film_id", "genre"]).drop_duplicates()
     genre = films_of["genre"].map(str.capitalize, na_action="ignore")
@@ -130,25 +125,24 @@ def read_film_predictions(path: Path) -> Published:
     return Published(predictions, tables.check(frames, "frames"), _with_unknown(listed))
 
 
+def _as_predictions(faces: pd.DataFrame, set_name: str) -> pd.DataFrame:
+    """Make table "predictions" of run_id, film_id, frame, time_s and probabilities."""
+    labels = labels_of(faces)
+    shown = faces[prob_columns(labels)].to_numpy(dtype=float)
+    about = {"set_name": set_name, "split": "test", "group_id": faces["film_id"], "label": None}
+    about |= {"item_id": list(map(tables.item_id, faces["film_id"], faces["frame"]))}
+    about |= {"confidence": shown.max(axis=1, initial=0)}
+    return tables.with_probabilities(faces.assign(**about), shown, labels=labels)
+
+
 def _read_predictions(path: Path, run: str) -> pd.DataFrame:
     """Read a file as table "predictions", rows that stand twice once."""
-    unique = pd.read_parquet(path).drop_duplicates(ignore_index=True)
-    probs = unique[prob_columns(FIVE)]
-    most = np.array(FIVE)[probs.to_numpy().argmax(axis=1)]
-    if (most != unique["emotion"]).any():
+    rows = pd.read_parquet(path).drop_duplicates(ignore_index=True).assign(run_id=run)
+    names = {"movie": "film_id", "frame_idx": "frame", "timestamp_sec": "time_s"}
+    found = _as_predictions(rows.rename(columns=names), "published")
+    if (found.pop("emotion") != found["predicted"]).any():
         raise PublishedError(f"{path.name}: an emotion given is not the most probable one")
-    return probs.assign(
-        item_id=list(map(tables.item_id, unique["movie"], unique["frame_idx"])),
-        set_name="published",
-        split="test",
-        group_id=unique["movie"],
-        run_id=run,
-        label=None,
-        predicted=unique["emotion"],
-        frame=unique["frame_idx"],
-        time_s=unique["timestamp_sec"],
-        confidence=unique["confidence"],
-    )
+    return found
 
 
 def _all_frames(rows: pd.DataFrame) -> pd.DataFrame:
