@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
-import cv2
 import numpy as np
 import pytest
 
@@ -167,13 +166,3 @@ def plain_decode(path):
         for frame in film.decode(stream):
             time_s = None if frame.pts is None else float(frame.pts * stream.time_base - start)
             yield time_s, frame.to_ndarray(format="rgb24")
-
-
-def opencv_decode(path):
-    """Give the time and the upright picture of each frame, as the published loop read them."""
-    capture = cv2.VideoCapture(str(path))
-    while True:
-        found, bgr = capture.read()
-        if not found:
-            return
-        yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, bgr[..., ::-1]

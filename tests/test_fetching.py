@@ -20,10 +20,8 @@ from exe_core import fetching
 from exe_core.faces import ImageError, read_image
 from exe_core.fetching import (
     Fetcher,
-    PassingError,
     QuotaError,
     SourceError,
-    check_status,
     is_public,
     open_client,
     redactor,
@@ -195,26 +193,6 @@ def test_no_error_and_no_log_shows_a_key(fetcher, site, caplog):
         assert SECRET not in text
         assert quote(SECRET) not in text
     assert "Illegal header value" in text
-
-
-def test_what_a_status_means(fetcher):
-    def answer(code, **headers):
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx.Response(code, headers=named)
-
-    check_status(answer(200))
-    for given_answer, wait_s in ((answer(503, Retry_After="9"), 9), (answer(429), 60)):
-        with pytest.raises(PassingError) as fault:
-            check_status(given_answer, window_s=60)
-        assert fault.value.wait_s == wait_s
-    with pytest.raises(SourceError, match="HTTP 404 not here"):
-        check_status(answer(404), text="not\nhere")
-    for wait_s, waits in ((2, [2] * 4), (3600, [])):
-        fetcher.sleep.waits.clear()
-        spent = answer(429, Retry_After=str(wait_s))
-        with pytest.raises(QuotaError, match=r"HTTP 429: come back after \d{4}-\d\d-\d\d .* UTC"):
-            fetcher.persist(lambda spent=spent: check_status(spent))
-        assert fetcher.sleep.waits == waits
 
 
 def test_a_wait_is_read_in_each_form():

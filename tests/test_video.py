@@ -6,7 +6,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from film_samples import KINDS, RATE, Kind, make_film, opencv_decode, plain_decode
+from film_samples import KINDS, RATE, Kind, make_film, plain_decode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,17 +81,6 @@ def test_frames_are_those_of_a_plain_decode_of_the_whole_film(tmp_path, kind):
         assert (samples.sequential_because is None) == kind.planned
         assert samples.missing is None
         assert samples.n_frames == len(expected)
-
-
-@pytest.mark.parametrize("name", ["h264 edit list.mp4", "vp9.webm", "mpeg-4.avi"])
-def test_frames_are_those_of_opencv_which_the_published_study_read_films_with(tmp_path, name):
-    path = make_film(tmp_path / name, KIND[name], n=60)
-    expected = list(opencv_decode(path))
-    got = list(video.Samples(path, every=7))
-    assert [sample.frame for sample in got] == list(range(0, len(expected), 7))
-    for frame, time_s, rgb in got:
-        assert time_s == pytest.approx(expected[frame][0], abs=1e-3)
-        assert (rgb == expected[frame][1]).all()
 
 
 @pytest.mark.parametrize(
