@@ -288,14 +288,14 @@ class TestClaims:
         for claim_id in ("c1", "c5", "c1a", "c1b", "c1g", "c5a", "c5f", "c5i", "c5j"):
             assert found[claim_id] == "supported", claim_id
 
-    def test_benchmark_and_film_are_compared_for_the_same_network(self, judged):
+    def test_benchmark_and_film_are_compared_for_the_same_network_if_there_are_stills(
+        self, judged, folder
+    ):
         row = judged[0].loc["c7"]
         assert row["estimate"] == pytest.approx(0.6 - 0.4)
         assert 0 < row["low"] < row["high"]
         assert "5 persons" in row["reason"]
         assert "study real" in row["source"]
-
-    def test_without_stills_the_seventh_claim_is_undefined_and_gives_its_reason(self, folder):
         another = published.benchmark_and_film(METRICS.assign(run_id="b"), statistics=STATISTICS)
         assert math.isnan(another.value)
         row = answers(folder, metrics=METRICS[:1])[0].set_index("claim_id").loc["c7"]
@@ -304,7 +304,8 @@ class TestClaims:
 
 
 def test_command_writes_tables_values_figure_and_provenance(eventful, tmp_path):
-    run = CliRunner().invoke(cli.app, ["claims", str(eventful), "--to", str(tmp_path)])
+    words, wide = ["claims", str(eventful), "--to", str(tmp_path)], {"COLUMNS": "200"}
+    run = CliRunner().invoke(cli.app, words, env=wide)
     assert run.exit_code == 0, run.output
     assert "not testable" in run.output
     target = tmp_path / "published"
@@ -323,12 +324,9 @@ def test_command_writes_tables_values_figure_and_provenance(eventful, tmp_path):
     assert set(published.FILES) < {Path(name).name for name in about["inputs"]}
     assert {"data/frozen/published/runs.csv", "data/claims.yml"} <= set(about["inputs"])
     assert str(eventful) not in (target / "provenance.json").read_text()
-
-
-def test_command_names_missing_files_in_one_line(tmp_path):
-    run = CliRunner().invoke(cli.app, ["claims", str(tmp_path), "--to", str(tmp_path)])
-    assert run.exit_code == 1
-    assert run.output.startswith("exe: no ExE.parquet, FER.parquet")
+    missing = CliRunner().invoke(cli.app, ["claims", str(tmp_path), "--to", str(tmp_path)])
+    assert missing.exit_code == 1
+    assert missing.output.startswith("exe: no ExE.parquet, FER.parquet")
 
 
 def as_documented(folder):
