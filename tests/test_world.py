@@ -184,54 +184,56 @@ class TestFilms:
         np.testing.assert_array_equal(decode(folder / "crime-01.mp4"), before)
 
 
-class TestScripts:
+@pytest.fixture(scope="module")
+def world():
+    return tiny_study(labels=FIVE, n_films=60, film_seconds=180, film_size=(640, 360))
+
+
+@pytest.fixture(scope="module")
+def scripts(world):
     """What must hold on average is tried on many films: scripts are cheap."""
+    return [write_script(world, place) for place in range(60)]
 
-    @pytest.fixture(scope="class")
-    def world(self):
-        return tiny_study(labels=FIVE, n_films=60, film_seconds=180, film_size=(640, 360))
 
-    @pytest.fixture(scope="class")
-    def scripts(self, world):
-        return [write_script(world, place) for place in range(60)]
+def test_shots_follow_each_other_and_a_genre_has_its_emotion(scripts):
+    shares = {script.genre: Counter() for script in scripts}
+    for script in scripts:
+        assert (script.shots[0].start, script.shots[-1].stop) == (0, 180)
+        assert all(a.stop == b.start for a, b in pairwise(script.shots))
+        assert {tick for tick, _ in script.events} <= {shot.start for shot in script.shots}
+        for shot in script.shots:
+            shares[script.genre][shot.emotions[0]] += shot.stop - shot.start
+    assert len({script.film_id for script in scripts}) == len(scripts)
+    most = {genre: max(count, key=count.get) for genre, count in shares.items()}
+    assert most == {"comedy": "happy", "crime": "angry", "drama": "sad", "horror": "fear"}
 
-    def test_shots_follow_each_other_and_a_genre_has_its_emotion(self, scripts):
-        shares = {script.genre: Counter() for script in scripts}
-        for script in scripts:
-            assert (script.shots[0].start, script.shots[-1].stop) == (0, 180)
-            assert all(a.stop == b.start for a, b in pairwise(script.shots))
-            assert {tick for tick, _ in script.events} <= {shot.start for shot in script.shots}
-            for shot in script.shots:
-                shares[script.genre][shot.emotions[0]] += shot.stop - shot.start
-        assert len({script.film_id for script in scripts}) == len(scripts)
-        most = {genre: max(count, key=count.get) for genre, count in shares.items()}
-        assert most == {"comedy": "happy", "crime": "angry", "drama": "sad", "horror": "fear"}
 
-    def test_an_emotion_rises_after_its_event(self, world, scripts):
-        rises, reach = [], round(EVENT_REACH * 180)
-        for script in scripts:
-            labels = [row.get("label_true") for row in truth(world, script)][::24]
-            for tick, label in script.events:
-                after, before = labels[tick : tick + reach], labels[tick - reach : tick]
-                rises.append(after.count(label) / reach - before.count(label) / reach)
-        assert np.mean(np.array(rises) > 0) > 0.95
-        assert np.mean(rises) > 0.4
+def test_an_emotion_rises_after_its_event(world, scripts):
+    rises, reach = [], round(EVENT_REACH * 180)
+    for script in scripts:
+        labels = [row.get("label_true") for row in truth(world, script)][::24]
+        for tick, label in script.events:
+            after, before = labels[tick : tick + reach], labels[tick - reach : tick]
+            rises.append(after.count(label) / reach - before.count(label) / reach)
+    assert np.mean(np.array(rises) > 0) > 0.95
+    assert np.mean(rises) > 0.4
 
-    def test_a_turn_passes_through_flagged_steps_and_every_face_fits(self, world, scripts):
-        acted = [(shot, act(world, script, shot)) for script in scripts for shot in script.shots]
-        for shot, moments in acted:
-            if shot.person is None:
-                assert not moments
-                continue
-            if len(set(shot.emotions)) == 2:
-                assert (moments[0].label, moments[-1].label) == shot.emotions
-                blends = [moment.is_blend for moment in moments]
-                assert (blends[0], any(blends), blends[-1]) == (False, True, False)
-            (x, y), scale = moments[0].person.centre, moments[0].person.px_per_unit
-            assert 1.38 * scale >= 0.16 * 640
-            assert 0.7 * scale < x < 640 - 0.7 * scale
-            assert 1.1 * scale < y < 360 - 1.06 * scale
-        assert any(len(set(shot.emotions)) == 2 for shot, _ in acted)
+
+def test_a_turn_passes_through_flagged_steps_and_every_face_fits(world, scripts):
+    acted = [(shot, act(world, script, shot)) for script in scripts for shot in script.shots]
+    for shot, moments in acted:
+        if shot.person is None:
+            assert not moments
+            continue
+        if len(set(shot.emotions)) == 2:
+            assert (moments[0].label, moments[-1].label) == shot.emotions
+            blends = [moment.is_blend for moment in moments]
+            assert (blends[0], any(blends), blends[-1]) == (False, True, False)
+        (x, y), scale = moments[0].person.centre, moments[0].person.px_per_unit
+        assert 1.38 * scale >= 0.16 * 640
+        assert 0.7 * scale < x < 640 - 0.7 * scale
+        assert 1.1 * scale < y < 360 - 1.06 * scale
+    assert any(len(set(shot.emotions)) == 2 for shot, _ in acted)
 
 
 HTTP = httpx.Client()
