@@ -16,13 +16,6 @@ from exe_core.labels import FIVE
 
 FOUND = pytest.StashKey[list]()
 COMMAND = "pytest tests/benchmarks --benchmark-enable --write-ratios data/frozen/speed/ratios.csv"
-COLUMNS = {
-    "what": "the work",
-    "times_as_fast": "this package's way against the published one, in one run",
-    "aim": "the least that the benchmark asks for",
-    "machine": "where it was measured",
-    "commit": "of the code that was measured, row by row",
-}
 
 
 def pytest_addoption(parser):
@@ -66,12 +59,7 @@ def write(found, path):
         found = pd.concat([before[~before["what"].isin(found["what"])], found])
     path.parent.mkdir(parents=True, exist_ok=True)
     found.sort_values("what").to_csv(path, index=False)
-    about = {
-        "command": COMMAND,
-        "columns": COLUMNS,
-        "commit": record.commit(),
-        "python": platform.python_version(),
-    }
+    about = {"command": COMMAND, "commit": record.commit(), "python": platform.python_version()}
     record.write_json(about, path.with_name("provenance.json"))
 
 

@@ -52,29 +52,17 @@ def test_rule(case, p_adjusted, expected):
     assert claims.verdict(case, p_adjusted, statistics=Statistics()) == expected
 
 
-def test_level_sets_how_sure_one_must_be():
-    assert (
-        claims.verdict(finding(0.1, 0.2), 0.03, statistics=Statistics(level=0.99))
-        == "not supported"
-    )
-
-
-def test_all_that_is_tried_is_one_family_of_tests():
-    table = claims.judge(
-        [finding(0.1, 0.2, p=0.03, claim_id=f"c{i}") for i in (1, 2)] + [UNDECIDED],
-        source="here",
-        statistics=Statistics(),
-    )
-    assert table["p_adjusted"][:2].tolist() == pytest.approx([0.06, 0.06])
-    assert table["verdict"].tolist() == ["not supported", "not supported", "not testable"]
-
-
-def test_a_part_says_which_claim_it_is_of_and_a_finding_may_name_its_source():
-    cases = [finding(0.1, 0.2, claim_id=name) for name in ("c1", "c1a")]
-    cases.append(finding(0.1, 0.2, claim_id="q3-genre", source="there"))
-    table = claims.judge(cases, source="here", statistics=Statistics())
-    assert table["family"].tolist() == ["c1", "c1", "q3"]
-    assert table["source"].tolist() == ["here", "here", "there"]
+def test_all_that_is_tried_is_one_family_and_a_part_names_its_claim():
+    cases = [finding(0.1, 0.2, p=0.03, claim_id=name) for name in ("c1", "c1a")]
+    cases += [UNDECIDED, finding(0.1, 0.2, claim_id="q3-genre", source="there")]
+    table = claims.judge(cases, source="here", statistics=Statistics(level=0.9))
+    assert table["p_adjusted"].tolist() == pytest.approx([0.06, 0.06, np.nan, 0.003], nan_ok=True)
+    verdicts = ["supported", "supported", "not testable", "supported"]
+    assert table["verdict"].tolist() == verdicts
+    strict = claims.judge(cases, source="here", statistics=Statistics())
+    assert strict["verdict"].tolist() == ["not supported", "not supported", *verdicts[2:]]
+    assert table["family"].tolist() == ["c1", "c1", "c9", "q3"]
+    assert table["source"].tolist() == [*["here"] * 3, "there"]
 
 
 def test_prose_can_cite_each_estimate_and_how_many_of_each_verdict():

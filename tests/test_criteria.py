@@ -216,18 +216,6 @@ def test_runs_that_agree_and_runs_that_answer_at_random():
     assert len(pairs) == 3
 
 
-def test_agreeing_on_films_only_is_not_agreeing_on_faces():
-    """Both runs answer happy in one film and sad in the other, each face at random."""
-    rng = np.random.default_rng(1)
-    film_of = np.repeat(["one", "two"], 200)
-    liked = np.where(film_of == "one", 1, 2)[:, None]
-    codes = np.where(rng.random((400, 2)) < 0.8, liked, rng.integers(0, 3, (400, 2)))
-    row = agreed(answers(codes, film_of=film_of)).iloc[0]
-    assert row["value"] > 0.4
-    assert row["null_mean"] == pytest.approx(row["value"], abs=0.08)
-    assert row["p_value"] > 0.05
-
-
 def test_only_faces_that_all_runs_have_read_count():
     table = answers(np.random.default_rng(3).integers(0, 3, (30, 2)))
     assert agreed(table.drop(index=[3, 40]))["n"].tolist() == [28]

@@ -80,11 +80,8 @@ def test_a_variant_that_lacks_a_seed_is_refused_and_one_without_seeds_stands_for
 
 def test_a_network_that_is_certain_has_an_answer_among_the_other_labels_too(tmp_path):
     faces = faces_of()
-    film = load(
-        freeze(tmp_path / "film", faces, {"a-1": np.eye(5)[faces["code"]]}),
-        labels=FIVE[1:],
-        statistics=QUICK,
-    )
+    certain = {"a-1": np.eye(5)[faces["code"]]}
+    film = load(freeze(tmp_path / "film", faces, certain), labels=FIVE[1:], statistics=QUICK)
     assert np.allclose(film.probabilities["a-1"].sum(axis=1), 1)
     assert film.scores(["a"]).query("metric == 'accuracy'")["value"].item() == 1
 

@@ -156,20 +156,6 @@ def test_p_is_uniform_under_the_null(name):
     assert 0.02 <= (p <= 0.05).mean() <= 0.08
 
 
-def test_series_are_combined_by_their_mean():
-    step = np.r_[np.zeros(30), np.ones(30)]
-
-    def difference(stack):
-        return stack[:, 30:].mean(axis=1) - stack[:, :30].mean(axis=1)
-
-    statistics = Statistics(n_permutations=999)
-    alone = statistics.shift_test([step], [difference])
-    joint = statistics.shift_test([step] * 3, [difference] * 3)
-    assert alone.value == joint.value == 1
-    assert joint.p_value < alone.p_value
-    assert joint.low < 1 < joint.high
-
-
 def test_series_of_a_group_are_shifted_by_the_same_steps():
     """The second is the first upside down: shifted by the same steps, their mean never moves."""
     series = np.random.default_rng(1).normal(size=151)
