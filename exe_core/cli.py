@@ -182,8 +182,8 @@ def film(
             all_faces=all_faces,
             smooth_s=smooth,
         )
-    shown = films[["film_id", "n_sampled", "n_faces", "status", "error"]].fillna("").astype(str)
-    show_table(["film", "frames", "with a face", "status", ""], shown.values.tolist())
+    shown = films[["film_id", "n_sampled", "n_faces", "status", "error"]].astype(object).fillna("")
+    show_table(["film", "frames", "with a face", "status", ""], shown.astype(str).values.tolist())
     typer.echo(f"the films compared, and a page for each: {out / 'index.html'}")
     if n_lost := (films["status"] == "unreadable").sum():
         fail(f"{n_lost} of {len(films)} films could not be read: see {out / 'films.csv'}")

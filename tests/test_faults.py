@@ -9,10 +9,8 @@ import logging
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
-import sys
 import time
 import traceback
 from contextlib import contextmanager
@@ -36,8 +34,6 @@ HITS = {
     for query, numbers in Site().found.items()
     for number in numbers
 }
-STORAGE_FAULT = 3
-"""How a process ends whose pull ended with a StorageError."""
 FORMS = {form(key) for key in KEYS.values() for form in (str, quote, quote_plus)}
 FORMS |= {form.lower() for form in FORMS}
 
@@ -68,12 +64,11 @@ class Trial:
             root.setLevel(level)
         return None
 
-    def pull_aside(self, *, largest_file=resource.RLIM_INFINITY):
-        """Start the pull in a process whose files may not grow larger (bytes)."""
+    def pull_aside(self):
+        """Start the pull in a process of its own."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["exe_core.pull"])
-        study = self.study.model_dump(mode="json")
-        given = (study, self.site.base_urls, str(self.home), largest_file)
+        given = (self.study.model_dump(mode="json"), self.site.base_urls, str(self.home))
         process = context.Process(target=pull_in_process, args=given, daemon=True)
         process.start()
         return process
@@ -110,13 +105,9 @@ class Trial:
         assert not leaks
 
 
-def pull_in_process(study, base_urls, home, largest_file):
+def pull_in_process(study, base_urls, home):
     os.environ["EXE_HOME"] = home
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
-    try:
-        pull(parse_study(study), base_urls=base_urls, keys=KEYS)
-    except StorageError:
-        sys.exit(STORAGE_FAULT)
+    pull(parse_study(study), base_urls=base_urls, keys=KEYS)
 
 
 def answers(part, *faults, pages=1):
@@ -193,15 +184,6 @@ def full_disk(trial):
 
 
 @contextmanager
-def small_files_only(trial):
-    """As a quota that is used up: no file grows beyond some bytes."""
-    process = trial.pull_aside(largest_file=trial.rng.randrange(1000))
-    process.join()
-    assert process.exitcode == STORAGE_FAULT
-    yield
-
-
-@contextmanager
 def read_only_folder(trial):
     with small_disk(trial.home) as mount:
         if trial.rng.random() < 0.5:  # else it is so from the beginning
@@ -242,12 +224,9 @@ FAULTS = {
     "5xx, searches": searches(status(500), status(502), status(503)),
     "5xx, photos": answers("/{}.jpg", status(500), status(502), status(503)),
     "reset mid-body": searches(server.reset),
-    "no field": searches(each_photo(lambda photo: {"src": {}, "largeImageURL": None})),
-    "field of another type": searches(each_photo(lambda photo: {"id": {"number": photo["id"]}})),
     "a list": searches(changed(photos_of), changed(lambda content: [content])),
     "empty page": searches(changed(lambda content: {**content, "photos": [], "hits": []})),
     "keys in answers": searches(echo, with_keys),
-    "files limited in size": small_files_only,
     "kill -9": killed,
     "disk full": full_disk,
     "folder read-only": read_only_folder,
