@@ -13,10 +13,11 @@ import select
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -195,25 +196,43 @@ def assemble(study: Study, notebooks: tuple[Path, ...]) -> None:
     settings = pd.json_normalize(study.model_dump(mode="json"))  # as the prose cites: train.size
     write_values(study, "study", values=settings.iloc[0].to_dict())
     EXECUTED.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in notebooks}
-    for stale in EXECUTED.glob("*.ipynb"):
-        if stale.name not in names:
-            stale.unlink()
+    pages: dict[str, list[dict[str, Any]]] = {}
     for path in notebooks:
-        page, text = EXECUTED / path.name, _titled(path)
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        pages.setdefault(path.stem.removesuffix(f"-{_run_of(notebook)}"), []).append(notebook)
+    for stale in EXECUTED.glob("*.ipynb"):
+        if stale.stem not in pages:
+            stale.unlink()
+    for name, executed in pages.items():
+        page, text = EXECUTED / f"{name}.ipynb", json.dumps(_joined(executed), ensure_ascii=False)
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             with replacing(page) as partial:
                 partial.write_text(text, encoding="utf-8")
 
 
-def _titled(path: Path) -> str:
-    """The text of an executed notebook; its title names the run that it is about."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    run = notebook["metadata"].get("papermill", {}).get("parameters", {}).get("run")
-    if run:
-        title, _, rest = "".join(notebook["cells"][0]["source"]).partition("\n")
-        notebook["cells"][0]["source"] = f"{title}: {run}\n{rest}"
-    return json.dumps(notebook, ensure_ascii=False)
+def _run_of(notebook: Mapping[str, Any]) -> str | None:
+    """The run that an executed notebook is about, if it is about one."""
+    return notebook["metadata"].get("papermill", {}).get("parameters", {}).get("run")
+
+
+def _joined(executed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One page of a notebook that was executed for each run: its text once, results by run."""
+    page = executed[0]
+    if _run_of(page) is None:
+        return page
+    title, *_ = page["cells"]
+    cells = [{**title, "source": "".join(title["source"]).replace("one run", "each run", 1)}]
+    for k, notebook in enumerate(executed):
+        heading = f"## {_run_of(notebook)}"
+        cells.append({"cell_type": "markdown", "id": f"r{k}", "metadata": {}, "source": heading})
+        for cell in notebook["cells"][1:]:
+            own = {**cell, "id": f"{cell['id']}-{k}"}
+            if k and cell.get("outputs"):
+                tags = [*cell["metadata"].get("tags", []), "remove-input"]
+                own["metadata"] = {**cell["metadata"], "tags": tags}
+            if not k or cell.get("outputs"):
+                cells.append(own)
+    return {**page, "cells": cells}
 
 
 def freeze(study: Study) -> int:

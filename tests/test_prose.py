@@ -17,7 +17,7 @@ PAGES = (
 )
 NAMES = (
     r"FER2013|RAF-DB|F1|ConvNeXt-V2|ResNet18|[QR]\d\b|\bv[12]\b|9[05] %|48 px|112 px|"
-    r"[Cc]laims? \d( to \d)?|\bc7a\b|^and 7"
+    r"[Cc]laims? \d( (to|and) \d)?|\bc7a\b|^and 7"
 )
 ALLOWED = {  # what others published, and rules that were fixed before
     "index": r"^\d\. |CC BY 4\.0",

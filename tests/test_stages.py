@@ -232,16 +232,33 @@ def test_a_build_names_what_its_study_lacks(monkeypatch, tmp_path):
     assert unknown.output.startswith("exe: no study 'dmeo'; there are ")
 
 
-def test_the_pages_are_those_of_one_study(folder):
+def test_the_pages_are_those_of_one_study_one_for_all_runs(folder):
     (folder / "executed").mkdir()
     (folder / "executed" / "03-train-old.ipynb").write_text("old")
-    train = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Train\n\nWhat?")])
-    train.metadata["papermill"] = {"parameters": {"run": "rafdb"}}
-    nbformat.write(train, folder / "03-train-rafdb.ipynb")
-    done = run("assemble", "smoke", str(folder / "03-train-rafdb.ipynb"))
+    paths = []
+    for name in ("rafdb", "fer2013"):
+        outputs = [nbformat.v4.new_output("stream", text=f"score of {name}")]
+        cells = [
+            nbformat.v4.new_markdown_cell("# Train: one run\n\nWhat?"),
+            nbformat.v4.new_code_cell("import exe_core"),
+            nbformat.v4.new_code_cell("score", outputs=outputs),
+        ]
+        train = nbformat.v4.new_notebook(cells=cells)
+        train.metadata["papermill"] = {"parameters": {"run": name}}
+        paths.append(folder / f"03-train-{name}.ipynb")
+        nbformat.write(train, paths[-1])
+    done = run("assemble", "smoke", *map(str, paths))
     assert done.exit_code == 0, done.output
     (page,) = (folder / "executed").iterdir()
-    assert nbformat.read(page, as_version=4).cells[0].source == "# Train: rafdb\n\nWhat?"
+    assert page.name == "03-train.ipynb"
+    cells = nbformat.read(page, as_version=4).cells
+    assert [cell.source for cell in cells] == [
+        "# Train: each run\n\nWhat?",
+        *("## rafdb", "import exe_core", "score"),
+        *("## fer2013", "score"),
+    ]
+    assert cells[-1].outputs[0].text == "score of fer2013"
+    assert cells[-1].metadata.tags == ["remove-input"]
 
 
 ESTIMATES = {"metrics.parquet", "benchmarks.json", "provenance.json"}
