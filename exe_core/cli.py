@@ -124,19 +124,18 @@ def _show_findings(findings: list[Finding]) -> None:
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="its permanent name: fig-recall, real/fig-recall")],
+    name: Annotated[str, typer.Argument(help="fig-recall, of study demo, or real/fig-recall")],
     kind: Annotated[
         Literal["svg", "pdf", "png", "csv"] | None,
         typer.Option("--format", help="png has 300 dpi; else by the suffix of --out, or pdf"),
     ] = None,
-    study: Annotated[str, typer.Option(help="whose figure it is")] = "demo",
     out: Annotated[Path, typer.Option(help="a file, or a folder that is there")] = Path(),
 ) -> None:
     """Copy a figure out of a build, or of the frozen results, and say where it is from."""
     from exe_core.figures import find_bundle  # slow to import
 
     whose, _, bare = name.rpartition("/")
-    bundle = find_bundle(bare, whose or study)
+    bundle = find_bundle(bare, whose or "demo")
     suffix = kind or out.suffix[1:] or "pdf"
     source = bundle.with_name(f"{bare}.{suffix}")
     if not source.exists():

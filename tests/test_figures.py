@@ -267,7 +267,7 @@ def test_the_command_copies_a_figure_and_says_where_it_is_from(exe, saved, tmp_p
     [
         (("fig-recal",), "no figure 'fig-recal'; it has fig-recall"),
         (("nothing",), "it has fig-faces, fig-recall"),
-        (("fig-recall", "--study", "nobody"), "no figures of a study 'nobody' yet"),
+        (("nobody/fig-recall",), "no figures of a study 'nobody' yet"),
         (("fig-recall", "--out", "none/a.pdf"), "there is no folder none"),
         (("fig-faces",), "fig-faces is not there as pdf: take"),
     ],
