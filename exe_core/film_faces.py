@@ -75,9 +75,12 @@ def gather(study: Study, predictions: pd.DataFrame, folder: Path) -> Path:
     rows = probabilities.assign(run_id=of_films["run_id"], face=of_films["face"])
     rows = rows.sort_values(["run_id", "face"], ignore_index=True)[["run_id", "face", *columns]]
     rows = rows.astype({"run_id": "category", "face": np.int32})
+    # the bytes of float16 apart, and differences of places, take a fifth less
+    packed = dict.fromkeys(columns, "BYTE_STREAM_SPLIT") | {"face": "DELTA_BINARY_PACKED"}
     for name, table in {FACES: known, PREDICTIONS: rows, RUNS: _runs(study, predictions)}.items():
+        how = {"use_dictionary": ["run_id"], "column_encoding": packed} if table is rows else {}
         with replacing(folder / name) as partial:
-            table.to_parquet(partial, compression="zstd")
+            table.to_parquet(partial, compression="zstd", **how)
     return folder
 
 
