@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from exe_core import stages
 from exe_core.record import ROOT, explain_disk_errors, replacing
-from exe_core.study import Study, load_study
+from exe_core.study import load_study
 
 if TYPE_CHECKING:
     from exe_core.open_data import Finding
@@ -229,12 +229,8 @@ def build(
         typer.Option(help="run on a cluster: slurm, or a folder with a config.yaml"),
     ] = None,
 ) -> None:
-    """Compute what is missing or stale of a study, and its book.
-
-    A study of real data that is given none fetches, once, what is openly available.
-    """
+    """Compute what is missing or stale of a study, and its book."""
     study = load_study(name)
-    _fetch_open_sets(study)
     if missing := study.missing():
         lines = "\n".join(f"  {what}" for what in missing)
         fail(f"study {name} lacks\n{lines}\ndata/README.md says what each is and who has it")
@@ -242,23 +238,6 @@ def build(
         raise typer.Exit(status)
     page = ROOT / stages.book_folder(study) / "_build" / "html" / "index.html"
     typer.echo(f"the book: {page.as_uri()}")
-
-
-def _fetch_open_sets(study: Study) -> None:
-    """Fetch what a real study reads and is open, if no data folder is given."""
-    if study.kind == "world" or os.environ.get("EXE_DATA"):
-        return
-    from exe_core import open_data  # slow to import
-
-    paths = [entry.path for entry in study.sets.values()] + [study.films.path, study.published]
-    names = open_data.open_sets_at([path for path in paths if path])
-    try:
-        for one in names:
-            open_data.get_open_set(one)
-    except open_data.DatasetError as fault:
-        fail(f"study {study.name} was given no DATA=<folder>, and of what is open {fault}")
-    if names:
-        os.environ["EXE_DATA"] = str(open_data.CACHE)
 
 
 @app.command()

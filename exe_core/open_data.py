@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -139,13 +139,6 @@ def find(name: str) -> DataSet:
     if name not in DATA_SETS:
         raise DatasetError(f"no set {name!r}; there are {', '.join(DATA_SETS)}")
     return DATA_SETS[name]
-
-
-def open_sets_at(paths: Iterable[str]) -> list[str]:
-    """Name the open sets that lie at some of these paths below a data folder."""
-    wanted = {Path(path).parts[0] for path in paths}
-    open_sets = [name for name, one in DATA_SETS.items() if one.repository]
-    return [x for x in open_sets if wanted & {Path(y).parts[0] for y in listed_files(x)["file"]}]
 
 
 def get_open_set(name: str, folder: Path | None = None) -> list[Finding]:

@@ -150,7 +150,8 @@ class Study(settings.SettingsModel):
         if not given:
             raise ConfigError(
                 f"study {self.name} reads real data: say where it lies, DATA=<folder> with make, "
-                "EXE_DATA=<folder> otherwise; data/README.md says what it must hold and who has it"
+                "EXE_DATA=<folder> otherwise. data/README.md says what it must hold and who has "
+                "it; `exe data get` fetches what is open"
             )
         if not Path(given).is_dir():
             raise ConfigError(f"DATA is {given!r}, which is not a folder")

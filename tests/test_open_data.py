@@ -208,9 +208,7 @@ class TestCommands:
         text = (ROOT / "data" / "README.md").read_text()
         assert all(f"`{name}`" in text for name in DATA_SETS)
 
-    def test_get_fetches_into_a_folder_and_a_real_study_takes_what_is_open(
-        self, site, lists, tmp_path, monkeypatch
-    ):
+    def test_get_fetches_into_a_folder(self, site, lists, tmp_path):
         content = b"moving pictures"
         text = f"file,path,sha256\nvideo/face_noface.mov,a.mov,{digest(content)}\n"
         (lists / "clip.csv").write_text(text)
@@ -219,13 +217,6 @@ class TestCommands:
         assert result.exit_code == 0, result.output
         assert (tmp_path / "mine" / "video" / "face_noface.mov").is_file()
         assert f"DATA={tmp_path / 'mine'}" in result.output
-        for name in set(OPEN) - {"clip"}:
-            monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], repository=None))
-        result = exe("build", "real")
-        assert result.exit_code == 1
-        assert (open_data.CACHE / "video" / "face_noface.mov").is_file()
-        assert f"fer2013: {open_data.CACHE / 'fer2013.tar.xz'}" in result.output
-        assert "films:" not in result.output  # it is there now
 
     @pytest.mark.parametrize(
         ("arguments", "fault"),
@@ -235,7 +226,10 @@ class TestCommands:
             (["data", "check", "rafdb", "nowhere"], "exe: nothing at nowhere; rafdb comes from ht"),
             (["data", "check", "rafdb", "."], "exe: train_labels.csv is not in folder"),
             (["data", "check", "rafdb", "Makefile"], "exe: "),
-            (["build", "real"], "exe: study real was given no DATA=<folder>, and of what is open"),
+            (
+                ["build", "real"],
+                "exe: study real reads real data: say where it lies, DATA=",
+            ),
         ],
     )
     def test_a_fault_is_one_line(self, arguments, fault):
