@@ -95,7 +95,8 @@ window.explorer = (() => {
     const legend = { labelColor: ink, title: null, orient: "bottom", columns: 4 };
     const [title, view] = [{ color: ink }, { stroke: null }];
     const config = { background: null, axis, legend, title, view };
-    const whole = { width: "container", config, ...spec };
+    const autosize = { type: "fit-x", contains: "padding" };
+    const whole = { width: "container", autosize, config, ...spec };
     return vegaEmbed(part(name), whole, { renderer: "svg", actions: false });
   }
 
