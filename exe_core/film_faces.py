@@ -426,8 +426,8 @@ class FilmFaces:
         gaps = (wide["predicted"] - wide["labelled"]).to_numpy()
         measured = np.column_stack([gaps, np.abs(gaps).sum(axis=1) / 2, np.ones(len(gaps))])
         found = self.statistics.interval(measured, lambda sums: sums[:, :-1] / sums[:, -1:])
-        measure, label = [*["bias"] * len(self.labels), "error"], [*self.labels, None]
-        about = {"measure": measure, "label": label, "n": found.n}
+        measure = [*["bias"] * len(self.labels), "error"]
+        about = {"measure": measure, "label": [*self.labels, None], "n": found.n}
         ranks = []
         for label in self.labels:
             sides = wide["predicted"][label], wide["labelled"][label]

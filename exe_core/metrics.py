@@ -97,7 +97,7 @@ def by_name(found: Estimate, labels: Sequence[str]) -> pd.DataFrame:
     """
     metric = [*SCORES, *np.repeat(BY_LABEL, len(labels)), "quadratic_kappa"]
     label = [*[None] * len(SCORES), *[*labels] * len(BY_LABEL), None]
-    n = len(found.value)
+    n = np.size(found.value)
     return pd.DataFrame({"metric": metric[:n], "label": label[:n], **found.columns()})
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ NEGATIVE, COLLAPSED = ("angry", "fear", "sad"), ("surprise", "sad")
 
 CONFIDENT = 0.5  # the published timelines count faces of this confidence or more
 WINDOW_S = 600.0  # before and after an event: some twenty faces or more
-OPEN_CHOICES = {
+OPEN_CHOICES: dict[str, Any] = {
     "confidence": (0.0, CONFIDENT, 0.7),  # faces below it do not count
     "measure": {"share of faces": "share_of_faces", "mean probability": "mean_prob"},
     "films": ("all", "without Animation"),
@@ -420,7 +420,10 @@ def published_claims(
     """
     m = Measures(published, statistics)
     sure, likely = m.counting(), replace(m, by="mean_prob")
-    counted = {"counted": CONFIDENT, "window_s": math.inf}  # as the published timelines
+    counted: dict[str, Any] = {
+        "counted": CONFIDENT,
+        "window_s": math.inf,
+    }  # as the published timelines
     found = {
         **_of_one_run(m, "ExE"),
         "c1c": m.share("RAFDB", COLLAPSED, claimed=0.5),
@@ -482,7 +485,7 @@ def specifications(published: Published, *, statistics: Statistics) -> pd.DataFr
     for confidence, measure, chosen in product(confidences, measures, selections):
         m = Measures(published, statistics, measures[measure])
         m = m.counting(confidence, without=chosen.removeprefix("without "))
-        found = {
+        found: dict[tuple[str, int | None], Estimate] = {
             ("c2", None): m.share("FER", ["angry"], claimed=0.98),
             ("c3", None): m.films_led_by("RAFDB", "surprise"),
             ("c4", None): m.films_led_by("ExE", "sad"),
@@ -490,8 +493,9 @@ def specifications(published: Published, *, statistics: Statistics) -> pd.DataFr
         if chosen == "all":
             found["c1", None] = m.genre_gap(m.shares("ExE", ["happy"]) - m.shares("ExE", NEGATIVE))
             for minutes in windows_min:
-                how = {"counted": 0.0 if measure == "share of faces" else None}
-                found["c5", minutes] = m.rise([REUNION, END], window_s=60.0 * minutes, **how)
+                counted = 0.0 if measure == "share of faces" else None
+                rise = m.rise([REUNION, END], counted=counted, window_s=60.0 * minutes)
+                found["c5", minutes] = rise
         for (name, minutes), estimate in found.items():
             finding = _finding(name, catalogue[name], estimate)
             about = {"claim_id": name, "confidence": confidence, "measure": measure}
@@ -501,15 +505,15 @@ def specifications(published: Published, *, statistics: Statistics) -> pd.DataFr
             about |= {"window_min": minutes, **estimate.columns(), "p_value": estimate.p_value}
             about |= {"reference": finding.reference, "tolerance": finding.tolerance}
             about |= {"level": statistics.level, "planned": is_planned}
-            about["verdict"] = verdict(finding, estimate.p_value, statistics=statistics)
+            about["verdict"] = verdict(finding, float(estimate.p_value), statistics=statistics)
             rows.append(about)
     return pd.DataFrame(rows).sort_values(["claim_id", "value"], ignore_index=True)
 
 
-def _finding(claim_id: str, about: dict[str, str], found: Estimate, **more: str | None) -> Finding:
+def _finding(claim_id: str, about: dict[str, Any], found: Estimate, **more: Any) -> Finding:
     """Join an estimate to what `data/claims.yml` says of it."""
     rule = {key: about[key] for key in ("claimed", "reference", "tolerance") if key in about}
-    what = {"text": about["text"], "statistic": about["statistic"], **more}
+    what: dict[str, Any] = {"text": about["text"], "statistic": about["statistic"], **more}
     return Finding(claim_id, found=found, **rule, **what)
 
 
@@ -559,7 +563,7 @@ def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
         "Claims 1 to 5, each counted in many ways: estimates in order, with interval and verdict, "
         "and below each its choices; a band marks the planned ones."
     )
-    where = {"study": study, "inputs": inputs, "folder": target / "figures"}
+    where: dict[str, Any] = {"study": study, "inputs": inputs, "folder": target / "figures"}
     figures.save(claims_chart(claims), "fig-claims", alt=claims_alt, **where)
     figures.save(specification_chart(curve), "fig-specifications", alt=ways_alt, **where)
     return claims

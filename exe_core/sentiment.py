@@ -86,10 +86,10 @@ def scales(
     classes", "5 levels", "3 levels"), its names, and the predictions on it; sets are named with it.
     """
     labels = labels_of(predictions)
-    at = {f"{len(labels)} classes": (labels, predictions)}
-    at |= {
-        f"{n} levels": (names, at_levels(predictions, levels, n_levels=n))
-        for n, names in LEVELS.items()
-    }
-    for scale, (names, rows) in at.items():
+    at: list[tuple[str, Sequence[str], pd.DataFrame]] = [
+        (f"{len(labels)} classes", labels, predictions)
+    ]
+    for n, known in LEVELS.items():
+        at.append((f"{n} levels", known, at_levels(predictions, levels, n_levels=n)))
+    for scale, names, rows in at:
         yield scale, names, rows.assign(set_name=rows["set_name"] + f", {scale}")
