@@ -6,6 +6,7 @@ import subprocess
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
+import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import DESKTOP, PHONE, opened
@@ -184,6 +185,11 @@ def test_the_readme_gives_the_answer_that_the_book_computes(smoke):
     against_votes = values["film-faces.contrast.long.2"]
     assert against_votes["high"] < 0
     assert f"{-against_votes['value']:.3f} more than keyword photos" in answer
+    shown, computed = (
+        pd.read_csv(folder / "figures" / "fig-film-sources.csv")
+        for folder in (ROOT / "data/frozen/film", smoke.root / "data/results/film")
+    )
+    pd.testing.assert_frame_equal(shown, computed, atol=1e-4)
 
 
 @pytest.mark.slow
