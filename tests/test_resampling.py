@@ -32,13 +32,10 @@ def test_rows_are_summed_by_group():
     assert resampling.sum_by_group(rows, ["b", "a", "b"]).tolist() == [[2, 20], [5, 50]]
 
 
-def test_bootstrap_of_a_constant_is_that_constant_and_leaves_its_input():
-    sums = as_sums(np.full(20, 0.7))
-    before = sums.copy()
-    found = QUICK.interval(sums, mean)
+def test_bootstrap_of_a_constant_is_that_constant():
+    found = QUICK.interval(as_sums(np.full(20, 0.7)), mean)
     assert bounds(found) == pytest.approx([0.7] * 3)
     assert (found.n, found.method) == (20, resampling.METHOD)
-    assert (sums == before).all()
 
 
 def test_interval_is_that_of_the_t_distribution_for_normal_means():
