@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +38,7 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns beyond this, and refuses twi
 
 
 Picture = str | Path | Image.Image | np.ndarray
+Decoded = tuple[np.ndarray, tuple[int, int]]  # pixels, and width and height of the whole image
 
 
 class ImageError(ValueError):
@@ -52,7 +55,7 @@ def read_image(path: Path) -> np.ndarray:
     return read_reduced(path)[0]
 
 
-def read_reduced(path: Path, *, least: float = math.inf) -> tuple[np.ndarray, tuple[int, int]]:
+def read_reduced(path: Path, *, least: float = math.inf) -> Decoded:
     """Read an image as `read_image` does, a JPEG no larger than is needed.
 
     It is decoded at 1/2, 1/4 or 1/8 of its size (scaling of its DCT blocks) if its longer side
@@ -394,9 +397,10 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-DECODED = (1000, 6)
+DECODED = (700, 5)
 """A JPEG keeps so many pixels of its longer side, and so many sides of a crop: more would not find
-more faces, nor show those of a seventh of the picture and up better."""
+more faces, nor show those of a sixth of the picture and up better."""
+READERS = 2  # threads that decode ahead; so many images and one more are held in memory
 
 
 def find_faces(
@@ -422,14 +426,15 @@ def find_faces(
     """
     images, faces = [], []
     least = max(DECODED[0], DECODED[1] * settings.size)
-    for item in tqdm(items.itertuples(), total=len(items), desc="faces", disable=None):
+    rows = zip(items.itertuples(), _decode_ahead(items["path"], least=least), strict=True)
+    for item, decoding in tqdm(rows, total=len(items), desc="faces", disable=None):
         row = {"item_id": item.item_id, "set_name": item.set_name, "path": item.path}
         try:
             # whatever the item's id, its crops stay below their folder
             stem = crops / item.set_name / (item.item_id.partition(":")[2] or item.item_id)
             if not stem.resolve().is_relative_to(crops.resolve()):
                 raise ImageError(f"the id {item.item_id!r} leads out of the folder of crops")
-            pixels, (width, height) = read_reduced(ROOT / item.path, least=least)
+            pixels, (width, height) = decoding.result()
         except ImageError as fault:
             images.append({**row, "status": "unreadable", "error": str(fault)})
             continue
@@ -447,3 +452,14 @@ def find_faces(
         tables.check(pd.DataFrame(images, columns=next(columns)), "images"),
         tables.check(pd.DataFrame(faces, columns=next(columns)), "faces"),
     )
+
+
+def _decode_ahead(paths: Iterable[str], *, least: float) -> Iterator[Future[Decoded]]:
+    """Decode the next images while faces are detected in this one."""
+    with ThreadPoolExecutor(READERS) as readers:
+        waiting: deque[Future[Decoded]] = deque()
+        for path in paths:
+            waiting.append(readers.submit(read_reduced, ROOT / path, least=least))
+            if len(waiting) > READERS:
+                yield waiting.popleft()
+        yield from waiting
