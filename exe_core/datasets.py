@@ -296,7 +296,8 @@ def faces_as_shipped(items: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns tables "images" and "faces", as `find_faces` does; the score of a face is NaN.
     """
-    columns, sizes = ["width_px", "height_px", "n_faces", "status", "error"], []
+    columns = ["width_px", "height_px", "n_faces", "status", "error"]
+    sizes: list[tuple[object, ...]] = []
     for path in tqdm(items["path"], desc="faces as shipped"):
         try:
             height, width, _ = read_image(ROOT / path).shape
@@ -364,8 +365,7 @@ def training_set(
     learnt = learnt[learnt["split"] != "test"].sort_values("face_id", ignore_index=True)
     n_labels = learnt.groupby("item_id")["label"].transform("nunique")
     once = learnt[n_labels <= 1].drop_duplicates("item_id")
-    if len(once) < len(learnt):
-        log.info("%d faces are in several sets or have several labels", len(learnt) - len(once))
+    log.info("%d faces are in several sets or have several labels", len(learnt) - len(once))
     learnt, recipe, settings = once.reset_index(drop=True), study.recipe(run), study.runs[run]
     sides = learnt["split"].to_numpy(dtype="U6")
     if settings.collections:

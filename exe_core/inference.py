@@ -129,8 +129,7 @@ def restrict_to_labels(classifier: Classifier, labels: Sequence[str]) -> Classif
     logits, so it is exact also for a face that almost surely shows another label. An
     `InferenceError` is raised if the classifier lacks one of the labels.
     """
-    lacking = [label for label in labels if label not in classifier.labels]
-    if lacking:
+    if lacking := [label for label in labels if label not in classifier.labels]:
         raise InferenceError(
             f"the model answers {', '.join(classifier.labels)}, and not {', '.join(lacking)}: "
             "take one that was trained on every label that is asked for"
@@ -201,7 +200,7 @@ def stack(predictions: Sequence[pd.DataFrame], *, run_id: str) -> pd.DataFrame:
     codes = pd.Index(labels).get_indexer(first["label"].where(first["split"] == "val"))
     if absent := [label for k, label in enumerate(labels) if k not in codes]:
         raise InferenceError(f"no val face shows {', '.join(absent)}: stacking needs every label")
-    features = np.hstack(members)  # (N, M x C)
+    features = np.hstack(list(members))  # (N, M x C)
     # lightly regularised, as by scikit-learn's default; the published study does not say
     from sklearn.linear_model import LogisticRegression  # slow to import
 

@@ -161,14 +161,11 @@ def find(name: str) -> Architecture:
         raise ModelError(f"timm has no model {backbone!r}; near it are {near}")
     settings = timm.get_pretrained_cfg(backbone)
     shown = timm.data.resolve_data_config(pretrained_cfg=settings.to_dict() if settings else {})
+    create = partial(timm.create_model, backbone)
     return Architecture(
-        lambda n_classes: timm.create_model(backbone, num_classes=n_classes),
+        lambda n_classes: create(num_classes=n_classes),
         Preprocessing(size=shown["input_size"][-1], mean=shown["mean"], std=shown["std"]),
-        {
-            "imagenet": lambda: timm.create_model(
-                backbone, pretrained=True, num_classes=0
-            ).state_dict()
-        },
+        {"imagenet": lambda: create(pretrained=True, num_classes=0).state_dict()},
     )
 
 
@@ -313,8 +310,7 @@ def load(folder: Path | str, *, labels: Sequence[str] | None = None) -> Classifi
             f"the model in {folder.name} is damaged ({_first_line(fault)}): remove the folder and "
             "train the model again"
         ) from None
-    network = network.eval().to(memory_format=torch.channels_last)
-    return Classifier(network, known, shown, card)
+    return Classifier(network.eval().to(memory_format=torch.channels_last), known, shown, card)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

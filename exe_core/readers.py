@@ -539,7 +539,7 @@ def read_keywords(source: Path, *, unpacked: Path) -> pd.DataFrame:
         keyword, row = path.parent.name, _label_of_folder(path.parent.name)
         known = about.pop(f"{keyword}/{path.name}", {"repository": "", "other_labels": ""})
         under = [keyword, *known["other_labels"].split("|")]
-        several = {ALIASES["names"].get(one.lower()) for one in under} - {None}
+        several = {label for one in under if (label := ALIASES["names"].get(one.lower()))}
         if row["label"] and len(several) > 1:
             row = {"label": None, "no_label": f"several labels: {', '.join(sorted(several))}"}
         row |= {"name": f"{keyword}/{path.name}", "keyword": keyword}

@@ -77,13 +77,11 @@ def train(
     splits
         (N,) "train" or "val"; faces with another value are not used.
     gray, reduced
-        Take the colours away, and reduce faces to this side, px, now and whenever the model is
-        used.
+        Take the colours away, and reduce faces to this side, px, now and in use.
     provenance
         Goes into the card, with device and seed; see `exe_core.record.provenance`.
     cache
-        Folder for the outputs of frozen layers (`frozen_copies`), which trainings on the same faces
-        share.
+        Folder for the outputs of frozen layers, which trainings on the same faces share.
     keep_last
         Save the last epoch. By default it is that with the highest macro-F1 on "val", of equal ones
         that with the lowest loss.
@@ -151,8 +149,8 @@ def train(
             targets = targets if targets.ndim == 2 else np.eye(len(classes))[targets]
             counts = np.bincount(targets.argmax(axis=1), minlength=len(classes)).tolist()
             n_faces[split] = dict(zip(classes, counts, strict=True))
-            arrays = images, targets.astype(np.float32)
-            parts[split] = [torch.from_numpy(array).to(device) for array in arrays]
+            targets = torch.from_numpy(targets.astype(np.float32)).to(device)
+            parts[split] = torch.from_numpy(images).to(device), targets
 
         # Optimiser, schedule
         optimizer = optimizer_of(learner, recipe)
@@ -301,7 +299,8 @@ def optimizer_of(network: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     """Make the optimiser of the weights that learn; with `sam_rho`, its `step` needs a closure."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     learning = [weights for weights in network.parameters() if weights.requires_grad]
-    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
+    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    options["fused"] = True
     if recipe.sam_rho == 0:
         return kind(learning, **options)
     from pytorch_optimizer import SAM  # here: importing it takes seconds
@@ -404,7 +403,7 @@ def train_epoch(
 
             # the second pass is made with weights that are not kept: no batch norm follows it
             utils.disable_running_stats(network)
-            optimizer.step(lambda again=again: float(again()[0]))
+            optimizer.step(again)  # type: ignore[arg-type]
             utils.enable_running_stats(network)
         else:
             optimizer.step()
