@@ -1,6 +1,12 @@
 """What others wrote is shown as text and read as data: nothing of it is run, linked or followed."""
 
+import os
+import re
+import shlex
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -148,6 +154,24 @@ def test_a_film_names_no_folder_but_its_own(tmp_path):
     assert {"lock", "screened", "films.csv.mp4", "index.html.mkv", "a"} < set(ids)
     for name in ids:
         assert (tmp_path / "out" / name).resolve().parent == tmp_path / "out"
+
+
+@pytest.mark.slow
+def test_every_command_of_a_build_quotes_its_paths(tmp_path):
+    home = tmp_path / "a & b's"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--config", "study=smoke", "-n", "-p"],
+        cwd=record.ROOT,
+        env=os.environ | {"EXE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown = re.findall(r"^Shell command: (.*--out.*)", done.stdout + done.stderr, re.MULTILINE)
+    commands = [shlex.split(line) for line in shown]
+    assert len(commands) > 5
+    for words in commands:
+        assert Path(words[words.index("--out") + 1]).is_relative_to(home)
 
 
 @pytest.mark.parametrize(
