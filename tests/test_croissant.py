@@ -1,16 +1,21 @@
 """The Croissant file beside the frozen predictions describes them as they are."""
 
 import json
+import runpy
 
 import pandas as pd
 import pytest
-from croissant import FOLDER, described
 
+from exe_core.record import ROOT
+
+FOLDER = ROOT / "data" / "frozen" / "film"
+SCRIPT = FOLDER / "croissant.py"
 CROISSANT = json.loads((FOLDER / "croissant.json").read_text())
 
 
 def test_it_is_of_the_tables_as_they_are():
-    assert described() == CROISSANT, "run python tests/croissant.py"
+    described = runpy.run_path(str(SCRIPT))["described"]
+    assert described() == CROISSANT, f"run python {SCRIPT.relative_to(ROOT)}"
 
 
 def test_it_has_what_the_format_asks_for():

@@ -1,6 +1,6 @@
 """Describe the frozen tables of the film study as a Croissant 1.0 data set.
 
-    python tests/croissant.py
+    python data/frozen/film/croissant.py
 
 Run it after `exe freeze film`: it writes data/frozen/film/croissant.json from the tables' columns.
 """

@@ -1,6 +1,6 @@
 """Remake the tables of how the published predictions look as films: run it on DATA/published.
 
-    python tests/published_films_table.py DATA/published
+    python data/frozen/published_films/remake.py DATA/published
 
 What the files hold, and how far the three published runs agree on the same faces. The claims
 themselves are made by `exe claims`.
@@ -79,7 +79,7 @@ def main(folder: Path) -> None:
         path = TARGET / f"{name}.csv"
         table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     about = record.provenance(study, inputs=[folder / name for name in FILES])
-    how = {"command": "python tests/published_films_table.py DATA/published"}
+    how = {"command": "python data/frozen/published_films/remake.py DATA/published"}
     record.write_json({**about, **how}, TARGET / "provenance.json")
 
 
