@@ -51,6 +51,41 @@ def see_all_charts(page):
     return charts.count()
 
 
+FAULTS_OF_TEXT = """chart => {
+    const frame = chart.querySelector("svg").getBoundingClientRect();
+    const shows = (text) => text.textContent.trim() && getComputedStyle(text).opacity !== "0";
+    const texts = [...chart.querySelectorAll("svg text")].filter(shows);
+    const boxes = texts.map((text) => text.getBoundingClientRect());
+    const faults = [];
+    texts.forEach((text, k) => {
+        const [box, words] = [boxes[k], text.textContent];
+        if (parseFloat(getComputedStyle(text).fontSize) < 8) faults.push(`tiny: ${words}`);
+        const [left, right] = [frame.left - box.left, box.right - frame.right];
+        const [top, bottom] = [frame.top - box.top, box.bottom - frame.bottom];
+        if (Math.max(left, right, top, bottom) > 1) faults.push(`cut: ${words}`);
+        boxes.slice(k + 1).forEach((other, n) => {
+            const wide = Math.min(box.right, other.right) - Math.max(box.left, other.left);
+            const high = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
+            if (wide > 2 && high > 4) faults.push(`${words} over ${texts[k + 1 + n].textContent}`);
+        });
+    });
+    return faults;
+}"""  # 8 px are 6 pt in print
+
+
+@pytest.mark.slow
+def test_no_text_of_a_chart_is_overprinted_cut_or_tiny(html, chromium):
+    found = {}
+    with opened(chromium, html / "figures" / "index.html") as (tab, faults):
+        for path in sorted((html / "figures").glob("*fig-*.html")):
+            tab.goto(path.as_uri())
+            if see_all_charts(tab):
+                found[path.stem] = tab.locator(".chart").evaluate(FAULTS_OF_TEXT)
+        assert faults == []
+    assert len(found) > 15
+    assert {name: texts for name, texts in found.items() if texts} == {}
+
+
 def grave_faults(page):
     """List what axe finds serious or critical: its rule, where, and what is wrong."""
     found = Axe().run(page, options=AXE).response["violations"]
