@@ -69,6 +69,7 @@ def observations(folder: Path, published: Published) -> pd.DataFrame:
 
 
 def main(folder: Path) -> None:
+    """Write both tables from the folder of the published predictions."""
     few = Statistics(n_permutations=199)  # each is of 142,000 faces, and no p is near a border
     study = load_study("real").model_copy(update={"labels": FIVE, "statistics": few})
     TARGET.mkdir(parents=True, exist_ok=True)
