@@ -132,7 +132,6 @@ def run_stage(
         If another process writes the same page.
     """
     import papermill  # slow to import
-    from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
     source = NOTEBOOKS / f"{notebook}.ipynb"
@@ -171,12 +170,14 @@ def run_stage(
                 # Ports are drawn at random, and two kernels that start at once may draw the same.
                 config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
             )
-        except (papermill.PapermillExecutionError, DeadKernelError) as fault:
-            working.replace(failed)
+        except (papermill.PapermillExecutionError, RuntimeError) as fault:
             what, cause = "its kernel died", "often for lack of memory"
             if isinstance(fault, papermill.PapermillExecutionError):
                 what = f"failed in its cell {fault.exec_count}"
                 cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{fault.ename}: {fault.evalue}").strip()
+            elif "Kernel died" not in str(fault):  # as nbclient says, also before it has answered
+                raise
+            working.replace(failed)
             raise StageError(
                 f"{source.name}: {what} ({', '.join(given)})\n  {cause}\n  read it: {failed}\n"
                 "  the same command again resumes at this stage"
