@@ -11,7 +11,8 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from exe_core.record import ROOT, digest, digest_of
 from exe_core.settings import Crop
 from exe_core.study import Study
 from exe_core.tables import check, empty, film_and_frame, item_id, read, write
-from exe_core.video import Samples, VideoError, probe
+from exe_core.video import Sample, Samples, VideoError, probe
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +221,8 @@ def _screen(
     last = done[-1]["frame"] if done else -1
     samples = Samples(ROOT / film["path"], every=every, after=last)
     with journal.open("a", encoding="utf-8") as lines:
-        for frame, time_s, rgb in tqdm(samples, film["title"], unit="frame", disable=None):
+        shown = tqdm(_decode_ahead(samples), film["title"], unit="frame", disable=None)
+        for frame, time_s, rgb in shown:
             found = finder.find(rgb)
             kept = found[:1] if settings.primary_only else found
             item = {"item_id": item_id(film_id, frame), "set_name": "films", "group_id": film_id}
@@ -250,6 +252,16 @@ def _screen(
         write(table, partial / f"{name}.parquet", name=name)
     journal.unlink()
     partial.replace(folder)
+
+
+def _decode_ahead(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Decode the next sample while faces are detected in this one."""
+    left = iter(samples)
+    with ThreadPoolExecutor(1) as decoder:
+        coming = decoder.submit(next, left, None)
+        while sample := coming.result():
+            coming = decoder.submit(next, left, None)
+            yield sample
 
 
 def boxes(screened: Screened) -> pd.DataFrame:
