@@ -296,12 +296,3 @@ def test_freeze_keeps_what_the_book_cites_and_no_build_computes(
     (folder / "book" / "page.md").write_text(cited)
     assert run("freeze", study).exit_code == 0
     assert {path.name for path in target.rglob("*") if path.is_file()} == kept
-
-
-def test_a_narrow_table_loses_no_letter(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "30")
-    cli.show_table(["what", "[found]"], [["a", "https://example.org/" + "x" * 40]])
-    shown = capsys.readouterr().out
-    assert shown.count("x") == 41
-    assert max(map(len, shown.splitlines())) <= 30
-    assert "[found]" in shown
