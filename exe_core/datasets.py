@@ -192,8 +192,9 @@ def decide_labels(hits: pd.DataFrame) -> pd.DataFrame:
     """
     listed = [query for of in KEYWORDS.values() for queries in of.values() for query in queries]
     n_labels = hits.groupby("photo_id")["label"].transform("nunique")
-    order = hits["query"].map({query: place for place, query in enumerate(listed)})
-    kept = hits[n_labels == 1].assign(order=order)
+    place = {query: k for k, query in enumerate(listed)}
+    kept = hits[n_labels == 1]
+    kept = kept.assign(order=kept["query"].map(place))  # of `hits`, it would add rows to none
     kept = kept.sort_values(["photo_id", "order"]).drop_duplicates("photo_id", ignore_index=True)
     return kept[["photo_id", "label", "query"]]
 
