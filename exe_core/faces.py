@@ -247,9 +247,13 @@ TILE_SCORE = 0.65  # of a face in a tile: they are many, and each may be mistake
 MODEL_NAME = "face_detection_short_range.tflite"
 MODEL_IN_WHEEL = f"mediapipe/modules/face_detection/{MODEL_NAME}"
 MODEL_SHA256 = "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
-WHEEL = ("mediapipe==0.10.21", "--platform=manylinux_2_28_x86_64", "--python-version=3.11")
-"""The wheel that holds the detector's file, as pip asks for it, whatever machine asks; wheels of
-mediapipe from 0.10.30 on hold no model."""
+WHEEL = (
+    "mediapipe>=0.10.14,<=0.10.21",
+    *(f"--platform=manylinux_{glibc}_x86_64" for glibc in ("2_28", "2_17")),
+    "--python-version=3.11",
+)
+"""Wheels that hold the detector's file, as pip asks for them, whatever machine asks: the newest
+that the index has. From 0.10.30 on they hold no model."""
 
 
 class DetectorError(RuntimeError):
@@ -259,8 +263,8 @@ class DetectorError(RuntimeError):
 def detector_model() -> Path:
     """Locate the file of the face detector in `.cache` of the project; fetch it if it is missing.
 
-    It comes out of an old wheel of mediapipe, which pip downloads. Its SHA-256 is verified each
-    time; a `DetectorError` says what to do.
+    It comes out of an old wheel of mediapipe, the newest of several that pip can download. Its
+    SHA-256 is verified each time; a `DetectorError` says what to do.
     """
     path = ROOT / ".cache" / MODEL_NAME
     if _is_model(path):
