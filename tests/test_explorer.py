@@ -81,7 +81,7 @@ def site(bundle, tmp_path_factory):
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width"><link rel="stylesheet" href="explorer.css">'
         + scripts
-        + (own / "explorer.html").read_text().replace("{bundle}", "bundle")
+        + (own / "explorer.html").read_text().replace("{{ bundle }}", "bundle")
     )
     return folder / "page.html"
 

@@ -71,13 +71,17 @@ def _figure(
     figure = node_class("", picture, nodes.caption("", "", *caption), classes=["paper-figure"])
     photos = not live and about["kind"] == "real"  # somebody's faces: not offered at full size
     offered = [suffix for suffix in about["files"] if not (photos and suffix == "png")]
+    files: dict[str, Path | str] = {suffix: results.figure_file(name, suffix) for suffix in offered}
+    if live:  # as a script, too: a page opened from disk may load scripts and nothing else
+        spec = results.figure_file(name, "vl.json").read_text(encoding="utf-8")
+        files["js"] = f'paperChart("{label}",{themed(spec)});\n'
     return figure, {
         "kind": "figure",
         "picture": f'<figure class="paper-figure">{shown_picture("", picture)}</figure>',
-        "caption": figure[-1].astext(),
+        "caption": figure[-1],
         "origin": results.origin(about),
         "command": results.command(about),
-        "files": {suffix: results.figure_file(name, suffix) for suffix in offered},
+        "files": files,
     }
 
 

@@ -6,22 +6,21 @@ import html
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import yaml
 from docutils import nodes
+from docutils.utils import new_document
+from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.domains import Domain
 from sphinx.environment import BuildEnvironment
 from sphinx.util import texescape
 from sphinx.util.docutils import SphinxDirective
 
 from paperbook.results import EXECUTED, ResultError, Results
 
-FOLDERS = {"figure": "figures", "table": "tables"}
 NAMES = {  # what each file is called, in the order in which they are offered
     "svg": "SVG",
     "pdf": "PDF",
@@ -42,7 +41,7 @@ class Shown:
     label: str  # its permanent name in the book: "fig-recall", "real-fig-recall"
     anchor: str  # the same in HTML
     docname: str  # the page
-    caption: str  # as plain text
+    caption: nodes.TextElement
     origin: str  # in a line where it comes from
     command: str  # what makes it again
     files: dict[str, Path | str]  # suffix -> the file, or its content where the book makes it
@@ -50,37 +49,24 @@ class Shown:
 
     def address(self, suffix: str) -> str:
         """Return where a file lies in the built book, from its root."""
-        return f"{FOLDERS[self.kind]}/{self.label}.{suffix}"
+        return f"{self.kind}s/{self.label}.{suffix}"
 
 
-class PaperDomain(Domain):
-    """Sphinx's memory of what each page shows, kept between builds."""
-
-    name = "paper"
-    label = "figures and tables"
-    initial_data: ClassVar[dict[str, Any]] = {"pages": {}}
-
-    def clear_doc(self, docname: str) -> None:
-        """Forget a page that is read again or gone."""
-        self.data["pages"].pop(docname, None)
-
-    def add(self, shown: Shown) -> None:
-        """Note that a page shows this."""
-        self.data["pages"].setdefault(shown.docname, []).append(shown)
-
-    def all(self) -> list[Shown]:
-        """List each figure and table once, in the order of the book, chapters before notebooks."""
-        order = {page: k for k, page in enumerate(self.env.collect_relations())}
-        pages = sorted(self.data["pages"], key=lambda p: (p.startswith(EXECUTED), order.get(p, 0)))
-        shown: dict[str, Shown] = {}
-        for page in pages:
-            for one in self.data["pages"][page]:
-                shown.setdefault(one.label, one)
-        return list(shown.values())
+def all_shown(env: BuildEnvironment) -> list[Shown]:
+    """List each figure and table once, in the order of the book, chapters before notebooks."""
+    shown: dict[str, Shown] = {}
+    for page in sorted(env.collect_relations(), key=lambda page: page.startswith(EXECUTED)):
+        for link in env.get_doctree(page).findall(nodes.paragraph):
+            if "shown" in link:
+                shown.setdefault(link["shown"].label, link["shown"])
+    return list(shown.values())
 
 
 class Cited(SphinxDirective):
-    """What the directives for figures and tables share: a label, a caption, a link below."""
+    """What the directives for figures and tables share: a label, a caption, a link below.
+
+    Their `make` builds the node, sets the option `name` and says what `Shown` needs.
+    """
 
     required_arguments = 1
     has_content = True
@@ -98,12 +84,6 @@ class Cited(SphinxDirective):
         self.add_name(node)
         return [node, noted(node, env=self.env, label=label, **about)]
 
-    def make(
-        self, results: Results, name: str, *, prefix: str
-    ) -> tuple[nodes.Element, dict[str, Any]]:
-        """Make the node, set the option `name` if it is not given, and say what `Shown` needs."""
-        raise NotImplementedError
-
     def caption(self) -> list[nodes.Node]:
         """Parse the content as one paragraph, in which numbers may be cited."""
         if not self.content:
@@ -113,21 +93,19 @@ class Cited(SphinxDirective):
 
 
 def noted(node: nodes.Element, *, env: BuildEnvironment, **about: Any) -> nodes.Node:
-    """Note that the page shows a figure or table, and link the page of its own."""
+    """Link the page of a figure's or table's own, with what that page needs to know."""
     shown = Shown(docname=env.docname, anchor=node["ids"][0], **about)
-    env.get_domain("paper").add(shown)
     address = "../" * env.docname.count("/") + shown.address("html")
     link = nodes.reference("", f"Data, files and citation: {shown.label}", refuri=address)
-    return nodes.paragraph("", "", link, classes=["reuse"])
+    return nodes.paragraph("", "", link, classes=["reuse"], shown=shown)
 
 
 def own_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
     """Write a page for each figure and table, and one that lists them all."""
-    if app.builder.name != "html":
-        return
-    work, base = _work(Path(app.srcdir) / "CITATION.cff"), app.config.html_baseurl.rstrip("/")
-    listed: dict[str, list[str]] = {kind: [] for kind in FOLDERS}
-    for shown in app.env.get_domain("paper").all():
+    work = yaml.safe_load((Path(app.srcdir) / "CITATION.cff").read_text(encoding="utf-8"))
+    base = app.config.html_baseurl.rstrip("/")
+    listed: dict[str, list[str]] = {"figure": [], "table": []}
+    for shown in all_shown(app.env):
         page, title = shown.address("html"), app.env.titles[shown.docname].astext()
         where = f'<a href="../{shown.docname}.html#{shown.anchor}">{html.escape(title)}</a>'
         names = {suffix: name for suffix, name in NAMES.items() if suffix in shown.files}
@@ -140,7 +118,7 @@ def own_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
             "BibTeX": bibtex(shown, work, address=address if base else ""),
             "Embed": f'<iframe src="{address}" width="700" height="500"></iframe>',
         }
-        caption, origin = html.escape(shown.caption), html.escape(shown.origin)
+        caption, origin = resolved(shown, app), html.escape(shown.origin)
         cells = rows.head(MOST_ROWS).to_html(index=False, border=0, na_rep="")
         body = (
             f"<h1>{shown.label}</h1>\n<p>{caption}</p>{shown.picture}"
@@ -159,10 +137,31 @@ def own_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
     yield "figures/index", {"title": title, "body": f"<h1>{title}</h1>{body}"}, "page.html"
 
 
-@cache
-def _work(path: Path) -> dict[str, Any]:
-    """Read the paper's CITATION.cff."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+def resolved(shown: Shown, app: Sphinx) -> str:
+    """Write a caption for a page of its own, with links that start there."""
+    part, page = new_document(""), shown.address("html").removesuffix(".html")
+    part += nodes.inline("", "", *shown.caption.deepcopy().children)
+    for reference in part.findall(addnodes.pending_xref):
+        reference["refdoc"] = page
+    app.env.resolve_references(part, page, app.builder)
+    return app.builder.render_partial(part[0])["fragment"]
+
+
+def write_files(app: Sphinx, fault: Exception | None) -> None:
+    """Write the files of every figure and table, once each, under their permanent names."""
+    if fault or app.builder.format != "html":
+        return
+    for shown in all_shown(app.env):
+        for suffix, source in shown.files.items():
+            content = source.encode() if isinstance(source, str) else source.read_bytes()
+            write(Path(app.outdir) / shown.address(suffix), content)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, unless it is the same."""
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def bibtex(shown: Shown, work: dict[str, Any], *, address: str) -> str:
@@ -189,5 +188,5 @@ def latex(text: str) -> str:
 def register(app: Sphinx) -> None:
     """Add the pages of figures and tables to the book."""
     texescape.init()
-    app.add_domain(PaperDomain)
     app.connect("html-collect-pages", own_pages)
+    app.connect("build-finished", write_files)

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import vl_convert
 from docutils import nodes
+from jinja2 import Template
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 from exe_core.figures import VEGA_LITE
 from exe_core.study import load_study
-from paperbook.figures import theme_style, themed
+from paperbook.figures import theme_style
+from paperbook.panel import write
 from paperbook.results import Results
 
 HERE = Path(__file__).parent
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
-MATHJAX = "mathjax/tex-svg-full.js"
-THEBE = ("init_thebe_core", "update_thebe_context")
 BUNDLES = "_static/explorer"
 KINDS = {"films": "", "published": "published"}
 """What is explored -> whose results: the films of the book's study, or the published ones."""
@@ -32,31 +32,28 @@ def configure(app: Sphinx, config: Config) -> None:
 
     Jupyter Book's thebe would call a CDN.
     """
-    config.html_static_path.append(str(HERE / "static"))
-    config.mathjax_path = MATHJAX
+    mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    config.html_static_path += [str(HERE / "static"), str(mathjax / "tex-svg-full.js")]
+    config.mathjax_path = "tex-svg-full.js"
     for style in ("paper.css", "charts.css"):
         app.add_css_file(style)
-    app.add_js_file("print.js", loading_method="defer")
-    for listeners in app.events.listeners.values():
-        for listener in list(listeners):
-            handler = listener.handler
-            if handler.__module__ == "sphinx_thebe" and handler.__name__ in THEBE:
-                app.disconnect(listener.id)
+    app.add_js_file("page.js", loading_method="defer")
+    for listener in [one for of_event in app.events.listeners.values() for one in of_event]:
+        handler = listener.handler
+        if handler.__module__ == "sphinx_thebe" and handler.__name__ != "st_static_path":
+            app.disconnect(listener.id)
 
 
 def write_static(app: Sphinx) -> None:
-    """Write Vega, MathJax, the colours of charts and the data of explorers as static files."""
+    """Write Vega, the colours of charts and the data of explorers as static files."""
     if app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
-    _write(static / "charts.css", theme_style().encode())
+    write(static / "charts.css", theme_style().encode())
     if not (static / VEGA).exists():
         # the bundle declares globals that break a page with other scripts: give it its own scope
         bundle = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=VEGA_LITE)
-        _write(static / VEGA, f"(()=>{{{bundle}\n}})();\n".encode())
-    if not (static / MATHJAX).exists():
-        package = Path(find_spec("sphinx-mathjax-offline").origin).parent
-        _write(static / MATHJAX, (package / "static" / MATHJAX).read_bytes())
+        write(static / VEGA, f"(()=>{{{bundle}\n}})();\n".encode())
     for kind, name in KINDS.items():
         target = Path(app.outdir) / BUNDLES / kind
         shutil.rmtree(target, ignore_errors=True)
@@ -71,8 +68,7 @@ def add_scripts(
 ) -> None:
     """Load the scripts that a page needs."""
     body = context.get("body", "")
-    scripts = ["panel.js"] * ('class="highlight"' in body)
-    scripts += [VEGA, "charts.js"] * ('class="chart"' in body)
+    scripts = [VEGA, "charts.js"] * ('class="chart"' in body)
     if 'id="film-explorer"' in body:
         app.add_css_file("explorer.css")
         scripts += [VEGA, "explorer.js"]
@@ -84,29 +80,6 @@ def add_scripts(
     # docutils gives the entries of a bibliography a role that items of a list may not have
     if "body" in context:
         context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
-
-
-def write_bundles(app: Sphinx, fault: Exception | None) -> None:
-    """Write the files of every figure and table, once each, under their permanent names.
-
-    The specification of a chart is written as a script, too: a page opened from disk may load
-    scripts and nothing else.
-    """
-    if fault or app.builder.format != "html":
-        return
-    for shown in app.env.get_domain("paper").all():
-        for suffix, source in shown.files.items():
-            content = source.encode() if isinstance(source, str) else source.read_bytes()
-            _write(Path(app.outdir) / shown.address(suffix), content)
-            if suffix == "vl.json":
-                script = f'paperChart("{shown.label}",{themed(content.decode())});\n'
-                _write(Path(app.outdir) / shown.address("js"), script.encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    if not path.is_file() or path.read_bytes() != content:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
 
 
 class Explorer(SphinxDirective):
@@ -129,9 +102,8 @@ class Explorer(SphinxDirective):
             return [nodes.paragraph("", words)]
         about = json.loads(origin.read_text(encoding="utf-8"))
         bundle = f"{'../' * self.env.docname.count('/')}{BUNDLES}/{kind}"
-        controls = page.read_text(encoding="utf-8").replace("{bundle}", bundle)
         made_of = nodes.paragraph("", results.origin(about), classes=["origin"])
-        return [nodes.raw("", controls, format="html"), made_of]
+        return [nodes.raw("", _written(page.name, bundle=bundle), format="html"), made_of]
 
 
 class Rule(SphinxDirective):
@@ -143,29 +115,20 @@ class Rule(SphinxDirective):
         ways, claims = results.table("specifications"), results.table("claims")
         tried = claims["claim_id"].isin(ways["claim_id"])
         others = claims["p_value"][~tried].dropna().tolist()
-        about = f'{{"ways": {ways.to_json(orient="records")}, "others": {json.dumps(others)}}}'
-        page = f'<form class="explorer" id="reader-rule" data-rule=\'{about}\'><div class="pair">'
-        for name in ("level", "confidence", "measure", "films", "window_min"):
-            title = name.replace("_", " ").capitalize()
-            page += f'<label><span>{title}</span><select name="{name}">'
-            page += '<option value="">as planned</option>'
-            for one in sorted(ways[name].dropna().unique()):
-                value = one if isinstance(one, str) else f"{one:g}"
-                page += f'<option value="{value}">{value}</option>'
-            page += "</select></label>"
-        page += (
-            '<label><span>Tolerance</span><input type="range" name="tolerance" min="0" max="4" '
-            'step="0.25" value="1"><output name="times"></output></label></div>'
-            '<div class="scroll" tabindex="0">'
-            "<table><thead><tr><th>Claim</th><th>Estimate</th><th>p (Holm)</th><th>Verdict</th>"
-            "<th>Plan</th></tr></thead><tbody>"
+        names = ("level", "confidence", "measure", "films", "window_min")
+        page = _written(
+            "rule.html",
+            ways=ways.to_json(orient="records"),
+            others=others,
+            claims=claims[tried].to_dict("records"),
+            choices={name: sorted(ways[name].dropna().unique()) for name in names},
         )
-        for row in claims[tried].itertuples():
-            page += f'<tr data-claim="{row.claim_id}"><th scope="row">{row.claim_id[1:]}</th>'
-            page += f"<td></td><td></td><td></td><td>{row.verdict}</td></tr>"
-        page += '</tbody></table></div><p><output name="departs"></output></p>'
-        page += '<button type="reset">Back to the plan</button></form>'
         return [nodes.raw("", page, format="html")]
+
+
+def _written(template: str, **values: object) -> str:
+    """Fill a template of this folder."""
+    return Template((HERE / template).read_text(encoding="utf-8")).render(values)
 
 
 def register(app: Sphinx) -> None:
@@ -175,4 +138,3 @@ def register(app: Sphinx) -> None:
     app.connect("config-inited", configure)
     app.connect("builder-inited", write_static)
     app.connect("html-page-context", add_scripts)
-    app.connect("build-finished", write_bundles)

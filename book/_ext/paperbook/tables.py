@@ -55,7 +55,7 @@ class PaperTable(Cited):
         title = nodes.title("", "", *self.caption())
         return nodes.table("", title, group, classes=["paper-table"]), {
             "kind": "table",
-            "caption": title.astext(),
+            "caption": title,
             "origin": results.table_origin(name),
             "command": results.command({}),
             "files": {"csv": rows.to_csv(index=False, lineterminator="\n")},

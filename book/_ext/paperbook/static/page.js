@@ -8,3 +8,8 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   root.dataset.theme = onScreen;
 });
+
+// Copying moves the focus into a field that is then gone: give it back to the button.
+document.addEventListener("click", (event) => {
+  event.target.closest("button.copybtn")?.focus({ preventScroll: true });
+});
