@@ -229,11 +229,6 @@ class PhotoSite:
         what was drawn is kept below ``study.raw / "site"``.
     jobs
         Processes that draw, in the order of the queries and ahead of who asks.
-    faults
-        Part of a path with its query -> statuses, such as 429 or 500, that the requests for it
-        are refused with, one after the other.
-    limits
-        Source -> how many requests in how many seconds, in place of those of `SOURCES`.
 
     Attributes
     ----------
@@ -241,8 +236,6 @@ class PhotoSite:
         Source -> the address of its search, and the key that it wants.
     hits
         Source -> query -> its photos, best first.
-    requests
-        Path and status of every answer, keys left out.
 
     Examples
     --------
@@ -253,14 +246,7 @@ class PhotoSite:
     terms = (*LICENCE, CREDIT)
     """Of all photos: licence, its address, and how to name their maker."""
 
-    def __init__(
-        self,
-        study: Study,
-        *,
-        jobs: int = 2,
-        faults: Mapping[str, list[int]] | None = None,
-        limits: Mapping[str, tuple[int, float]] | None = None,
-    ) -> None:
+    def __init__(self, study: Study, *, jobs: int = 2) -> None:
         self.study, self.jobs = study, jobs
         self.size = dict(zip(("width", "height"), study.world.photo_size, strict=True))
         names = study.pull.sources
@@ -268,11 +254,7 @@ class PhotoSite:
             name: "" if name == "openverse" else f"{name}-key-of-the-world" for name in names
         }
         self.hits = {name: catalogue(study, name) for name in names}
-        self.requests: list[tuple[str, int]] = []
-        self._faults = {part: list(statuses) for part, statuses in (faults or {}).items()}
-        self._quotas = {
-            name: Quota(*(limits or {}).get(name, SOURCES[name].limit)) for name in names
-        }
+        self._quotas = {name: Quota(*SOURCES[name].limit) for name in names}
         self._lock = threading.Lock()
         self._drawn: dict[str, Future[Path]] = {}
 
@@ -311,22 +293,7 @@ class PhotoSite:
     def answer(self, target: str, *, authorization: str) -> Answer:
         """Answer a GET request for `target`, a path with its query."""
         parts = urlsplit(target)
-        query = dict(parse_qsl(parts.query))
-        fault = self._next_fault(target)
-        if fault is None:
-            answer = self._route(parts.path, query, authorization)
-        else:
-            answer = Answer(fault, b"out of order", headers={"Retry-After": "1"})
-        shown = urlencode({name: value for name, value in query.items() if name != "key"})
-        self.requests.append((f"{parts.path}?{shown}".rstrip("?"), answer.status))
-        return answer
-
-    def _next_fault(self, target: str) -> int | None:
-        with self._lock:
-            due = (statuses for part, statuses in self._faults.items() if part in target)
-            return next((statuses.pop(0) for statuses in due if statuses), None)
-
-    def _route(self, path: str, query: Query, authorization: str) -> Answer:
+        path, query = parts.path, dict(parse_qsl(parts.query))
         paths = {SOURCES[name].path.rstrip("/"): name for name in self.hits}
         name = paths.get(path.rstrip("/"))
         if name is not None:

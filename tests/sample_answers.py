@@ -11,7 +11,7 @@ LABELS = ["angry", "happy", "sad"]
 COLUMNS = prob_columns(LABELS)
 
 
-def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None):
+def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None, names=LABELS):
     rng = np.random.default_rng(seed)
     found = softmax(rng.normal(size=(n, 3)), axis=1) if probabilities is None else probabilities
     rows = pd.DataFrame(
@@ -24,7 +24,7 @@ def predictions(n=12, *, run="a", seed=0, probabilities=None, labels=None):
             "label": [LABELS[k % 3] for k in range(len(found))] if labels is None else labels,
         }
     )
-    return tables.with_probabilities(rows, found, labels=LABELS)
+    return tables.with_probabilities(rows, found, labels=names)
 
 
 def world(n, *, shares, noise=1.0, seed=0, learnt=(1 / 3, 1 / 3, 1 / 3)):

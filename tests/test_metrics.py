@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+import sample_answers
 from scipy import stats as scipy_stats
+from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
 
 from exe_core import metrics
@@ -15,38 +17,23 @@ STATISTICS = {"statistics": Statistics(n_bootstrap=200, n_permutations=199, seed
 OPTIONS = {"labels": LABELS, **STATISTICS}
 
 
-def make(n=120, *, run_id="a", skill=1.0, seed=0, labels=LABELS, groups=30):
+def make(n=120, *, run_id="a", skill=1.0, seed=0, groups=30):
     """Make predictions that lean to the label by `skill`."""
     rng = np.random.default_rng(seed)
-    label = np.random.default_rng(99).integers(len(labels), size=n)
-    logits = rng.normal(size=(n, len(labels))) + skill * np.eye(len(labels))[label]
-    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    table = pd.DataFrame(probs, columns=prob_columns(labels))
-    names = np.array(labels)
-    return table.assign(
-        item_id=[f"item:{i:04d}" for i in range(n)],
-        set_name="photos",
-        split="test",
-        group_id=[f"g{i % groups}" for i in range(n)],
-        run_id=run_id,
-        label=names[label],
-        predicted=names[probs.argmax(axis=1)],
-    )
+    label = np.random.default_rng(99).integers(3, size=n)
+    found = softmax(rng.normal(size=(n, 3)) + skill * np.eye(3)[label], axis=1)
+    labels = np.array(LABELS)[label]
+    table = sample_answers.predictions(run=run_id, probabilities=found, labels=labels)
+    return table.assign(group_id=[f"g{i % groups}" for i in range(n)])
 
 
-def score(predictions, **options):
-    return metrics.score(predictions, **{**OPTIONS, **options}).set_index(["metric", "label"])
+def score(predictions):
+    return metrics.score(predictions, **OPTIONS)
 
 
 def value(table, metric, label=None):
-    rows = table.reset_index()
-    same = rows["label"].isna() if label is None else rows["label"] == label
-    return rows[(rows["metric"] == metric) & same].iloc[0]
-
-
-def compare(first, others, **options):
-    table = metrics.compare(first, others, **{**OPTIONS, **options})
-    return table.set_index("metric")
+    same = table["label"].isna() if label is None else table["label"] == label
+    return table[(table["metric"] == metric) & same].iloc[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -111,8 +98,8 @@ def test_nothing_labelled_is_undefined_and_an_answer_outside_the_labels_is_refus
 
 def test_runs_and_sets_are_scored_apart_and_in_any_order():
     both = pd.concat([make(), make(run_id="b", skill=3), make().assign(set_name="film")])
-    table = metrics.score(both, **OPTIONS)
-    shuffled = metrics.score(both.sample(frac=1, random_state=1), **OPTIONS)
+    table = score(both)
+    shuffled = score(both.sample(frac=1, random_state=1))
     pd.testing.assert_frame_equal(table, shuffled)
     assert len(table) == 3 * (len(metrics.SCORES) + len(metrics.BY_LABEL) * len(LABELS))
 
@@ -128,7 +115,7 @@ def test_confusion_has_every_pair_and_the_counts_of_scikit_learn():
 def test_difference_is_that_of_the_scores_on_common_items_whatever_their_order():
     first, other = make(skill=2), make(run_id="b", seed=1)
     part = other[20:].sample(frac=1, random_state=0)
-    table = compare(first, part)
+    table = metrics.compare(first, part, **OPTIONS).set_index("metric")
     assert (table["n"] == 100).all()
     for name in metrics.SCORES:
         sides = [value(score(side), name)["value"] for side in (first[20:], other[20:])]
@@ -156,7 +143,7 @@ def test_ranks_that_agree_have_a_wide_interval_where_models_are_few_and_none_bel
 
 def test_truth_replaces_labels_and_mixtures_have_none():
     rows = make(3).assign(label="happy")
-    shown = {"item_id": ["item:0000", "item:0001"], "label_true": ["sad", "angry"]}
+    shown = {"item_id": ["s:0", "s:1"], "label_true": ["sad", "angry"]}
     truth = pd.DataFrame({**shown, "is_blend": [False, True]})
     known = metrics.with_truth(rows, truth)
     assert known["label"].fillna("none").tolist() == ["sad", "none", "none"]

@@ -1,39 +1,22 @@
 """Emotions become levels as the table says; scores of levels are scikit-learn's."""
 
 import numpy as np
-import pandas as pd
 import pytest
+import sample_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support
 
-from exe_core import metrics, sentiment, tables
+from exe_core import metrics, sentiment
 from exe_core.labels import EMOTIONS, prob_columns
 from exe_core.resampling import Statistics
 
-CHOSEN = {
-    "angry": -2,
-    "disgust": -2,
-    "fear": -1,
-    "happy": 2,
-    "sad": -1,
-    "surprise": 1,
-    "neutral": 0,
-}
+CHOSEN = dict(zip(EMOTIONS, (-2, -2, -1, 2, -1, 1, 0), strict=True))
 
 
 def predictions(probabilities, labels):
-    rows = pd.DataFrame(
-        {
-            "item_id": [f"s:{k}" for k in range(len(labels))],
-            "set_name": "s",
-            "split": "test",
-            "group_id": [f"g{k}" for k in range(len(labels))],
-            "run_id": "a",
-            "label": labels,
-        }
-    )
-    return tables.with_probabilities(rows, np.asarray(probabilities, float), labels=EMOTIONS)
+    found = np.asarray(probabilities, float)
+    return sample_answers.predictions(probabilities=found, labels=labels, names=EMOTIONS)
 
 
 def certain(*emotions):

@@ -7,141 +7,99 @@ after the other. Here they keep their connection, which theirs do not.
 """
 
 import io
-import json
 import multiprocessing
+import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import numpy as np
 import pytest
+from photo_server import KEYS, Site, pulled_study
 from PIL import Image, ImageFilter
 
 from exe_core import tables
 from exe_core.pull import pull
 from exe_core.settings import KEYWORDS
-from exe_core.study import parse_study
 
 pytestmark = pytest.mark.slow
 
 LATENCY_S, N_PHOTOS, PER_PAGE = 0.05, 80, 40
-SIZE = (640, 480)  # of the photos of the world's site
-LABELS = ("happy", "sad")
-SOURCES = ("pexels", "pixabay")
-PAGES = dict.fromkeys(SOURCES, PER_PAGE)
+QUERIES = [query for label in ("happy", "sad") for query in KEYWORDS["v1"][label]]
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class SlowSite(Site):
+    """A site that takes its time; its photos are of the size that the world's site has."""
 
-    def do_GET(self):
+    def __init__(self):
+        super().__init__()
+        self.found = {q: range(1000 * k, 1000 * k + N_PHOTOS) for k, q in enumerate(QUERIES)}
+        coarse = np.random.default_rng(0).integers(0, 256, (12, 18, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((640, 480)).filter(ImageFilter.GaussianBlur(3))
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=90)
+        self.photo = stream.getvalue()
+
+    def __enter__(self):
+        handler = super().__enter__().server.RequestHandlerClass
+        handler.protocol_version, handler.disable_nagle_algorithm = "HTTP/1.1", True
+        return self
+
+    def content(self, url, handler):
         time.sleep(LATENCY_S)
-        asked = urlsplit(self.path)
-        is_photo = asked.path.endswith(".jpg")
-        body = self.server.photo if is_photo else self.search(dict(parse_qsl(asked.query)))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def search(self, asked):
-        first = (int(asked["page"]) - 1) * PER_PAGE
-        query = asked.get("query") or asked["q"]
-        start = 1000 * sum(query.encode())
-        numbers = range(start + first, start + min(first + PER_PAGE, N_PHOTOS))
-        urls = [f"http://{self.headers['Host']}/{number}.jpg" for number in numbers]
-        size = {"width": SIZE[0], "height": SIZE[1]}
-        sizes = {"imageWidth": SIZE[0], "imageHeight": SIZE[1]}
-        if "query" in asked:
-            photos = [
-                {"id": k, "url": url, "photographer": "A", "src": {"large2x": url}, **size}
-                for k, url in zip(numbers, urls, strict=True)
-            ]
-            more = {"next_page": "more"} if first + PER_PAGE < N_PHOTOS else {}
-            return json.dumps({"photos": photos, "total_results": N_PHOTOS, **more}).encode()
-        hits = [
-            {"id": k, "pageURL": url, "largeImageURL": url, "user": "A", **sizes}
-            for k, url in zip(numbers, urls, strict=True)
-        ]
-        return json.dumps({"total": N_PHOTOS, "totalHits": N_PHOTOS, "hits": hits}).encode()
-
-    def log_message(self, *_):
-        """Stay silent."""
+        is_photo = url.path.startswith("/photos/")
+        return (200, self.photo) if is_photo else super().content(url, handler)
 
 
-def serve(photo, pipe):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.photo = photo
-    pipe.send(server.server_port)
-    server.serve_forever()
+def serve(pipe):
+    with SlowSite() as site:
+        pipe.send(site.base_urls)
+        threading.Event().wait()
 
 
 @pytest.fixture(scope="module")
-def address():
+def base_urls():
     """A photo site in a process of its own, which shares no interpreter with who pulls."""
-    coarse = np.random.default_rng(0).integers(0, 256, (12, 18, 3), dtype=np.uint8)
-    image = Image.fromarray(coarse).resize(SIZE).filter(ImageFilter.GaussianBlur(3))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=90)
     context = multiprocessing.get_context("forkserver")
     here, there = context.Pipe()
-    process = context.Process(target=serve, args=(stream.getvalue(), there), daemon=True)
+    process = context.Process(target=serve, args=(there,), daemon=True)
     process.start()
-    yield f"http://127.0.0.1:{here.recv()}"
+    yield here.recv()
     process.terminate()
     process.join()
 
 
-def make_study(name):
-    return parse_study(
-        {
-            "name": name,
-            "kind": "world",
-            "title": "For the speed of the pull",
-            "labels": LABELS,
-            "pull": {
-                "sources": SOURCES,
-                "designs": ["v1"],
-                "per_page": dict.fromkeys(SOURCES, PER_PAGE),
-            },
-            "sets": {"one": {"kind": "photos", "source": "pexels", "design": "v1"}},
-            "runs": {"one": {"sets": ["one"]}},
-        }
-    )
-
-
-def published(address, folder):
+def published(base_urls, folder):
     """Ask for a page, then for each of its photos, one request after the other."""
     seen = set()
     with httpx.Client() as client:
-        for source in SOURCES:
-            for query in [query for label in LABELS for query in KEYWORDS["v1"][label]]:
-                name = "query" if source == "pexels" else "q"
+        for source, url in base_urls.items():
+            for query in QUERIES:
+                asked = (
+                    {"query": query} if source == "pexels" else {"q": query, "key": KEYS[source]}
+                )
                 for page in (1, 2):
-                    asked = {name: query, "page": page, "per_page": PER_PAGE}
-                    content = client.get(f"{address}/{source}", params=asked).json()
+                    asked |= {"page": page, "per_page": PER_PAGE}
+                    answer = client.get(url, params=asked, headers={"Authorization": KEYS[source]})
+                    content = answer.json()
                     for photo in content.get("photos") or content["hits"]:
-                        url = photo["src"]["large2x"] if "src" in photo else photo["largeImageURL"]
+                        large = photo.get("src", {}).get("large2x") or photo["largeImageURL"]
                         path = folder / f"{source}-{photo['id']}.jpg"
-                        path.write_bytes(client.get(url).content)
+                        path.write_bytes(client.get(large).content)
                         seen.add(path)
     return len(seen)
 
 
-def test_a_pull_against_the_published_loop(benchmark, ratio, address, tmp_path, monkeypatch):
+def test_a_pull_against_the_published_loop(benchmark, ratio, base_urls, tmp_path, monkeypatch):
     monkeypatch.setenv("EXE_HOME", str(tmp_path))
     started = time.perf_counter()
-    n_photos = published(address, tmp_path)
+    n_photos = published(base_urls, tmp_path)
     published_s = time.perf_counter() - started
-    studies = [make_study(f"timed-{number}") for number in range(3)]
-    where = {"base_urls": {source: f"{address}/{source}" for source in SOURCES}}
-    given = {**where, "keys": dict.fromkeys(SOURCES, "key")}
-    left = iter(studies)
+    study = pulled_study(*KEYS, per_page=dict.fromkeys(KEYS, PER_PAGE))
+    studies = [study.model_copy(update={"name": f"timed-{number}"}) for number in range(3)]
+    given, left = {"base_urls": base_urls, "keys": KEYS}, iter(studies)
     benchmark.pedantic(pull, setup=lambda: ((next(left),), given), rounds=len(studies))
     photos = tables.read(studies[0].table("photos"), name="photos")
-    assert (photos["status"] == "ok").sum() == n_photos == 2 * len(LABELS) * N_PHOTOS
+    assert (photos["status"] == "ok").sum() == n_photos == 2 * len(QUERIES) * N_PHOTOS
     if benchmark.enabled:
         ratio(
             f"pull of {n_photos} photos at {1000 * LATENCY_S:.0f} ms a request",
