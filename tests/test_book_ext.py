@@ -235,12 +235,27 @@ def test_a_number_says_by_keyboard_what_it_is_and_is_silent_in_print(book, chrom
         number = tab.locator(".paper-value").first
         number.focus()
         shown = "getComputedStyle(document.activeElement, '::after')"
-        about = tab.evaluate(f"{shown}.content")
-        assert (
-            "demo/films.exe.accuracy: value 0.612, low 0.551, high 0.668, n 1234, interval" in about
-        )
-        assert "make book STUDY=demo" in about
+        assert tab.evaluate(f"{shown}.content").strip('"').split(r"\a ") == [
+            "exe, accuracy: 0.612",
+            "Interval: 0.551 to 0.668, by the method in the chapter Methods",
+            "Row: demo/films.exe.accuracy, n 1234",
+            "Make it again: make book STUDY=demo",
+        ]
         assert tab.evaluate(f"parseFloat({shown}.width)") < size[0]
+        edges = {}
+        for height in (
+            size[1],
+            int(number.bounding_box()["y"]) + 60,
+        ):  # above, then below the middle
+            tab.set_viewport_size({"width": size[0], "height": height})
+            tab.locator(".paper-value").nth(1).focus()
+            number.focus()
+            edges[height] = tab.evaluate(f"[{shown}.top, {shown}.bottom].indexOf('16px')")
+        assert list(edges.values()) == [1, 0]
+        tab.keyboard.press("Escape")
+        assert tab.evaluate(f"{shown}.content") == "none"
+        tab.locator(".paper-value").nth(1).click()
+        assert "shift" in tab.evaluate(f"{shown}.content")
         tab.emulate_media(media="print")
         assert tab.evaluate(f"{shown}.content") == "none"
         assert faults == []

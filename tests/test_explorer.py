@@ -10,10 +10,12 @@ import pytest
 import sample_tables
 import vl_convert
 from browser import PHONE, opened
+from jinja2 import Template
 from test_book_ext import build, make_book_folder, page, text_of
 
 from exe_core import films as measures
 from exe_core.figures import VEGA_LITE, explorer
+from exe_core.figures.style import STYLE
 from exe_core.labels import FIVE, prob_columns
 from exe_core.record import ROOT
 from exe_core.study import load_study
@@ -75,13 +77,13 @@ def site(bundle, tmp_path_factory):
     shutil.copytree(own / "static", folder)
     shutil.copytree(bundle, folder / "bundle")
     vega = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=VEGA_LITE)
-    (folder / "vega.js").write_text(f"(()=>{{{vega}\n}})();\n")
+    (folder / "vega.js").write_text(f"(()=>{{{vega}\n}})();const chartStyle={json.dumps(STYLE)};\n")
     scripts = "".join(f'<script defer src="{name}.js"></script>' for name in ("vega", "explorer"))
     (folder / "page.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width"><link rel="stylesheet" href="explorer.css">'
         + scripts
-        + (own / "explorer.html").read_text().replace("{{ bundle }}", "bundle")
+        + Template((own / "explorer.html").read_text()).render(bundle="bundle")
     )
     return folder / "page.html"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ EVERYWHERE = "film"
 
 UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "
+SEE_METHODS = "by the method in the chapter Methods"
+ACTORS = "bootstrap over actors and films, and over seeds where there are several (Methods)"
+INTERVALS = {
+    **dict.fromkeys(("film-faces", "film-labels", "film-limits"), ACTORS),
+    "film-shares": "bootstrap over films (Methods)",
+}
+"""Stage -> how its intervals are made, but those of rank correlations, which have a formula."""
 TRAITS = ("world", "real", "photos", "films", "published", "claims", "sentiment")
 SYNTHETIC = (
     "The faces, photos and films behind the results on this page are synthetic: a program drew "
@@ -94,19 +102,27 @@ class Results:
         return values[key]
 
     def about(self, key: str) -> str:
-        """Say what a cited number is: its row, where it comes from, what makes it again."""
-        entry = self.entry(key)
-        row = [
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        """Say, a fact a line, what a cited number is, where it comes from, what makes it again."""
+        entry, frozen = self.entry(key), self._frozen()
+        stage, _, what = key.partition(".")
+        shown = {
+            name.replace("_", " "): f"{value:.4g}" if isinstance(value, float) else value
             for name, value in entry.items()
             if value is not None
-        ]
-        row += ["interval: see Methods"] * ("low" in entry)
-        frozen = self._frozen()
-        made = [page for page in FILM_ANALYSES if page[3:] == key.partition(".")[0]]
+        }
+        name = what.replace(".", ", ").replace("_", " ")
+        lines = [f"{name}: {shown.pop('value', UNDEFINED)}"]
+        if {"low", "high"} <= set(shown):
+            ends = f"{shown.pop('low')} to {shown.pop('high')}"
+            by_formula = "rank correlation" in what or what.startswith("criterion")
+            method = SEE_METHODS if by_formula else INTERVALS.get(stage, SEE_METHODS)
+            lines += [f"Interval: {ends}, {method}"]
+        rest = "".join(f", {name} {value}" for name, value in shown.items())
+        made = [page for page in FILM_ANALYSES if page[3:] == stage]
         command = f"exe stage {made[0]} --study {self.name}" if made else self.command(frozen)
-        origin = self.origin(frozen) if frozen else f"study {self.name}"
-        return DOT.join([f"{self.name}/{key}: {', '.join(row)}", origin, command])
+        lines += [f"Row: {self.name}/{key}{rest}"]
+        lines += [f"Made from: {self.origin(frozen)}"] * bool(frozen)
+        return "\n".join([*lines, f"Make it again: {command or 'no command is known'}"])
 
     def provenance(self, figure: str) -> dict[str, Any]:
         """Read the provenance of a figure, and see that each of its files is there."""
@@ -234,8 +250,9 @@ class Number(SphinxRole):
 
 def visit_value(writer: HTML5Translator, node: Value) -> None:
     """Write a number that the keyboard reaches, with what it is."""
-    about = {"data-about": node["about"], "aria-description": node["about"], "tabindex": "0"}
-    writer.body.append(writer.starttag(node, "span", "", role="note", **about))
+    tag = writer.starttag(node, "span", "", role="note", tabindex="0")
+    about = html.escape(node["about"]).replace("\n", "&#10;")  # docutils would join the lines
+    writer.body.append(f'{tag[:-1]} data-about="{about}" aria-description="{about}">')
 
 
 class When(SphinxDirective):

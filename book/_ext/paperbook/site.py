@@ -15,13 +15,15 @@ from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 from exe_core.figures import VEGA_LITE
+from exe_core.figures.style import STYLE
 from exe_core.study import load_study
-from paperbook.figures import theme_style
+from paperbook.figures import theme_style, themed
 from paperbook.panel import write
 from paperbook.results import Results
 
 HERE = Path(__file__).parent
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
+STYLED = "chart-style.js"
 BUNDLES = "_static/explorer"
 KINDS = {"films": "", "published": "published"}
 """What is explored -> whose results: the films of the book's study, or the published ones."""
@@ -50,6 +52,7 @@ def write_static(app: Sphinx) -> None:
         return
     static = Path(app.outdir) / "_static"
     write(static / "charts.css", theme_style().encode())
+    write(static / STYLED, f"const chartStyle={themed(json.dumps(STYLE))};\n".encode())
     if not (static / VEGA).exists():
         # the bundle declares globals that break a page with other scripts: give it its own scope
         bundle = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=VEGA_LITE)
@@ -69,12 +72,10 @@ def add_scripts(
     """Load the scripts that a page needs."""
     body = context.get("body", "")
     scripts = [VEGA, "charts.js"] * ('class="chart"' in body)
-    if 'id="film-explorer"' in body:
+    scripts += [VEGA, STYLED, "explorer.js"] * ('id="film-explorer"' in body)
+    scripts += ["rule.js"] * ('id="reader-rule"' in body)
+    if 'class="explorer"' in body:
         app.add_css_file("explorer.css")
-        scripts += [VEGA, "explorer.js"]
-    if 'id="reader-rule"' in body:
-        app.add_css_file("explorer.css")
-        scripts.append("rule.js")
     for name in scripts:
         app.add_js_file(name, loading_method="defer")
     # docutils gives the entries of a bibliography a role that items of a list may not have

@@ -90,30 +90,16 @@ window.explorer = (() => {
   let turns = 0;
 
   function draw(name, spec) {
-    const [ink, line] = ["var(--chart-ink, #1f2328)", "var(--chart-grid, #e3e6ea)"];
-    const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line };
-    const legend = { labelColor: ink, title: null, orient: "bottom", columns: 4 };
-    const [title, view] = [{ color: ink }, { stroke: null }];
-    const config = { background: null, axis, legend, title, view };
+    const config = { ...chartStyle, legend: { ...chartStyle.legend, orient: "bottom", columns: 4 } };
     const autosize = { type: "fit-x", contains: "padding" };
     const whole = { width: "container", autosize, config, ...spec };
     return vegaEmbed(part(name), whole, { renderer: "svg", actions: false });
   }
 
   function tabulate(name, rows) {
-    const cell = (words, k) => {
-      const made = document.createElement(k ? "td" : "th");
-      if (!k) made.scope = "row";
-      made.append(words);
-      return made;
-    };
-    part(name).replaceChildren(
-      ...rows.map((words) => {
-        const row = document.createElement("tr");
-        row.append(...words.map(cell));
-        return row;
-      }),
-    );
+    const row = ([head, ...cells]) =>
+      `<tr><th scope="row">${head}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
+    part(name).innerHTML = rows.map(row).join("");
   }
 
   // By label the estimate of the study's tables; of a difference that it has the other way round,

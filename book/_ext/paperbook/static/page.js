@@ -13,3 +13,16 @@ addEventListener("afterprint", () => {
 document.addEventListener("click", (event) => {
   event.target.closest("button.copybtn")?.focus({ preventScroll: true });
 });
+
+// The panel of a number stands in the other half of the window; Escape closes it.
+for (const event of ["pointerover", "focusin"]) {
+  document.addEventListener(event, ({ target }) => {
+    const value = target.closest?.(".paper-value[data-about]");
+    if (!value) return;
+    delete root.dataset.quiet;
+    value.classList.toggle("is-low", value.getBoundingClientRect().bottom > innerHeight / 2);
+  });
+}
+document.addEventListener("keydown", ({ key }) => {
+  if (key === "Escape") root.dataset.quiet = "true";
+});
