@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def picture(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
 
 def save(image: Image.Image, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+    image.save(path)
     return path
 
 
@@ -84,16 +85,23 @@ def write_fer_csv(path: Path, *, spaces: bool = False) -> None:
     table.to_csv(path, index=False)
 
 
-def write_fer_tree(root: Path, suffix: str = ".png", public: str = "test") -> None:
+def write_fer_tree(root: Path, *, public: str = "test") -> None:
     sides = {"Training": "train", "PublicTest": public, "PrivateTest": "test"}
     for number, (usage, emotion, pixels) in enumerate(fer_images()):
-        save(Image.fromarray(pixels), root / sides[usage] / emotion / f"{usage}_{number}{suffix}")
+        save(Image.fromarray(pixels), root / sides[usage] / emotion / f"{usage}_{number}.png")
 
 
-def write_fer_archive(path: Path) -> None:
-    write_fer_tree(path.parent / "made" / "fer2013", ".webp")
-    with tarfile.open(path, "w:xz") as archive:
-        archive.add(path.parent / "made" / "fer2013", "fer2013")
+def archived(write: Callable[[Path], Any], inside: str, suffix: str = "xz"):
+    """Write an archive of what `write` writes, at a place in it."""
+
+    def pack(path: Path) -> None:
+        made = path.parent / "made" / inside
+        made.parent.mkdir(parents=True, exist_ok=True)
+        write(made)
+        with tarfile.open(path, f"w:{suffix}") as archive:
+            archive.add(path.parent / "made", ".")
+
+    return pack
 
 
 def fer_study(path: str, **more: object) -> Study:

@@ -135,6 +135,7 @@ class Kind(NamedTuple):
     tries: int = 200
 
 
+PACKED = sample_sets.archived(sample_sets.write_fer_tree, "fer2013")
 IMAGES = {f"image, {s}": partial(make_image, s) for s in ("jpg", "png", "webp", "gif", "tiff")}
 FILMS = ("h264 defaults.mp4", "h264 open GOP.mkv", "h264 stream.ts", "vp9.webm", "mpeg-4.avi")
 KINDS = {
@@ -142,9 +143,7 @@ KINDS = {
     **{name: Kind(partial(make_film, name), read_film, VideoError, 100) for name in FILMS},
     "study": Kind(make_studies, read_study, ConfigError, 400),
     "FER2013, csv": Kind(partial(one, "f.csv", sample_sets.write_fer_csv), read_fer, DatasetError),
-    "FER2013, tar.xz": Kind(
-        partial(one, "f.tar.xz", sample_sets.write_fer_archive), read_fer, DatasetError
-    ),
+    "FER2013, tar.xz": Kind(partial(one, "f.tar.xz", PACKED), read_fer, DatasetError),
     "FER+": Kind(partial(one, "votes.csv", write_votes), read_votes, DatasetError),
     "labels by hand": Kind(
         partial(one, "l.csv", write_labelled),
