@@ -24,9 +24,6 @@ def made(**changes):
     return parse_study(settings | changes)
 
 
-WORLD = {"kind": "world"}
-
-
 def noise(**of_queries):
     return {"world": {"keyword_noise": of_queries}}
 
@@ -67,13 +64,15 @@ def test_parameters_go_over_the_file_and_none_leaves_it_as_it_is():
         (one_set(kind="folder", path="x", votes=["v.csv"]), "votes are of sets of kind fer2013"),
         (one_set(kind="photos", source="pexels"), "needs `source` and `design`"),
         (one_set(kind="photos", source="flickr"), "no source 'flickr'; sources"),
-        ({"pull": {"sources": ["flickr"]}}, "sources are pexels, pixabay, openverse"),
         ({"pull": {"per_page": {"pexels": 81}}}, "pexels: 81 is not from 1 to 80"),
         ({"pull": {"filters": {"openverse": {"licence": "by"}}}}, "no filter 'licence'; it has l"),
         ({"ensembles": {"mean": ["lob"]}}, "no run"),
         ({"ensembles": {"plain-1": ["plain-1"]}}, "plain-1: two of one name"),
         ({"guests": {"plain": "fer7"}}, "plain: two of one name"),
-        (WORLD | {"ensembles": {"m": ["plain-1"]}, "methods": {"m": "stack"}}, "by its mean only"),
+        (
+            {"kind": "world", "ensembles": {"m": ["plain-1"]}, "methods": {"m": "stack"}},
+            "by its mean only",
+        ),
         ({"labels": ["sad", "happy"]}, "in this order"),
         ({"labels": ["happy", "joy"]}, "two or more of"),
         (noise(glad={"sad": 0.1}), "no query of the designs"),
@@ -171,13 +170,11 @@ def test_a_guest_is_a_ready_model_or_a_folder(tmp_path):
 
 
 def test_models_know_the_images_they_learned_from_in_every_crop():
+    """Members of an ensemble predict the validation faces of all that it learned from."""
     found = made(ensembles={"all": ["plain-1", "cropped-1"]}, guests={"far": "fer7"})
     for name in ("plain-1", "all"):
         assert found.learned_from(name) == {"lab", "again"}
     assert found.learned_from("far") == found.calibrated_on("far") == frozenset()
-
-
-def test_members_of_an_ensemble_predict_validation_faces_of_all_that_it_learned_from():
     demo = load_study("demo")
     both = demo.calibrated_on("pexels-v1")
     assert {"pexels-v1", "pixabay-v2"} <= both == demo.calibrated_on("pixabay-v2")
