@@ -104,8 +104,11 @@ def test_scores_are_those_of_scikit_learn_averaged_over_seeds(two):
     expected, truth = [], faces["code"]
     for p in film.runs("a"):
         y = p.argmax(axis=1)
-        recalls, f1 = (f(truth, y, average=None) for f in (sk.recall_score, sk.f1_score))
-        means = [sk.accuracy_score(truth, y), recalls.mean(), f1.mean()]
+        recalls, f1 = (
+            sk.recall_score(truth, y, average=None),
+            sk.f1_score(truth, y, average="macro"),
+        )
+        means = [sk.accuracy_score(truth, y), recalls.mean(), f1]
         expected.append([*means, sk.log_loss(truth, p), *recalls])
     names = [(name, np.nan) for name in ("accuracy", "balanced_accuracy", "macro_f1", "nll")]
     values = [found[name] for name in [*names, *(("recall", label) for label in FIVE)]]
@@ -199,10 +202,7 @@ class TestShares:
         faces = faces_of(2, 2, 1000, shares=[[0.6, *[0.1] * 4], [*[0.1] * 4, 0.6]])
         seen = np.random.default_rng(0).normal(size=(len(faces), 5)) + np.eye(5)[faces["code"]]
         film = load(freeze(tmp_path, faces, {"a-1": softmax(seen, axis=1)}), statistics=QUICK)
-        counts = (
-            lambda run: film.probabilities[run],
-            lambda run: film.corrected(run, by_film=True),
-        )
+        counts = film.probabilities.get, lambda run: film.corrected(run, by_film=True)
         before, after = (
             film.share_errors(film.shares("a", count)).set_index("measure").value["error"]
             for count in counts

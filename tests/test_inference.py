@@ -68,16 +68,14 @@ class TestPredict:
         assert found == pytest.approx(predict(classifier(), resized), abs=1e-6)
         assert predict(classifier(), []).shape == (0, 3)
 
-    @pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (0, 32, 3)])
-    def test_another_kind_of_image_is_refused(self, shape):
-        for use in (predict, predict_images):
-            with pytest.raises((InferenceError, TypeError), match=r"uint8 .*\(H, W, 3\)"):
-                use(classifier(), [images(1)[0], np.zeros(shape, np.uint8)])
-
-    @pytest.mark.parametrize("image", [None, b"abc", 3, [[0]], np.zeros((8, 8, 3))])
-    def test_what_is_no_image_is_a_clear_error(self, image):
-        with pytest.raises(TypeError, match="is no image: give a path, a PIL image or"):
-            predict_images(classifier(), [image])
+    def test_another_kind_of_image_is_refused(self):
+        for shape in (32, 32), (32, 32, 4), (0, 32, 3):
+            for use in (predict, predict_images):
+                with pytest.raises((InferenceError, TypeError), match=r"uint8 .*\(H, W, 3\)"):
+                    use(classifier(), [images(1)[0], np.zeros(shape, np.uint8)])
+        for image in (None, b"abc", 3, [[0]], np.zeros((8, 8, 3))):
+            with pytest.raises(TypeError, match="is no image: give a path, a PIL image or"):
+                predict_images(classifier(), [image])
 
     def test_a_gray_trained_classifier_sees_no_colours(self):
         faces, gray = images(), classifier(gray=True)
@@ -160,10 +158,8 @@ def test_one_row_an_item_has_the_probabilities_of_its_primary_face(stored, monke
     faces, splits = stored
     monkeypatch.setattr(inference, "_FACES_AT_ONCE", 2)
     found = predict_faces(classifier(), faces, run_id="r", splits=splits)
-    assert tables.check(found, "predictions").equals(found)
     assert found["item_id"].tolist() == [f"s:{k}" for k in range(5)]
     assert found["group_id"].tolist() == [f"g{k}" for k in range(5)]
-    assert set(found["run_id"]) == {"r"}
     assert found["label"].tolist()[:3] == list(LABELS)
     assert pd.isna(found["label"].iloc[3])
     expected = predict(classifier(), load_faces(faces[faces["is_primary"]], size=32))
@@ -178,8 +174,6 @@ def test_the_mean_is_taken_item_by_item_of_runs_that_fit():
     one, two = predictions(seed=1), predictions(seed=2, run="b")
     found = mean_of_runs([one, two], run_id="exe")
     assert found[COLUMNS].to_numpy() == pytest.approx((one[COLUMNS] + two[COLUMNS]) / 2)
-    best = [THREE[k] for k in found[COLUMNS].to_numpy().argmax(axis=1)]
-    assert found["predicted"].tolist() == best
     assert set(found["run_id"]) == {"exe"}
     shuffled = two.sample(frac=1, random_state=0).reset_index(drop=True)
     assert mean_of_runs([one, shuffled], run_id="exe").equals(found)

@@ -1,13 +1,8 @@
 """A film for the benchmarks of decoding: wide, moving, grainy, with faces, as x264 makes it."""
 
 import av
-import cv2
 import numpy as np
-
-from exe_world.backgrounds import KINDS, sample_background
-from exe_world.camera import camera, sample_light
-from exe_world.face import sample_expression, sample_identity, sample_pose
-from exe_world.render import Person, draw_person
+from sample_scenes import enlarged, scene
 
 WIDTH, HEIGHT, RATE = 1920, 800, 24
 BORDER, GRAIN = 160, 3
@@ -15,21 +10,9 @@ BORDER, GRAIN = 160, 3
 
 def shot(rng, *, with_person):
     """Draw a still picture wider than the film, in which its camera moves."""
-    size = (HEIGHT + 2 * BORDER, WIDTH + 2 * BORDER)
-    kind = str(rng.choice([kind for kind in KINDS if kind != "shelf"]))
-    canvas = sample_background(rng, size, kind=kind)
-    texture = cv2.resize(rng.normal(0, 1, (270, 480)).astype(np.float32), size[::-1])
-    canvas *= np.exp(0.25 * texture)[..., None]
-    if with_person:
-        person = Person(
-            sample_identity(rng),
-            sample_expression(rng, str(rng.choice(["happy", "sad", "surprise"])), intensity=0.9),
-            centre=(size[1] / 2 + rng.uniform(-300, 300), size[0] / 2 - 60),
-            px_per_unit=rng.uniform(230, 300),
-            pose=sample_pose(rng, scale=0.5),
-        )
-        draw_person(canvas, person, sample_light(rng, style="film"))
-    return camera(rng, canvas.clip(0, 1.2), style="film")
+    size = HEIGHT + 2 * BORDER, WIDTH + 2 * BORDER
+    share = rng.uniform(0.15, 0.2) if with_person else None
+    return enlarged(rng, scene(rng, size, share=share).picture, times=1)
 
 
 def pictures(seconds):
