@@ -26,10 +26,6 @@ def summary_of(shares, *, run_id="run"):
     return pd.DataFrame(rows, columns=["film_id", "run_id", "label", "share_of_faces"])
 
 
-def genre_table(genres):
-    return pd.DataFrame({"film_id": list(genres), "genre": list(genres.values())})
-
-
 def random_films(rng, n=17, n_comedies=10, shift=0.0):
     """Films of random shares, more happy by `shift` in comedies."""
     shares = rng.dirichlet([8, 4, 8], size=n)
@@ -37,9 +33,8 @@ def random_films(rng, n=17, n_comedies=10, shift=0.0):
     shares /= shares.sum(axis=1, keepdims=True)
     genre = ["comedy"] * n_comedies + ["crime"] * (n - n_comedies)
     names = [f"film{i:02d}" for i in range(n)]
-    return summary_of(dict(zip(names, shares, strict=True))), genre_table(
-        dict(zip(names, genre, strict=True))
-    )
+    table = pd.DataFrame({"film_id": names, "genre": genre})
+    return summary_of(dict(zip(names, shares, strict=True))), table
 
 
 def separation(summary, table, *, n=50):
@@ -58,11 +53,8 @@ def test_diversity_by_hand(shares, entropy):
 
 
 def test_equal_films_and_genres_of_one_film_say_nothing():
-    shares = {f"f{i}": (0.2, 0.3, 0.5) for i in range(6)}
-    equal = separation(
-        summary_of(shares), genre_table({film: "ab"[i % 2] for i, film in enumerate(shares)})
-    )
     summary, table = random_films(np.random.default_rng(0), n=6, n_comedies=3)
+    equal = separation(summary_of(dict.fromkeys(table["film_id"], (0.2, 0.3, 0.5))), table)
     lone = separation(summary, table.assign(genre=list("abcdef")))
     for found in (equal, lone):
         assert np.isnan([found.value, found.low, found.p_value]).all()
@@ -78,11 +70,7 @@ def test_separation_is_r_squared_less_what_chance_gives():
     found = separation(summary, table)
     points = np.sqrt(summary.pivot_table("share_of_faces", "film_id", "label").to_numpy()[1:])
     distances = ((points[:, None] - points[None]) ** 2).sum(axis=2)
-    sizes = (9, 7)
-    within = sum(
-        distances[start : start + n, start : start + n].sum() / (2 * n)
-        for start, n in zip((0, 9), sizes, strict=True)
-    )
+    within = distances[:9, :9].sum() / (2 * 9) + distances[9:, 9:].sum() / (2 * 7)
     r2 = 1 - within / (distances.sum() / (2 * 16))
     assert found.value == pytest.approx(1 - (1 - r2) * 15 / 14)
     assert found.low < found.value < found.high
@@ -183,13 +171,12 @@ def answers(codes, *, film_of=None):
     codes = np.asarray(codes)
     film_of = np.repeat(["film0"], len(codes)) if film_of is None else film_of
     items = [f"{film}:{100 * k:06d}" for k, film in enumerate(film_of)]
+    shown = pd.DataFrame({"item_id": items, "group_id": film_of})
     parts = [
-        pd.DataFrame({"item_id": items, "group_id": film_of, "predicted": np.array(LABELS)[column]})
-        for column in codes.T
+        shown.assign(predicted=np.array(LABELS)[column], run_id=run)
+        for run, column in zip("abc", codes.T, strict=False)
     ]
-    return pd.concat(
-        [part.assign(run_id="abc"[j]) for j, part in enumerate(parts)], ignore_index=True
-    )
+    return pd.concat(parts, ignore_index=True)
 
 
 def agreed(predictions, **options):

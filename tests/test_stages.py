@@ -89,21 +89,18 @@ class TestStage:
         assert cause in done.output
         assert [path.name for path in folder.glob("page*")] == ["page.failed.ipynb"]
 
-    @pytest.mark.parametrize(
-        ("words", "fault"),
-        [
-            (["99-x"], "no notebook '99-x'; there are 09-x"),
-            (["09-x", "-p", "runn=a"], "has no parameter runn"),
-            (["09-x", "-p", "run"], "write name=value"),
-            (["09-x", "--writes", "never"], "left no never"),
-        ],
-    )
-    def test_faults_are_one_message(self, folder, words, fault):
+    def test_faults_are_one_message(self, folder):
         notebook(parameters="study = 'demo'\nrun = 'a'")
-        done = run("stage", *words, "--study", "smoke")
-        assert done.exit_code == 1
-        assert fault in done.output
-        assert "Traceback" not in done.output
+        for words, fault in {
+            "99-x": "no notebook '99-x'; there are 09-x",
+            "09-x -p runn=a": "has no parameter runn",
+            "09-x -p run": "write name=value",
+            "09-x --writes never": "left no never",
+        }.items():
+            done = run("stage", *words.split(), "--study", "smoke")
+            assert done.exit_code == 1
+            assert fault in done.output
+            assert "Traceback" not in done.output
 
     def test_a_killed_stage_leaves_a_page_that_nobody_holds(self, folder):
         notebook("import time; time.sleep(600)")
@@ -235,14 +232,11 @@ def test_a_build_names_what_its_study_lacks(monkeypatch, tmp_path):
 def test_the_pages_are_those_of_one_study_one_for_all_runs(folder):
     (folder / "executed").mkdir()
     (folder / "executed" / "03-train-old.ipynb").write_text("old")
-    paths = []
+    paths, code = [], nbformat.v4.new_code_cell
     for name in ("rafdb", "fer2013"):
+        about = nbformat.v4.new_markdown_cell("# Train: one run\n\nWhat?")
         outputs = [nbformat.v4.new_output("stream", text=f"score of {name}")]
-        cells = [
-            nbformat.v4.new_markdown_cell("# Train: one run\n\nWhat?"),
-            nbformat.v4.new_code_cell("import exe_core"),
-            nbformat.v4.new_code_cell("score", outputs=outputs),
-        ]
+        cells = [about, code("import exe_core"), code("score", outputs=outputs)]
         train = nbformat.v4.new_notebook(cells=cells)
         train.metadata["papermill"] = {"parameters": {"run": name}}
         paths.append(folder / f"03-train-{name}.ipynb")
