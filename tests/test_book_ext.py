@@ -48,7 +48,7 @@ PAGES = {
     "results": """\
         # Results
         ```{paper-figure} fig-recall
-        Recall by run; the best reaches {val}`films.exe.accuracy:.0%`.
+        Recall by run; the best reaches {val}`films.exe.accuracy:.0%`. [Its prose](prose)
         ```
         ```{paper-figure} fig-timeline
         A film.
@@ -276,7 +276,8 @@ def test_figures_are_numbered_in_chapters_and_named_in_notebooks(book):
     assert f'alt="{ALT["fig-recall"]}"' in page(book, "results").read_text()
     assert "Figure" not in text_of(book, "executed/06-films")
     listed = text_of(book, "../figures/index")
-    assert "fig-recall in Results: Recall by run; the best reaches 61%." in listed
+    assert "fig-recall in Results: Recall by run; the best reaches 61%. Its prose" in listed
+    assert 'href="../book/prose.html"' in own_page(book, "fig-recall").read_text()
     assert "fig-run in A stage: Recall of five emotions, as a notebook shows it." in listed
     entries = [*ALT, "fig-faces", "tab-metrics", "tab-nothing", "faults-tab-faults"]
     places = [listed.index(f"{name} in ") for name in ("fig-recall", "fig-faces", "fig-run")]

@@ -16,7 +16,7 @@ from docutils.utils import new_document
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util import texescape
+from sphinx.util import docname_join, texescape
 from sphinx.util.docutils import SphinxDirective
 
 from paperbook.results import EXECUTED, ResultError, Results
@@ -142,6 +142,8 @@ def resolved(shown: Shown, app: Sphinx) -> str:
     part, page = new_document(""), shown.address("html").removesuffix(".html")
     part += nodes.inline("", "", *shown.caption.deepcopy().children)
     for reference in part.findall(addnodes.pending_xref):
+        name = docname_join(shown.docname, reference["reftarget"])  # if it is a page's
+        reference["reftarget"] = f"/{name}" if name in app.env.all_docs else reference["reftarget"]
         reference["refdoc"] = page
     app.env.resolve_references(part, page, app.builder)
     return app.builder.render_partial(part[0])["fragment"]

@@ -25,8 +25,7 @@ HERE = Path(__file__).parent
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 STYLED = "chart-style.js"
 BUNDLES = "_static/explorer"
-KINDS = {"films": "", "published": "published"}
-"""What is explored -> whose results: the films of the book's study, or the published ones."""
+KINDS = {"films": "", "published": "published"}  # what is explored -> whose results, or the book's
 
 
 def configure(app: Sphinx, config: Config) -> None:
