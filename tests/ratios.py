@@ -54,10 +54,8 @@ def write(found, path):
     """Replace the rows of what was measured anew; keep the others."""
     here = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
     found = found.assign(machine=here, commit=str(record.commit())[:10])
-    if path.exists():
-        before = pd.read_csv(path)
-        found = pd.concat([before[~before["what"].isin(found["what"])], found])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    before = pd.read_csv(path) if path.exists() else None
+    found = pd.concat([before, found]).drop_duplicates("what", keep="last")
     found.sort_values("what").to_csv(path, index=False)
     about = {"command": COMMAND, "commit": record.commit(), "python": platform.python_version()}
     record.write_json(about, path.with_name("provenance.json"))
