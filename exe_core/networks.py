@@ -45,14 +45,14 @@ def vgg_fer(n_classes: int) -> nn.Module:
     return _initialised(_with_head(layers, channels=256, n_classes=n_classes))
 
 
-def efficientnet_lite(number: int, n_classes: int) -> nn.Sequential:
-    """Build EfficientNet-Lite0, 1 or 2 as `lower`, `upper` and `fc`.
+def efficientnet_lite0(n_classes: int) -> nn.Sequential:
+    """Build EfficientNet-Lite0 as `lower`, `upper` and `fc`.
 
     `lower` ends after the fifth of seven stages, at 1/16 of the input's side: 7 x 7 at 112 px.
     """
     import timm  # here: importing it takes seconds, and few networks need it
 
-    whole: Any = timm.create_model(f"tf_efficientnet_lite{number}", num_classes=n_classes)
+    whole: Any = timm.create_model("tf_efficientnet_lite0", num_classes=n_classes)
     lower = nn.Sequential(whole.conv_stem, whole.bn1, *whole.blocks[:5])
     upper = nn.Sequential(*whole.blocks[5:], whole.conv_head, whole.bn2, whole.global_pool)
     return nn.Sequential(OrderedDict(lower=lower, upper=upper, fc=whole.classifier))
