@@ -51,19 +51,13 @@ def describe_criteria(
         LIKENESS: autocorrelation(rows, statistics=statistics),
         RISE: event_rise(rows, events, window_s=window_s, statistics=statistics),
     }
-    found = [
-        {
-            "run_id": run_id,
-            "criterion": criterion,
-            **test.columns(),
-            "level": statistics.level,
-            "null_mean": test.null.mean() if test.null.size else math.nan,
-            "p_value": test.p_value,
-            "n_films": test.n,
-        }
-        for criterion, by_run in tests.items()
-        for run_id, test in by_run.items()
-    ]
+    found = []
+    for criterion, by_run in tests.items():
+        for run_id, test in by_run.items():
+            mean = test.null.mean() if test.null.size else math.nan
+            row = {"run_id": run_id, "criterion": criterion, **test.columns(), "null_mean": mean}
+            row |= {"p_value": test.p_value, "n_films": test.n, "level": statistics.level}
+            found.append(row)
     table = pd.DataFrame(found, columns=list(tables.TABLES["film_criteria"].columns))
     table = table.sort_values("run_id", kind="stable", ignore_index=True)
     return tables.check(table, "film_criteria")
@@ -149,9 +143,8 @@ def autocorrelation(rows: pd.DataFrame, *, statistics: Statistics) -> dict[str, 
         tests = [_lag_one(film, statistics, rng) for _, film in of_run.groupby("film_id")]
         tests = [test for test in tests if not math.isnan(test.value)]
         if tests:
-            mean = statistics.interval(
-                np.array([[test.value, 1.0] for test in tests]), resampling.ratio
-            )
+            terms = np.array([[test.value, 1.0] for test in tests])
+            mean = statistics.interval(terms, resampling.ratio)
             null = np.mean([test.null for test in tests], axis=0)
             p = float(resampling.p_value(mean.value, null))
             found[run_id] = replace(mean, null=null, p_value=p)
@@ -183,11 +176,7 @@ def rise(times_s: np.ndarray, at_s: float, window_s: float) -> resampling.Statis
     """
     after = (times_s >= at_s) & (times_s < at_s + window_s)
     before = (times_s < at_s) & (times_s >= at_s - window_s)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
-
+    mean = resampling.mean_of_known
     return lambda series: mean(series[:, after]) - mean(series[:, before])
 
 
@@ -272,7 +261,5 @@ def _kappa(sums: np.ndarray) -> np.ndarray:
     first, second = np.hsplit(sums[:, 1:], 2)
     n = first.sum(axis=1)
     by_chance = (first * second).sum(axis=1) / n
-    varied = by_chance < n * (1 - _ROUNDING)
-    return np.divide(
-        sums[:, 0] - by_chance, n - by_chance, where=varied, out=np.full(len(n), np.nan)
-    )
+    varied, above = by_chance < n * (1 - _ROUNDING), sums[:, 0] - by_chance
+    return np.divide(above, n - by_chance, where=varied, out=np.full(len(n), np.nan))

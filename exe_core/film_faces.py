@@ -47,17 +47,11 @@ class FilmError(ValueError):
 def gather(study: Study, predictions: pd.DataFrame, folder: Path) -> Path:
     """Keep predictions for film faces, and what is known of the faces, without a picture.
 
-    Parameters
-    ----------
-    study
-        Whose `images`, `faces` and `attributes` describe the film faces; their sets are those of
-        role test whose attributes name a film.
-    predictions
-        Table "predictions" of all runs on these sets and, for their calibration, on validation
-        faces of the sets that they learned from.
-    folder
-        Gets `FACES` (a row a face with a label of the study, scored or not), `PREDICTIONS`
-        (probabilities as float16) and `RUNS` (variant, seed, training faces, calibration).
+    Takes a study, whose `images`, `faces` and `attributes` describe the film faces (their sets are
+    those of role test whose attributes name a film), and the table "predictions" of all runs on
+    these sets and, for their calibration, on validation faces of the sets that they learned from.
+    `folder` gets `FACES` (a row a face with a label of the study, scored or not), `PREDICTIONS`
+    (probabilities as float16) and `RUNS` (variant, seed, training faces, calibration).
     """
     attributes = study.read("attributes")
     films = set(attributes.loc[attributes["film"].notna(), "set_name"])
@@ -66,15 +60,13 @@ def gather(study: Study, predictions: pd.DataFrame, folder: Path) -> Path:
     listed = attributes[attributes["set_name"].isin(films) & attributes["label"].isin(study.labels)]
     listed = listed.merge(images, on=["item_id", "set_name"]).sort_values(["item_id", "set_name"])
     listed["side_px"] = listed[["width_px", "height_px"]].min(axis=1)
-    kept = [*FACE_COLUMNS, "side_px", "status"]
-    known = listed[kept].reset_index(drop=True)
+    known = listed[[*FACE_COLUMNS, "side_px", "status"]].reset_index(drop=True)
     place = known[["item_id", "set_name"]].reset_index(names="face")  # sets may share images
-    of_films = predictions.merge(place, on=["item_id", "set_name"])
     columns = prob_columns(study.labels)
-    probabilities = of_films[columns].astype(np.float16)
-    rows = probabilities.assign(run_id=of_films["run_id"], face=of_films["face"])
-    rows = rows.sort_values(["run_id", "face"], ignore_index=True)[["run_id", "face", *columns]]
-    rows = rows.astype({"run_id": "category", "face": np.int32})
+    rows = predictions.merge(place, on=["item_id", "set_name"])[["run_id", "face", *columns]]
+    rows = rows.sort_values(["run_id", "face"], ignore_index=True)
+    types = {"run_id": "category", "face": np.int32, **dict.fromkeys(columns, np.float16)}
+    rows = rows.astype(types)
     # the bytes of float16 apart, and differences of places, take a fifth less
     packed = dict.fromkeys(columns, "BYTE_STREAM_SPLIT") | {"face": "DELTA_BINARY_PACKED"}
     for name, table in {FACES: known, PREDICTIONS: rows, RUNS: _runs(study, predictions)}.items():
@@ -102,10 +94,10 @@ def _runs(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
         if len(validation):
             fitted = calibration.fit_calibration(validation)
             at_home = calibration.apply_calibration(validation, fitted)
-            row |= {"temperature": fitted.temperature}
-            row |= dict(zip(_named("bias", study.labels), fitted.bias, strict=True))
+            row["temperature"] = fitted.temperature
             shares = at_home[prob_columns(study.labels)].mean()
-            row |= dict(zip(_named("share", study.labels), shares, strict=True))
+            for name, values in (("bias", fitted.bias), ("share", shares)):
+                row |= dict(zip(_named(name, study.labels), values, strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -131,20 +123,10 @@ def load(
 ) -> FilmFaces:
     """Read what `gather` kept.
 
-    Parameters
-    ----------
-    labels
-        Faces of others are left out, and probabilities of others divided among these; all of the
-        study if there are none.
-    min_side
-        Shorter side of the picture that a scored face has at least, px.
-    unit
-        What intervals resample.
-
-    Raises
-    ------
-    FilmError
-        If the folder has no predictions, a file is damaged, a label is unknown, or no face is left.
+    Faces of other labels than `labels` are left out, and probabilities of others divided among
+    these; all of the study if there are none. `min_side` is the shorter side of the picture that a
+    scored face has at least, px; `unit`, what intervals resample. A `FilmError` is raised if the
+    folder has no predictions, a file is damaged, a label is unknown, or no face is left.
 
     Examples
     --------
@@ -210,9 +192,8 @@ class FilmFaces:
         """Keep the faces of a mask (N,)."""
         kept = np.asarray(mask)
         probabilities = {run: values[kept] for run, values in self.probabilities.items()}
-        return replace(
-            self, faces=self.faces[kept].reset_index(drop=True), probabilities=probabilities
-        )
+        faces = self.faces[kept].reset_index(drop=True)
+        return replace(self, faces=faces, probabilities=probabilities)
 
     def with_runs(self, variant: str, made: Sequence[np.ndarray]) -> FilmFaces:
         """Add a variant, such as a mean of others: probabilities (N, C) of each of its runs."""
@@ -253,7 +234,7 @@ class FilmFaces:
     @functools.cached_property
     def _crossed(self) -> list[np.ndarray]:
         """What intervals resample, of each pair of actor and film, in the order of `_sums`."""
-        key = (self.faces["person"] + "/" + self.faces["film"]).to_numpy().astype(str)
+        key = (self.faces["person"] + "/" + self.faces["film"]).to_numpy(str)
         cells = self.faces.loc[np.unique(key, return_index=True)[1]]
         used = {"actor and film": ["person", "film"], "actor": ["person"], "film": ["film"]}
         return [cells[column].to_numpy() for column in used[self.unit]]
@@ -271,12 +252,9 @@ class FilmFaces:
 
         What has one run only stands for each of its seeds, and adds no spread.
         """
-        by_seed = list(dict.fromkeys(zip(*map(self._runs, variants), strict=True)))
-        return self.statistics.mean_over_seeds(
-            [np.hstack([self._sums(run) for run in runs]) for runs in by_seed],
-            statistic,
-            crossed=self._crossed,
-        )
+        by_seed = dict.fromkeys(zip(*map(self._runs, variants), strict=True))
+        seeds = [np.hstack([self._sums(run) for run in runs]) for runs in by_seed]
+        return self.statistics.mean_over_seeds(seeds, statistic, crossed=self._crossed)
 
     def scores(self, variants: Sequence[str]) -> pd.DataFrame:
         """Score variants: mean over seeds, with intervals that cover groups and seeds.
@@ -308,14 +286,8 @@ class FilmFaces:
     ) -> Estimate:
         """Estimate a weighted sum of the scores of variants, paired by face and seed.
 
-        The p-value is that of a t test whose standard error gives the interval.
-
-        Parameters
-        ----------
-        weights
-            Variant -> weight, such as 1 and -1 for a difference.
-        metric
-            One of `metrics.SCORES`.
+        Takes variant -> weight, such as 1 and -1 for a difference, and one of `metrics.SCORES`. The
+        p-value is that of a t test whose standard error gives the interval.
         """
         place, factors = metrics.SCORES.index(metric), np.array(list(weights.values()))
 
@@ -383,18 +355,9 @@ class FilmFaces:
     ) -> pd.DataFrame:
         """Estimate the shares of labels of each film with `MIN_FILM` faces, beside the labelled.
 
-        Parameters
-        ----------
-        variant
-            Whose seeds are averaged.
-        count
-            Run -> what each face adds to the share of each label (N, C); by default 1 for the most
-            probable one. A face that adds nothing is not counted.
-
-        Returns
-        -------
-        pd.DataFrame
-            film, label, predicted, labelled, n.
+        The seeds of the variant are averaged. `count` takes a run and gives what each face adds to
+        the share of each label (N, C); by default 1 for the most probable one. A face that adds
+        nothing is not counted. Returns film, label, predicted, labelled, n.
         """
         size = self.faces.groupby("film")["item_id"].transform("size")
         films = self.faces["film"].where(self.faces["is_film"] & (size >= MIN_FILM))

@@ -37,22 +37,13 @@ class InferenceError(ValueError):
 def predict(classifier: Classifier, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Compute the probability of each class for each image.
 
-    Parameters
-    ----------
-    classifier
-        From `exe_core.models.load`; it runs on the device that its network is on.
-    images
-        (N, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) of any sizes, which are resized; any
-        other form raises an `InferenceError`.
-
-    Returns
-    -------
-    np.ndarray
-        (N, C) float64, columns in the order of the classifier's labels; rows sum to 1.
+    Takes a classifier, which runs on the device that its network is on, and images (N, H, W, 3)
+    uint8 RGB, or a sequence of (H, W, 3) of any sizes, which are resized; any other form raises an
+    `InferenceError`. Gives (N, C) float64, columns in the order of the classifier's labels; rows
+    sum to 1.
     """
     shown, network = classifier.preprocessing, classifier.network.eval()
-    device = next(network.parameters()).device
-    batch_size = _BATCH
+    device, batch_size = next(network.parameters()).device, _BATCH
     if device.type == "cpu":
         batch_size = min(max(_PIXELS_ON_CPU // shown.size**2, 1), _BATCH)
     logits = [np.empty((0, len(classifier.labels)))]
@@ -82,21 +73,13 @@ def predict_images(
 ) -> pd.DataFrame:
     """Predict the expression of faces.
 
+    Takes a classifier of `exe_core.models.load`, e.g. of a ready model by its name, and face crops
+    of any sizes: arrays (H, W, 3) uint8 RGB, PIL images, or paths of image files. OpenCV reads BGR:
+    give it as ``image[..., ::-1]``. Gives a row an image, in their order: `predicted`, and
+    `prob_<label>` for each class.
+
     A `TypeError` is raised if something is no image, an `exe_core.faces.ImageError` if a file can't
     be read. A warning says if an image looks like a scene, not like a face.
-
-    Parameters
-    ----------
-    classifier
-        From `exe_core.models.load`, e.g. of a ready model by its name.
-    images
-        Face crops of any sizes: arrays (H, W, 3) uint8 RGB, PIL images, or paths of image files.
-        OpenCV reads BGR: give it as ``image[..., ::-1]``.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row an image, in their order: `predicted`, and `prob_<label>` for each class.
 
     Examples
     --------

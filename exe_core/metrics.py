@@ -67,10 +67,8 @@ def score(
     """
 
     def statistic(totals: np.ndarray) -> np.ndarray:
-        scores = scores_of(totals, len(labels))
-        return (
-            np.column_stack([scores, quadratic_kappa(totals, len(labels))]) if ordered else scores
-        )
+        kappa = [quadratic_kappa(totals, len(labels))] if ordered else []
+        return np.column_stack([scores_of(totals, len(labels)), *kappa])
 
     scored = []
     for keys, rows in predictions.groupby(["run_id", "set_name", "split"]):
@@ -113,16 +111,9 @@ def compare(
     Intervals are bootstrapped over groups; p-values come from swapping the two runs within random
     groups, and are Holm-adjusted over the others of a set and metric.
 
-    Parameters
-    ----------
-    first, others
-        Tables "predictions" of one run, and of one or more others; one split a set.
-
-    Returns
-    -------
-    pd.DataFrame
-        Table "comparisons", a row for each other run, set and metric of `SCORES`: first minus
-        other. For nll, brier and ece less is better.
+    Takes tables "predictions" of one run, and of one or more others; one split a set. Gives table
+    "comparisons", a row for each other run, set and metric of `SCORES`: first minus other. For nll,
+    brier and ece less is better.
     """
     scored = []
     for (other_id, set_name), theirs in others.groupby(["run_id", "set_name"]):
@@ -137,15 +128,9 @@ def compare(
             first_sums, other_sums, lambda totals: scores_of(totals, len(labels))
         )
         table = pd.DataFrame({**found.columns(), "p_value": found.p_value})[: len(SCORES)]
-        scored.append(
-            table.rename(columns={"value": "difference"}).assign(
-                metric=SCORES,
-                other_run_id=other_id,
-                set_name=set_name,
-                n=len(ours),
-                n_groups=found.n,
-            )
-        )
+        about = {"other_run_id": other_id, "set_name": set_name, "n": len(ours)}
+        table = table.rename(columns={"value": "difference"})
+        scored.append(table.assign(metric=SCORES, n_groups=found.n, **about))
     if not scored:
         return tables.empty("comparisons")
     whole = pd.concat(scored, ignore_index=True).assign(
@@ -187,15 +172,8 @@ def item_terms(rows: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     Each item has a 1 in one of the C x C cells (label, predicted), its two losses, and in its
     bin of confidence a count, its confidence, and whether it is right.
 
-    Parameters
-    ----------
-    rows
-        Rows of a table "predictions", each labelled as one of `labels`.
-
-    Returns
-    -------
-    np.ndarray
-        (n, C x C + 2 + 3 `N_BINS`); sums of its rows are what `scores_of` takes.
+    Takes rows of a table "predictions", each labelled as one of `labels`. Gives
+    (n, C x C + 2 + 3 `N_BINS`); sums of its rows are what `scores_of` takes.
     """
     n, n_labels = len(rows), len(labels)
     probs = rows[prob_columns(labels)].to_numpy(dtype=float)
@@ -222,20 +200,15 @@ def scores_of(totals: np.ndarray, n_labels: int) -> np.ndarray:
         totals[:, n_labels**2 : n_labels**2 + 2].T,
         totals[:, -3 * N_BINS :].reshape(-1, 3, N_BINS),
     )
-    right = np.diagonal(cells, axis1=1, axis2=2)
+    right, mean = np.diagonal(cells, axis1=1, axis2=2), resampling.mean_of_known
     labelled, predicted = cells.sum(axis=2), cells.sum(axis=1)
     n = labelled.sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 is undefined, and NaN says so
         recall, precision = right / labelled, right / predicted
         f1 = 2 * right / (labelled + predicted)
         ece = np.abs(bins[:, 1] - bins[:, 2]).sum(axis=1) / n
-        scores = [right.sum(axis=1) / n, _mean(recall), _mean(f1), nll / n, brier / n, ece]
+        scores = [right.sum(axis=1) / n, mean(recall), mean(f1), nll / n, brier / n, ece]
     return np.column_stack([*scores, recall, precision, f1])
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Average what is defined in each row."""
-    return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
 
 
 def quadratic_kappa(totals: np.ndarray, n_labels: int) -> np.ndarray:

@@ -100,10 +100,8 @@ def explain_disk_errors(folder: Path) -> Iterator[None]:
 def digest(*paths: Path) -> str:
     """Compute the SHA-256 of files, or of all files below folders, names included.
 
-    Raises
-    ------
-    FileNotFoundError
-        If a path does not exist: a digest of nothing would look like one of something.
+    A `FileNotFoundError` is raised if a path does not exist: a digest of nothing would look like
+    one of something.
     """
     total = hashlib.sha256()
     for path in paths:
@@ -141,19 +139,10 @@ def commit() -> str | None:
 def provenance(study: Study, *, inputs: Iterable[Path] = ()) -> dict[str, object]:
     """Gather what it takes to reproduce a result.
 
-    Parameters
-    ----------
-    study
-        Its merged settings are kept in full.
-    inputs
-        Files or folders that the result was computed from: kept as digests, without the paths of
-        a machine.
-
-    Returns
-    -------
-    dict
-        commit, study, kind, settings, inputs, packages, python, device (a training puts its own
-        in), seed, and command (of the stage that runs; None outside one).
+    Gives commit, study, kind, the merged settings in full, inputs, packages, python, device (a
+    training puts its own in), seed, and command (of the stage that runs; None outside one).
+    `inputs` are files or folders that the result was computed from: kept as digests, without the
+    paths of a machine.
     """
     return {
         "commit": commit(),
@@ -200,10 +189,9 @@ def write_values(
     ----------
     values
         key -> a number or text, or an estimate as {"value": .., "low": .., "high": ..}.
-    table
-        Estimates, a row each: value, low, high and, where there are any, n and p_value.
-    keys
-        The columns of `table` that name its rows, joined by dots; null ones are left out.
+    table, keys
+        Estimates, a row each: value, low, high and, where there are any, n and p_value; and the
+        columns that name the rows, joined by dots, of which null ones are left out.
     folder
         Where the file goes instead of the results of the study, below `values`.
     """

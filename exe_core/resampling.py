@@ -138,12 +138,8 @@ class Statistics(BaseModel):
         squares, as for two independent parts of one error (Zou and Donner 2008, Statistics in
         Medicine 27:1693). With one seed the interval covers groups only, and the spread is NaN.
 
-        Parameters
-        ----------
-        seeds
-            For each seed the sums of the same groups, (n_groups, k), in one order.
-        statistic, crossed
-            As for `interval`; the statistic gives (n, m).
+        `seeds` holds for each seed the sums of the same groups, (n_groups, k), in one order; the
+        rest is as for `interval`.
         """
         from scipy.special import stdtrit
 
@@ -211,11 +207,9 @@ class Statistics(BaseModel):
         statistic(first) - statistic(second). The null swaps the two sides of random groups; with
         means as the statistic this is the sign-flip test. Bounds and p are NaN with one group.
         """
-        rng = self.rng()
+        rng, both = self.rng(), np.hstack([first, second])
         found = self.interval(
-            np.hstack([first, second]),
-            lambda sums: np.subtract(*(statistic(side) for side in np.hsplit(sums, 2))),
-            rng=rng,
+            both, lambda sums: np.subtract(*map(statistic, np.hsplit(sums, 2))), rng=rng
         )
         if len(first) < 2:
             return replace(found, p_value=found.low)
@@ -287,13 +281,11 @@ class Statistics(BaseModel):
         by_group: dict[object, np.ndarray] = {}
         for group, of, x in zip(groups or range(len(series)), statistics, series, strict=True):
             by_group[group] = by_group.get(group, 0) + np.asarray(of(rotations(x))) / len(series)
-        first, *others = by_group.values()
-        value, null = float(sum(shifts[0] for shifts in by_group.values())), first[1:]
-        if others:
-            rng = rng or self.rng()
-            n = self.n_permutations
-            drawn = [rng.choice(shifts[~np.isnan(shifts)], size=n) for shifts in by_group.values()]
-            null = np.sum(drawn, axis=0)
+        shifted = list(by_group.values())
+        value, null = float(sum(shifts[0] for shifts in shifted)), shifted[0][1:]
+        if len(shifted) > 1:
+            rng, n = rng or self.rng(), self.n_permutations
+            null = np.sum([rng.choice(x[~np.isnan(x)], size=n) for x in shifted], axis=0)
         known = null[~np.isnan(null)]
         low = high = math.nan
         if len(known) >= 2 / (1 - self.level):
@@ -307,6 +299,12 @@ def ratio(sums: np.ndarray) -> np.ndarray:
     """Divide the first of two sums by the second, (n, 2) -> (n,), as for a share; NaN if n = 0."""
     with np.errstate(invalid="ignore"):
         return sums[:, 0] / sums[:, 1]
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Average what is not NaN in each row, (n, k) -> (n,); NaN if a row has nothing else."""
+    with np.errstate(invalid="ignore"):
+        return np.nansum(values, axis=1) / np.count_nonzero(~np.isnan(values), axis=1)
 
 
 def sum_by_group(rows: np.ndarray, groups: ArrayLike) -> np.ndarray:

@@ -319,10 +319,8 @@ for _name, (_like, _row) in _LIKE.items():
 def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return `table` with the types of its schema.
 
-    Raises
-    ------
-    SchemaError
-        With every fault found: a missing column, a value out of range, a key given twice.
+    A `SchemaError` lists the faults found: a missing column, a value out of range, a key given
+    twice.
     """
     if name not in TABLES:
         raise SchemaError(f"no table {name!r}; tables are {', '.join(TABLES)}")
@@ -331,9 +329,8 @@ def check(table: pd.DataFrame, name: str) -> pd.DataFrame:
     except pa.errors.SchemaErrors as faults:
         cases = faults.failure_cases[["column", "check", "failure_case"]].drop_duplicates()
         lines = [" · ".join(map(str, case)) for case in cases.head(5).itertuples(index=False)]
-        raise SchemaError(
-            "\n".join([f"table {name!r} is not as its schema says:", *lines])
-        ) from None
+        what = f"table {name!r} is not as its schema says:"
+        raise SchemaError("\n".join([what, *lines])) from None
     if name in ("predictions", "film_predictions"):
         columns = prob_columns(labels_of(checked))
         if len(columns) < 2:
@@ -350,12 +347,8 @@ def with_probabilities(
 ) -> pd.DataFrame:
     """Complete rows to a table "predictions".
 
-    Parameters
-    ----------
-    rows
-        All columns but `predicted` and `prob_<label>`, which are replaced if they are there.
-    probabilities
-        (N, C), of `labels` in their order; the first of the highest is what is predicted.
+    Takes all columns but `predicted` and `prob_<label>`, which are replaced if they are there, and
+    probabilities (N, C) of `labels` in their order; the first of the highest is what is predicted.
     """
     predicted = np.array(labels, dtype=object)[probabilities.argmax(axis=1)]
     shown = pd.DataFrame(probabilities, columns=prob_columns(labels), index=rows.index)
@@ -378,12 +371,8 @@ def write(table: pd.DataFrame, path: Path, *, name: str) -> Path:
 def read(path: Path, *, name: str) -> pd.DataFrame:
     """Read a table and check it.
 
-    Raises
-    ------
-    FileNotFoundError
-        Naming the table that is not there.
-    SchemaError
-        If the file holds another table.
+    A `FileNotFoundError` names a table that is not there; a `SchemaError` is raised if the file
+    holds another one.
     """
     if not path.exists():
         raise FileNotFoundError(f"no table {name!r} at {path}: run the stage that writes it first")
