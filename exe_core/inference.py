@@ -212,3 +212,26 @@ def _aligned(predictions: Sequence[pd.DataFrame]) -> np.ndarray:
             )
         members.append(rows[columns].to_numpy())
     return np.stack(members)
+
+
+def grad_cam(classifier: Classifier, images: np.ndarray, *, labels: Sequence[str]) -> np.ndarray:
+    """Map how much each place of an image speaks for a label (Selvaraju et al. 2017): (N, h, w).
+
+    Takes images (N, S, S, 3) uint8 RGB of the network's size, and a label of each. Maps are of the
+    deepest stage of the network (DDAMFN, ResNet and its like, ConvNeXt) with 7 cells a side or
+    more, as ResNet has at 224 px: fewer do not tell an eye from a mouth. A `ValueError` is raised
+    if no stage is so fine.
+    """
+    from captum.attr import LayerGradCam  # slow to import
+
+    network, shown = classifier.network.eval(), classifier.preprocessing
+    faces = shown.normalise(shown.to_float(torch.from_numpy(images)))
+    targets = torch.tensor([classifier.labels.index(label) for label in labels])
+    stages = ["features", *(f"layer{k}" for k in (4, 3, 2, 1))]
+    stages += [f"stages.{k}" for k in (3, 2, 1, 0)]
+    modules = dict(network.named_modules())
+    for name in (stage for stage in stages if stage in modules):
+        maps = LayerGradCam(network, modules[name]).attribute(faces, target=targets)
+        if min(maps.shape[2:]) >= 7:
+            return maps.detach().squeeze(1).numpy()
+    raise ValueError(f"no stage of {classifier.card['model']} is fine enough at {shown.size} px")

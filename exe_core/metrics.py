@@ -128,9 +128,9 @@ def compare(
             first_sums, other_sums, lambda totals: scores_of(totals, len(labels))
         )
         table = pd.DataFrame({**found.columns(), "p_value": found.p_value})[: len(SCORES)]
-        about = {"other_run_id": other_id, "set_name": set_name, "n": len(ours)}
+        about = {"metric": SCORES, "other_run_id": other_id, "set_name": set_name, "n": len(ours)}
         table = table.rename(columns={"value": "difference"})
-        scored.append(table.assign(metric=SCORES, n_groups=found.n, **about))
+        scored.append(table.assign(**about, n_groups=found.n))
     if not scored:
         return tables.empty("comparisons")
     whole = pd.concat(scored, ignore_index=True).assign(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +13,7 @@ from PIL import Image
 
 from exe_core import datasets
 from exe_core.labels import EMOTIONS
-from exe_core.record import ROOT
 from exe_core.study import Study, parse_study
-
-
-def code_of(notebook: str, first: str) -> dict[str, Any]:
-    """Run the imports of a notebook, and its cell that begins so."""
-    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    found: dict[str, Any] = {}
-    for source in (sources[1], *(one for one in sources if one.startswith(first))):
-        exec(source, found)
-    return found
 
 
 def make_study(labels: tuple[str, ...] = EMOTIONS, **sets: dict[str, object]) -> Study:

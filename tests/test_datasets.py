@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from sample_sets import (
-    code_of,
     fer_study,
     items,
     make_study,
@@ -29,6 +28,7 @@ from exe_core import datasets, tables
 from exe_core.datasets import (
     DatasetError,
     all_items,
+    audit_copies,
     faces_as_shipped,
     near_duplicates,
     perceptual_hash,
@@ -340,9 +340,6 @@ def test_a_given_split_is_kept_and_its_duplicates_are_marked() -> None:
     assert splits["duplicate_of_train"].to_numpy().nonzero()[0].tolist() == [40, 45]
 
 
-audit_copies = code_of("02-audit", "THUMBNAIL")["audit_copies"]
-
-
 def listed(folder: Path, rows: list[tuple[str, str | None, str, Image.Image]]) -> pd.DataFrame:
     """Save images as items: set, split, label, image."""
     table = pd.DataFrame(rows, columns=["set_name", "split_given", "label", "image"])
@@ -380,13 +377,13 @@ def test_a_changed_copy_is_near_and_others_are_not(tmp_path: Path) -> None:
         assert pairs["correlation"][0] > 0.98
 
 
-def test_flat_and_unreadable_images_are_borne(tmp_path: Path, capsys) -> None:
+def test_flat_and_unreadable_images_are_borne(tmp_path: Path, caplog) -> None:
     black, white = (Image.new("L", (48, 48), level) for level in (0, 255))
     items = listed(tmp_path, [("a", None, "sad", black), ("a", None, "sad", white)])
     (ROOT / items["path"][0]).with_name("2.png").write_bytes(b"words")
     broken = items.iloc[:1].assign(item_id="a:2", path=os.path.relpath(tmp_path / "2.png", ROOT))
     assert audit_copies(pd.concat([items, broken])).empty
-    assert "1 of 3 images can't be read" in capsys.readouterr().out
+    assert "1 of 3 images can't be read" in caplog.text
 
 
 def test_the_shares_of_votes_are_probabilities_and_ties_are_left_out() -> None:

@@ -5,14 +5,13 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from sample_sets import code_of
 from scipy.stats import spearmanr
 from torch import nn
 
 from exe_core import models
+from exe_core.inference import grad_cam
 from exe_core.models import Classifier, Preprocessing
 
-grad_cam = code_of("08-sentiment", "def grad_cam")["grad_cam"]
 LABELS = ("angry", "happy", "sad")
 
 
