@@ -20,7 +20,7 @@ NAMES = (
     r"[Cc]laims? \d( (to|and) \d)?|\bc7a\b|^and 7|\b(side of|includes) 0|below \.05|2-3 hours"
 )
 ALLOWED = {  # what others published, and rules that were fixed before
-    "index": r"^\d\. |CC BY 4\.0|98 % angry",
+    "index": r"^\d\. |CC BY 4\.0|98 % angry|0 is right, 1 entirely",
     "film": r"within \.03",
     "film-labels": r"500 to 4,000 faces",
     "film-shares": (
