@@ -1,5 +1,5 @@
 """The study as stages, one rule a notebook: pull -> crop -> train -> predict -> benchmarks, films -> claims.
-Beside them, in each study's build, the analyses of study film, from its frozen predictions.
+Beside them, in each study's build, the analyses of study film, from its frozen predictions, and of study published.
 
 exe build demo                    (or: snakemake --cores 2 --config study=demo all)
 exe build demo --profile slurm    (or: snakemake --profile configs/profiles/slurm --config study=demo all)
@@ -18,7 +18,7 @@ from exe_core.stages import FILM_ANALYSES, book_folder
 from exe_core.study import load_study
 
 study = load_study(config.get("study", "demo"))
-film = load_study("film")
+film, published = load_study("film"), load_study("published")
 RUNS, GUESTS = list(study.runs), list(study.guests)
 PULLS, HAS_FILMS, HAS_CLAIMS, HAS_SENTIMENT, HAS_AUDIT, CONFIRMS = (
     part in study.traits for part in ("photos", "films", "claims", "sentiment", "audit", "confirmation")
@@ -82,13 +82,16 @@ def pages():
     """List the executed notebooks that the study's book shows, in the order of the paper."""
     names = ["00-world"] if study.kind == "world" else []
     names += ["01-pull"] if PULLS else []
-    names += ["02-crop", *(["02-curate"] if PULLS else []), *(["02-audit"] if HAS_AUDIT else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in [*RUNS, *GUESTS]), "05-benchmarks"]
+    names += ["02-crop"] if study.sets else []
+    names += [*(["02-curate"] if PULLS else []), *(["02-audit"] if HAS_AUDIT else []), *(f"03-train-{run}" for run in RUNS), *(f"04-predict-{run}" for run in [*RUNS, *GUESTS])]
+    names += ["05-benchmarks"] if study.sets else []
     names += ["06-films", "06-films-shares", "06-films-unlabelled"] if HAS_FILMS else []
     names += ["07-claims"] if HAS_CLAIMS else []
     names += ["08-sentiment"] if HAS_SENTIMENT else []
     names += ["10-your-model"] if HAS_FILMS and study.kind == "world" else []
     names += ["16-confirm"] if CONFIRMS else []
-    return [*(made(name)["page"] for name in names), *(made(name, film)["page"] for name in film_pages())]
+    films = [made(name, film)["page"] for name in film_pages()]
+    return [*(made(name)["page"] for name in names), made("07-published", published)["page"], *films]
 
 
 OF_RUNS = ("faces.parquet", "predictions.parquet", "runs.parquet")
@@ -257,10 +260,7 @@ if HAS_CLAIMS:
 
     rule claims:
         message: "claims: questions put to a test"
-        input:
-            LEDGERS / "benchmarks.json",
-            [LEDGERS / f"{name}.json" for name in ("films", "films-unlabelled")] if HAS_FILMS else [],
-            [study.data_dir / study.published, "data/claims.yml", "data/frozen/published/runs.csv"] if study.published else [],
+        input: [LEDGERS / f"{name}.json" for name in ("benchmarks", "films", "films-unlabelled")]
         output: **made("07-claims")
         params: **of("07-claims", study.table("claims"))
         shell: STAGE
@@ -322,6 +322,17 @@ if FILM_PREDICTIONS:
                 stale=stage_digest(film, page),
                 writes=writes(film.results / "values" / f"{page[3:]}.json"),
             shell: STAGE.replace("{study.name}", "film")
+
+
+rule published:
+    message: "published: the eight claims, and the explorer"
+    input: sorted(Path("data/published").iterdir()), "data/claims.yml", "data/frozen/real/metrics.parquet"
+    output: **made("07-published", published)
+    params:
+        notebook="07-published",
+        stale=stage_digest(published, "07-published"),
+        writes=writes(*(published.results / name for name in ("claims.csv", "specifications.csv", "explorer"))),
+    shell: STAGE.replace("{study.name}", "published")
 
 
 rule book:

@@ -73,7 +73,7 @@ def list_sets() -> None:
     """List the data sets of the paper: what each is for, who has it, and whether it is here."""
     from exe_core.open_data import CACHE, DATA_SETS  # slow to import
 
-    folders = [*map(Path, filter(None, [os.environ.get("EXE_DATA")])), CACHE]
+    folders = [*map(Path, filter(None, [os.environ.get("EXE_DATA")])), CACHE, ROOT / "data"]
     rows, details = [], []
     for name, one in DATA_SETS.items():
         place = next((place for folder in folders if (place := one.place(folder))), None)
@@ -205,19 +205,6 @@ def photo(
     typer.echo(f"the table and the page: {out / 'faces.csv'}, {out / 'photos.html'}")
     if "ok" not in counts:
         fail("no photo has a face that could be read")
-
-
-@app.command()
-def claims(
-    folder: Annotated[Path, typer.Argument(help="the published files, DATA/published")],
-    to: Annotated[Path, typer.Option(help="where the answers go")] = ROOT / "data" / "frozen",
-) -> None:
-    """Put the eight published claims to the test, and keep the answers with the paper."""
-    from exe_core.published import freeze_claims
-
-    columns = ["claim_id", "text", "estimate", "low", "high", "p_adjusted", "verdict"]
-    table = freeze_claims(folder, to)[columns].round(3).astype(object).fillna("").astype(str)
-    show_table(columns, table.values.tolist())
 
 
 @app.command()

@@ -1,16 +1,15 @@
-"""The published predictions of 59 films, and the claims that were made of them, put to a test.
+"""The published predictions of 59 films, and what the tests of the published claims are made of.
 
 The files hold a row a frame with a face; the frames between are put back, so that shares have
 their denominator and series their gaps. What is claimed, and how each claim is read, stands in
-`data/claims.yml`; here each is estimated under its name there.
+`data/claims.yml`; notebook 07-published estimates each under its name there.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -22,20 +21,19 @@ import pandas as pd
 import yaml
 
 from exe_core import criteria, films, tables
-from exe_core.claims import Finding, as_values, independent_estimate, judge, verdict
+from exe_core.claims import Finding, independent_estimate, judge, verdict
 from exe_core.labels import FIVE, labels_of, prob_columns
-from exe_core.record import COMMAND, ROOT, provenance, replacing, write_json, write_values
+from exe_core.record import ROOT
 from exe_core.resampling import Estimate, Statistics, ratio
-from exe_core.study import load_study
 
 RUNS = {"ExE": "ExE", "FER": "FER2013", "RAFDB": "RAF-DB"}  # and their names in print
 FILES = (*(f"{run}.parquet" for run in RUNS), "movie_list.json")
 EVERY = 100  # frames between two that were looked at
 
 CATALOGUE = ROOT / "data" / "claims.yml"
-FROZEN = ROOT / "data" / "frozen"
-SEARCHES = FROZEN / "published" / "runs.csv"  # published recalls, as for `recall_gain`
-METRICS = FROZEN / "real" / "metrics.parquet"  # of this project's network: claim 7
+FOLDER = ROOT / "data" / "published"  # as the study published it, with its licence
+SEARCHES = FOLDER / "runs.csv"  # published recalls, as for `recall_gain`
+METRICS = ROOT / "data" / "frozen" / "real" / "metrics.parquet"  # of our network: claim 7
 COMEDY, CRIME = "Comedy", "Crime"
 NEGATIVE, COLLAPSED = ("angry", "fear", "sad"), ("surprise", "sad")
 
@@ -64,6 +62,12 @@ class Published:
     frames: pd.DataFrame  # every 100th up to the last with a face; time between interpolated
     films: pd.DataFrame
 
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Table "film_summary" of all runs."""
+        labels = labels_of(self.predictions)
+        return films.summarise(self.frames, self.predictions, labels=labels)
+
 
 def read_published(folder: Path) -> Published:
     """Read the published files.
@@ -73,8 +77,8 @@ def read_published(folder: Path) -> Published:
     Raises
     ------
     PublishedError
-        If a file is missing, the runs are of different frames, the emotion given is not the most
-        probable, or the list is of other films.
+        If a file or column is missing, the runs are of different frames, the emotion given is not
+        the most probable, or the list is of other films.
     SchemaError
         If a run has two different rows of one frame, or probabilities do not sum to 1.
     """
@@ -110,8 +114,7 @@ def read_film_predictions(path: Path) -> Published:
         raise PublishedError(f"no predictions at {path}: give a CSV or parquet file, or a folder")
     parts = [pd.read_csv(one) if one.suffix == ".csv" else pd.read_parquet(one) for one in paths]
     rows, keys = pd.concat(parts, ignore_index=True), ["film_id", "frame", "time_s"]
-    if lacking := {"run_id", *keys, *prob_columns(FIVE)} - {*rows}:
-        raise PublishedError(f"{path} has no column {', '.join(sorted(lacking))}")
+    _require(rows, ["run_id", *keys, *prob_columns(FIVE)], of=path)
     of_frames = rows.groupby(keys)["run_id"].nunique()
     if rows[keys].isna().any(axis=None) or (of_frames != rows["run_id"].nunique()).any():
         raise PublishedError(f"{path}: give each run a row for each film, frame and time_s")
@@ -123,6 +126,11 @@ def read_film_predictions(path: Path) -> Published:
     genre = films_of["genre"].map(str.capitalize, na_action="ignore")
     listed = films_of.assign(title=films_of["film_id"], genre=genre)
     return Published(predictions, tables.check(frames, "frames"), _with_unknown(listed))
+
+
+def _require(rows: pd.DataFrame, columns: Iterable[str], *, of: Path) -> None:
+    if lacking := {*columns} - {*rows}:
+        raise PublishedError(f"{of} has no column {', '.join(sorted(lacking))}")
 
 
 def _as_predictions(faces: pd.DataFrame, set_name: str) -> pd.DataFrame:
@@ -139,6 +147,7 @@ def _read_predictions(path: Path, run: str) -> pd.DataFrame:
     """Read a file as table "predictions", rows that stand twice once."""
     rows = pd.read_parquet(path).drop_duplicates(ignore_index=True).assign(run_id=run)
     names = {"movie": "film_id", "frame_idx": "frame", "timestamp_sec": "time_s"}
+    _require(rows, ["emotion", *names, *prob_columns(FIVE)], of=path)
     found = _as_predictions(rows.rename(columns=names), "published")
     if (found.pop("emotion") != found["predicted"]).any():
         raise PublishedError(f"{path.name}: an emotion given is not the most probable one")
@@ -160,6 +169,7 @@ def _all_frames(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _read_films(path: Path, frames: pd.DataFrame) -> pd.DataFrame:
     listed = pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
+    _require(listed, ["file_name", "title", "category"], of=path)
     if unlisted := set(frames["film_id"]) ^ set(listed["file_name"]):
         raise PublishedError(f"{path.name} and the predictions differ in {sorted(unlisted)[:5]}")
     table = listed.rename(columns={"file_name": "film_id", "category": "genre"})
@@ -193,12 +203,6 @@ class Measures:
     statistics: Statistics
     by: str = "share_of_faces"  # or "mean_prob": what counts as the share of a label in a film
 
-    @cached_property
-    def summary(self) -> pd.DataFrame:
-        """Table "film_summary" of all runs."""
-        rows = self.published.predictions
-        return films.summarise(self.published.frames, rows, labels=labels_of(rows))
-
     def counting(self, confidence: float = CONFIDENT, without: str = "") -> Measures:
         """Measure the faces of such confidence only, in all films or without those of a genre."""
         kept, rows = self.published.films.query("genre != @without"), self.published.predictions
@@ -209,13 +213,12 @@ class Measures:
     @cached_property
     def separation(self) -> dict[str, Estimate]:
         """Run -> share of the variance between films that lies between genres, 0 by chance."""
-        return criteria.genre_separation(
-            self.summary, self.published.films, statistics=self.statistics
-        )
+        summary, films_of = self.published.summary, self.published.films
+        return criteria.genre_separation(summary, films_of, statistics=self.statistics)
 
     def table(self, run: str) -> pd.DataFrame:
         """Give the share of each label in each film, a row a film; NaN where it has no face."""
-        rows = self.summary[self.summary["run_id"] == run]
+        rows = self.published.summary[self.published.summary["run_id"] == run]
         return rows.set_index(["film_id", "label"])[self.by].unstack()  # noqa: PD010
 
     def shares(self, run: str, labels: Sequence[str]) -> pd.Series:
@@ -266,7 +269,8 @@ class Measures:
         """Test whether the timeline of a run is higher after events than before, on average.
 
         The null shifts each series against the clock, as a circle, which keeps its
-        autocorrelation; the interval holds the effects that the test would not reject.
+        autocorrelation; the interval holds the effects that the test would not reject. All is NaN
+        where the film of an event is absent.
 
         Parameters
         ----------
@@ -279,6 +283,8 @@ class Measures:
             Length (s) of the windows before and after an event.
         """
         frames, faces = self.published.frames, self.published.predictions
+        if {event.film_id for event in events} - {*frames["film_id"]}:
+            return Estimate()
         timelines, statistics = [], []
         for event in events:
             of_film = frames[frames["film_id"] == event.film_id]
@@ -294,7 +300,7 @@ class Measures:
 
     def _counts(self, run: str, labels: Sequence[str]) -> np.ndarray:
         """Count by film: faces of the labels, all faces."""
-        rows = self.summary[self.summary["run_id"] == run]
+        rows = self.published.summary[self.published.summary["run_id"] == run]
         n_faces = rows.groupby("film_id")["n_faces"].first().to_numpy(dtype=float)
         return np.column_stack([self.shares(run, labels).fillna(0) * n_faces, n_faces])
 
@@ -356,7 +362,8 @@ def smallest_gain(runs: pd.DataFrame, *, statistics: Statistics) -> Estimate:
 def benchmark_and_film(metrics: pd.DataFrame, *, statistics: Statistics) -> Estimate:
     """Compare what a network of this project scores on a benchmark and on labelled film stills.
 
-    `metrics` is the table "metrics" of the study `real`; NaN where it has no stills.
+    `metrics` is the table "metrics" of the study `real`, whose level the interval keeps; NaN where
+    it has no stills.
     """
     scores = metrics.query(
         "run_id == 'fer2013' and split == 'test' and metric == 'balanced_accuracy'"
@@ -368,13 +375,13 @@ def benchmark_and_film(metrics: pd.DataFrame, *, statistics: Statistics) -> Esti
         Estimate(row["value"], row["low"], row["high"], int(row["n_groups"]))
         for _, row in scores.loc[sets].iterrows()
     )
-    return independent_estimate(*sides, statistics=statistics)
+    of_metrics = statistics.model_copy(update={"level": float(scores["level"].iloc[0])})
+    return independent_estimate(*sides, statistics=of_metrics)
 
 
-def _of_one_run(m: Measures, run: str) -> dict[str, Estimate]:
+def of_one_run(m: Measures, run: str) -> dict[str, Estimate]:
     """Try the claims and parts that are of one run alone: of ExE, in the published text."""
     happy, negative = m.shares(run, ["happy"]), m.shares(run, NEGATIVE)
-    eventful = {REUNION.film_id, END.film_id} <= {*m.published.films["film_id"]}
     return {
         "c1": m.genre_gap(happy - negative),
         "c1a": m.genre_gap(happy),
@@ -383,7 +390,7 @@ def _of_one_run(m: Measures, run: str) -> dict[str, Estimate]:
         "c4": m.films_led_by(run, "sad"),
         "c4a": replace(m, by="mean_prob").films_led_by(run, "sad"),
         "c4b": m.counting().films_led_by(run, "sad"),
-        "c5": m.rise([REUNION, END], run) if eventful else Estimate(),
+        "c5": m.rise([REUNION, END], run),
     }
 
 
@@ -395,7 +402,7 @@ def claims_of_runs(given: Published, *, statistics: Statistics) -> pd.DataFrame:
     m, findings = Measures(given, statistics), []
     catalogue = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
     for run in dict.fromkeys(given.predictions["run_id"]):
-        for name, estimate in _of_one_run(m, run).items():
+        for name, estimate in of_one_run(m, run).items():
             what = catalogue[name]["statistic"].replace("ExE", run)
             reason = NEEDED if math.isnan(estimate.low) else None
             more = {"text": what, "statistic": what, "reason": reason}
@@ -403,88 +410,50 @@ def claims_of_runs(given: Published, *, statistics: Statistics) -> pd.DataFrame:
     return judge(findings, source="predictions given", statistics=statistics)
 
 
-def published_claims(
-    published: Published,
-    *,
-    runs: pd.DataFrame,
-    metrics: pd.DataFrame,
-    statistics: Statistics,
+def judge_claims(
+    found: Mapping[str, Estimate], *, films_of: pd.DataFrame, statistics: Statistics
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Try the published claims and their parts (c1, c1a, ...) as `data/claims.yml` words them.
+    """Judge the published claims and their parts (c1, c1a, ...), as `data/claims.yml` words them.
 
-    Claims 3 and 4: the expression of most faces of a film is the one that dominates it. Minute 75
-    of Finding Nemo (c5d) was chosen after seeing the series, so its p-value promises too much.
-
-    Takes the published searches, as `recall_gain` does, and table "metrics" of the study of real
-    faces. Gives tables "claims" of the claims and of the parts; each is a family of tests.
+    Takes estimates by these names, and the table "films" that they are of. Gives tables "claims" of
+    the claims and of the parts; each is a family of tests.
     """
-    m = Measures(published, statistics)
-    sure, likely = m.counting(), replace(m, by="mean_prob")
-    counted: dict[str, Any] = {
-        "counted": CONFIDENT,
-        "window_s": math.inf,
-    }  # as the published timelines
-    found = {
-        **_of_one_run(m, "ExE"),
-        "c1c": m.share("RAFDB", COLLAPSED, claimed=0.5),
-        "c1d": m.more_than("RAFDB", "ExE", COLLAPSED),
-        "c1e": m.genre_gap(m.shares("RAFDB", COLLAPSED)),
-        "c1f": m.genre_gap(m.shares("RAFDB", ["happy"])),
-        "c1h": m.separation["RAFDB"],
-        "c2": m.share("FER", ["angry"], claimed=0.98),
-        "c2a": m.share("FER", ["angry"], claimed=0.98, faceless=True),
-        "c2b": sure.share("FER", ["angry"], claimed=0.98),
-        "c3": m.films_led_by("RAFDB", "surprise"),
-        "c3a": likely.films_led_by("RAFDB", "surprise"),
-        "c3b": sure.films_led_by("RAFDB", "surprise"),
-        "c4c": m.films_led_by("ExE", "sad", claimed=0.6),
-        "c4d": m.more_than("ExE", "RAFDB", ["sad"]),
-        "c5a": m.rise([REUNION]),
-        "c5b": m.rise([REUNION], **counted),
-        "c5c": sure.rise([REUNION], **counted),
-        "c5d": m.rise([REUNION._replace(minute=75)], **counted),
-        "c5e": m.rise([REUNION._replace(minute=14, labels=NEGATIVE)]),
-        "c5f": m.rise([END]),
-        "c5g": m.rise([END], **counted),
-        "c5h": sure.rise([END], **counted),
-        "c5i": m.rise([REUNION], minus="RAFDB"),
-        "c5j": m.rise([END], minus="RAFDB"),
-        "c5k": m.rise([REUNION, END], "RAFDB"),
-        "c6": smallest_gain(runs, statistics=statistics),
-        "c6a": recall_gain(runs, "pexels", statistics=statistics),
-        "c6b": recall_gain(runs, "pixabay", statistics=statistics),
-        "c7": benchmark_and_film(metrics, statistics=statistics),
-    }
-    genres = published.films["genre"].value_counts()
-    counts = {"comedies": genres[COMEDY], "crime_films": genres[CRIME], "persons": found["c7"].n}
-    findings = []
+    genres = films_of["genre"].value_counts()
+    counts = {"comedies": genres.get(COMEDY, 0), "crime_films": genres.get(CRIME, 0)}
+    findings: dict[bool, list[Finding]] = {True: [], False: []}  # by whether it is a claim
     for claim_id, about in yaml.safe_load(CATALOGUE.read_text(encoding="utf-8")).items():
         estimate, untested = found.get(claim_id, Estimate()), about.pop("untested", {})
         if math.isnan(float(estimate.value)):
             about |= untested
-        reason = about.pop("reason", "").format(**counts) or None
-        findings.append(Finding(claim_id, **about, found=estimate, reason=reason))
-    of_claims = [finding for finding in findings if finding.claim_id[-1].isdigit()]
-    of_parts = [finding for finding in findings if not finding.claim_id[-1].isdigit()]
-    return (
-        judge(of_claims, source="published", statistics=statistics),
-        judge(of_parts, source="published", statistics=statistics),
+        reason = about.pop("reason", "").format(**counts, persons=estimate.n) or None
+        finding = Finding(claim_id, **about, found=estimate, reason=reason)
+        findings[claim_id[-1].isdigit()].append(finding)
+    claims, parts = (
+        judge(family, source="published", statistics=statistics) for family in findings.values()
     )
+    return claims, parts
 
 
 def specifications(published: Published, *, statistics: Statistics) -> pd.DataFrame:
     """Try claims 1 to 5 by every combination of `OPEN_CHOICES`, which their sentences leave open.
 
-    Gives a row a claim and combination: claim_id, the choices (null where a claim has none), value,
-    low, high, p_value, reference, tolerance, level, the verdict without correction for their
-    number, and whether it is `planned`: the combination that gives the verdict of the claim.
+    Gives a row a claim, combination and level, of `statistics` or `LEVELS`: claim_id, the choices
+    (null where a claim has none), value, low, high, p_value, reference, tolerance, level, the
+    verdict without correction for their number, and whether it is `planned`: the combination and
+    level that give the verdict of the claim.
     """
     catalogue = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
     confidences, measures, selections, windows_min = OPEN_CHOICES.values()
-    rows = []
-    for confidence, measure, chosen in product(confidences, measures, selections):
-        m = Measures(published, statistics, measures[measure])
-        m = m.counting(confidence, without=chosen.removeprefix("without "))
+    whole, rows = Measures(published, statistics), []
+    kept = {
+        (confidence, chosen): whole.counting(confidence, chosen.removeprefix("without ")).published
+        for confidence, chosen in product(confidences, selections)
+    }
+    for level, confidence, measure, chosen in product(
+        sorted({*LEVELS, statistics.level}), confidences, measures, selections
+    ):
+        at = statistics.model_copy(update={"level": level})
+        m = Measures(kept[confidence, chosen], at, measures[measure])
         found: dict[tuple[str, int | None], Estimate] = {
             ("c2", None): m.share("FER", ["angry"], claimed=0.98),
             ("c3", None): m.films_led_by("RAFDB", "surprise"),
@@ -500,14 +469,15 @@ def specifications(published: Published, *, statistics: Statistics) -> pd.DataFr
             finding = _finding(name, catalogue[name], estimate)
             about = {"claim_id": name, "confidence": confidence, "measure": measure}
             about["films"] = None if name in ("c1", "c5") else chosen
-            plan = (0.0, "mean probability" if name == "c5" else "share of faces", "all")
-            is_planned = (confidence, measure, chosen) == plan and minutes in (None, WINDOW_S / 60)
+            usual = "mean probability" if name == "c5" else "share of faces"
+            is_planned = (level, confidence, measure) == (statistics.level, 0.0, usual)
+            is_planned &= chosen == "all" and minutes in (None, WINDOW_S / 60)
             about |= {"window_min": minutes, **estimate.columns(), "p_value": estimate.p_value}
             about |= {"reference": finding.reference, "tolerance": finding.tolerance}
-            about |= {"level": statistics.level, "planned": is_planned}
-            about["verdict"] = verdict(finding, float(estimate.p_value), statistics=statistics)
+            about |= {"level": level, "planned": is_planned}
+            about["verdict"] = verdict(finding, float(estimate.p_value), statistics=at)
             rows.append(about)
-    return pd.DataFrame(rows).sort_values(["claim_id", "value"], ignore_index=True)
+    return pd.DataFrame(rows).sort_values(["level", "claim_id", "value"], ignore_index=True)
 
 
 def _finding(claim_id: str, about: dict[str, Any], found: Estimate, **more: Any) -> Finding:
@@ -515,55 +485,3 @@ def _finding(claim_id: str, about: dict[str, Any], found: Estimate, **more: Any)
     rule = {key: about[key] for key in ("claimed", "reference", "tolerance") if key in about}
     what: dict[str, Any] = {"text": about["text"], "statistic": about["statistic"], **more}
     return Finding(claim_id, found=found, **rule, **what)
-
-
-def freeze_claims(folder: Path, to: Path = FROZEN) -> pd.DataFrame:
-    """Try the published claims, keep the answers with the paper, and return them: `exe claims`.
-
-    Level, permutations and seed are those of the study `real`, whose network answers claim 7.
-
-    `folder` holds the published files; `to` gets claims.csv and, in published/, both tables, the
-    values that the prose cites, the figure, and where they are from.
-    """
-    from exe_core import figures
-    from exe_core.figures.scores import claims_chart, specification_chart
-
-    os.environ[COMMAND] = "exe claims DATA/published"
-    study, target = load_study("real"), to / "published"
-    published = read_published(folder)
-    claims, parts = published_claims(
-        published,
-        runs=pd.read_csv(SEARCHES),
-        metrics=tables.read(METRICS, name="metrics"),
-        statistics=study.statistics,
-    )
-    at = [study.statistics.model_copy(update={"level": level}) for level in LEVELS]
-    ways = pd.concat([specifications(published, statistics=one) for one in at])
-    ways["planned"] &= ways["level"] == study.statistics.level
-    curve = ways[ways["level"] == study.statistics.level]
-    target.mkdir(parents=True, exist_ok=True)
-    kept = {"claims": claims, "claims_parts": parts, "specifications": ways}
-    for name, table in kept.items():
-        with replacing(target / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
-    inputs = [*(folder / name for name in FILES), SEARCHES, CATALOGUE, METRICS]
-    write_json(provenance(study, inputs=inputs), target / "provenance.json")
-    of_parts = {k: value for k, value in as_values(parts).items() if not k.startswith("n.")}
-    n = {"n.parts": len(parts), "n.films": len(published.films), "n.ways": len(curve)}
-    by_claim = curve.merge(claims[["claim_id", "verdict"]], on="claim_id").groupby("claim_id")
-    for name, own in by_claim:
-        n[f"{name}.ways"] = len(own)
-        n[f"{name}.agreeing"] = int((own["verdict_x"] == own["verdict_y"]).sum())
-    write_values(study, "claims", values=as_values(claims) | of_parts | n, folder=target)
-    claims_alt = (
-        "The eight published claims by verdict: each estimate with its interval, on the shaded "
-        "range in which it would lie if the claim held."
-    )
-    ways_alt = (
-        "Claims 1 to 5, each counted in many ways: estimates in order, with interval and verdict, "
-        "and below each its choices; a band marks the planned ones."
-    )
-    where: dict[str, Any] = {"study": study, "inputs": inputs, "folder": target / "figures"}
-    figures.save(claims_chart(claims), "fig-claims", alt=claims_alt, **where)
-    figures.save(specification_chart(curve), "fig-specifications", alt=ways_alt, **where)
-    return claims

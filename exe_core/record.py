@@ -181,7 +181,6 @@ def write_values(
     values: Mapping[str, object] | None = None,
     table: pd.DataFrame | None = None,
     keys: Sequence[str] = (),
-    folder: Path | None = None,
 ) -> Path:
     """Write the numbers of a stage that the prose cites as ``{val}`stage.key```.
 
@@ -192,8 +191,6 @@ def write_values(
     table, keys
         Estimates, a row each: value, low, high and, where there are any, n and p_value; and the
         columns that name the rows, joined by dots, of which null ones are left out.
-    folder
-        Where the file goes instead of the results of the study, below `values`.
     """
     named = dict(values or {})
     if table is not None:
@@ -205,6 +202,5 @@ def write_values(
         f"{stage}.{key}": value if isinstance(value, Mapping) else {"value": value}
         for key, value in named.items()
     }
-    if folder is None:
-        study.keep_trial()
-    return write_json(entries, (folder or study.results) / "values" / f"{stage}.json")
+    study.keep_trial()
+    return write_json(entries, study.results / "values" / f"{stage}.json")

@@ -54,22 +54,21 @@ class Study(settings.SettingsModel):
     films: settings.Films = settings.Films()
     statistics: Statistics = Statistics()
     scoring: settings.Scoring = settings.Scoring()
-    sets: dict[str, settings.Set] = Field(min_length=1, description="collections of faces, by name")
+    sets: dict[str, settings.Set] = Field({}, description="collections of faces, by name")
     runs: dict[str, settings.Run] = Field({}, description="models that are trained, by name")
     ensembles: dict[str, tuple[str, ...]] = Field({}, description="name -> runs that it combines")
     methods: dict[str, Literal["mean", "stack"]] = Field({}, description="of ensembles; else mean")
     guests: dict[str, str] = Field({}, description="name -> a model of data/models, or a folder")
     audit: tuple[str, ...] = Field((), description="sets searched for copies and wrong labels")
     sentiment: settings.Sentiment | None = Field(None, description="its levels, if it is asked")
-    published: str | None = Field(None, description="predictions of films, below the data folder")
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         in_order = [label for label in EMOTIONS if label in self.labels]
         if len(in_order) < 2 or list(self.labels) != in_order:
             raise ValueError(f"labels: two or more of {', '.join(EMOTIONS)}, in this order")
-        if not self.runs and not self.guests:
-            raise ValueError("runs: no model is trained, and none comes as a guest")
+        if bool(self.sets) != bool(self.runs or self.guests):
+            raise ValueError("sets and runs (or guests): one is given without the other")
         for name, run in self.runs.items():
             matched = [run.match] if run.match else []
             _refuse_unknown(f"run {name}", "set", [*run.sets, *matched], self.sets)
@@ -169,9 +168,8 @@ class Study(settings.SettingsModel):
         has = {
             "photos": "photos" in kinds,
             "films": made or self.films.path,
-            "claims": made or self.published,
+            "claims": made,
             "sentiment": self.sentiment,
-            "published": self.published,
             "audit": self.audit,
             "confirmation": of_both_sides and kinds & {"imfdb", "sfew"},
         }
@@ -183,7 +181,7 @@ class Study(settings.SettingsModel):
         sources = set[str]()
         if self.kind == "real":
             needed = {name: entry.path for name, entry in self.sets.items()}
-            needed |= {"films": self.films.path, "published": self.published}
+            needed["films"] = self.films.path
             places |= {name: self.data_dir / path for name, path in needed.items() if path}
             with_votes = [name for name, entry in self.sets.items() if entry.votes]
             places |= {f"{name}, votes": self.votes(name) for name in with_votes}

@@ -177,16 +177,16 @@ def book(tmp_path_factory):
         patch.setenv(record.COMMAND, "exe stage 12-film-faces --study film")
         of_film = figures.save(recall, "fig-film-sources", study=film, alt="Film faces by source.")
         record.write_values(film, "film-faces", values={"n": 10})
+        published = load_study("published")
+        record.write_values(published, "claims", values={"n": 8})
+        sample_tables.claims().to_csv(published.results / "claims.csv")
+        sample_tables.ways().to_csv(published.results / "specifications.csv")
     frozen = folder / "data" / "frozen"
     values = frozen / "real" / "values" / "benchmarks.json"
     record.write_json({"benchmarks.accuracy": {"value": 0.4567}}, values)
     for stage, n in (("film-faces", 11), ("benchmarks", 12)):
         older = frozen / "film" / "values" / f"{stage}.json"
         record.write_json({f"{stage}.n": {"value": n}}, older)
-    record.write_json({"claims.n": {"value": 8}}, frozen / "published" / "values" / "claims.json")
-    record.write_json({"kind": "real"}, frozen / "published" / "provenance.json")
-    for name in ("claims.csv", "specifications.csv"):
-        shutil.copy(ROOT / "data" / "frozen" / "published" / name, frozen / "published")
     (frozen / "faults").mkdir()
     (frozen / "faults" / "faults.csv").write_text("fault,tries\nreset mid-body,41\n")
     made = {"command": "pytest --write-faults", "commit": None}
@@ -343,7 +343,7 @@ def test_the_film_study_is_of_every_book_computed_anew_where_it_can_be(book):
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_a_reader_judges_by_a_rule_of_ones_own(book, chromium, size):
-    ways = pd.read_csv(book / "data" / "frozen" / "published" / "specifications.csv")
+    ways = sample_tables.ways()
     with opened(chromium, page(book, "rule"), size=size) as (tab, faults):
         rows = tab.locator("#reader-rule tbody tr")
 

@@ -147,14 +147,14 @@ def rows_by_label(table, **wanted):
 
 
 def test_the_files_are_whole_and_none_is_left_of_before(study, tables, tmp_path):
-    options = {**tables, "name": "other"}
-    folder = explorer.save(study, **options)
+    other = study.model_copy(update={"name": "smoke"})
+    folder = explorer.save(other, **tables)
     (folder / "film-99.js").write_text("of before")
-    written = explorer.save(study, **options | {"films": tables["films"].head(2)})
+    written = explorer.save(other, **tables | {"films": tables["films"].head(2)})
     files = {"index.js", "film-00.js", "film-01.js"}
     assert {path.name for path in written.iterdir()} == files | {"provenance.json"}
     about = json.loads((folder / "provenance.json").read_text())
-    assert (set(about["files"]), about["study"]) == (files, "demo")
+    assert (set(about["files"]), about["study"]) == (files, "smoke")
 
 
 @pytest.mark.parametrize("genre", [None, "crime"])
@@ -268,10 +268,8 @@ def test_books_have_the_explorer_and_without_films_say_so(bundle, tmp_path, chro
         "claims": "# B\n:::{explorer} published\n:::\n",
     }
     make_book_folder(tmp_path, {"index": "# Book\n", **both})
-    frozen = tmp_path / "data" / "frozen" / "published"
-    for place in (tmp_path / "data" / "results" / "demo", frozen):
-        shutil.copytree(bundle, place / "explorer")
-    (frozen / "provenance.json").write_text('{"kind": "real"}')
+    for name in ("demo", "published"):
+        shutil.copytree(bundle, tmp_path / "data" / "results" / name / "explorer")
     done = build(tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "a program drew them" in text_of(tmp_path, "explorer")

@@ -29,7 +29,7 @@ STEPS = pd.DataFrame(
     columns=["set_name", "step", "kind", "n"],
 )
 FROZEN = ROOT / "data" / "frozen"
-CLAIMS = pd.read_csv(FROZEN / "published" / "claims.csv")
+CLAIMS = tables.claims()
 CLAIMS.loc[CLAIMS["claim_id"] == "c6", "claimed"] = "below"
 CONFUSION = pd.read_parquet(FROZEN / "real" / "confusion.parquet").query("set_name == 'press'")
 HISTORY = {"run_id": "a", "epoch": [1, 2, 1, 2], "split": ["train", "train", "val", "val"]}
@@ -64,9 +64,7 @@ CHARTS = {
     "confusion": lambda: scores.confusion_chart(CONFUSION),
     "history": lambda: scores.history_chart(HISTORY),
     "claims": lambda: scores.claims_chart(CLAIMS),
-    "ways": lambda: scores.specification_chart(
-        pd.read_csv(FROZEN / "published" / "specifications.csv").query("level == 0.95")
-    ),
+    "ways": lambda: scores.specification_chart(tables.ways().query("level == 0.95")),
     "attrition": lambda: films.attrition_chart(STEPS),
     "noise": lambda: films.noise_chart(NOISE),
 }
@@ -258,8 +256,8 @@ def test_the_command_copies_a_figure_and_says_where_it_is_from(exe, saved, tmp_p
     done = exe("fig-recall", "--format", "svg")
     assert "fig-recall.svg: fig-recall of study demo, commit" in done.output
     assert (tmp_path / "here/fig-recall.svg").read_bytes() == saved.path("svg").read_bytes()
-    assert exe("published/fig-claims", "--out", "claims.pdf").exit_code == 0
-    assert (tmp_path / "here/claims.pdf").read_bytes().startswith(b"%PDF-")
+    assert exe("film/fig-film-sources", "--out", "film.pdf").exit_code == 0
+    assert (tmp_path / "here/film.pdf").read_bytes().startswith(b"%PDF-")
 
 
 @pytest.mark.parametrize(

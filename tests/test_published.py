@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from exe_core import cli, films, published, tables
+from exe_core import cli, films, open_data, published, tables
 from exe_core.labels import FIVE, SchemaError, prob_columns
 from exe_core.published import CONFIDENT, Event, Measures
 from exe_core.resampling import Statistics
@@ -141,6 +140,7 @@ class TestReading:
             (lambda rows: rows.iloc[5:], "not of the same frames"),
             (lambda rows: rows.assign(emotion="sad"), "not the most probable"),
             (lambda rows: rows.assign(prob_sad=rows["prob_sad"] / 2), "sum to 1"),
+            (lambda rows: rows.drop(columns=["prob_sad", "movie"]), "no column movie, prob_sad"),
             (lambda rows: pd.concat([rows, rows[:1].assign(timestamp_sec=9.0)]), "uniqueness"),
         ],
     )
@@ -152,9 +152,14 @@ class TestReading:
 
     def test_a_missing_file_and_a_list_of_other_films_are_refused(self, copy):
         path = copy / "movie_list.json"
-        path.write_text(json.dumps(json.loads(path.read_text())[1:]))
-        with pytest.raises(published.PublishedError, match="finding_nemo"):
-            published.read_published(copy)
+        listed = json.loads(path.read_text())
+        for wrong, fault in (
+            (listed[1:], "finding_nemo"),
+            ([{"title": "A"}], "no column category"),
+        ):
+            path.write_text(json.dumps(wrong))
+            with pytest.raises(published.PublishedError, match=fault):
+                published.read_published(copy)
         path.unlink()
         with pytest.raises(published.PublishedError, match=r"no movie_list\.json"):
             published.read_published(copy)
@@ -206,6 +211,7 @@ class TestMeasures:
         assert other.low < 0 < other.high
         difference = rising.rise([REUNION], minus="RAFDB")
         assert difference.value == pytest.approx(at_event.value - other.value)
+        assert math.isnan(rising.rise([REUNION, Event("another", 84)]).value)
 
     def test_counted_faces_are_of_all_faces_or_of_the_confident(self, rising):
         rows = of_run(rising, "ExE")
@@ -241,16 +247,38 @@ class TestSearches:
         assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
-def answers(folder, *, metrics=METRICS):
-    found = published.read_published(folder)
-    return published.published_claims(found, runs=SEARCHES, metrics=metrics, statistics=STATISTICS)
+def executed(folder):
+    """Execute the notebook on a folder of files, as a reader does; give where its results lie."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXE_HOME", str(folder / "home"))
+        words = ["stage", "07-published", "--study", "published", "-p", f"path={folder}"]
+        done = CliRunner().invoke(cli.app, words)
+        assert done.exit_code == 0, done.output
+        (results,) = (load_study("published").results / "trials").iterdir()
+    return results
+
+
+def family(results, name):
+    return tables.check(pd.read_csv(results / f"{name}.csv"), "claims").set_index("claim_id")
 
 
 @pytest.fixture(scope="module")
-def judged(folder):
-    return [table.set_index("claim_id") for table in answers(folder)]
+def results(folder):
+    return executed(folder)
 
 
+@pytest.fixture(scope="module")
+def judged(results):
+    return [family(results, name) for name in ("claims", "claims_parts")]
+
+
+@pytest.fixture(scope="module")
+def found(eventful):
+    results = executed(eventful)
+    return pd.concat([family(results, name) for name in ("claims", "claims_parts")])
+
+
+@pytest.mark.slow
 class TestClaims:
     def test_claims_and_parts_stand_in_order_and_are_a_family_each(self, judged):
         claims, parts = judged
@@ -258,9 +286,10 @@ class TestClaims:
         assert set(parts["family"]) < set(claims.index)
         for claim, letters in parts.index.to_series().str[2:].groupby(parts["family"]):
             assert "".join(letters) == "abcdefghijkl"[: len(letters)], claim
-        for family in judged:
-            p, least = family["p_value"].dropna(), family["p_value"].idxmin()
-            assert family.loc[least, "p_adjusted"] == pytest.approx(min(1, len(p) * p[least]))
+        for table in judged:
+            p, least = table["p_value"].dropna(), table["p_value"].idxmin()
+            most = pytest.approx(min(1, len(p) * p[least]), rel=1e-5)
+            assert table.loc[least, "p_adjusted"] == most
 
     def test_where_nothing_happens_nothing_is_found_and_untestable_claims_give_a_reason(
         self, judged
@@ -276,50 +305,58 @@ class TestClaims:
         assert (beyond["reason"].str.len() > 20).all()
         assert set(beyond["source"]) == {"none"}
 
-    def test_what_is_there_is_found(self, eventful):
-        found = pd.concat(answers(eventful)).set_index("claim_id")["verdict"]
+    def test_what_is_there_is_found(self, found):
         for claim_id in ("c1", "c5", "c1a", "c1b", "c1g", "c5a", "c5f", "c5i", "c5j"):
-            assert found[claim_id] == "supported", claim_id
+            assert found.loc[claim_id, "verdict"] == "supported", claim_id
 
-    def test_benchmark_and_film_are_compared_for_the_same_network_if_there_are_stills(
-        self, judged, folder
+    def test_each_way_to_count_is_a_row_and_the_planned_ones_give_the_verdicts(
+        self, results, judged
     ):
-        row = judged[0].loc["c7"]
-        assert row["estimate"] == pytest.approx(0.6 - 0.4)
-        assert 0 < row["low"] < row["high"]
-        assert "5 persons" in row["reason"]
-        assert "study real" in row["source"]
-        another = published.benchmark_and_film(METRICS.assign(run_id="b"), statistics=STATISTICS)
-        assert math.isnan(another.value)
-        row = answers(folder, metrics=METRICS[:1])[0].set_index("claim_id").loc["c7"]
-        assert row["source"] == "none"
-        assert "no true labels" in row["reason"]
+        ways, (claims, _) = pd.read_csv(results / "specifications.csv"), judged
+        assert ways["level"].value_counts().to_dict() == dict.fromkeys(published.LEVELS, 60)
+        planned = ways[ways["planned"]].set_index("claim_id")
+        assert list(planned.index) == ["c1", "c2", "c3", "c4", "c5"]
+        assert planned["value"].to_numpy() == pytest.approx(claims["estimate"][planned.index])
+        curve = ways.query("level == 0.95")["claim_id"].value_counts()
+        assert curve.to_dict() == {"c1": 6, "c2": 12, "c3": 12, "c4": 12, "c5": 18}
+
+    def test_a_reader_finds_numbers_to_cite_figures_and_where_they_are_from(self, results, folder):
+        values = json.loads((results / "values" / "claims.json").read_text())
+        assert values["claims.n.all"]["value"] == 8
+        assert values["claims.c5.ways"]["value"] == 18
+        assert {"value", "low", "high"} == set(values["claims.c1a"])
+        for path in (
+            results / "provenance.json",
+            results / "figures" / "fig-claims.provenance.json",
+        ):
+            about = json.loads(path.read_text())
+            assert about["command"].startswith("exe stage 07-published --study published")
+            assert set(published.FILES) < {Path(name).name for name in about["inputs"]}
+            assert {"data/published/runs.csv", "data/claims.yml"} <= set(about["inputs"])
+        observations = pd.read_csv(results / "observations.csv", index_col="looked_at")
+        assert observations.loc["films", "found"] == str(len(FILMS))
+        assert len(pd.read_csv(results / "agreement.csv")) == 3
+        assert len(list((results / "explorer").glob("film-*.js"))) == len(FILMS)
+        assert "MIT License" in (results / "explorer" / "LICENSE").read_text()
 
 
-def test_command_writes_tables_values_figure_and_provenance(eventful, tmp_path):
-    words, wide = ["claims", str(eventful), "--to", str(tmp_path)], {"COLUMNS": "200"}
-    run = CliRunner().invoke(cli.app, words, env=wide)
-    assert run.exit_code == 0, run.output
-    assert "not testable" in run.output
-    target = tmp_path / "published"
-    curve = pd.read_csv(target / "specifications.csv").query("level == 0.95")
-    claims = pd.read_csv(target / "claims.csv").set_index("claim_id")
-    planned = curve[curve["planned"]].set_index("claim_id")
-    assert list(planned.index) == ["c1", "c2", "c3", "c4", "c5"]
-    assert planned["value"].to_numpy() == pytest.approx(claims["estimate"][planned.index])
-    ways = {"c1": 6, "c2": 12, "c3": 12, "c4": 12, "c5": 18}
-    assert curve["claim_id"].value_counts().to_dict() == ways
-    values = json.loads((target / "values" / "claims.json").read_text())
-    assert values["claims.n.all"]["value"] == 8
-    assert {"value", "low", "high"} == set(values["claims.c1a"])
-    about = json.loads((target / "figures" / "fig-claims.provenance.json").read_text())
-    assert about["command"] == "exe claims DATA/published"
-    assert set(published.FILES) < {Path(name).name for name in about["inputs"]}
-    assert {"data/frozen/published/runs.csv", "data/claims.yml"} <= set(about["inputs"])
-    assert str(eventful) not in (target / "provenance.json").read_text()
-    missing = CliRunner().invoke(cli.app, ["claims", str(tmp_path), "--to", str(tmp_path)])
-    assert missing.exit_code == 1
-    assert missing.output.startswith("exe: no ExE.parquet, FER.parquet")
+def test_benchmark_and_film_are_compared_for_the_same_network_if_there_are_stills(null):
+    judge = {"films_of": null.published.films, "statistics": Statistics(level=0.9)}
+    scores = {"all": METRICS, "of another": METRICS.assign(run_id="b"), "one": METRICS[:1]}
+    of = {"statistics": judge["statistics"]}
+    found = {name: published.benchmark_and_film(one, **of) for name, one in scores.items()}
+    row, other = (
+        published.judge_claims({"c7": found[name]}, **judge)[0].set_index("claim_id").loc["c7"]
+        for name in ("all", "one")
+    )
+    assert row["estimate"] == pytest.approx(0.6 - 0.4)
+    assert row["p_value"] == published.benchmark_and_film(METRICS, statistics=Statistics()).p_value
+    assert 0 < row["low"] < row["high"]
+    assert "5 persons" in row["reason"]
+    assert "study real" in row["source"]
+    assert math.isnan(found["of another"].value)
+    assert other["source"] == "none"
+    assert "no true labels" in other["reason"]
 
 
 def as_documented(folder):
@@ -332,7 +369,7 @@ def as_documented(folder):
 
 
 @pytest.mark.slow
-def test_predictions_of_ones_own_get_the_same_answers(eventful, tmp_path, monkeypatch):
+def test_predictions_of_ones_own_get_the_same_answers(eventful, found, tmp_path, monkeypatch):
     monkeypatch.setenv("EXE_HOME", str(tmp_path))
     as_documented(eventful).to_csv(tmp_path / "mine.csv", index=False)
     page = tmp_path / "page.ipynb"
@@ -342,11 +379,11 @@ def test_predictions_of_ones_own_get_the_same_answers(eventful, tmp_path, monkey
         parameters={"predictions": str(tmp_path / "mine.csv")},
         cwd=cli.ROOT,
     )
-    study = load_study("real", trial="your-predictions")
+    study = load_study("published", trial="your-predictions")
     mine = study.read("claims").set_index("claim_id")
-    theirs = pd.concat(answers(eventful)).set_index("claim_id")
     for name in ("c1", "c1a", "c1b", "c1g", "c4", "c4a", "c4b", "c5"):
-        assert mine.loc[f"{name}-mine", "estimate"] == pytest.approx(theirs.loc[name, "estimate"])
+        theirs = pytest.approx(found.loc[name, "estimate"], rel=1e-5)
+        assert mine.loc[f"{name}-mine", "estimate"] == theirs
     kept = {path.name for path in (study.results / "figures").glob("*.svg")}
     assert kept == {"fig-your-shares.svg", "fig-your-criteria.svg", "fig-your-claims.svg"}
     for other in ("FER", "RAFDB"):
@@ -382,50 +419,8 @@ def test_films_without_genres_or_events_are_read_and_their_claims_not_testable(f
     assert claims.loc["c4-mine", "estimate"] in (0, 0.5, 1)
 
 
-@pytest.mark.slow
-def test_notebook_tries_the_claims_where_a_study_has_the_files(tmp_path, monkeypatch):
-    (tmp_path / "data" / "published").mkdir(parents=True)
-    write_files(tmp_path / "data" / "published")
-    monkeypatch.setenv("EXE_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("EXE_HOME", str(tmp_path))
-    study = load_study("real")
-    study.write(METRICS, "metrics")
-    arguments = ["stage", "07-claims", "--study", "real", "-p", "n_permutations=100"]
-    run = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path / "page.ipynb")])
-    assert run.exit_code == 0, run.output
-    assert not study.table("claims").exists(), "a trial leaves the study as it is"
-    trial = load_study("real", statistics={"n_permutations": 100})
-    assert list(trial.read("claims")["claim_id"]) == [f"c{k}" for k in range(1, 9)]
-    assert (trial.results / "figures" / "fig-claims.svg").exists()
-
-
-class TestFrozen:
-    """The table that the paper shows."""
-
-    table = pd.read_csv(published.FROZEN / "published" / "claims.csv")
-
-    def test_is_a_table_of_the_eight_claims(self):
-        assert self.table["claim_id"].tolist() == [f"c{k}" for k in range(1, 9)]
-        tables.check(self.table, "claims")
-
-    def test_claims_six_and_seven_are_of_what_is_frozen_beside(self):
-        metrics = tables.read(published.METRICS, name="metrics")
-        runs = pd.read_csv(published.SEARCHES)
-        found = {
-            "c6": published.smallest_gain(runs, statistics=Statistics()),
-            "c7": published.benchmark_and_film(metrics, statistics=Statistics()),
-        }
-        rows = self.table.set_index("claim_id")[["estimate", "low", "high", "p_value"]]
-        for claim_id, one in found.items():
-            numbers = [*one.columns().values(), one.p_value]
-            assert rows.loc[claim_id].tolist() == pytest.approx(numbers, rel=1e-4)
-
-    @pytest.mark.skipif(not os.environ.get("EXE_DATA"), reason="EXE_DATA names no real data")
-    def test_is_what_the_published_files_give(self, tmp_path):
-        found = published.freeze_claims(Path(os.environ["EXE_DATA"]) / "published", tmp_path)
-        for name in ("claims.csv", "claims_parts.csv", "specifications.csv"):
-            kept = published.FROZEN / "published" / name
-            assert (tmp_path / "published" / name).read_bytes() == kept.read_bytes(), name
-        by_claim = found.set_index("claim_id")["estimate"]
-        assert by_claim["c3"] == pytest.approx(32 / 59)
-        assert by_claim["c4"] == pytest.approx(31 / 59)
+def test_the_committed_files_are_the_published_ones_and_give_the_counts_of_their_films():
+    assert all(one.good for one in open_data.find("published").check(published.FOLDER))
+    m = Measures(published.read_published(published.FOLDER), STATISTICS)
+    assert m.films_led_by("RAFDB", "surprise").value == pytest.approx(32 / 59)
+    assert m.films_led_by("ExE", "sad").value == pytest.approx(31 / 59)

@@ -18,7 +18,8 @@ def test_settings_tables_and_commands_are_written_from_the_code():
     )
     assert "| `epochs` | `int`, ≥ 1 | `30` | passes over the training faces |" in settings
     assert "| `optimizer` | `Literal['adam', 'adamw']` | `\"adam\"` |" in settings
-    assert "| `sets` | [dict[str, Set]](#settings-set) | required |" in settings
+    assert "| `sets` | [dict[str, Set]](#settings-set) | `{}` |" in settings
+    assert "| `title` | `str` | required |" in settings
     assert not re.findall(r"^\|.*\|  \|$", settings + columns, flags=re.MULTILINE)  # no meaning
     assert all(f"## `{name}`" in columns for name in tables.TABLES)
     assert "| `score` | number, ≥ 0, ≤ 1, null | " in columns

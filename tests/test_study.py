@@ -80,6 +80,7 @@ def test_parameters_go_over_the_file_and_none_leaves_it_as_it_is():
         (noise(mad={"sad": 1.0}), "below 1 in all"),
         ({"sentiment": {}}, "sentiment: no set 'rafdb'; sets: lab"),
         ({"audit": ["rafdb"]}, "audit: no set 'rafdb'; sets: lab"),
+        ({"runs": {}}, "sets and runs .*: one is given without the other"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_allowed(changes, fault):

@@ -36,9 +36,8 @@ def save(
     differences: pd.DataFrame,
     events: pd.DataFrame,
     inputs: Iterable[Path] | None = None,
-    name: str = "explorer",
 ) -> Path:
-    """Write the files of the explorer into the folder `name` of a study's results.
+    """Write the files of the explorer into the folder "explorer" of a study's results.
 
     Parameters
     ----------
@@ -51,7 +50,7 @@ def save(
     inputs
         The files that all was read from, whose digests are kept; `study.inputs` if None.
     """
-    folder = study.results / name
+    folder = study.results / "explorer"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     listed = films[films["film_id"].isin(rows["film_id"])].reset_index(drop=True)

@@ -115,7 +115,7 @@ class NotebookFigures(SphinxTransform):
 
     def _figure(self, name: str, *, study: str) -> list[nodes.Element]:
         results = Results.cited(self.env, study)
-        label = f"{study}-{name}" if study == EVERYWHERE else name  # as chapters cite it
+        label = f"{study}-{name}" if study in EVERYWHERE else name  # as chapters cite it
         caption = [nodes.Text(str(results.provenance(name)["alt"]))]
         figure, about = _figure(NotebookFigure, results, name, label=label, caption=caption)
         figure["ids"] = [label]

@@ -21,8 +21,8 @@ from exe_core.stages import FILM_ANALYSES
 from exe_core.study import ConfigError, Study, load_study, studies
 
 EXECUTED = "book/executed/"
-EVERYWHERE = "film"
-"""The study whose analyses each book executes, from predictions that were frozen."""
+EVERYWHERE = ("film", "published")
+"""The studies whose analyses each book executes, from predictions that are committed."""
 
 UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "
@@ -33,7 +33,7 @@ INTERVALS = {
     "film-shares": "bootstrap over films (Methods)",
 }
 """Stage -> how its intervals are made, but those of rank correlations, which have a formula."""
-TRAITS = ("world", "real", "photos", "films", "published", "claims", "sentiment")
+TRAITS = ("world", "real", "photos", "films", "claims", "sentiment")
 SYNTHETIC = (
     "The faces, photos and films behind the results on this page are synthetic: a program drew "
     "them. They support statements about the method, and none about real faces or people."
@@ -49,8 +49,8 @@ class Results:
     """Results of one name, read on behalf of the page that is being built.
 
     Those of the book's study lie in `data/results`, those of another name in `data/frozen/<name>`,
-    the scores of a ready model in `data/models/<name>`. Of the study film each book computes anew
-    what it can, and the rest is frozen.
+    the scores of a ready model in `data/models/<name>`. Of the studies `EVERYWHERE` each book
+    computes anew what it can, and the rest is frozen.
     """
 
     env: BuildEnvironment
@@ -84,11 +84,12 @@ class Results:
         if self.study is not None and self._of_this_book:
             return self.study.results
         kept = [Path(self.env.srcdir) / "data" / part / self.name for part in ("frozen", "models")]
-        return next((folder for folder in kept if folder.is_dir()), kept[0])
+        kept += [self.study.results] if self.name in EVERYWHERE else []
+        return next((folder for folder in kept if folder.is_dir()), kept[-1])
 
     def _place(self, name: str) -> Path:
         """Find a file: of what each book computes, in the results, if it is there."""
-        if self.study is not None and self.name == EVERYWHERE:
+        if self.name in EVERYWHERE:
             computed = self.study.results / name
             return computed if computed.is_file() else self.folder / name
         return self.folder / name

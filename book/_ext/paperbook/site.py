@@ -59,10 +59,9 @@ def write_static(app: Sphinx) -> None:
     for kind, name in KINDS.items():
         target = Path(app.outdir) / BUNDLES / kind
         shutil.rmtree(target, ignore_errors=True)
-        kept = Path(app.srcdir) / "data" / "frozen" / name
-        made = kept if name else load_study(app.config.paper_study).results
-        if (made / "explorer").is_dir():
-            shutil.copytree(made / "explorer", target)
+        made = load_study(name or app.config.paper_study).results / "explorer"
+        if made.is_dir():
+            shutil.copytree(made, target)
 
 
 def add_scripts(
