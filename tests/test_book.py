@@ -208,13 +208,16 @@ def broken_links(html):
 
 @pytest.mark.slow
 def test_the_readme_gives_the_answer_that_the_book_computes(smoke):
-    values = json.loads(
-        (smoke.root / "data" / "results" / "film" / "values" / "film-faces.json").read_text()
+    folder = smoke.root / "data" / "results" / "film" / "values"
+    values, shares = (
+        json.loads((folder / f"film-{page}.json").read_text()) for page in ("faces", "shares")
     )
     answer = (ROOT / "README.md").read_text().partition("**Answer.**")[2].partition("\n\n")[0]
     for name in ("keyword", "fer2013", "keyword-long", "fer2013-long", "votes-long"):
         score = values[f"film-faces.{name}.balanced_accuracy"]["value"]
         assert f"{score:.3f}" in answer
+    for name in ("keyword photos, longer.counts.error", "constant.mean of other films"):
+        assert f"{shares[f'film-shares.{name}']['value']:.2f}" in answer
     verdicts = [values[f"film-faces.{name}"]["value"] for name in ("verdict", "verdict_long")]
     assert verdicts == ["undecided"] * answer.count("undecided")
     against_votes = values["film-faces.contrast.long.2"]
