@@ -34,19 +34,10 @@ def attrition_table(
 ) -> pd.DataFrame:
     """Follow the photos of each set from the hits to the faces that models learn from.
 
-    Parameters
-    ----------
-    sets
-        Name -> settings; those of photos are followed.
-    hits, photos, images, faces, splits
-        Tables of those names.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a step: set_name, step ("returned", "downloaded", ..), kind ("left": so many are left;
-        "lost": so many were lost at this step; "of which": a part of what is left) and n. What was
-        returned less all that was lost is what is used.
+    Takes the sets of a study, of which those of photos are followed, and tables by their names.
+    Gives a row a step: set_name, step ("returned", "downloaded", ..), kind ("left": so many are
+    left; "lost": so many were lost at this step; "of which": a part of what is left) and n. What
+    was returned less all that was lost is what is used.
     """
     rows = []
     for name, chosen in sets.items():
@@ -90,11 +81,8 @@ def faces_of_photos(
 ) -> pd.DataFrame:
     """Give the largest face of each photo that is used, with the query that found it.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The rows of `faces` with `query`, the first that found the photo, and `n_faces`, how many
-        the set has of the query.
+    Returns the rows of `faces` with `query`, the first that found the photo, and `n_faces`, how
+    many the set has of the query.
     """
     parts = []
     for name, chosen in sets.items():
@@ -157,38 +145,20 @@ def keyword_noise(
     1965, Survey Sampling, section 11.7; Dean & Pagano 2015). The sample is small beside the whole,
     and no correction is made for that.
 
-    Parameters
-    ----------
-    labelled
-        As `read_labelled` gives it.
-    known
-        All faces, labelled by the truth, where it is known.
-
-    Returns
-    -------
-    pandas.DataFrame
-        by ("query", "label", "set" or "all"), set_name, label, query (null if over several), n
-        (labelled), n_wrong (those that do not show their label), n_unclear (of which unclear),
-        value, low, high, level of the share that is wrong, and known, the share among all faces.
-
-    Raises
-    ------
-    DatasetError
-        If no face is labelled.
+    Takes what `read_labelled` gives and, where the truth is known, all faces labelled by it. Gives
+    by ("query", "label", "set" or "all"), set_name, label, query (null if over several), n
+    (labelled), n_wrong (those that do not show their label), n_unclear (of which unclear), value,
+    low, high, level of the share that is wrong, and known, the share among all faces. A
+    `DatasetError` is raised if no face is labelled.
     """
     if labelled.empty:
         raise DatasetError("no face is labelled yet: fill the column label_true")
     strata = ["set_name", "label", "query"]
     faces = labelled.head(0) if known is None else known
-    counts = (
-        labelled.assign(
-            n=1,
-            n_wrong=labelled["label_true"] != labelled["label"],
-            n_unclear=labelled["label_true"] == UNCLEAR,
-        )
-        .groupby(strata, as_index=False)
-        .agg({"n": "sum", "n_wrong": "sum", "n_unclear": "sum", "n_faces": "first"})
-    )
+    shown = labelled["label_true"]
+    marked = labelled.assign(n=1, n_wrong=shown != labelled["label"], n_unclear=shown == UNCLEAR)
+    how = {"n": "sum", "n_wrong": "sum", "n_unclear": "sum", "n_faces": "first"}
+    counts = marked.groupby(strata, as_index=False).agg(how)
     rows = []
     groups = {"query": ["label", "query"], "label": ["label"], "set": ["set_name"], "all": []}
     for by, columns in groups.items():

@@ -252,16 +252,11 @@ ITEM_COLUMNS = ["item_id", "set_name", "path", "label", "group_id", "split_given
 def read_set(study: Study, set_name: str) -> pd.DataFrame:
     """List all images of a set, whatever their labels; of photos those that were downloaded.
 
-    A `DatasetError` is raised if the set is unknown or missing, or does not have the form that its
-    reader expects.
-
-    Returns
-    -------
-    pandas.DataFrame
-        item_id, set_name, path (relative to the project's root), label (null if it has none),
-        group_id (the person where known, and the film; else the image itself), split_given (None,
-        train, val, test; public or private of FER2013; test for all else of a set of role "test"),
-        phash, if the pull left one, person, and `exe_core.readers.ATTRIBUTES`.
+    Returns item_id, set_name, path (relative to the project's root), label (null if it has none),
+    group_id (the person where known, and the film; else the image itself), split_given (None,
+    train, val, test; public or private of FER2013; test for all else of a set of role "test"),
+    phash, if the pull left one, person, and `exe_core.readers.ATTRIBUTES`. A `DatasetError` is
+    raised if the set is unknown or missing, or does not have the form that its reader expects.
     """
     if set_name not in study.sets:
         raise DatasetError(f"no set {set_name!r}; study {study.name} has {', '.join(study.sets)}")
@@ -310,10 +305,8 @@ def _files(study: Study, set_name: str) -> pd.DataFrame:
     prefix = chosen.kind if len(of_kind) == 1 else first  # one name in two places: two images
     prefix = set_name if chosen.kind == "folder" else prefix
     group = table[["person", "film"]].fillna("").agg("/".join, axis=1).str.strip("/")
-    group = group.where(group != "", table["name"])
-    return table.assign(
-        item_id=f"{prefix}:" + table["name"], group_id=f"{prefix}:" + group, phash=None
-    )
+    named = {"item_id": table["name"], "group_id": group.where(group != "", table["name"])}
+    return table.assign(**{key: f"{prefix}:" + name for key, name in named.items()}, phash=None)
 
 
 def all_items(study: Study, *, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -453,5 +446,5 @@ def votes_as_predictions(
     clear = pd.notna(majority(shares, labels=labels))
     table = items[clear].reset_index(drop=True).rename(columns={"split_given": "split"})
     table = table[["item_id", "set_name", "group_id", "label", "split"]]
-    table = table.assign(run_id="majority of votes")
+    table["run_id"] = "majority of votes"
     return tables.with_probabilities(table, shares[clear], labels=labels)

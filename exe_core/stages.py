@@ -57,15 +57,10 @@ class StageError(RuntimeError):
 def build(study: Study, *, jobs: int = 2, profiles: tuple[str, ...] = ()) -> int:
     """Compute what is missing or stale of a study, and its book; return Snakemake's exit status.
 
-    One build at a time: the lock goes with this process and the Snakemake that it starts, so a
-    killed one leaves none behind. It ends if the reader of its output goes away.
-
-    Parameters
-    ----------
-    jobs
-        Cores to use on this machine.
-    profiles
-        Names in `configs/profiles`, or folders with a config.yaml: run on a cluster instead.
+    It uses `jobs` cores of this machine, or the cluster that `profiles` are of: names in
+    `configs/profiles`, or folders with a config.yaml. One build at a time: the lock goes with this
+    process and the Snakemake that it starts, so a killed one leaves none behind. It ends if the
+    reader of its output goes away.
     """
     folders = [PROFILES / name if (PROFILES / name).exists() else Path(name) for name in profiles]
     where = [word for folder in folders for word in ("--profile", str(folder.resolve()))]
@@ -112,24 +107,13 @@ def run_stage(
 ) -> str:
     """Execute a notebook of a study by papermill, and return what it took.
 
-    Parameters that depart from the study make a trial; its page then lies in the trial's place.
+    Takes its name in `notebooks/`, such as "03-train", and name -> value, besides the study.
+    Parameters that depart from the study make a trial. The page goes to `out`, by default into the
+    results of the study or trial. The stage must leave the files `writes`; their digests are kept
+    in `ledgers` beside the page's folder.
 
-    Parameters
-    ----------
-    notebook, parameters
-        Its name in `notebooks/`, such as "03-train", and name -> value, besides the study.
-    out
-        Where the page goes, by default into the results of the study or trial.
-    writes
-        Files that the stage must leave; their digests are kept in `ledgers` beside the page's
-        folder.
-
-    Raises
-    ------
-    StageError
-        If there is no such notebook or parameter, the notebook fails or its kernel dies.
-    BusyError
-        If another process writes the same page.
+    A `StageError` is raised if there is no such notebook or parameter, the notebook fails or its
+    kernel dies; a `BusyError` if another process writes the same page.
     """
     import papermill  # slow to import
     from traitlets.config import Config
@@ -221,7 +205,7 @@ def _joined(executed: Sequence[dict[str, Any]]) -> dict[str, Any]:
     page = executed[0]
     if _run_of(page) is None:
         return page
-    title, *_ = page["cells"]
+    title = page["cells"][0]
     cells = [{**title, "source": "".join(title["source"]).replace("one run", "each run", 1)}]
     for k, notebook in enumerate(executed):
         heading = f"## {_run_of(notebook)}"
@@ -257,9 +241,8 @@ def freeze(study: Study) -> int:
         kept += [path for name in cited & free for path in results.glob(f"figures/{name}.*")]
         copies = {target / path.relative_to(results): path for path in kept}
     if not copies:
-        raise StageError(
-            f"study {study.name} has no results to freeze: make book STUDY={study.name} first"
-        )
+        name = study.name
+        raise StageError(f"study {name} has no results to freeze: make book STUDY={name} first")
     origin = provenance(study)  # before the tree changes
     for part in ("values", "figures"):
         shutil.rmtree(target / part, ignore_errors=True)

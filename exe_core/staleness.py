@@ -62,12 +62,8 @@ def code_digest(*names: str) -> str:
 def stage_digest(study: Study, notebook: str, *, run: str | None = None) -> str:
     """Digest what a stage is computed by: notebook, code, and settings that the code reads.
 
-    Parameters
-    ----------
-    study, notebook
-        The study, and the name of a notebook, such as "03-train".
-    run
-        The run, or external model, that the stage is about: settings of others do not count.
+    Takes the name of a notebook, such as "03-train", and the run, or external model, that the stage
+    is about, if it is about one: settings of others do not count.
     """
     code, attributes = _reached([(notebook, "")])
     settings = study.model_dump(mode="json")
@@ -153,9 +149,8 @@ def _place(part: ast.AST, of: ast.ClassDef) -> str:
     What Python or pydantic calls belongs to the class. Words, and fields of settings, which are
     judged by their values, have a place that nothing names.
     """
-    is_settings = any(
-        ast.unparse(base).endswith(("BaseModel", "SettingsModel")) for base in of.bases
-    )
+    bases = [ast.unparse(base) for base in of.bases]
+    is_settings = any(base.endswith(("BaseModel", "SettingsModel")) for base in bases)
     if isinstance(part, ast.Expr) or (is_settings and isinstance(part, ast.AnnAssign)):
         return f"{of.name}: no code"
     if not isinstance(part, ast.FunctionDef) or part.name.startswith("__"):

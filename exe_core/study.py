@@ -307,21 +307,11 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     A trial reads the tables of the study where it has none of its own, and writes into
     `.../<study>/trials/<trial>` only.
 
-    Parameters
-    ----------
-    name
-        `configs/<name>.yml`.
-    trial
-        A name for the trial; by default it is made of what departs, such as "epochs-2". A trial
-        of this name that is there goes on with the settings that it began with.
-    **parts
-        Parts of the settings that override the file's, e.g. ``train={"epochs": 2}``; keys whose
-        value is None are left as they are, so a notebook can pass its parameters through.
-
-    Raises
-    ------
-    ConfigError
-        With the key at fault and what is allowed.
+    `parts` of the settings override those of `configs/<name>.yml`, e.g. ``train={"epochs": 2}``;
+    keys whose value is None are left as they are, so a notebook can pass its parameters through.
+    `trial` names the trial; by default the name is made of what departs, such as "epochs-2". A
+    trial of this name that is there goes on with the settings that it began with. A `ConfigError`
+    names the key at fault and what is allowed.
 
     Examples
     --------
@@ -363,10 +353,7 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
 
 def _merged(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with the parts of `changes` put over theirs."""
-    return {
-        **given,
-        **{part: {**(given.get(part) or {}), **change} for part, change in changes.items()},
-    }
+    return {**given, **{key: {**(given.get(key) or {}), **one} for key, one in changes.items()}}
 
 
 def trial_name(changes: Mapping[str, Any]) -> str:
