@@ -74,9 +74,8 @@ def _move(images: torch.Tensor, settings: Augmentation, generator: torch.Generat
     mirror = torch.where(kept, 1.0, -1.0).to(images.device)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     rows = [mirror * cosine, -sine, across, mirror * sine, cosine, down]
-    grid = affine_grid(
-        torch.stack(rows, dim=1).view(-1, 2, 3), list(images.shape), align_corners=False
-    )
+    turned = torch.stack(rows, dim=1).view(-1, 2, 3)
+    grid = affine_grid(turned, list(images.shape), align_corners=False)
     return grid_sample(images, grid, padding_mode=settings.border, align_corners=False)
 
 

@@ -241,18 +241,10 @@ def agreement(
             null += by_shift[(step[:, j] - step[:, i]) % len(items)] / len(codes)
         agreed = float(equal.mean())
         slope = (1 - kappa.value) / (1 - agreed) if agreed < 1 else math.nan
-        found.append(
-            {
-                "run_id": wide.columns[i],
-                "other_run_id": wide.columns[j],
-                **kappa.columns(),
-                "level": statistics.level,
-                "null_mean": 1 - (1 - float(null.mean())) * slope,
-                "p_value": (np.count_nonzero(null >= agreed - _ROUNDING) + 1) / (len(null) + 1),
-                "n": len(wide),
-                "n_groups": kappa.n,
-            }
-        )
+        p = (np.count_nonzero(null >= agreed - _ROUNDING) + 1) / (len(null) + 1)
+        row = {"run_id": wide.columns[i], "other_run_id": wide.columns[j], **kappa.columns()}
+        row |= {"level": statistics.level, "null_mean": 1 - (1 - float(null.mean())) * slope}
+        found.append({**row, "p_value": p, "n": len(wide), "n_groups": kappa.n})
     return tables.check(pd.DataFrame(found), "agreement") if found else tables.empty("agreement")
 
 

@@ -269,16 +269,10 @@ class FilmFaces:
         whole = pd.concat(scored, ignore_index=True)
         # few seeds reach far beyond where a score can be
         top = whole["metric"].map({"nll": np.inf, "brier": 2.0}).fillna(1.0)
-        whole = whole.assign(
-            low=whole["low"].clip(lower=0),
-            high=whole["high"].clip(upper=top),
-            set_name="film",
-            split="test",
-            n=len(self.faces),
-            level=self.statistics.level,
-            method=f"{resampling.METHOD_OVER_SEEDS}, over {self.unit}",
-            seed=self.statistics.seed,
-        )
+        whole["low"], whole["high"] = whole["low"].clip(lower=0), whole["high"].clip(upper=top)
+        method = f"{resampling.METHOD_OVER_SEEDS}, over {self.unit}"
+        how = {"level": self.statistics.level, "method": method, "seed": self.statistics.seed}
+        whole = whole.assign(set_name="film", split="test", n=len(self.faces), **how)
         return tables.check(whole, "metrics")
 
     def contrast(

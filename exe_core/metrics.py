@@ -75,14 +75,9 @@ def score(
         known = labelled(rows, labels)
         sums = resampling.sum_by_group(item_terms(known, labels), known["group_id"])
         found = statistics.interval(sums, statistic)
-        table = by_name(found, labels).assign(
-            n=len(known),
-            n_groups=found.n,
-            n_excluded=len(rows) - len(known),
-            level=statistics.level,
-            method=found.method,
-            seed=statistics.seed,
-        )
+        counts = {"n": len(known), "n_groups": found.n, "n_excluded": len(rows) - len(known)}
+        how = {"level": statistics.level, "method": found.method, "seed": statistics.seed}
+        table = by_name(found, labels).assign(**counts, **how)
         table[["run_id", "set_name", "split"]] = keys
         scored.append(table)
     return tables.check(pd.concat(scored, ignore_index=True), "metrics")

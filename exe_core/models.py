@@ -106,19 +106,12 @@ class Architecture:
 def build(name: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> nn.Module:
     """Build a network by name; its last layer, of `n_classes` outputs, starts at random.
 
-    A `ModelError` is raised if the name is unknown, or its weights are not there and their host
-    can't be reached.
-
-    Parameters
-    ----------
-    name
-        A key of `REGISTRY`, or "timm:<name>" of a backbone of timm.
-    weights
-        "none" for random ones; "imagenet" for those of an installed package (EfficientNet-Lite0),
-        or torchvision's or timm's, which are fetched once and cached; "msceleb" for DDAMFN's
-        backbone, a file of its authors in the same cache.
-    seed
-        Of the random weights; the global generator is left as it was.
+    The name is a key of `REGISTRY`, or "timm:<name>" of a backbone of timm. `weights` is "none" for
+    random ones; "imagenet" for those of an installed package (EfficientNet-Lite0), or torchvision's
+    or timm's, which are fetched once and cached; "msceleb" for DDAMFN's backbone, a file of its
+    authors in the same cache. `seed` is of the random weights; the global generator is left as it
+    was. A `ModelError` is raised if the name is unknown, or its weights are not there and their
+    host can't be reached.
 
     Examples
     --------

@@ -16,19 +16,12 @@ def resnet18_small(n_classes: int) -> nn.Module:
     this one (3x3, stride 2) leaves 4x4. Each stage has twice the channels of the one before it.
     """
     width = 32
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv1=nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
-        bn1=nn.BatchNorm2d(width),
-        relu=nn.ReLU(inplace=True),
-    )
-    inputs = width
-    for stage in range(4):
-        outputs = width * 2**stage
-        layers[f"layer{stage + 1}"] = nn.Sequential(
-            _block(inputs, outputs, stride=1 if stage == 0 else 2), _block(outputs, outputs)
-        )
-        inputs = outputs
-    return _initialised(_with_head(layers, channels=inputs, n_classes=n_classes))
+    names = ("conv1", "bn1", "relu")
+    layers = OrderedDict(zip(names, _convolution(3, width, stride=2), strict=True))
+    for stage, (inputs, outputs) in enumerate(pairwise((1, 1, 2, 4, 8)), start=1):
+        first = _block(width * inputs, width * outputs, stride=1 if stage == 1 else 2)
+        layers[f"layer{stage}"] = nn.Sequential(first, _block(width * outputs, width * outputs))
+    return _initialised(_with_head(layers, channels=8 * width, n_classes=n_classes))
 
 
 def vgg_fer(n_classes: int) -> nn.Module:

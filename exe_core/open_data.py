@@ -174,8 +174,7 @@ def get_open_set(name: str, folder: Path | None = None) -> list[Finding]:
                 fetcher.download(url, path, partial(check, row))
 
             fetched = pool.map(fetch, files.itertuples())
-            for _ in tqdm(fetched, total=len(files), desc=name, disable=None, leave=False):
-                pass
+            list(tqdm(fetched, total=len(files), desc=name, disable=None, leave=False))
         for file, text in label_files(files).items():
             with replacing(folder / file) as new:
                 new.write_text(text, encoding="utf-8")

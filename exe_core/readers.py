@@ -78,10 +78,8 @@ def image_table(rows: Iterable[dict], root: Path, lost: Counter[str]) -> pd.Data
         "are listed twice": table["name"].duplicated().tolist(),
     }.items():
         if any(is_wrong):
-            first = ", ".join(table["name"][is_wrong][:3])
-            raise DatasetError(
-                f"{root.name}: {sum(is_wrong)} of {len(table)} images {what}, such as {first}"
-            )
+            n, first = sum(is_wrong), ", ".join(table["name"][is_wrong][:3])
+            raise DatasetError(f"{root.name}: {n} of {len(table)} images {what}, such as {first}")
     counts = lost + Counter(reason.partition(":")[0] for reason in table["no_label"].dropna())
     counted = "; ".join(f"{n} {what}" for what, n in counts.items())
     if table.empty:
@@ -106,10 +104,9 @@ def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pd.DataFrame:
     if not isinstance(table.index, pd.RangeIndex):  # the first columns became an index
         raise DatasetError(f"{path.name} is no table: its rows have more fields than its header")
     table.columns = table.columns.str.strip()  # icml_face_data.csv writes " pixels"
-    if missing := [column for column in needs if column not in table]:
-        raise DatasetError(
-            f"{path.name} has no column {', '.join(missing)}; it has {', '.join(table.columns)}"
-        )
+    if missing := ", ".join(column for column in needs if column not in table):
+        has = ", ".join(table.columns)
+        raise DatasetError(f"{path.name} has no column {missing}; it has {has}")
     return table
 
 
@@ -256,10 +253,8 @@ def _write_fer_csv(source: Path, folder: Path) -> None:
         try:
             levels = np.array(bytearray(map(int, pixels.split()))).reshape(FER_SIDE, FER_SIDE)
         except ValueError:
-            raise DatasetError(
-                f"{where}: pixels must be {FER_SIDE**2} numbers from 0 to 255; these begin with "
-                f"{pixels[:20]!r}"
-            ) from None
+            needed = f"{FER_SIDE**2} numbers from 0 to 255; these begin with {pixels[:20]!r}"
+            raise DatasetError(f"{where}: pixels must be {needed}") from None
         side = "train" if usage == "Training" else "test"
         path = folder / side / label / f"{usage}_{line}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -435,8 +430,8 @@ def read_imfdb(
     root, found, lost = _find("imfdb", source, unpacked)
     lost.pop("files *.txt", None)  # hold the lines
     actors = {said["person"] for _, said in found}
-    if absent := sorted({*persons, *without} - actors):
-        log.warning("%s has no actors %s", root.name, ", ".join(absent))
+    if absent := ", ".join(sorted({*persons, *without} - actors)):
+        log.warning("%s has no actors %s", root.name, absent)
     chosen = (set(persons) or actors) - set(without)
     films: dict[Path, list[Path]] = defaultdict(list)
     for path, said in found:

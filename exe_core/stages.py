@@ -40,9 +40,8 @@ EXECUTED = ROOT / "book" / "executed"
 PROFILES = ROOT / "configs" / "profiles"
 
 FROZEN_TABLES = (
-    *("metrics", "confusion", "comparisons", "film_summary", "claims"),
-    *("leakage_counts", "label_quality"),
-    *("sentiment_metrics", "sentiment_comparisons"),
+    *("metrics", "confusion", "comparisons", "film_summary", "claims", "leakage_counts"),
+    *("label_quality", "sentiment_metrics", "sentiment_comparisons"),
 )
 """The tables of estimates that `freeze` keeps."""
 

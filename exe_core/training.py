@@ -226,9 +226,8 @@ def _check(
     faces: np.ndarray, labels: np.ndarray, splits: np.ndarray, *, size: int, classes: Sequence[str]
 ) -> None:
     if faces.dtype != np.uint8 or faces.shape[1:] != (size, size, 3):
-        raise TrainingError(
-            f"faces are {faces.dtype} {faces.shape}; needed is uint8 (N, {size}, {size}, 3)"
-        )
+        needed = f"uint8 (N, {size}, {size}, 3)"
+        raise TrainingError(f"faces are {faces.dtype} {faces.shape}; needed is {needed}")
     if not len(faces) == len(labels) == len(splits):
         raise TrainingError(f"{len(faces)} faces, {len(labels)} labels and {len(splits)} splits")
     if labels.ndim == 2:
@@ -236,11 +235,9 @@ def _check(
         if not (np.allclose(used.sum(axis=1), 1) and (used >= 0).all()):
             raise TrainingError("labels that are shares must be 0 or more, and each row sum to 1")
         labels = labels.argmax(axis=1)
-    present = labels[splits == "train"]
-    if absent := [name for k, name in enumerate(classes) if k not in present]:
-        raise TrainingError(
-            f"no training face of {', '.join(absent)}: add some, or leave the label out"
-        )
+    learnt = labels[splits == "train"]
+    if absent := ", ".join(name for k, name in enumerate(classes) if k not in learnt):
+        raise TrainingError(f"no training face of {absent}: add some, or leave the label out")
     if not (splits == "val").any():
         raise TrainingError("no face of split 'val', which the epochs are compared on: add some")
 
@@ -251,9 +248,8 @@ def freeze(network: nn.Module, trainable: str) -> list[nn.Module]:
         return []
     layers, learning = dict(network.named_children()), trainable.split("+")
     if not layers.keys() >= set(learning):
-        raise TrainingError(
-            f"trainable {trainable!r}: the network has the layers {', '.join(layers)}: set all"
-        )
+        known = ", ".join(layers)
+        raise TrainingError(f"trainable {trainable!r}: the network has the layers {known}: set all")
     frozen = [layer for name, layer in layers.items() if name not in learning]
     for layer in frozen:
         layer.requires_grad_(False)
@@ -394,9 +390,8 @@ def train_epoch(
             faces = preprocessing.to_float(images[batch])  # (B, 3, S, S) in [0, 1]
             faces = augmentation.augment(faces, preset, generator=generator)
             shown = preprocessing.normalise(faces)
-        again = partial(
-            forward_backward, shown.contiguous(memory_format=torch.channels_last), targets[batch]
-        )
+        shown = shown.contiguous(memory_format=torch.channels_last)
+        again = partial(forward_backward, shown, targets[batch])
         loss, logits = again()
         if recipe.sam_rho:  # Foret et al. 2021: step by the gradient at the worst point nearby
             from pytorch_optimizer.optimizer import utils
