@@ -355,7 +355,7 @@ def test_a_reader_judges_by_a_rule_of_ones_own(book, chromium, size):
         tab.locator("[name=measure]").select_option("mean probability")
         assert verdicts()[3] == ["not supported", "supported"]
         said = tab.locator("[name=departs]")
-        assert said.inner_text() == "1 of 5 verdicts differ from the plan's."
+        assert said.inner_text() == "1 of 5 verdicts differ from ours."
         chosen = ways.query(
             "claim_id == 'c4' and films == 'without Animation' and measure == 'mean probability' "
             "and confidence == 0 and level == 0.95"

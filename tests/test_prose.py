@@ -17,7 +17,8 @@ PAGES = (
 )
 NAMES = (
     r"FER2013|FERV39k|RAF-DB|F1|ConvNeXt-V2|ResNet18|[QR]\d\b|\bv[12]\b|9[05] %|48 px|112 px|"
-    r"[Cc]laims? \d( (to|and) \d)?|\bc7a\b|^and 7|\b(side of|includes) 0|below \.05|2-3 hours"
+    r"[Cc]laims? \d( (to|and) \d)?|\bc7a\b|^and 7|"
+    r"\b(side of|includes|excludes) 0|below \.05|2-3 hours"
 )
 ALLOWED = {  # what others published, and rules that were fixed before
     "index": r"^\d\. |CC BY 4\.0|98 % angry|0 is right, 1 entirely",

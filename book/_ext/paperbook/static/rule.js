@@ -6,7 +6,7 @@
   const { ways, others } = JSON.parse(form.dataset.rule);
   const rows = [...form.querySelectorAll("tbody tr")];
   const selects = [...form.querySelectorAll("select")];
-  // What is not chosen is as planned; null is a choice that a claim does not have.
+  // What is not chosen is our choice; null is a choice that a claim does not have.
   function way(claim) {
     const own = ways.filter(({ claim_id }) => claim_id === claim);
     const plan = own.find(({ planned }) => planned);
@@ -47,7 +47,7 @@
       rows[k].classList.toggle("departs", judged.textContent !== plan.textContent);
     });
     const n = form.querySelectorAll(".departs").length;
-    control.departs.value = `${n} of ${rows.length} verdicts differ from the plan's.`;
+    control.departs.value = `${n} of ${rows.length} verdicts differ from ours.`;
     control.times.value = `${control.tolerance.value} ×`;
   }
 
