@@ -320,7 +320,7 @@ if FILM_PREDICTIONS:
             params:
                 notebook=page,
                 stale=stage_digest(film, page),
-                writes=writes(film.results / "values" / f"{page[3:]}.json"),
+                writes=writes(film.results / "values" / f"{page[3:]}.json", *[film.results / "explorer"] * (page == "14-film-shares")),
             shell: STAGE.replace("{study.name}", "film")
 
 

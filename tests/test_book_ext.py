@@ -59,7 +59,6 @@ PAGES = {
         ```{paper-table} metrics
         :columns: run_id = Run, as trained, metric, est(value) = Score : .2f
         :where: metric in ("accuracy", "macro_f1") and label.isna()
-        :sort: run_id
         :across: metric
         Scores of the runs.
         ```

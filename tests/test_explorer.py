@@ -83,7 +83,7 @@ def site(bundle, tmp_path_factory):
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width"><link rel="stylesheet" href="explorer.css">'
         + scripts
-        + Template((own / "explorer.html").read_text()).render(bundle="bundle")
+        + Template((own / "explorer.html").read_text()).render(bundle="bundle", kind="films")
     )
     return folder / "page.html"
 
@@ -105,7 +105,7 @@ def tab(window, site):
 
 
 def ready(tab):
-    tab.locator("#film-explorer[data-live]").wait_for(timeout=20_000)
+    tab.locator("form[data-live]").wait_for(timeout=20_000)
     tab.wait_for_function(
         "document.querySelectorAll('.card svg.marks').length === 3", timeout=20_000
     )
@@ -180,12 +180,11 @@ def test_genres_of_one_model_are_compared_and_what_the_study_did_not_compare_is_
     expected = [gap[name] for name in ("difference", "low", "high")]
     assert numbers(shown_shares(tab)["happy"][2]) == pytest.approx(expected, abs=6e-4)
     choose(tab, b="rafdb")
-    assert "have an interval" in part(tab, "share-note").inner_text()
     assert shown_shares(tab)["happy"][2] == "n/a"
 
 
 ASK = """async ([film, run, options]) => {
-    const folder = document.getElementById("film-explorer").dataset.bundle;
+    const folder = document.forms[0].dataset.bundle;
     const content = await explorer.load(folder, film);
     const read = explorer.unpack(content, run, options.threshold);
     return {
@@ -238,7 +237,7 @@ def test_a_view_is_linked_by_its_address(tab, site, chromium):
         other.goto(address)
         other.reload()
         ready(other)
-        for name in ("share-table", "share-note", "film-a", "film-table", "events", "width"):
+        for name in ("share-table", "film-a", "film-table", "events", "width"):
             assert part(other, name).inner_text() == part(tab, name).inner_text()
         assert other.evaluate("location.href") == address
         assert faults == []
@@ -261,8 +260,63 @@ def test_a_phone_shows_titles_as_text_and_needs_no_sideways_scrolling(site, chro
         assert faults == []
 
 
+@pytest.fixture
+def labelled(study, tables, site):
+    """Make a page of two explorers, of which the second has films with labels and no times."""
+    shares = tables["shares"].replace({"run_id": {"exe": "labels"}})
+    wrong = pd.DataFrame({"run_id": ["rafdb"], "genre": [None], "label": ["error of shares"]})
+    gaps = tables["differences"].query("run_id == 'exe' and genre == other_genre or genre.isna()")
+    turned = {"run_id": "other_run_id", "other_run_id": "run_id", "low": "high", "high": "low"}
+    gaps = gaps.replace({"run_id": {"exe": "labels"}}).rename(columns=turned)
+    gaps[["difference", "low", "high"]] *= -1
+    shares = pd.concat([shares, wrong.assign(value=0.25, low=0.2, high=0.31)], ignore_index=True)
+    other = study.model_copy(update={"name": "real"})
+    made = explorer.save(other, shares=shares, differences=gaps, reference="labels")
+    shutil.copytree(made, site.with_name("labelled"), dirs_exist_ok=True)
+    text = site.read_text()
+    form = (
+        text[text.index("<form") :].replace('"films', '"labelled').replace('"bundle', '"labelled')
+    )
+    site.with_name("two.html").write_text(text + form)
+    return site.with_name("two.html"), shares, gaps
+
+
+def test_labelled_films_stand_beside_their_labels_and_are_downloaded(labelled, chromium):
+    address, shares, gaps = labelled
+    with opened(chromium, address) as (tab, faults):
+        form = tab.locator("form[data-bundle]").nth(1)
+        before = tab.locator("form[data-bundle]").first.inner_text()
+        tab.goto(f"{address.as_uri()}#of=labelled&a=rafdb&b=fer2013&a-genre=crime")
+        form.locator("svg.marks").wait_for(timeout=20_000)
+        assert form.locator("section").count() == 1
+        rows = [row.split("\t") for row in form.locator("table tr").all_inner_texts()]
+        assert rows[0] == ["", "labels", "A", "B", "A − labels", "B − labels"]
+        assert [row[0] for row in rows[1:]] == [*FIVE, "error of shares"]
+        keys = {"run_id": "rafdb", "genre": "crime"}
+        gap = rows_by_label(gaps, **keys, other_run_id="labels")["happy"]
+        of = [
+            rows_by_label(shares, **{**keys, "run_id": run})["happy"] for run in ("labels", "rafdb")
+        ]
+        assert [numbers(rows[3][k])[0] for k in (1, 2)] == [
+            pytest.approx(one["value"], abs=6e-4) for one in of
+        ]
+        assert numbers(rows[3][4])[0] == pytest.approx(gap["difference"], abs=6e-4)
+        with tab.expect_download() as found:
+            form.locator("button").click()
+        table = pd.read_csv(found.value.path()).set_index(["side", "label"])
+        assert table.loc[("A", "happy"), "value"] == pytest.approx(of[1]["value"], abs=1e-4)
+        assert {"model", "films", "low", "high"} <= set(table)
+        form.locator("[name=a-genre]").select_option("")
+        tab.wait_for_function(
+            "location.hash.includes('of=labelled') && location.hash.includes('a-genre=&')"
+        )
+        assert "25.0% [20.0%, 31.0%]" in form.inner_text()
+        assert tab.locator("form[data-bundle]").first.inner_text() == before
+        assert faults == []
+
+
 @pytest.mark.slow
-def test_books_have_the_explorer_and_without_films_say_so(bundle, tmp_path, chromium):
+def test_books_have_the_explorers(bundle, tmp_path, chromium):
     both = {
         "explorer": "# A\n:::{explorer}\n:::\n",
         "claims": "# B\n:::{explorer} published\n:::\n",
@@ -282,6 +336,3 @@ def test_books_have_the_explorer_and_without_films_say_so(bundle, tmp_path, chro
         ready(tab)
         assert faults == []
     assert "a program drew them" not in text_of(tmp_path, "claims")
-    shutil.rmtree(tmp_path / "data" / "results")
-    assert build(tmp_path, "sentiment").returncode == 0
-    assert "This study has no films" in text_of(tmp_path, "explorer")

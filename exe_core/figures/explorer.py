@@ -19,7 +19,7 @@ import pandas as pd
 from exe_core import record
 from exe_core.figures.style import COLOURS, in_order
 from exe_core.films import smoothing_s
-from exe_core.labels import labels_of, prob_columns
+from exe_core.labels import EMOTIONS, labels_of, prob_columns
 from exe_core.record import replacing
 from exe_core.study import Study
 
@@ -28,13 +28,14 @@ GRID = 1000  # a probability is kept in so many parts, rounded down, so that it 
 
 def save(
     study: Study,
-    films: pd.DataFrame,
-    rows: pd.DataFrame,
+    films: pd.DataFrame | None = None,
+    rows: pd.DataFrame | None = None,
     *,
-    summary: pd.DataFrame,
     shares: pd.DataFrame,
     differences: pd.DataFrame,
-    events: pd.DataFrame,
+    summary: pd.DataFrame | None = None,
+    events: pd.DataFrame | None = None,
+    reference: str | None = None,
     inputs: Iterable[Path] | None = None,
 ) -> Path:
     """Write the files of the explorer into the folder "explorer" of a study's results.
@@ -42,17 +43,52 @@ def save(
     Parameters
     ----------
     films, events
-        Tables of the same names.
+        Tables of the same names; without films, only shares are explored.
     rows
         The prediction of each run for each sampled frame, as of `films.timeline`.
-    summary, shares, differences
-        Tables "film_summary" with its bounds, "selection_shares" and "selection_differences".
+    shares, differences
+        Tables "selection_shares" and "selection_differences", whose `genre` may be a film, and
+        whose `label` may name a measure of all labels.
+    summary
+        Table "film_summary" with its bounds.
+    reference
+        The run in `shares` and `differences` that stands for the labels, if films have any.
     inputs
         The files that all was read from, whose digests are kept; `study.inputs` if None.
     """
     folder = study.results / "explorer"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    listed: list[dict[str, Any]] = []
+    if films is not None and rows is not None and summary is not None and events is not None:
+        listed = _save_films(folder, films, rows, summary=summary, events=events)
+    labels = [label for label in EMOTIONS if label in set(shares["label"])]
+    index = {
+        "labels": labels,
+        "colours": [COLOURS[label] for label in labels],
+        "runs": [run for run in in_order(shares["run_id"]) if run != reference],
+        "reference": reference,
+        "level": study.statistics.level,
+        "films": listed,
+        "shares": _records(shares),
+        "differences": _records(differences),
+    }
+    _write(index, folder / "index.js")
+    files = sorted(path.name for path in folder.iterdir())
+    origin = record.provenance(study, inputs=study.inputs if inputs is None else inputs)
+    record.write_json({"files": files, **origin}, folder / "provenance.json")
+    return folder
+
+
+def _save_films(
+    folder: Path,
+    films: pd.DataFrame,
+    rows: pd.DataFrame,
+    *,
+    summary: pd.DataFrame,
+    events: pd.DataFrame,
+) -> list[dict[str, Any]]:
+    """Write what each film shows over its time, and list the films with their files."""
     listed = films[films["film_id"].isin(rows["film_id"])].reset_index(drop=True)
     listed = listed.assign(file=[f"film-{k:02d}" for k in listed.index])
     for film in listed.itertuples():
@@ -71,21 +107,7 @@ def save(
             "smoothing_s": round(2 * smoothing_s(of_film)) / 2,
         }
         _write(content, folder / f"{film.file}.js")
-    labels = labels_of(rows)
-    index = {
-        "labels": labels,
-        "colours": [COLOURS[label] for label in labels],
-        "runs": in_order(summary["run_id"]),
-        "level": study.statistics.level,
-        "films": _records(listed, ["film_id", "file", "title", "genre"]),
-        "shares": _records(shares),
-        "differences": _records(differences),
-    }
-    _write(index, folder / "index.js")
-    files = sorted(path.name for path in folder.iterdir())
-    origin = record.provenance(study, inputs=study.inputs if inputs is None else inputs)
-    record.write_json({"files": files, **origin}, folder / "provenance.json")
-    return folder
+    return _records(listed, ["film_id", "file", "title", "genre"])
 
 
 def _predictions(rows: pd.DataFrame) -> dict[str, Any]:

@@ -23,5 +23,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     for part in (results, panel, figures, tables, reference, site):
         part.register(app)
     # Pages read by an older version of this code are read again.
-    code = digest(*sorted(Path(__file__).parent.glob("*.py")))
+    code = digest(*sorted(Path(__file__).parent.glob("*.*")))
     return {"version": "1", "env_version": int(code[:8], 16)}

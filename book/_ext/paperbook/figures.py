@@ -44,9 +44,7 @@ class PaperFigure(Cited):
 
     option_spec: ClassVar = {"name": directives.unchanged}
 
-    def make(
-        self, results: Results, name: str, *, prefix: str
-    ) -> tuple[nodes.Element, dict[str, Any]]:
+    def make(self, results: Results, name: str, prefix: str) -> tuple[nodes.Element, dict]:
         """Build a figure node around the picture."""
         label = self.options.setdefault("name", f"{prefix}{name}")
         return _figure(nodes.figure, results, name, label=label, caption=self.caption())

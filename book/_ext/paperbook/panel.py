@@ -73,10 +73,12 @@ class Cited(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Make the nodes; a result that is not there is an error at this line."""
+        if not self.content:
+            raise self.error(f"{self.name} {self.arguments[0]} has no caption: write it as content")
         study, _, name = self.arguments[0].rpartition("/")
         prefix = f"{study}-" if study else ""  # keeps labels of other studies apart
         try:
-            node, about = self.make(Results.cited(self.env, study), name, prefix=prefix)
+            node, about = self.make(Results.cited(self.env, study), name, prefix)
         except ResultError as fault:
             raise self.error(f"{self.name} {self.arguments[0]}: {fault}") from None
         self.set_source_info(node)
@@ -86,8 +88,6 @@ class Cited(SphinxDirective):
 
     def caption(self) -> list[nodes.Node]:
         """Parse the content as one paragraph, in which numbers may be cited."""
-        if not self.content:
-            raise self.error(f"{self.name} {self.arguments[0]} has no caption: write it as content")
         children, messages = self.parse_inline(" ".join(self.content))
         return [*children, *messages]
 
@@ -108,8 +108,8 @@ def own_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
     for shown in all_shown(app.env):
         page, title = shown.address("html"), app.env.titles[shown.docname].astext()
         where = f'<a href="../{shown.docname}.html#{shown.anchor}">{html.escape(title)}</a>'
-        names = {suffix: name for suffix, name in NAMES.items() if suffix in shown.files}
-        links = " ".join(f'<a href="{shown.label}.{end}">{of}</a>' for end, of in names.items())
+        offered = [end for end in NAMES if end in shown.files]
+        links = " ".join(f'<a href="{shown.label}.{end}">{NAMES[end]}</a>' for end in offered)
         csv = shown.files["csv"]
         rows = pd.read_csv(io.StringIO(csv) if isinstance(csv, str) else csv)
         address = f"{base}/{page}" if base else f"{shown.label}.html"

@@ -120,11 +120,11 @@ def commands() -> list[str]:
 KINDS = {"settings": (settings, study), "tables": (columns, tables), "commands": (commands, cli)}
 
 
-def table(head: list[str], rows: Iterable[Iterable[str]]) -> list[str]:
+def table(head: list[str], rows: Iterable[Iterable[str]], *, caption: str = "") -> list[str]:
     """Write a table in Markdown."""
     cells = [[escaped(cell).replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
     lines = [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells]]
-    return [":::{table}", ":class: paper-table", "", *lines, ":::"]
+    return [f":::{{table}} {caption}", ":class: paper-table", "", *lines, ":::"]
 
 
 def escaped(text: str) -> str:

@@ -26,13 +26,11 @@ EVERYWHERE = ("film", "published")
 
 UNDEFINED = "n/a"
 DOT = " \N{MIDDLE DOT} "
-SEE_METHODS = "by the method in the chapter Methods"
 ACTORS = "bootstrap over actors and films, and over seeds where there are several (Methods)"
 INTERVALS = {
     **dict.fromkeys(("film-faces", "film-labels", "film-limits"), ACTORS),
-    "film-shares": "bootstrap over films (Methods)",
+    "film-shares": "bootstrap over films; of rank correlations by a formula (Methods)",
 }
-"""Stage -> how its intervals are made, but those of rank correlations, which have a formula."""
 TRAITS = ("world", "real", "photos", "films", "claims", "sentiment")
 SYNTHETIC = (
     "The faces, photos and films behind the results on this page are synthetic: a program drew "
@@ -97,7 +95,7 @@ class Results:
     def entry(self, key: str) -> dict[str, Any]:
         """Look up ``stage.key`` in the values of its stage."""
         stage = key.partition(".")[0]
-        values = json.loads(self._read(self._place(f"values/{stage}.json")))
+        values = json.loads(self.read(self._place(f"values/{stage}.json")))
         if key not in values:
             raise ResultError(f"no value {key!r} in {self.name}; {stage} has {', '.join(values)}")
         return values[key]
@@ -106,30 +104,27 @@ class Results:
         """Say, a fact a line, what a cited number is, where it comes from, what makes it again."""
         entry, frozen = self.entry(key), self._frozen()
         stage, _, what = key.partition(".")
-        shown = {
+        facts = {
             name.replace("_", " "): f"{value:.4g}" if isinstance(value, float) else value
             for name, value in entry.items()
-            if value is not None
         }
-        name = what.replace(".", ", ").replace("_", " ")
-        lines = [f"{name}: {shown.pop('value', UNDEFINED)}"]
-        if {"low", "high"} <= set(shown):
-            ends = f"{shown.pop('low')} to {shown.pop('high')}"
-            by_formula = "rank correlation" in what or what.startswith("criterion")
-            method = SEE_METHODS if by_formula else INTERVALS.get(stage, SEE_METHODS)
-            lines += [f"Interval: {ends}, {method}"]
-        rest = "".join(f", {name} {value}" for name, value in shown.items())
+        value = UNDEFINED if entry["value"] is None else facts["value"]
+        _, low, high = (facts.pop(name, None) for name in ("value", "low", "high"))
+        method = INTERVALS.get(stage, "by the method in the chapter Methods")
+        rest = [f", {name} {fact}" for name, fact in facts.items() if fact is not None]
         made = [page for page in FILM_ANALYSES if page[3:] == stage]
         command = f"exe stage {made[0]} --study {self.name}" if made else self.command(frozen)
-        lines += [f"Row: {self.name}/{key}{rest}"]
+        lines = [f"{what.replace('.', ', ').replace('_', ' ')}: {value}"]
+        lines += [f"Interval: {low} to {high}, {method}"] * (low is not None)
+        lines += [f"Row: {self.name}/{key}{''.join(rest)}"]
         lines += [f"Made from: {self.origin(frozen)}"] * bool(frozen)
         return "\n".join([*lines, f"Make it again: {command or 'no command is known'}"])
 
     def provenance(self, figure: str) -> dict[str, Any]:
         """Read the provenance of a figure, and see that each of its files is there."""
-        about = json.loads(self._read(self.figure_file(figure, "provenance.json")))
+        about = json.loads(self.read(self.figure_file(figure, "provenance.json")))
         for suffix in about["files"]:
-            self._read(self.figure_file(figure, suffix))
+            self.read(self.figure_file(figure, suffix))
         return about
 
     def figure_file(self, figure: str, suffix: str) -> Path:
@@ -139,7 +134,7 @@ class Results:
     def table(self, name: str) -> pd.DataFrame:
         """Read a table: parquet of a study, CSV of an instrument."""
         path = self._table_file(name)
-        content = io.BytesIO(self._read(path))
+        content = io.BytesIO(self.read(path))
         return pd.read_csv(content) if path.suffix == ".csv" else pd.read_parquet(content)
 
     def _table_file(self, name: str) -> Path:
@@ -173,9 +168,10 @@ class Results:
     def _frozen(self) -> dict[str, Any]:
         """Read the provenance that lies with what is frozen."""
         path = self.folder / "provenance.json"
-        return json.loads(self._read(path)) if path.is_file() else {}
+        return json.loads(self.read(path)) if path.is_file() else {}
 
-    def _read(self, path: Path) -> bytes:
+    def read(self, path: Path) -> bytes:
+        """Read a file on which the page then depends."""
         self.env.note_dependency(str(path))
         if not path.is_file():
             raise ResultError(f"{self.name} has no {path.name}: run what makes it first")

@@ -25,7 +25,8 @@ HERE = Path(__file__).parent
 VEGA = f"vega-{VEGA_LITE}-{vl_convert.__version__}.js"
 STYLED = "chart-style.js"
 BUNDLES = "_static/explorer"
-KINDS = {"films": "", "published": "published"}  # what is explored -> whose results, or the book's
+KINDS = {"films": "", "published": "published", "labelled": "film"}
+"""What is explored -> the study whose results it is; "" the book's."""
 
 
 def configure(app: Sphinx, config: Config) -> None:
@@ -64,13 +65,11 @@ def write_static(app: Sphinx) -> None:
             shutil.copytree(made, target)
 
 
-def add_scripts(
-    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object
-) -> None:
+def add_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
     """Load the scripts that a page needs."""
     body = context.get("body", "")
     scripts = [VEGA, "charts.js"] * ('class="chart"' in body)
-    scripts += [VEGA, STYLED, "explorer.js"] * ('id="film-explorer"' in body)
+    scripts += [VEGA, STYLED, "explorer.js"] * ('data-bundle="' in body)
     scripts += ["rule.js"] * ('id="reader-rule"' in body)
     if 'class="explorer"' in body:
         app.add_css_file("explorer.css")
@@ -82,10 +81,7 @@ def add_scripts(
 
 
 class Explorer(SphinxDirective):
-    """``{explorer}`` of the films of the book's study, ``{explorer} published`` of published ones.
-
-    Of a study without films, a sentence that says so.
-    """
+    """``{explorer}`` of the films of the book's study, of ``published`` or ``labelled`` films."""
 
     optional_arguments = 1
 
@@ -93,16 +89,11 @@ class Explorer(SphinxDirective):
         """Put the empty controls on the page, which scripts fill from the data."""
         kind = (self.arguments or ["films"])[0]
         results = Results.cited(self.env, KINDS[kind])
-        origin, page = results.folder / "explorer" / "provenance.json", HERE / "explorer.html"
-        for path in (page, origin):
-            self.env.note_dependency(str(path))
-        if not origin.is_file():
-            words = "This study has no films, so there is nothing to explore."
-            return [nodes.paragraph("", words)]
-        about = json.loads(origin.read_text(encoding="utf-8"))
+        about = json.loads(results.read(results.study.results / "explorer" / "provenance.json"))
         bundle = f"{'../' * self.env.docname.count('/')}{BUNDLES}/{kind}"
         made_of = nodes.paragraph("", results.origin(about), classes=["origin"])
-        return [nodes.raw("", _written(page.name, bundle=bundle), format="html"), made_of]
+        page = _written("explorer.html", bundle=bundle, kind=kind)
+        return [nodes.raw("", page, format="html"), made_of]
 
 
 class Rule(SphinxDirective):
@@ -126,7 +117,6 @@ class Rule(SphinxDirective):
 
 
 def _written(template: str, **values: object) -> str:
-    """Fill a template of this folder."""
     return Template((HERE / template).read_text(encoding="utf-8")).render(values)
 
 

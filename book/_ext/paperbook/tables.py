@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 from docutils import nodes
@@ -12,6 +11,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 
 from paperbook.panel import Cited
+from paperbook.reference import table as written
 from paperbook.results import ResultError, Results, formatted, interval
 
 NEXT = re.compile(r",(?=\s*(?:est\(\w+\)|\w+)\s*(?:[=:,]|$))")  # a heading may hold a comma
@@ -27,46 +27,36 @@ class PaperTable(Cited):
 
     The argument is the table's name, ``metrics`` or ``real/metrics``; the content its caption.
     ``:columns:`` lists ``column = Heading : format`` with commas between; ``est(column)`` adds the
-    interval from the columns low and high. ``:where:`` is a pandas query, ``:sort:`` a column,
-    with "-" before it for descending; ``:across:`` a column over whose values the last of the
-    listed columns is spread.
+    interval from the columns low and high. ``:where:`` is a pandas query, ``:across:`` a column
+    over whose values the last of the listed columns is spread.
     """
 
     option_spec: ClassVar = {
         "name": directives.unchanged,
         "columns": directives.unchanged_required,
         "where": directives.unchanged,
-        "sort": directives.unchanged,
         "across": directives.unchanged,
     }
 
-    def make(
-        self, results: Results, name: str, *, prefix: str
-    ) -> tuple[nodes.Element, dict[str, Any]]:
+    def make(self, results: Results, name: str, prefix: str) -> tuple[nodes.Element, dict]:
         """Build a table node of the written cells; its file holds the rows."""
         self.options.setdefault("name", f"{prefix}tab-{name}")
-        rows = self._rows(results.table(name))
+        rows = results.table(name)
+        if where := self.options.get("where"):
+            rows = rows.query(where, engine="python")
         asked = [_asked(part.strip(), rows) for part in NEXT.split(self.options["columns"])]
         cells = self._cells(rows, asked)
-        group = nodes.tgroup(cols=len(cells.columns))
-        group += [nodes.colspec(colwidth=1) for _ in cells.columns]
-        group += nodes.thead("", _row(cells.columns))
-        group += nodes.tbody("", *(_row(row) for row in cells.itertuples(index=False)))
-        title = nodes.title("", "", *self.caption())
-        return nodes.table("", title, group, classes=["paper-table"]), {
+        text = written(list(cells), cells.itertuples(index=False), caption=" ".join(self.content))
+        node = self.parse_text_to_nodes("\n".join(text))[0]
+        for cell in node.findall(nodes.entry):
+            cell["classes"] += ["long"] * (len(cell.astext()) > LONG)
+        return node, {
             "kind": "table",
-            "caption": title,
+            "caption": node[0],
             "origin": results.table_origin(name),
             "command": results.command({}),
             "files": {"csv": rows.to_csv(index=False, lineterminator="\n")},
         }
-
-    def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        where, sort = self.options.get("where"), self.options.get("sort", "")
-        rows = table.query(where, engine="python") if where else table
-        if not sort:
-            return rows
-        return rows.sort_values(sort.lstrip("-"), ascending=not sort.startswith("-"), kind="stable")
 
     def _cells(self, rows: pd.DataFrame, asked: list[re.Match[str]]) -> pd.DataFrame:
         over = self.options.get("across")
@@ -103,16 +93,6 @@ def _spread(cells: pd.DataFrame, rows: pd.DataFrame, over: str) -> pd.DataFrame:
     wide = indexed.iloc[:, 0].unstack(sort=False)  # noqa: PD010
     wide.columns = [str(value).replace("_", " ") for value in wide.columns]
     return wide.fillna("").reset_index()
-
-
-def _row(cells: Iterable[str]) -> nodes.row:
-    return nodes.row(
-        "",
-        *(
-            nodes.entry("", nodes.paragraph("", cell), classes=["long"] * (len(cell) > LONG))
-            for cell in cells
-        ),
-    )
 
 
 def register(app: Sphinx) -> None:

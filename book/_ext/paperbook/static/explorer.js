@@ -5,17 +5,16 @@ window.explorer = (() => {
 
   // A page that was opened from disk may not read files, but may run them: each file is a call of
   // `explorer.receive` with its name and its content.
-  const receive = (name, content) => waiting.get(name)(content);
+  const receive = (_, content) => waiting.get(document.currentScript.src)(content);
 
   function load(folder, name) {
-    if (!loaded.has(name)) {
-      const content = new Promise((resolve) => waiting.set(name, resolve));
-      loaded.set(name, content);
-      const script = document.createElement("script");
-      script.src = `${folder}/${name}.js`;
+    const script = document.createElement("script");
+    script.src = `${folder}/${name}.js`;
+    if (!loaded.has(script.src)) {
+      loaded.set(script.src, new Promise((resolve) => waiting.set(script.src, resolve)));
       document.head.append(script);
     }
-    return loaded.get(name);
+    return loaded.get(script.src);
   }
 
   // For each frame the place of the predicted label (-1: no face), by label its probability, and
@@ -40,31 +39,23 @@ window.explorer = (() => {
     return Array.from({ length: MAX_TIMES }, (_, k) => all[0] + k * step);
   }
 
-  function kernel(distance, width) {
-    if (width === 0) return distance === 0 ? 1 : 0;
-    const far = Math.abs(distance) / width;
-    return far <= REACH ? Math.exp(-0.5 * far ** 2) : 0;
-  }
-
   // By label, at each time: the mean probability or the share of faces under a Gaussian kernel
   // (NaN where there is none), or the faces counted so far. A test holds it to `exe_core.films`.
   function course(film, run, { measure, width }) {
     const at = times(film, width);
     return run.probability.map((probability, label) => {
-      if (measure === "count") {
-        const seen = run.sure.filter((k) => run.predicted[k] === label);
-        return at.map((time) => seen.filter((k) => film.time_s[k] <= time).length);
-      }
       const value = (k) =>
-        measure === "share" ? Number(run.predicted[k] === label) : probability[k] / GRID;
+        measure === "probability" ? probability[k] / GRID : Number(run.predicted[k] === label);
       return at.map((time) => {
         let [sum, total] = [0, 0];
         for (const k of run.sure) {
-          const weight = kernel(film.time_s[k] - time, width);
+          const far = (film.time_s[k] - time) / (width || 1e-6);
+          const near = Math.abs(far) <= REACH ? Math.exp(-0.5 * far ** 2) : 0;
+          const weight = measure === "count" ? Number(far <= 0) : near;
           sum += weight * value(k);
           total += weight;
         }
-        return sum / total;
+        return measure === "count" ? sum : sum / total;
       });
     });
   }
@@ -72,21 +63,18 @@ window.explorer = (() => {
   return { receive, load, unpack, shares, times, course };
 })();
 
-// The page: the address after "#" holds what the controls hold.
-(async () => {
-  const form = document.getElementById("film-explorer");
-  const control = form.elements;
+// A form on the page: the address after "#" holds what the controls hold that were last used.
+async function explore(form) {
+  const [control, shown] = [form.elements, {}]; // shown: section -> rows of its chart
   const index = await explorer.load(form.dataset.bundle, "index");
   const part = (name) => form.querySelector(`[data-part="${name}"]`);
-  const defined = (value) => value !== null && !Number.isNaN(value);
+  const defined = Number.isFinite; // null is not
   const percent = (value) => (defined(value) ? `${(100 * value).toFixed(1)}%` : "n/a");
   const points = (value) =>
     defined(value) ? (100 * value).toFixed(1).replace("-", "−").replace(/^(?=[\d])/, "+") : "n/a";
-  const clock = (time_s) => {
-    const [minutes, seconds] = [Math.floor(Math.round(time_s) / 60), Math.round(time_s) % 60];
-    return `${minutes}:${String(seconds).padStart(2, "0")}`;
-  };
-  const colour = { field: "label", scale: { domain: index.labels, range: index.colours } };
+  const clock = (time_s) => new Date(1000 * time_s).toISOString().slice(11, 19);
+  const colour = { field: "label", scale: { domain: index.labels, range: index.colours }, title: null };
+  const listed = [...new Set(index.shares.map(({ label }) => label))]; // emotions, then measures
   let turns = 0;
 
   function draw(name, spec) {
@@ -96,9 +84,9 @@ window.explorer = (() => {
     return vegaEmbed(part(name), whole, { renderer: "svg", actions: false });
   }
 
-  function tabulate(name, rows) {
+  function tabulate(name, rows, tag = "td") {
     const row = ([head, ...cells]) =>
-      `<tr><th scope="row">${head}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
+      `<tr><th>${head}</th>${cells.map((cell) => `<${tag}>${cell}</${tag}>`).join("")}</tr>`;
     part(name).innerHTML = rows.map(row).join("");
   }
 
@@ -107,59 +95,67 @@ window.explorer = (() => {
   function estimates(table, keys, column, sign = 1) {
     const matches = (row) => Object.entries(keys).every(([name, is]) => (row[name] ?? "") === is);
     const own = table.filter(matches);
-    return index.labels.map((label) => {
+    return listed.map((label) => {
       const row = own.find((one) => one.label === label);
       if (!row) return { label, value: null, low: null, high: null };
-      const signed = (value) => (defined(value) ? sign * value : null);
-      const [low, high] = [row.low, row.high].map(signed).sort((one, other) => one - other);
-      return { label, value: signed(row[column]), low, high };
+      const turned = (value) => (defined(value) ? sign * value : null);
+      const [low, high] = [row.low, row.high].map(turned).sort((one, other) => one - other);
+      return { label, value: turned(row[column]), low, high };
     });
   }
 
-  function compare() {
+  function difference(one, other) {
+    const pair = (a, b) => ({ ...a, other_run_id: b.run_id, other_genre: b.genre });
+    const gap = estimates(index.differences, pair(one, other), "difference");
+    if (gap.some(({ value }) => defined(value))) return gap;
+    return estimates(index.differences, pair(other, one), "difference", -1);
+  }
+
+  // Two selections; where there are labels, theirs of the same films, with which both are compared.
+  function showShares() {
+    if (index.reference) control["b-genre"].value = control["a-genre"].value;
     const [a, b] = ["a", "b"].map((side) => ({
       run_id: control[side].value,
       genre: control[`${side}-genre`].value,
     }));
-    const sides = [a, b].map((keys) => estimates(index.shares, keys, "value"));
-    const pair = (one, other) => ({ ...one, other_run_id: other.run_id, other_genre: other.genre });
-    let gap = estimates(index.differences, pair(a, b), "difference");
-    if (!gap.some(({ value }) => defined(value))) {
-      gap = estimates(index.differences, pair(b, a), "difference", -1);
-    }
-    const compared = gap.some(({ value }) => defined(value));
-    part("share-note").textContent = compared
-      ? `In brackets: ${Math.round(100 * index.level)}% bootstrap intervals over films.`
-      : "Only two models on the same films, or one model on two genres, have an interval.";
-    return { sides, gap };
-  }
-
-  function showShares() {
-    const { sides, gap } = compare();
+    const labels = index.reference && { run_id: index.reference, genre: a.genre };
+    const sides = Object.entries({ ...(labels && { labels }), A: a, B: b });
+    const pairs = labels ? { "A − labels": [a, labels], "B − labels": [b, labels] } : { "A − B": [a, b] };
+    const columns = sides.map(([, keys]) => estimates(index.shares, keys, "value"));
+    const gaps = Object.values(pairs).map((pair) => difference(...pair));
     const written = (write, { value, low, high }) =>
       defined(low) ? `${write(value)} [${write(low)}, ${write(high)}]` : write(value);
+    tabulate("share-head", [["", ...sides.map(([side]) => side), ...Object.keys(pairs)]], "th");
     tabulate(
       "share-table",
-      index.labels.map((label, k) => [
+      listed.map((label, k) => [
         label,
-        ...sides.map((side) => written(percent, side[k])),
-        written(points, gap[k]),
+        ...columns.map((of) => written(percent, of[k])),
+        ...gaps.map((of) => written(points, of[k])),
       ]),
     );
-    const both = sides.flatMap((side, k) => side.map((row) => ({ ...row, side: "AB"[k] })));
-    const x = { field: "value", type: "quantitative", title: "share of faces: A, and B paler" };
-    x.axis = { format: "%", tickCount: 5 };
+    shown.shares = sides.flatMap(([side, { run_id, genre }], k) =>
+      columns[k].map((row) => ({ side, model: run_id, films: genre || "all films", ...row })),
+    );
+    const values = shown.shares.filter(({ label }) => index.labels.includes(label));
+    const x = { field: "value", type: "quantitative", axis: { format: "%", tickCount: 5 } };
+    x.title = `share of faces: A, and B paler${labels ? "; labels gray" : ""}`;
     const y = { field: "label", type: "nominal", sort: index.labels, title: null };
-    const opacity = { field: "side", scale: { range: [1, 0.5] }, legend: null };
-    const color = { ...colour, legend: null };
+    const muted = { test: "datum.side === 'labels'", value: chartStyle.axis.titleColor };
+    const color = { ...colour, legend: null, condition: muted };
+    const opacity = { condition: { test: "datum.side === 'B'", value: 0.5 }, value: 1 };
+    const tooltip = ["side", "model", "films", "label"].map((field) => ({ field, type: "nominal" }));
+    tooltip.push(...["value", "low", "high"].map((field) => ({ field, format: ".1%" })));
     const ends = { x: { ...x, field: "low" }, x2: { field: "high" } };
+    const whole = { x: { datum: Math.max(...values.map(({ value, high }) => high ?? value)) } };
     draw("shares", {
-      data: { values: both },
+      data: { values },
       height: { step: 12 },
-      encoding: { y, yOffset: { field: "side" } },
+      encoding: { y, yOffset: { field: "side", sort: sides.map(([side]) => side) }, tooltip },
       layer: [
-        { mark: { type: "bar", tooltip: true }, encoding: { x, opacity, color } },
-        { mark: { type: "rule", color: "var(--chart-ink, #1f2328)" }, encoding: ends },
+        { mark: "bar", encoding: { x, opacity, color } },
+        { mark: { type: "rule", color: chartStyle.text.color }, encoding: ends },
+        { mark: { type: "bar", opacity: 0 }, encoding: whole },
       ],
     });
   }
@@ -167,6 +163,9 @@ window.explorer = (() => {
   function showFilm(film) {
     const [threshold, width] = [+control.threshold.value, +control.width.value];
     const measure = control.measure.value;
+    control.width.disabled = measure === "count";
+    part("threshold").textContent = threshold.toFixed(2);
+    part("width").textContent = `${width} s`;
     const runs = ["a", "b"].map((side) => explorer.unpack(film, control[side].value, threshold));
     const minutes = explorer.times(film, width).map((time_s) => time_s / 60);
     const rows = runs.map((run) =>
@@ -174,16 +173,15 @@ window.explorer = (() => {
         values.map((value, t) => ({ minute: minutes[t], value, label: index.labels[k] })),
       ),
     );
+    shown.film = rows.flatMap((of, k) =>
+      of.map((row) => ({ side: "AB"[k], model: control["ab"[k]].value, film: control.film.value, ...row })),
+    );
     const highest = Math.max(1, ...rows.flat().map(({ value }) => value || 0));
-    const y = {
-      field: "value",
-      type: "quantitative",
-      title: null,
-      scale: { domain: [0, measure === "count" ? highest : 1] },
-      axis: { format: measure === "count" ? "d" : "%" },
-    };
+    const y = { field: "value", type: "quantitative", title: null };
+    y.scale = { domain: [0, measure === "count" ? highest : 1] };
+    y.axis = { format: measure === "count" ? "d" : "%" };
     const x = { field: "minute", type: "quantitative", title: "time (min)" };
-    const rule = { type: "rule", strokeDash: [3, 3], color: "var(--chart-muted, #57606a)" };
+    const rule = { type: "rule", strokeDash: [3, 3], color: chartStyle.axis.titleColor };
     const happens = film.events.map(({ time_s }) => ({ minute: time_s / 60 }));
     ["a", "b"].forEach((side, k) =>
       draw(`film-${side}`, {
@@ -212,44 +210,65 @@ window.explorer = (() => {
     );
   }
 
-  async function show({ target } = {}) {
+  async function show(event, addressed = true) {
     const turn = ++turns;
-    const { file } = index.films.find(({ film_id }) => film_id === control.film.value);
-    const film = await explorer.load(form.dataset.bundle, file);
+    const file = index.films.find(({ film_id }) => film_id === control.film.value)?.file;
+    const film = file && (await explorer.load(form.dataset.bundle, file));
     if (turn !== turns) return; // something else was chosen meanwhile
-    if (target === control.film) control.width.value = film.smoothing_s;
-    control.width.disabled = control.measure.value === "count";
-    part("threshold").textContent = (+control.threshold.value).toFixed(2);
-    part("width").textContent = `${control.width.value} s`;
     showShares();
-    showFilm(film);
-    const chosen = [...new FormData(form)];
-    history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+    if (film) {
+      if (event.target === control.film) control.width.value = film.smoothing_s;
+      showFilm(film);
+    }
+    const chosen = new URLSearchParams([...new FormData(form)]);
+    if (addressed) history.replaceState(null, "", `#${chosen}`);
     form.dataset.live = "true";
   }
 
   // What the address names and this study does not have is passed over.
   function follow() {
     const asked = new URLSearchParams(location.hash.slice(1));
-    for (const [name, value] of asked) {
+    const meant = asked.get("of") ?? document.querySelector("[name=of]").value; // or the first form
+    const addressed = location.hash.includes("=") && meant === control.of.value;
+    if (form.dataset.live && !addressed) return;
+    for (const [name, value] of addressed ? asked : []) {
       const options = [...(control[name]?.options ?? [{ value }])];
       if (control[name] && options.some((one) => one.value === value)) control[name].value = value;
     }
-    show(asked.has("width") ? {} : { target: control.film });
+    if (addressed) form.scrollIntoView();
+    show(asked.has("width") ? {} : { target: control.film }, addressed);
+  }
+
+  // Writes the rows of a chart as CSV.
+  function download({ target }) {
+    const name = target.dataset.rows;
+    const columns = Object.keys(shown[name][0]);
+    const rows = shown[name].map((row) => columns.map((column) => row[column]));
+    const quoted = (value) => (typeof value === "string" ? `"${value.replaceAll('"', '""')}"` : value);
+    const text = [columns, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = `${control.of.value}-${name}.csv`;
+    link.click();
   }
 
   function offer(name, entries) {
     control[name].append(...entries.map(([value, words]) => new Option(words, value)));
   }
 
-  const genres = [...new Set(index.films.map(({ genre }) => genre).filter(Boolean))].sort();
+  const genres = [...new Set(index.shares.map(({ genre }) => genre).filter(Boolean))].sort();
   for (const side of ["a", "b"]) {
     offer(side, index.runs.map((run) => [run, run]));
     offer(`${side}-genre`, [["", "all films"], ...genres.map((genre) => [genre, genre])]);
   }
   control.b.value = index.runs[1] ?? index.runs[0];
-  offer("film", index.films.map(({ film_id, title }) => [film_id, title]));
-  form.addEventListener("input", show);
+  control["b-genre"].parentElement.hidden = Boolean(index.reference);
+  if (index.films.length) offer("film", index.films.map(({ film_id, title }) => [film_id, title]));
+  else form.querySelector("section + section").remove();
+  for (const button of form.querySelectorAll("button")) button.addEventListener("click", download);
+  form.addEventListener("input", (event) => show(event));
   window.addEventListener("hashchange", follow);
   follow();
-})();
+}
+
+document.querySelectorAll("form[data-bundle]").forEach(explore);
