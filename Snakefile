@@ -13,9 +13,14 @@ deletes outputs before it runs a rule again, and a stopped stage resumes from wh
 from pathlib import Path
 from shlex import quote
 
+from snakemake.logging import logger
+
 from exe_core.staleness import stage_digest
 from exe_core.stages import FILM_ANALYSES, book_folder
 from exe_core.study import load_study
+
+# said at every step; the option that hides them hides errors, too
+logger.addFilter(lambda record: not record.getMessage().startswith(("Select jobs to", "Execute ")))
 
 study = load_study(config.get("study", "demo"))
 film, published = load_study("film"), load_study("published")

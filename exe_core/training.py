@@ -436,6 +436,21 @@ def _read_checkpoint(path: Path, *, digest: str, device: str) -> dict[str, Any] 
     return saved if saved["digest"] == digest else None
 
 
+def log_to_mlflow(history: pd.DataFrame, recipe: Train, *, experiment: str) -> None:
+    """Log a training, table "history" of one run, in MLflow (extra `tracking`): a metric a score.
+
+    Where to, the environment variable `MLFLOW_TRACKING_URI` says.
+    """
+    import mlflow
+
+    mlflow.set_experiment(experiment)
+    with mlflow.start_run(run_name=history["run_id"].iloc[0]):
+        mlflow.log_params(recipe.model_dump(mode="json"))
+        for row in history.to_dict("records"):
+            scores = {f"{row['split']}_{key}": row[key] for key in ("loss", "accuracy", "macro_f1")}
+            mlflow.log_metrics(scores, step=row["epoch"])
+
+
 def cross_fit(
     faces: np.ndarray,
     labels: np.ndarray,

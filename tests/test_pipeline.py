@@ -128,6 +128,7 @@ def test_a_failed_stage_says_why_and_only_what_depends_on_it_is_run_again(smoke)
     assert done.returncode != 0
     assert "04-predict.ipynb: failed in its cell" in done.output
     assert "04-predict-rafdb.failed.ipynb" in done.output
+    assert "Select jobs" not in done.output
     weights.write_bytes(kept)
     for name in ("exe_core/training.py", "notebooks/03-train.ipynb"):
         os.utime(smoke.root / name)

@@ -2,6 +2,9 @@
 
 import json
 import math
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -332,3 +335,23 @@ def test_each_face_is_predicted_by_a_network_that_did_not_learn_from_its_group(t
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["part-1", "part-2"]
     learnt = [models.load(tmp_path / "run" / f"part-{k}").card["n_faces"] for k in (1, 2)]
     assert learnt[0]["train"] == learnt[1]["val"]
+
+
+def test_a_training_is_a_run_in_mlflow(tmp_path, monkeypatch):
+    """By a stand-in, as MLflow is not in the lock: it takes the arguments that MLflow takes."""
+    logged = []
+    stand_in = SimpleNamespace(
+        set_experiment=lambda experiment_name: logged.append(experiment_name),
+        start_run=lambda run_name: nullcontext(logged.append(run_name)),
+        log_params=lambda params: logged.append(params),
+        log_metrics=lambda metrics, step: logged.append((step, metrics)),
+    )
+    monkeypatch.setitem(sys.modules, "mlflow", stand_in)
+    history = go(tmp_path)
+    training.log_to_mlflow(history, recipe(), experiment="demo")
+    experiment, run, params, *steps = logged
+    assert (experiment, run, params["model"], params["epochs"]) == ("demo", "a", "tiny", 3)
+    assert [(step, *scores) for step, scores in steps[-2:]] == [
+        (3, f"{split}_loss", f"{split}_accuracy", f"{split}_macro_f1") for split in ("train", "val")
+    ]
+    assert steps[-1][1]["val_loss"] == history["loss"].iloc[-1]
