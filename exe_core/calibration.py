@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from exe_core.labels import labels_of, prob_columns
@@ -32,6 +31,8 @@ def fit_calibration(validation: pd.DataFrame) -> Calibration:
     label, or with one that the run does not predict, are left out. A `ValueError` is raised if no
     row is left.
     """
+    from scipy.optimize import minimize  # slow to import
+
     labels = labels_of(validation)
     known = validation[validation["label"].isin(labels)]
     if known.empty:

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -321,7 +322,7 @@ class FaceFinder:
         self, *, min_score: float = 0.5, retry_border: float = 0.0, small: Small = "no"
     ) -> None:
         model = detector_model()
-        with _quiet():
+        with _quiet(), _without_pyplot():
             import mediapipe  # heavy, and needed here only
             from mediapipe.tasks.python import BaseOptions, vision
 
@@ -399,6 +400,20 @@ def _quiet() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def _without_pyplot() -> Iterator[None]:
+    """Spare a third of MediaPipe's import: pyplot, by which it would draw landmarks."""
+    name = "matplotlib.pyplot"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = ModuleType(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 DECODED = (700, 5)

@@ -8,14 +8,14 @@ be computed anew, with other parameters, where there is no picture. The plan is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from exe_core import calibration, metrics, resampling, tables
 from exe_core.calibration import Calibration
@@ -120,13 +120,15 @@ def load(
     min_side: int = 32,
     unit: Unit = "actor and film",
     statistics: Statistics | None = None,
+    variants: Sequence[str] = (),
 ) -> FilmFaces:
     """Read what `gather` kept.
 
     Faces of other labels than `labels` are left out, and probabilities of others divided among
     these; all of the study if there are none. `min_side` is the shorter side of the picture that a
-    scored face has at least, px; `unit`, what intervals resample. A `FilmError` is raised if the
-    folder has no predictions, a file is damaged, a label is unknown, or no face is left.
+    scored face has at least, px; `unit`, what intervals resample. Only the runs of `variants` are
+    read, if there are any. A `FilmError` is raised if the folder has no predictions, a file is
+    damaged, a label is unknown, or no face is left.
 
     Examples
     --------
@@ -134,7 +136,9 @@ def load(
     """
     if not (folder / PREDICTIONS).is_file():
         raise FilmError(f"no predictions of film faces in {folder.name}: freeze study film first")
-    rows, faces, about = (_read(folder / name) for name in (PREDICTIONS, FACES, RUNS))
+    faces, about = (_read(folder / name) for name in (FACES, RUNS))
+    runs = {*variants, *about.loc[about["variant"].isin(variants), "run_id"]}
+    rows = _read(folder / PREDICTIONS, runs)
     known = [name.removeprefix("prob_") for name in rows.columns if name[:5] == "prob_"]
     chosen = tuple(name for name in known if name in (labels or known))
     if len(chosen) < 2 or set(labels) - set(known):
@@ -142,7 +146,7 @@ def load(
     by_run = list(rows.groupby("run_id", observed=True))
     if (tools := FROZEN / TOOLS_FILE).is_file():
         place = faces[["item_id"]].reset_index(names="face")
-        by_run += _read(tools).merge(place, on="item_id").groupby("run_id", observed=True)
+        by_run += _read(tools, runs).merge(place, on="item_id").groupby("run_id", observed=True)
     # miscellaneous films are one for each actor, and have no shares of a film
     person = faces["person"].fillna("")  # stills of SFEW name none
     films = {"is_film": faces["film"].notna(), "film": faces["film"].fillna("various, " + person)}
@@ -166,9 +170,9 @@ def load(
     return whole.where(scored)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, runs: Collection[str] = ()) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, filters=[("run_id", "in", runs)] if runs else None)
     except (OSError, ValueError) as fault:  # of pyarrow, a damaged file is a ValueError
         raise FilmError(f"{path.name} can't be read: {fault}") from None
 
@@ -291,9 +295,9 @@ class FilmFaces:
             return np.stack(scores).T @ factors
 
         found = self._estimate(list(weights), difference)
-        reach = stats.t.ppf((1 + self.statistics.level) / 2, found.n - 1)
+        reach = stdtrit(found.n - 1, (1 + self.statistics.level) / 2)
         error = (found.high - found.low) / 2 / reach
-        p = 2 * stats.t.sf(np.abs(found.value) / error, found.n - 1)
+        p = 2 * stdtr(found.n - 1, -np.abs(found.value) / error)
         return replace(found, p_value=float(p))
 
     def contrasts(

@@ -129,7 +129,8 @@ def trust(run: str, model: Classifier) -> dict[str, Any]:
 @functools.cache
 def _scores(run: str, released_from: str) -> dict[str, Any]:
     """Score a model on the faces of the film study, or what is nearest to one not in the study."""
-    film = film_faces.load(FILM_SCORES)
+    named = released_from.rpartition("-")[0]  # without its seed
+    film = film_faces.load(FILM_SCORES, variants=[run, released_from, named, NEAREST])
     variant = film.about["variant"].get(released_from, run)
     is_own = variant in film.variants
     variant = variant if is_own else NEAREST
@@ -259,8 +260,9 @@ def _write(
         with replacing(folder / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
     for name, chart in charts.items():
+        spec = chart.to_dict()
         for suffix in ("png", "svg"):
-            drawing = figures.drawn(chart.to_dict(), suffix)
+            drawing = figures.drawn(spec, suffix)
             with replacing(folder / f"{name}.{suffix}") as partial:
                 partial.write_bytes(drawing)
         shown[f"{name}_svg"] = drawing.decode()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from exe_core import resampling, tables
 from exe_core.labels import prob_columns
@@ -232,6 +232,6 @@ def rank_correlation(x: pd.Series, y: pd.Series, *, statistics: Statistics) -> E
     # half a step below perfect agreement of n ranks: at 1 itself the interval would have no width
     most = 1 - 6 / (n**3 - n)
     r = float(np.clip(test.value, -most, most))
-    margin = norm.ppf((1 + statistics.level) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
+    margin = ndtri((1 + statistics.level) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
     low, high = (math.tanh(math.atanh(r) + side) for side in (-margin, margin))
     return Estimate(test.value, low, high, n, "Bonett & Wright 2000", test.p_value)

@@ -124,14 +124,17 @@ def test_the_example_study_judges_a_ready_model_on_photos_and_reads_films(folder
     assert images["status"].value_counts().to_dict() == OF_PHOTOS
 
 
-def test_films_and_photos_need_nothing_of_the_extras():
-    """What only studies and the book need may be absent."""
+def test_films_and_photos_need_nothing_of_the_extras_and_nothing_slow():
+    """What only studies and the book need may be absent; the last line would slow the start."""
     absent = [
         *("snakemake", "papermill", "nbclient", "nbformat", "ipykernel", "jupyter_book"),
         *("httpx", "timm", "pytorch_optimizer", "captum", "cleanlab"),
+        *("scipy.stats", "scipy.optimize", "sklearn", "torchvision"),
     ]
     code = f"import sys; sys.modules.update(dict.fromkeys({absent}));" + (
-        "from exe_core import cli, film_report, photos; film_report.load_model('fer7')"
+        "from exe_core import cli, faces, film_report, photos; faces.FaceFinder(); "
+        "import matplotlib.pyplot as plt; plt.figure; "
+        "film_report.trust(*film_report.load_model('fer7'))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
