@@ -118,8 +118,10 @@ def as_rgb(image: Picture) -> np.ndarray:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        image = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,):
+        if min(image.shape[:2]) < MIN_SIDE:  # MediaPipe would wait for ever
+            raise ImageError(f"too small: {image.shape}, at least {MIN_SIDE} px on each side")
         return image
     given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image)
     raise TypeError(f"{given} is no image: give a path, a PIL image or uint8 RGB (H, W, 3)")

@@ -84,6 +84,7 @@ def report_films(
         raise ReportError(f"{out} is a file: give a folder for the results")
     run, classifier = load_model(model)
     listed, others = screening.find_films(places), screening.other_files(places)
+    others = [path for path in others if out not in Path(path).resolve().parents]
     size = max(STORED_PX, classifier.preprocessing.size)
     crop = Crop(size=size, primary_only=not all_faces)
     how = {"every": every, "smooth_s": smooth_s, "crop": crop.model_dump()}

@@ -104,6 +104,7 @@ def report_photos(places: Sequence[Path], *, model: str, out: Path) -> pd.DataFr
     from exe_core.film_report import load_model, picture, render, trust  # slow to import
 
     paths = [path for place in places for path in screening.members(place)]
+    paths = [path for path in paths if out not in path.resolve().parents]
     if not paths:
         raise ImageError(f"no photo in {', '.join(map(str, places))}")
     (run, loaded), crops = load_model(model), out / "faces"

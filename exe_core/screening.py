@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 import cv2
 import numpy as np
@@ -32,11 +33,24 @@ log = logging.getLogger(__name__)
 
 FILM_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
-    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"),
+    *(
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".wmv",
+        ".flv",
+        ".3gp",
+        ".ogv",
+        ".vob",
+        ".mxf",
+        ".dv",
+        ".asf",
+        ".f4v",
+    ),
 )
 """What the file of a film ends in."""
 
-STORE_VERSION = 4
+STORE_VERSION = 5
 """Of what is kept of a film; raise it when the same film and settings would give other frames."""
 
 CUT = 0.35
@@ -105,15 +119,18 @@ def list_films(study: Study) -> pd.DataFrame:
 def other_files(places: Sequence[Path]) -> list[str]:
     """List what lies below folders and is not taken for a film: other files, linked folders."""
     found = [path for place in places if place.is_dir() for path in members(place)]
-    others = [path for path in found if not _is_film(path) and not path.name.startswith(".")]
-    return [readable(path) for path in others]
+    return [readable(path) for path in found if not _is_film(path)]
 
 
 def members(place: Path) -> list[Path]:
-    """List all files below a folder, and the linked folders, which are not entered; or a file."""
+    """List the files below a folder, and the linked folders, which are not entered; or a file.
+
+    Hidden ones are left out: systems make them.
+    """
     if not place.is_dir():
         return [place]
-    return sorted(path for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
+    found = sorted(path for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
+    return [path for path in found if "/." not in f"/{path.relative_to(place)}"]
 
 
 def _is_film(path: Path) -> bool:
@@ -152,15 +169,21 @@ def find_films(places: Sequence[Path]) -> pd.DataFrame:
     rows = []
     for path, film_id in zip(paths, ids, strict=True):
         title, relative = readable(path.stem).replace("_", " "), os.path.relpath(path, ROOT)
-        row = {"film_id": film_id, "title": title, "path": readable(relative), "status": "ok"}
+        if readable(relative) != relative:  # no table can hold it
+            relative = quote(relative, errors="surrogateescape")
+        row = {"film_id": film_id, "title": title, "path": relative, "status": "ok"}
         try:
-            if row["path"] != relative:
-                raise VideoError("its name is not UTF-8, so no table can hold it: rename it")
             row |= probe(path)._asdict()
         except VideoError as fault:
-            row |= {"status": "unreadable", "error": str(fault)}
+            row |= {"status": "unreadable", "error": readable(str(fault))}
         rows.append(row)
     return check(pd.DataFrame(rows).reindex(columns=empty("films").columns), "films")
+
+
+def _file_of(film: dict[str, Any]) -> Path:
+    """Locate the file of a film; a path that is not UTF-8 is percent-encoded."""
+    path: str = film["path"]
+    return ROOT / (path if (ROOT / path).exists() else unquote(path, errors="surrogateescape"))
 
 
 def readable(path: Path | str) -> str:
@@ -193,13 +216,13 @@ def screen_film(
     if film["status"] == "unreadable":
         return Screened(check(pd.DataFrame([film]), "films"), empty("frames"), empty("faces"))
     how = [every, settings.model_dump(), finder.small, CUT, STORE_VERSION]
-    parts = [digest(ROOT / film["path"]), *how]
+    parts = [digest(_file_of(film)), *how]
     folder = store / film["film_id"] / digest_of(parts)[:16]
     try:
         if not folder.exists():
             _screen(film, folder, finder, settings, every)
     except VideoError as fault:
-        unread = film | {"status": "unreadable", "error": str(fault)}
+        unread = film | {"status": "unreadable", "error": readable(str(fault))}
         return screen_film(unread, store=store, finder=finder, settings=settings, every=every)
     films, *found = (read(folder / f"{name}.parquet", name=name) for name in Screened._fields)
     # the file's name may have changed since, its content has not
@@ -219,7 +242,7 @@ def _screen(
     journal = partial / "journal.jsonl"
     done = _read_journal(journal)
     last = done[-1]["frame"] if done else -1
-    samples = Samples(ROOT / film["path"], every=every, after=last)
+    samples = Samples(_file_of(film), every=every, after=last)
     with journal.open("a", encoding="utf-8") as lines:
         shown = tqdm(_decode_ahead(samples), film["title"], unit="frame", disable=None)
         for frame, time_s, rgb in shown:

@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 _CONTAINERS = ("mov", "matroska")  # in these, a packet is one picture and has its time
 _NO_FILM = ("image2", "tty", "_pipe")  # FFmpeg opens pictures, and text, as films of a frame or so
 _TOLERANCE_S = 1.0  # containers round durations
+_PQ, _HLG = 16, 18  # transfer functions of HDR films, by their number in ITU-T H.273
+_WHITE = 203.0  # cd/m2, of HDR films (ITU-R BT.2408)
 _RECORDINGS = ("mpegts", "mpeg")  # of broadcasts and discs: their clock may be set anew
 _JUMP_S = 10.0  # between two frames of a recording, as FFmpeg takes it
 
@@ -46,6 +49,7 @@ class VideoInfo(NamedTuple):
     start_s: float  # time stamp of the start of the film
     pixel_aspect: float  # width of a pixel in its heights
     frame_s: float  # mean time between frames; that of 25 a second where the file does not say
+    transfer: int  # from signal to light, as ITU-T H.273 numbers it
 
 
 class Film(NamedTuple):
@@ -127,20 +131,43 @@ def _info(container: av.container.InputContainer, stream: av.VideoStream) -> Vid
         pixel_aspect=float(stream.sample_aspect_ratio or 1),
         # a raw stream says its rate in its first pictures, the average is a guess of FFmpeg
         frame_s=float(1 / (stream.guessed_rate or stream.average_rate or 25)),
+        transfer=int(stream.codec_context.color_trc),
     )
 
 
-def upright(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> np.ndarray:
+@cache
+def to_sdr(transfer: int) -> np.ndarray | None:
+    """Tabulate the SDR value of each of 256 HDR values, what is brighter than white as white.
+
+    PQ is SMPTE ST 2084, HLG is ARIB STD-B67. None for a film that is not HDR.
+    """
+    signal = np.arange(256) / 255
+    if transfer == _PQ:
+        root = signal ** (1 / 78.84375)
+        light = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
+        light = light ** (1 / 0.1593017578125) * 10_000 / _WHITE
+    elif transfer == _HLG:
+        bright = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        light = np.where(signal <= 0.5, signal**2 / 3, bright) / 0.265
+    else:
+        return None
+    light = light.clip(0, 1)
+    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.round(255 * shown).astype(np.uint8)
+
+
+def upright(frame: av.VideoFrame, info: VideoInfo) -> np.ndarray:
     """Convert a frame to RGB, in display proportions, turned and mirrored as the file says.
 
-    `pixel_aspect` is the width of a pixel in its heights. The shorter side is enlarged, so that
-    nothing is lost.
+    The shorter side is enlarged, so that nothing is lost. HDR is shown as SDR.
     """
-    width, height = frame.width, frame.height
+    width, height, pixel_aspect = frame.width, frame.height, info.pixel_aspect
     if 0.2 <= pixel_aspect <= 5 and abs(pixel_aspect - 1) > 0.01:  # others are faults of the file
         width = round(width * max(1, pixel_aspect))
         height = round(height / min(1, pixel_aspect))
     rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
+    if (table := to_sdr(info.transfer)) is not None:
+        rgb = table[rgb]
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, Buffer):
         return rgb
@@ -225,7 +252,7 @@ class Samples(Iterable[Sample]):
                     number = wanted[frame.pts]
                     if not due or frame.pts != due.popleft():
                         raise NoPlanError(f"frame {number} did not come in its turn")
-                    yield Sample(number, times_s[number], upright(frame, film.info.pixel_aspect))
+                    yield Sample(number, times_s[number], upright(frame, film.info))
         if due:
             raise NoPlanError(f"frame {wanted[due[0]]} did not come")
         self._end(len(times_s), times_s[-1] + film.info.frame_s, film.info.duration_s)
@@ -243,7 +270,7 @@ class Samples(Iterable[Sample]):
                 # without a stamp, and while a clock that was set back is behind, time is counted
                 time_s = stamp_s if stamp_s > time_s else time_s + frame_s
                 if number % self._every == 0 and number > after:
-                    yield Sample(number, time_s, upright(frame, film.info.pixel_aspect))
+                    yield Sample(number, time_s, upright(frame, film.info))
         if number < 0:
             fault = damage[0] if damage else "no error reported"
             raise VideoError(f"{self._path.name}: no frame can be decoded ({fault})")

@@ -13,6 +13,7 @@ from PIL import Image
 from exe_core import screening
 from exe_core.faces import FaceFinder
 from exe_core.record import ROOT
+from exe_core.settings import Crop
 from exe_core.study import parse_study
 from exe_world.render import render_face
 
@@ -153,7 +154,7 @@ def test_places_without_films_are_refused(tmp_path):
             screening.find_films([place])
 
 
-def test_odd_names_lose_no_film_and_what_is_left_out_is_listed(tmp_path, pictures):
+def test_odd_names_lose_no_film_and_what_is_left_out_is_listed(tmp_path, pictures, finder):
     film = write_film(tmp_path / "a.mp4", pictures[:1], hold=2)
     (tmp_path / "two\nlines.mp4").write_bytes(film.read_bytes())
     (tmp_path / "b.MTS").write_bytes(film.read_bytes())
@@ -166,11 +167,13 @@ def test_odd_names_lose_no_film_and_what_is_left_out_is_listed(tmp_path, picture
     assert films["status"].to_dict() == {
         "a": "ok",
         "b": "ok",
-        "caf\ufffd": "unreadable",
+        "caf\ufffd": "ok",
         "absent": "unreadable",
         "two\nlines": "ok",
     }
-    assert "rename it" in films.loc["caf\ufffd", "error"]
+    (latin,) = films.loc[["caf\ufffd"]].reset_index().to_dict("records")
+    how = {"store": tmp_path / ".store", "settings": Crop(size=32), "every": 9}
+    assert len(screening.screen_film(latin, finder=finder, **how).frames) == 1
     others = screening.other_files([tmp_path])
     assert others == [str(tmp_path / "folder.mp4" / "notes.txt"), str(tmp_path / "loop")]
 

@@ -122,6 +122,28 @@ def test_frames_are_in_display_proportions(tmp_path, name, aspect, matrix, shape
     assert (samples.sequential_because is None) == (name == "planned.mp4")
 
 
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_hdr_is_shown_as_sdr(tmp_path, transfer):
+    """White is 203 cd/m2 in PQ, and three quarters of the signal in HLG (ITU-R BT.2408)."""
+    wanted = np.repeat(np.arange(16, 250, 13, dtype=np.uint8), 8)
+    light = np.where(wanted <= 10, wanted / 3294.6, ((wanted / 255 + 0.055) / 1.055) ** 2.4)
+    power = (203 * light / 10_000) ** 0.1593017578125
+    signal = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    if transfer == "arib-std-b67":
+        scene = 0.265 * light
+        high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+        signal = np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    picture = np.tile((255 * signal).round().astype(np.uint8)[None, :, None], (48, 1, 3))
+    with av.open(str(tmp_path / "hdr.mkv"), "w") as film:
+        options = {"crf": "1", "x264-params": f"transfer={transfer}"}
+        stream = film.add_stream("libx264", rate=RATE, options=options)
+        stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv444p10le"
+        film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        film.mux(stream.encode())
+    shown = next(iter(video.Samples(tmp_path / "hdr.mkv", every=1))).rgb.astype(int)
+    assert np.abs(shown - wanted[None, :, None]).mean() < 3
+
+
 def test_of_several_pictures_the_default_or_the_largest_is_read(tmp_path):
     for default, shape in ((None, (96, 128)), (0, (48, 64))):
         path = tmp_path / f"{default}.mkv"

@@ -100,6 +100,10 @@ def test_photos_are_read_alike_in_every_form_and_order_of_channels(folder):
     assert read_faces(path)["photo"].tolist() == table[table["photo"] == 0]["photo"].tolist()
     turned = read_faces([pixels[..., ::-1]], channels="BGR")
     assert np.allclose(turned.filter(like="prob_"), table[table["photo"] == 0].filter(like="prob_"))
+    deep = Image.fromarray(257 * np.asarray(image.convert("L")).astype(np.uint16))
+    eight, sixteen = (read_faces([one]).filter(like="prob_") for one in (image.convert("L"), deep))
+    assert np.allclose(eight, sixteen), "16 bits are scaled to 8, as in a file"
+    assert "too small" in read_faces([pixels[:0]])["error"][0]
     for wrong, how in (([None], {}), ([pixels / 255], {}), ([pixels], {"channels": "GBR"})):
         with pytest.raises((TypeError, ValueError), match=r"is no image|RGB or BGR"):
             read_faces(wrong, **how)
