@@ -79,7 +79,7 @@ PEXELS = Source(
     request=lambda search: {"params": _paged(search), "headers": {"Authorization": search.key}},
     records=lambda answer: answer["photos"],
     photo=lambda photo: Photo(
-        photo_id=f"pexels:{int(photo['id'])}",
+        photo_id=f"pexels:{int(str(photo['id']))}",
         url=photo["src"]["large2x"],
         page_url=photo.get("url"),
         author=photo.get("photographer"),
@@ -116,7 +116,7 @@ PIXABAY = Source(
     request=lambda search: {"params": {"key": search.key, **_paged(search, query="q")}},
     records=lambda answer: answer["hits"],
     photo=lambda photo: Photo(
-        photo_id=f"pixabay:{int(photo['id'])}",
+        photo_id=f"pixabay:{int(str(photo['id']))}",
         url=photo["largeImageURL"],
         page_url=photo.get("pageURL"),
         author=photo.get("user"),
@@ -139,7 +139,7 @@ def _openverse_photo(photo: Json) -> Photo:
     short, version = photo.get("license"), photo.get("license_version") or ""
     licence = names.get(short, f"CC {short.upper()}") if isinstance(short, str) else None
     return Photo(
-        photo_id=f"openverse:{photo['id']}",
+        photo_id="openverse:" + photo["id"],
         url=photo["url"],
         page_url=photo.get("foreign_landing_url"),
         author=photo.get("creator"),

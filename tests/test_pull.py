@@ -18,7 +18,7 @@ from sample_worlds import tiny_study
 
 from exe_core import sources, tables
 from exe_core.fetching import SourceError
-from exe_core.pull import IncompletePullError, Ledger, Page, checked, pull
+from exe_core.pull import MALFORMED, IncompletePullError, Ledger, Page, checked, pull
 from exe_core.record import ROOT, BusyError, locked
 from exe_core.sources import SOURCES, Photo, Search, Terms
 from exe_core.study import ConfigError
@@ -309,6 +309,14 @@ class TestSources:
         for page, is_last in documented[name]["last"]:
             search = Search("sad", page, SOURCES[name].per_page, {})
             assert SOURCES[name].is_last(answer, search) is is_last
+
+    @pytest.mark.parametrize("name", SOURCES)
+    @pytest.mark.parametrize("odd", [None, 3.5, float("inf"), True, [], {"a": 1}, "", "1/2"])
+    def test_what_is_no_id_is_malformed_and_not_the_id_of_another(self, name, odd):
+        documented = json.loads((ROOT / "tests" / "golden" / "photo_sites.json").read_text())
+        (record,) = SOURCES[name].records(documented[name]["answer"])
+        with pytest.raises(MALFORMED):
+            checked(SOURCES[name].photo(record | {"id": odd}))
 
     @pytest.mark.parametrize("name", SOURCES)
     def test_no_other_field_than_id_and_address_is_needed(self, name):
