@@ -184,16 +184,8 @@ class Face:
 def crop(image: np.ndarray, face: Face, *, size: int, margin: float) -> np.ndarray:
     """Cut a square around a face out of an image and resize it to (size, size, 3), uint8 RGB.
 
-    Parameters
-    ----------
-    image
-        uint8 RGB, shape (height, width, 3).
-    face
-        The square is centred on its box. Beyond the image, the border's pixels are repeated.
-    size
-        Side of the result, px.
-    margin
-        Added on each side, in sides of the box.
+    The image is uint8 RGB, shape (height, width, 3). The square is centred on the face's box, with
+    `margin` sides of the box added on each side. Beyond the image, its border is repeated.
     """
     length = max(1, round(max(face.width, face.height) * (1 + 2 * margin)))
     left = round(face.x + (face.width - length) / 2)
@@ -429,21 +421,12 @@ def find_faces(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Detect and crop the faces of a table of images.
 
-    Large JPEGs are decoded only as large as is needed (`DECODED`).
+    Items have item_id, set_name, path (relative to the project's root, or absolute), label,
+    group_id, and split_given if a split is given. Large JPEGs are decoded only as large as is
+    needed (`DECODED`). Crops are saved below `crops` as `<set_name>/<name of the item>_<k>.png`.
 
-    Parameters
-    ----------
-    items
-        item_id, set_name, path (relative to the project's root, or absolute), label, group_id,
-        and split_given if a split is given.
-    crops
-        Crops are saved below it as `<set_name>/<name of the item>_<k>.png`.
-
-    Returns
-    -------
-    images, faces
-        Tables of these names (`exe_core.tables`); an image without a face, or that can't be read,
-        is a row of images and has none of faces.
+    Gives tables "images" and "faces"; an image without a face, or that can't be read, is a row of
+    images and has none of faces.
     """
     images, faces = [], []
     least = max(DECODED[0], DECODED[1] * settings.size)

@@ -186,16 +186,8 @@ class Fetcher:
     def download(self, url: str, path: Path, read: Callable[[Path], Result]) -> Result:
         """Download a file, whole or not at all; a sound one that is there is kept.
 
-        Parameters
-        ----------
-        read
-            Reads the file, and raises a `ValueError` if it is not what it must be. What it returns
-            is returned.
-
-        Raises
-        ------
-        SourceError, ValueError
-            If the site does not give the file, or `read` refuses it.
+        Gives what `read` does, which raises a `ValueError` if the file is not what it must be. A
+        `SourceError` says that the site does not give it.
         """
         if path.exists():
             try:

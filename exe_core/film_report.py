@@ -56,29 +56,15 @@ def report_films(
     faces.csv (a row a face), summary.csv (a label), course.csv (a measure, label and time), figures
     and report.html. `<out>/index.html` compares the films, `<out>/.screened` keeps crops.
 
-    Parameters
-    ----------
-    model
-        A ready model by name, or the folder of a model.
-    every
-        Every n-th frame is looked at.
-    out
-        Films that were reported on with the same settings and model are left as they are.
-    all_faces
-        Read all faces, and follow persons through each shot: persons.csv. Shares and courses stay
-        those of the largest face.
-    smooth_s
-        Standard deviation of the kernel of courses, s; by default that of `films.smoothing_s`.
+    `model` is a ready model by name, or the folder of one; every n-th frame is looked at.
+    `all_faces` reads all faces, and follows persons through each shot: persons.csv. Shares and
+    courses stay those of the largest face. `smooth_s` is the standard deviation of their kernel, s;
+    by default that of `films.smoothing_s`. Films that were reported on with the same settings and
+    model are left as they are.
 
-    Returns
-    -------
-    pd.DataFrame
-        As in `<out>/films.csv`: a row a film of table "films", with n_sampled and n_faces.
-
-    Raises
-    ------
-    ScreeningError, ModelError, ReportError, BusyError
-        If there is no film, there is no such model, or `out` is being written.
+    Gives a row a film of table "films", with n_sampled and n_faces, as in `<out>/films.csv`. A
+    ScreeningError, ModelError, ReportError or BusyError says that there is no film, no such model,
+    or that `out` is being written.
     """
     if out.exists() and not out.is_dir():
         raise ReportError(f"{out} is a file: give a folder for the results")

@@ -27,12 +27,8 @@ def timeline(
     Takes table "frames", and table "predictions" of film faces, one a frame; `item_id` is
     "<film_id>:<frame>". Gives a row a run, film and sampled frame, in the order of time: run_id,
     film_id, frame, time_s, n_faces, predicted and prob_<label>, which are null where there is no
-    face, and the other columns of `frames`.
-
-    Raises
-    ------
-    ValueError
-        If a prediction belongs to no sampled frame, or a run reads a frame twice.
+    face, and the other columns of `frames`. A `ValueError` says that a prediction belongs to no
+    sampled frame, or that a run reads a frame twice.
     """
     faces = _faces(frames, predictions, labels)
     runs = faces[["run_id"]].drop_duplicates().sort_values("run_id")

@@ -51,10 +51,8 @@ def read_faces(
         place, from 0), name, face, status ("ok", "no face" or "unreadable"), error, score and box
         in px of the upright photo, predicted, prob_<label>.
 
-    Raises
-    ------
-    ModelError, TypeError, ValueError
-        If there is no such model, something is no image, or `channels` is another order.
+    A ModelError, TypeError or ValueError says that there is no such model, that something is no
+    image, or that `channels` is another order.
 
     Examples
     --------
@@ -63,7 +61,8 @@ def read_faces(
     """
     if channels not in ("RGB", "BGR"):
         raise ValueError(f"channels {channels!r}: RGB or BGR")
-    photos = [photos] if isinstance(photos, str | Path | Image.Image) else photos
+    if isinstance(photos, str | Path | Image.Image) or getattr(photos, "shape", ())[2:] == (3,):
+        photos = [photos]
     loaded = model if isinstance(model, Classifier) else models.load(model)
     how, rows = Crop(size=max(128, loaded.preprocessing.size)), []
     with FaceFinder(min_score=how.min_score, small="if no other") as finder:

@@ -365,8 +365,6 @@ def pull(
 
     Parameters
     ----------
-    study
-        Which sources, designs and labels.
     base_urls
         Source -> the address of a stand-in, which may be on this machine; by default the site's.
     keys
@@ -376,14 +374,9 @@ def pull(
 
     Raises
     ------
-    SourceError
-        If a key is missing.
-    BusyError
-        If another pull writes into the same folder.
-    IncompletePullError
-        If queries are left unfinished, by a quota or by faults; all the others are done.
-    StorageError
-        If the disk takes no more.
+    SourceError, BusyError, IncompletePullError, StorageError
+        If a key is missing; another pull writes into the same folder; queries are left unfinished,
+        by a quota or by faults, while all the others are done; the disk takes no more.
     """
     base_urls, sources = base_urls or {}, [SOURCES[name] for name in study.pull.sources]
     secrets = {source.name: _key(source, keys) for source in sources}

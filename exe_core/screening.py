@@ -140,16 +140,9 @@ def _is_film(path: Path) -> bool:
 def find_films(places: Sequence[Path]) -> pd.DataFrame:
     """List films: files as they are given, and the video files below folders.
 
-    Returns
-    -------
-    pd.DataFrame
-        Table "films", a row a file; a file that is no film is a row with its reason. Films of one
-        name get an id with as much of the path as tells them apart.
-
-    Raises
-    ------
-    ScreeningError
-        If a place is not there, or there is no film at all.
+    Gives table "films", a row a file; a file that is no film is a row with its reason. Films of one
+    name get an id with as much of the path as tells them apart. A `ScreeningError` is raised if a
+    place is not there, or there is no film at all.
     """
     paths: list[Path] = []
     for place in places:

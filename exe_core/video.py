@@ -184,16 +184,7 @@ class Samples(Iterable[Sample]):
 
     A truncated or damaged film gives what can be decoded; pictures that are lost are not counted
     in the numbers of frames. Damage in a part that no wanted frame depends on is seen only if it
-    spoils the index.
-
-    Parameters
-    ----------
-    path
-        Any file that FFmpeg reads.
-    every
-        Step in frames, 1 or more.
-    after
-        Frames up to this number are left out.
+    spoils the index. Frames up to number `after` are left out.
 
     Attributes
     ----------
@@ -205,10 +196,7 @@ class Samples(Iterable[Sample]):
     sequential_because
         Why the film was decoded from start to end; None while a plan holds.
 
-    Raises
-    ------
-    VideoError
-        While iterating, if the file is missing, no film, or no frame can be decoded.
+    Raises VideoError, while iterating, if the file is missing, no film, or no frame can be decoded.
     """
 
     def __init__(self, path: Path | str, *, every: int, after: int = -1) -> None:
@@ -406,11 +394,8 @@ def _role_reader(codec: av.VideoCodecContext) -> Callable[[av.Packet], _Role | N
 def plan_decoding(index: Index, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Choose the packets, of n, that frames (k,) depend on, given by their numbers.
 
-    Returns
-    -------
-    feed, flush
-        (n,) whether a packet goes to the decoder, and whether the decoder is emptied after it and
-        starts anew with the next. The decoder then gives the wanted frames, among others.
+    Gives (n,) whether a packet goes to the decoder, and (n,) whether the decoder is emptied after
+    it and starts anew with the next. The decoder then gives the wanted frames, among others.
     """
     targets = np.sort(index.order[frames])
     starts = np.flatnonzero(index.starts)

@@ -45,7 +45,7 @@ import sys
 import pandas as pd
 from exe_core.cli import app
 app(["film", sys.argv[1], "--out", sys.argv[2], *sys.argv[3:]], standalone_mode=False)
-(faces,) = [pd.read_csv(f"{sys.argv[2]}/film/{name}.csv") for name in ["faces"]]
+faces = pd.read_csv(f"{sys.argv[2]}/film/faces.csv")
 print(faces["frame"].nunique(), len(faces))
 """
 
