@@ -239,9 +239,9 @@ def freeze(study: Study) -> int:
         kept += [path for path in results.glob("values/*.json") if path.stem != "study"]
         kept += [path for name in cited & free for path in results.glob(f"figures/{name}.*")]
         copies = {target / path.relative_to(results): path for path in kept}
-    if not copies:
-        name = study.name
-        raise StageError(f"study {name} has no results to freeze: make book STUDY={name} first")
+    if not (copies and study.sets):
+        why = f"make book STUDY={study.name} first" if study.sets else "each build computes them"
+        raise StageError(f"study {study.name} has no results to freeze: {why}")
     origin = provenance(study)  # before the tree changes
     for part in ("values", "figures"):
         shutil.rmtree(target / part, ignore_errors=True)

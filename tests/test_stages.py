@@ -290,3 +290,9 @@ def test_freeze_keeps_what_the_book_cites_and_no_build_computes(
     (folder / "book" / "page.md").write_text(cited)
     assert run("freeze", study).exit_code == 0
     assert {path.name for path in target.rglob("*") if path.is_file()} == kept
+
+
+def test_what_each_build_computes_is_not_frozen(folder):
+    write_values(load_study("published"), "claims", values={"n.all": 8})
+    assert "each build computes them" in run("freeze", "published").output
+    assert not (ROOT / "data" / "frozen" / "published").exists()
