@@ -290,7 +290,7 @@ def test_figures_are_numbered_in_chapters_and_named_in_notebooks(book):
         ("fig-recall", ("svg", "pdf", "png", "csv", "vl.json", "provenance.json")),
         ("film-fig-film-sources", ("svg", "pdf", "png", "csv", "vl.json", "provenance.json")),
         ("fig-faces", ("png", "jpg", "csv", "provenance.json")),
-        ("tab-metrics", ("csv",)),
+        ("tab-metrics", ("csv", "tex")),
     ],
 )
 def test_the_page_of_a_figure_or_table_offers_its_files_and_rows(book, name, suffixes):
@@ -316,6 +316,14 @@ def test_a_table_shows_estimates_and_offers_its_rows(book):
     kept = pd.read_csv(tables / "tab-metrics.csv")
     assert set(kept["metric"]) == {"accuracy", "macro_f1"}
     assert row.value in set(kept["value"])
+    written = (tables / "tab-metrics.tex").read_text()
+    assert re.search(
+        rf"^exe & {re.escape(cell)} & .*\\\\$", written.replace("\xa0", " "), re.MULTILINE
+    )
+    assert r"\caption{Scores of the runs.}" in written
+    widths = [float(width) for width in re.findall(r"dimexpr ([\d.]+)", written)]
+    assert len(widths) == 3
+    assert sum(widths) <= 1
 
 
 def test_the_page_of_a_figure_says_where_it_is_from_and_how_it_is_made_and_cited(book):

@@ -81,7 +81,7 @@ def site(bundle, tmp_path_factory):
     scripts = "".join(f'<script defer src="{name}.js"></script>' for name in ("vega", "explorer"))
     (folder / "page.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width"><link rel="stylesheet" href="explorer.css">'
+        'content="width=device-width"><link rel="stylesheet" href="paper.css">'
         + scripts
         + Template((own / "explorer.html").read_text()).render(bundle="bundle", kind="films")
     )

@@ -47,7 +47,8 @@ class PaperFigure(Cited):
     def make(self, results: Results, name: str, prefix: str) -> tuple[nodes.Element, dict]:
         """Build a figure node around the picture."""
         label = self.options.setdefault("name", f"{prefix}{name}")
-        return _figure(nodes.figure, results, name, label=label, caption=self.caption())
+        words, messages = self.parse_inline(" ".join(self.content))
+        return _figure(nodes.figure, results, name, label=label, caption=[*words, *messages])
 
 
 def _figure(
@@ -153,11 +154,10 @@ def themed(spec: str) -> str:
 
 def theme_style() -> str:
     """Write the style sheet that says what ink and paper are by day and by night."""
-    rules = (
+    return "".join(
         selector + " {" + "".join(f" --chart-{n}: {c[k]};" for n, c in THEMES.items()) + " }\n"
         for k, selector in enumerate((":root", 'html[data-theme="dark"]'))
     )
-    return "".join(rules)
 
 
 def register(app: Sphinx) -> None:

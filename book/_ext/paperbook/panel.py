@@ -27,6 +27,7 @@ NAMES = {  # what each file is called, in the order in which they are offered
     "png": "PNG, 300 dpi",
     "jpg": "JPEG",
     "csv": "CSV",
+    "tex": "LaTeX",
     "vl.json": "Vega-Lite",
     "provenance.json": "provenance",
 }
@@ -85,11 +86,6 @@ class Cited(SphinxDirective):
         label = self.options["name"]  # which `add_name` takes out
         self.add_name(node)
         return [node, noted(node, env=self.env, label=label, **about)]
-
-    def caption(self) -> list[nodes.Node]:
-        """Parse the content as one paragraph, in which numbers may be cited."""
-        children, messages = self.parse_inline(" ".join(self.content))
-        return [*children, *messages]
 
 
 def noted(node: nodes.Element, *, env: BuildEnvironment, **about: Any) -> nodes.Node:
@@ -183,7 +179,7 @@ def bibtex(shown: Shown, work: dict[str, Any], *, address: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Escape plain text for BibTeX."""
+    """Escape plain text for LaTeX."""
     return texescape.escape(text).replace(r"\sphinxhyphen{}", "-")
 
 

@@ -30,10 +30,7 @@ KINDS = {"films": "", "published": "published", "labelled": "film"}
 
 
 def configure(app: Sphinx, config: Config) -> None:
-    """Serve the extension's files and MathJax from its package; keep thebe off the pages.
-
-    Jupyter Book's thebe would call a CDN.
-    """
+    """Serve the extension's files and MathJax; keep thebe, which calls a CDN, off the pages."""
     mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
     config.html_static_path += [str(HERE / "static"), str(mathjax / "tex-svg-full.js")]
     config.mathjax_path = "tex-svg-full.js"
@@ -71,8 +68,6 @@ def add_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: o
     scripts = [VEGA, "charts.js"] * ('class="chart"' in body)
     scripts += [VEGA, STYLED, "explorer.js"] * ('data-bundle="' in body)
     scripts += ["rule.js"] * ('id="reader-rule"' in body)
-    if 'class="explorer"' in body:
-        app.add_css_file("explorer.css")
     for name in scripts:
         app.add_js_file(name, loading_method="defer")
     # docutils gives the entries of a bibliography a role that items of a list may not have

@@ -10,7 +10,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 
-from paperbook.panel import Cited
+from paperbook.panel import Cited, latex
 from paperbook.reference import table as written
 from paperbook.results import ResultError, Results, formatted, interval
 
@@ -19,7 +19,8 @@ COLUMN = re.compile(
     r"(?P<call>est\()?(?P<column>\w+)(?(call)\))"
     r"\s*(=\s*(?P<heading>[^:]+?))?\s*(:\s*(?P<spec>\S+))?"
 )
-LONG = 30
+LONG = 30  # characters of a cell that wraps; rows of a table that breaks over pages
+LINE, GAP = 82, 2  # characters on a line of LaTeX in \footnotesize, and between columns
 
 
 class PaperTable(Cited):
@@ -46,6 +47,7 @@ class PaperTable(Cited):
             rows = rows.query(where, engine="python")
         asked = [_asked(part.strip(), rows) for part in NEXT.split(self.options["columns"])]
         cells = self._cells(rows, asked)
+        origin = results.table_origin(name)
         text = written(list(cells), cells.itertuples(index=False), caption=" ".join(self.content))
         node = self.parse_text_to_nodes("\n".join(text))[0]
         for cell in node.findall(nodes.entry):
@@ -53,9 +55,12 @@ class PaperTable(Cited):
         return node, {
             "kind": "table",
             "caption": node[0],
-            "origin": results.table_origin(name),
+            "origin": origin,
             "command": results.command({}),
-            "files": {"csv": rows.to_csv(index=False, lineterminator="\n")},
+            "files": {
+                "csv": rows.to_csv(index=False, lineterminator="\n"),
+                "tex": _latex(cells, node[0].astext(), self.options["name"], origin),
+            },
         }
 
     def _cells(self, rows: pd.DataFrame, asked: list[re.Match[str]]) -> pd.DataFrame:
@@ -84,8 +89,6 @@ def _column(rows: pd.DataFrame, part: re.Match[str]) -> tuple[str, list[str]]:
 
 def _spread(cells: pd.DataFrame, rows: pd.DataFrame, over: str) -> pd.DataFrame:
     """Give the last column of `cells` one column for each value of `over`."""
-    if over not in rows:
-        raise ResultError(f"no column {over!r} to spread; there is {', '.join(rows)}")
     keys = [*cells.columns[:-1], over]
     indexed = cells.assign(**{over: list(rows[over])}).set_index(keys)
     if indexed.index.has_duplicates:
@@ -93,6 +96,22 @@ def _spread(cells: pd.DataFrame, rows: pd.DataFrame, over: str) -> pd.DataFrame:
     wide = indexed.iloc[:, 0].unstack(sort=False)  # noqa: PD010
     wide.columns = [str(value).replace("_", " ") for value in wide.columns]
     return wide.fillna("").reset_index()
+
+
+def _latex(cells: pd.DataFrame, caption: str, label: str, origin: str) -> str:
+    """Write a table for LaTeX that fits the text: columns wrap, if need be at each word."""
+    texts = [[heading, *cells[heading]] for heading in cells]
+    least = [GAP + max(len(word) for text in of for word in text.split(" ")) for of in texts]
+    whole = [max(k, GAP + max(map(len, of[1:]))) for k, of in zip(least, texts, strict=True)]
+    spare = min(1, max(0, LINE - sum(least)) / max(1, sum(whole) - sum(least)))
+    sizes = [k + spare * (size - k) for k, size in zip(least, whole, strict=True)]
+    column = r">{\raggedright\arraybackslash}p{\dimexpr %.3f\linewidth-2\tabcolsep}"
+    columns = "".join(column % (size / max(LINE, sum(sizes))) for size in sizes)
+    about = {"caption": latex(caption), "label": label, "longtable": len(cells) > LONG}
+    text = cells.to_latex(index=False, escape=True, column_format=columns, **about)
+    small = r"\footnotesize\setlength{\tabcolsep}{3pt}"
+    text = text.replace("n{table}", rf"n{{table}}{small}").replace("\N{MINUS SIGN}", "$-$")
+    return f"% {origin}\n% \\usepackage{{array, booktabs, longtable}}\n{{{small}\n{text}}}\n"
 
 
 def register(app: Sphinx) -> None:

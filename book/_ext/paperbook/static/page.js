@@ -26,3 +26,6 @@ for (const event of ["pointerover", "focusin"]) {
 document.addEventListener("keydown", ({ key }) => {
   if (key === "Escape") root.dataset.quiet = "true";
 });
+
+// The access key E leads to the explorer.
+document.querySelector('nav a[href$="explorer.html"]')?.setAttribute("accesskey", "e");
