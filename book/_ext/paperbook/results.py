@@ -25,7 +25,6 @@ EVERYWHERE = ("film", "published")
 """The studies whose analyses each book executes, from predictions that are committed."""
 
 UNDEFINED = "n/a"
-DOT = " \N{MIDDLE DOT} "
 ACTORS = "bootstrap over actors and films, and over seeds where there are several (Methods)"
 INTERVALS = {
     **dict.fromkeys(("film-faces", "film-labels", "film-limits"), ACTORS),
@@ -111,10 +110,12 @@ class Results:
         value = UNDEFINED if entry["value"] is None else facts["value"]
         _, low, high = (facts.pop(name, None) for name in ("value", "low", "high"))
         method = INTERVALS.get(stage, "by the method in the chapter Methods")
-        rest = [f", {name} {fact}" for name, fact in facts.items() if fact is not None]
+        name = what.replace(".", ", ").replace("_", " ")
+        name = f"{facts.pop('contrast')} ({name})" if "contrast" in facts else name
+        rest = [f", {of} {fact}" for of, fact in facts.items() if fact is not None]
         made = [page for page in FILM_ANALYSES if page[3:] == stage]
         command = f"exe stage {made[0]} --study {self.name}" if made else self.command(frozen)
-        lines = [f"{what.replace('.', ', ').replace('_', ' ')}: {value}"]
+        lines = [f"{name}: {value}"]
         lines += [f"Interval: {low} to {high}, {method}"] * (low is not None)
         lines += [f"Row: {self.name}/{key}{''.join(rest)}"]
         lines += [f"Made from: {self.origin(frozen)}"] * bool(frozen)
@@ -149,14 +150,14 @@ class Results:
         parts += [f"commit {commit[:8]}{'+' * commit.endswith('+')}"]
         parts += [f"seed {about['seed']}"] if "seed" in about else []
         parts += [str(about[part]) for part in ("device", "machine") if part in about]
-        return DOT.join(parts)
+        return ", ".join(parts)
 
     def table_origin(self, name: str) -> str:
         """Say in a line where a table comes from, and which one it is to the byte."""
         path, frozen = self._table_file(name), self._frozen()
         is_kept = frozen and path.is_relative_to(self.folder)
         origin = self.origin(frozen) if is_kept else f"study {self.name}"
-        return f"{origin}{DOT}{path.name}, SHA-256 {digest(path)[:12]}"
+        return f"{origin}, {path.name}, SHA-256 {digest(path)[:12]}"
 
     def command(self, about: dict[str, Any]) -> str:
         """Say which command makes a result again; nothing where it is not known."""

@@ -52,15 +52,15 @@ class PaperTable(Cited):
         node = self.parse_text_to_nodes("\n".join(text))[0]
         for cell in node.findall(nodes.entry):
             cell["classes"] += ["long"] * (len(cell.astext()) > LONG)
+        tex = _latex(cells, node[0].astext(), self.options["name"], origin)
+        table = cells.to_html(index=False, border=0)
         return node, {
             "kind": "table",
             "caption": node[0],
+            "picture": f'<div class="own-rows" tabindex="0">{table}</div>',
             "origin": origin,
             "command": results.command({}),
-            "files": {
-                "csv": rows.to_csv(index=False, lineterminator="\n"),
-                "tex": _latex(cells, node[0].astext(), self.options["name"], origin),
-            },
+            "files": {"csv": rows.to_csv(index=False, lineterminator="\n"), "tex": tex},
         }
 
     def _cells(self, rows: pd.DataFrame, asked: list[re.Match[str]]) -> pd.DataFrame:
