@@ -14,7 +14,10 @@ import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
+import yaml
 from conftest import copy_project
+
+from exe_core.record import ROOT
 
 LACKING = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
 pytestmark = [
@@ -23,26 +26,11 @@ pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="slurmd starts jobs as root only"),
 ]
 
-STUDY = """
-kind: world
-title: A tiny world
-labels: [angry, happy, sad]
-world:
-  n_films: 2
-  film_seconds: 10
-  film_size: [160, 90]
-  benchmark_faces: 6
-  benchmark_test_faces: 3
-crop: {size: 64}
-train: {model: tiny, weights: none, trainable: all, size: 32, epochs: 2, learning_rate: 0.003}
-films: {every: 50}
-sets:
-  fer2013: {kind: fer2013, path: benchmarks/fer2013.csv, gray: true}
-  rafdb: {kind: rafdb, path: benchmarks/rafdb}
-runs:
-  fer2013: {sets: [fer2013], gray: true}
-  rafdb: {sets: [rafdb]}
-"""
+SMOKE = yaml.safe_load((ROOT / "configs" / "smoke.yml").read_text())
+RUNS = ("fer2013", "rafdb")
+STUDY = {part: SMOKE[part] for part in ("kind", "title", "crop", "train", "films")}
+STUDY |= {part: {name: SMOKE[part][name] for name in RUNS} for part in ("sets", "runs")}
+STUDY["world"] = SMOKE["world"] | {"n_films": 2, "film_seconds": 10, "keyword_noise": {}}
 SITE = """
 slurm-status-command: squeue
 slurm-init-seconds-before-status-checks: 2
@@ -76,7 +64,7 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 STAGES = ["world", "crop", "films"]
-STAGES += [f"{stage}-{run}" for stage in ("train", "predict") for run in ("fer2013", "rafdb")]
+STAGES += [f"{stage}-{run}" for stage in ("train", "predict") for run in RUNS]
 PATIENCE_S = 1800
 
 
@@ -177,7 +165,7 @@ def test_a_study_on_slurm_survives_a_killed_job_and_gives_the_same_results(tmp_p
     """Two copies of the project: one runs on this machine, one on the cluster."""
     here, there = (copy_project(tmp_path / name) for name in ("here", "there"))
     for project in (here, there):
-        (project.root / "configs" / "tiny.yml").write_text(STUDY)
+        (project.root / "configs" / "tiny.yml").write_text(yaml.safe_dump(STUDY))
     (tmp_path / "config.yaml").write_text(SITE)
     log, killed = tmp_path / "slurm.log", "rule_train_wildcards_fer2013"
     page = there.root / "data/results/tiny/notebooks/03-train-fer2013.running.ipynb"
