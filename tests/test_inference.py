@@ -1,6 +1,7 @@
-"""Predictions depend on the faces alone; ensembles keep items together and learn from val alone."""
+"""Predictions depend on faces alone, ensembles learn from val alone, maps follow the weights."""
 
 import dataclasses
+from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,15 @@ from PIL import Image
 from sample_answers import COLUMNS, predictions
 from sample_answers import LABELS as THREE
 from scipy.special import softmax
+from scipy.stats import spearmanr
+from torch import nn
 
 from exe_core import inference, models, tables
 from exe_core.faces import load_faces
 from exe_core.inference import (
     InferenceError,
     fuse_for_inference,
+    grad_cam,
     mean_of_runs,
     predict,
     predict_faces,
@@ -30,9 +34,10 @@ LABELS = ("angry", "happy", "sad")
 
 def classifier(name="tiny", *, size=32, gray=False, seed=0):
     network = models.build(name, n_classes=3, seed=seed)
-    network.train()(torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(seed)))
+    with torch.no_grad():
+        network.train()(torch.rand(8, 3, size, size, generator=torch.manual_seed(seed)))
     shown = models.Preprocessing(size=size, gray=gray)
-    return models.Classifier(network.eval(), LABELS, shown, {})
+    return models.Classifier(network.eval(), LABELS, shown, {"model": name})
 
 
 def images(n=7, *, size=32, seed=0):
@@ -214,3 +219,59 @@ def test_stacking_is_better_than_the_mean_in_any_order_of_rows():
     assert right > of_mean
     shuffled = two.sample(frac=1, random_state=0).reset_index(drop=True)
     pd.testing.assert_frame_equal(stack([one, shuffled], run_id="both"), found)
+
+
+@pytest.fixture
+def colours():
+    """A network of cells of 8 px whose angry is red, happy green and sad blue."""
+    layer = nn.Conv2d(3, 3, 8, stride=8, bias=False)
+    layer.weight.data = torch.eye(3).view(3, 3, 1, 1).expand(3, 3, 8, 8) / 64
+    fc = nn.Linear(3, 3, bias=False)
+    fc.weight.data = torch.eye(3)
+    parts = OrderedDict(layer1=layer, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=fc)
+    shown = models.Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1))
+    return models.Classifier(nn.Sequential(parts).eval(), LABELS, shown, {"model": "colours"})
+
+
+def patched():
+    """A black image with a red cell at (1, 2) and a blue one at (6, 5)."""
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    image[0, 8:16, 16:24, 0] = 255
+    image[0, 48:56, 40:48, 2] = 255
+    return image
+
+
+def test_a_map_points_at_what_speaks_for_the_label(colours):
+    for label, cell in (("angry", (1, 2)), ("sad", (6, 5))):
+        found = grad_cam(colours, patched(), labels=[label])
+        assert found.shape == (1, 8, 8)
+        assert np.unravel_index(found[0].argmax(), (8, 8)) == cell
+        assert np.count_nonzero(found[0] > 1e-6) == 1
+    assert not grad_cam(colours, patched(), labels=["happy"]).any(), "nothing is green"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "side"),
+    [
+        ("tiny", 32, 8),
+        ("resnet18-small", 64, 8),
+        ("ddamfn", 112, 7),
+        ("timm:convnextv2_atto", 112, 7),
+        ("timm:convnextv2_atto", 224, 7),
+    ],
+)
+def test_maps_are_of_the_deepest_stage_that_is_fine_enough(name, size, side):
+    found = grad_cam(classifier(name, size=size), images(1, size=size), labels=["sad"])
+    assert found.shape == (1, side, side)
+    with pytest.raises(ValueError, match="is fine enough at 8 px"):
+        grad_cam(classifier(size=8), images(1, size=8), labels=["sad"])
+
+
+def test_maps_change_with_the_weights_and_not_with_their_neighbours():
+    model, faces = classifier(seed=1), images(12)
+    together = grad_cam(model, faces, labels=["sad"] * 12)
+    alone = grad_cam(model, faces[1:2], labels=["sad"])
+    assert together[1] == pytest.approx(alone[0], abs=1e-6)
+    other = grad_cam(classifier(seed=2), faces, labels=["sad"] * 12)
+    pairs = zip(together, other, strict=True)
+    assert abs(np.mean([spearmanr(a.ravel(), b.ravel()).statistic for a, b in pairs])) < 0.5
