@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sample_answers import COLUMNS, LABELS, predictions, world
 
 from exe_core import calibration
@@ -26,10 +24,9 @@ def test_the_temperature_that_was_put_in_is_found(true):
 
 
 class TestTemperature:
-    @given(temperature=st.floats(0.2, 20), seed=st.integers(0, 1000))
-    @settings(max_examples=25, deadline=None)
-    def test_never_changes_an_answer(self, temperature, seed):
-        before = predictions(seed=seed)
+    @pytest.mark.parametrize("temperature", [0.2, 1, 20])
+    def test_never_changes_an_answer(self, temperature):
+        before = predictions(200)
         after = distorted(before, temperature=temperature, bias=(0, 0, 0))
         assert after["predicted"].equals(before["predicted"])
         assert np.abs(after[COLUMNS].sum(axis=1) - 1).max() < 1e-12

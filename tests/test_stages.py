@@ -133,6 +133,7 @@ class TestTrial:
 
     def test_reads_the_study_and_writes_into_its_own_place(self, folder):
         study = load_study("smoke")
+        assert load_study("smoke", films={"every": study.films.every}) == study, "nothing departs"
         study.write(self.TABLE, "events")
         kept = study.table("events").read_bytes()
         trial = load_study("smoke", films={"every": 7})
@@ -153,10 +154,6 @@ class TestTrial:
         for name in ("../x", "", ".hidden", "a/b"):
             with pytest.raises(ConfigError, match="letters, digits"):
                 load_study("smoke", trial=name)
-
-    def test_a_parameter_equal_to_the_study_is_no_trial(self):
-        study = load_study("smoke")
-        assert load_study("smoke", films={"every": study.films.every}) == study
 
 
 class TestBuild:
