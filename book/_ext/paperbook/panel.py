@@ -115,16 +115,15 @@ def own_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
             "Embed": f'<iframe src="{address}" width="700" height="500"></iframe>',
         }
         caption, origin = resolved(shown, app), html.escape(shown.origin)
-        cells = rows.head(MOST_ROWS).to_html(index=False, border=0, na_rep="")
+        cells = rows[:MOST_ROWS].to_html(index=False, border=0, na_rep="")
         body = (
             f"<h1>{shown.label}</h1>\n<p>{caption}</p>{shown.picture}"
             f'<p class="files">{links}</p>\n<p>In {where}. Made from {origin}.</p>'
             f"\n<h2>Data: {min(MOST_ROWS, len(rows))} of {len(rows)} rows</h2>"
             f'\n<div class="own-rows" tabindex="0">{cells}</div>'
         )
-        for name, text in copied.items():
-            code = f'<div class="highlight"><pre>{html.escape(text)}</pre></div>'
-            body += f"\n<h2>{name}</h2>\n{code}"
+        code = '\n<h2>{}</h2>\n<div class="highlight"><pre>{}</pre></div>'
+        body += "".join(code.format(name, html.escape(text)) for name, text in copied.items())
         yield page.removesuffix(".html"), {"title": shown.label, "body": body}, "page.html"
         link = f'<a href="../{page}">{shown.label}</a>'
         listed[shown.kind].append(f"<li>{link} in {where}: {caption}</li>")

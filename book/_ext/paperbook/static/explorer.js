@@ -72,7 +72,6 @@ async function explore(form) {
   const percent = (value) => (defined(value) ? `${(100 * value).toFixed(1)}%` : "n/a");
   const points = (value) =>
     defined(value) ? (100 * value).toFixed(1).replace("-", "−").replace(/^(?=[\d])/, "+") : "n/a";
-  const clock = (time_s) => new Date(1000 * time_s).toISOString().slice(11, 19);
   const colour = { field: "label", scale: { domain: index.labels, range: index.colours }, title: null };
   const listed = [...new Set(index.shares.map(({ label }) => label))]; // emotions, then measures
   let turns = 0;
@@ -194,6 +193,7 @@ async function explore(form) {
         ],
       }),
     );
+    const clock = (time_s) => new Date(1000 * time_s).toISOString().slice(11, 19);
     const told = ({ time_s, event, label }) => `${clock(time_s)} ${event} (${label})`;
     part("events").textContent = film.events.map(told).join(", ");
     tabulate(
