@@ -126,7 +126,7 @@ def _show_findings(findings: list[Finding]) -> None:
 def figure(
     name: Annotated[str, typer.Argument(help="fig-recall, of study demo, or real/fig-recall")],
     kind: Annotated[
-        Literal["svg", "pdf", "png", "csv"] | None,
+        Literal["svg", "pdf", "png", "csv", "89mm.svg", "89mm.pdf"] | None,
         typer.Option("--format", help="png has 300 dpi; else by the suffix of --out, or pdf"),
     ] = None,
     out: Annotated[Path, typer.Option(help="a file, or a folder that is there")] = Path(),

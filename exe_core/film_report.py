@@ -247,7 +247,7 @@ def _write(
         with replacing(folder / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
     for name, chart in charts.items():
-        spec = chart.to_dict()
+        spec = chart.at().to_dict()
         for suffix in ("png", "svg"):
             drawing = figures.drawn(spec, suffix)
             with replacing(folder / f"{name}.{suffix}") as partial:
@@ -312,7 +312,7 @@ def _write_index(
     if parts:
         titles = pd.DataFrame(rows).assign(genre=None)
         chart = shares_chart(pd.concat(parts), films=titles)
-        shown["svg"] = figures.drawn(chart.to_dict(), "svg").decode()
+        shown["svg"] = figures.drawn(chart.at().to_dict(), "svg").decode()
     shown |= {"run": run, "labels": model.labels, "trust": trust(run, model)}
     page = render("films_page.html", **shown)
     with replacing(out / "index.html") as partial:

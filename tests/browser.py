@@ -20,6 +20,26 @@ ARGUMENTS = (
 )
 LOCAL = ("file:", "data:", "blob:", "about:")
 DESKTOP, PHONE = (1280, 900), (390, 844)
+FAULTS_OF_CHART = """(chart, width) => {
+    const frame = chart.querySelector("svg").getBoundingClientRect();
+    const shows = (text) => text.textContent.trim() && getComputedStyle(text).opacity !== "0";
+    const texts = [...chart.querySelectorAll("svg text")].filter(shows);
+    const boxes = texts.map((text) => text.getBoundingClientRect());
+    const faults = frame.right > width ? [`${frame.width} px wide`] : [];
+    texts.forEach((text, k) => {
+        const [box, words] = [boxes[k], text.textContent];
+        if (parseFloat(getComputedStyle(text).fontSize) < 8) faults.push(`tiny: ${words}`);
+        const [left, right] = [frame.left - box.left, box.right - frame.right];
+        const [top, bottom] = [frame.top - box.top, box.bottom - frame.bottom];
+        if (Math.max(left, right, top, bottom) > 1) faults.push(`cut: ${words}`);
+        boxes.slice(k + 1).forEach((other, n) => {
+            const wide = Math.min(box.right, other.right) - Math.max(box.left, other.left);
+            const high = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
+            if (wide > 2 && high > 4) faults.push(`${words} over ${texts[k + 1 + n].textContent}`);
+        });
+    });
+    return faults;
+}"""  # 8 px are 6 pt in print
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import DESKTOP, PHONE, opened
+from browser import DESKTOP, FAULTS_OF_CHART, PHONE, opened
 
 from exe_core.study import ROOT
 
@@ -18,7 +18,8 @@ SAME = re.compile(r"(03-train|04-predict|(?:\w+-)?(?:fig|tab))-")  # of these, o
 OUTSIDE = re.compile(r'<(?:script|link|img|iframe|source)[^>]+(?:src|href)="((?:https?:)?//[^"]+)"')
 GRAVE = ("serious", "critical")
 AXE = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-SIX = {"svg", "png", "pdf", "csv", "vl.json", "provenance.json"}
+FILES = {"svg", "png", "pdf", "csv", "vl.json", "provenance.json"}
+FILES |= {"89mm.svg", "89mm.pdf", "89mm.vl.json"}
 
 
 @pytest.fixture(scope="module")
@@ -51,36 +52,19 @@ def see_all_charts(page):
     return charts.count()
 
 
-FAULTS_OF_TEXT = """chart => {
-    const frame = chart.querySelector("svg").getBoundingClientRect();
-    const shows = (text) => text.textContent.trim() && getComputedStyle(text).opacity !== "0";
-    const texts = [...chart.querySelectorAll("svg text")].filter(shows);
-    const boxes = texts.map((text) => text.getBoundingClientRect());
-    const faults = [];
-    texts.forEach((text, k) => {
-        const [box, words] = [boxes[k], text.textContent];
-        if (parseFloat(getComputedStyle(text).fontSize) < 8) faults.push(`tiny: ${words}`);
-        const [left, right] = [frame.left - box.left, box.right - frame.right];
-        const [top, bottom] = [frame.top - box.top, box.bottom - frame.bottom];
-        if (Math.max(left, right, top, bottom) > 1) faults.push(`cut: ${words}`);
-        boxes.slice(k + 1).forEach((other, n) => {
-            const wide = Math.min(box.right, other.right) - Math.max(box.left, other.left);
-            const high = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
-            if (wide > 2 && high > 4) faults.push(`${words} over ${texts[k + 1 + n].textContent}`);
-        });
-    });
-    return faults;
-}"""  # 8 px are 6 pt in print
-
-
 @pytest.mark.slow
-def test_no_text_of_a_chart_is_overprinted_cut_or_tiny(html, chromium):
+@pytest.mark.parametrize("size", [DESKTOP, PHONE, (360, 740)])
+def test_live_charts_fit_the_screen_and_their_texts_are_apart(html, chromium, size):
     found = {}
-    with opened(chromium, html / "figures" / "index.html") as (tab, faults):
+    with opened(chromium, html / "figures" / "index.html", size=size) as (tab, faults):
         for path in sorted((html / "figures").glob("*fig-*.html")):
             tab.goto(path.as_uri())
             if see_all_charts(tab):
-                found[path.stem] = tab.locator(".chart").evaluate(FAULTS_OF_TEXT)
+                chart = tab.locator(".chart")
+                found[path.stem] = chart.evaluate(FAULTS_OF_CHART, size[0])
+                found[path.stem] += ["scrolls"] * chart.evaluate(
+                    "e => e.scrollWidth > e.clientWidth"
+                )
         assert faults == []
     assert len(found) > 15
     assert {name: texts for name, texts in found.items() if texts} == {}
@@ -139,7 +123,7 @@ def test_pictures_with_words_stay_where_scripts_are_off(html, chromium):
 
 
 @pytest.mark.slow
-def test_every_chart_has_its_six_files_of_known_origin(smoke):
+def test_every_chart_has_its_files_of_known_origin(smoke):
     folder = smoke.root / "data" / "results" / "smoke" / "figures"
     names = {path.name.partition(".")[0] for path in folder.iterdir()}
     assert {"fig-film-shares", "fig-claims", "fig-benchmark-recall"} <= names
@@ -147,7 +131,7 @@ def test_every_chart_has_its_six_files_of_known_origin(smoke):
         about = json.loads((folder / f"{name}.provenance.json").read_text())
         suffixes = {path.name.partition(".")[2] for path in folder.glob(f"{name}.*")}
         assert suffixes == set(about["files"])
-        assert suffixes in (SIX, {"jpg", "png", "csv", "provenance.json"})
+        assert suffixes in (FILES, {"jpg", "png", "csv", "provenance.json"})
         assert about["settings"]["name"] == "smoke"
 
 

@@ -5,7 +5,8 @@ written whole or not at all, and the book cites it by its name. In a notebook th
 shows itself, and so the book finds it there.
 
 Charts stand in `exe_core.figures.films` and `.scores`, one function a chart, and share `.style`. A
-chart function takes a table and returns an Altair chart; it computes nothing.
+chart function takes a table and returns a `style.Chart`, which `save` lays out for a page and for a
+column of a journal; it computes nothing.
 """
 
 from __future__ import annotations
@@ -24,20 +25,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import altair as alt
+import altair
 import numpy as np
 import pandas as pd
 import vl_convert
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exe_core import record
+from exe_core.figures.style import NARROW, WIDE, Chart
 from exe_core.record import ROOT, replacing
 from exe_core.study import Study, load_study, studies
 
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+VEGA_LITE = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PRINT_PPI = 300
 PT_PER_PX = 72 / 96
-PAGE_PX = 640
+WIDTHS = {"": WIDE, "89mm.": NARROW}
+"""What the suffixes of a chart's files begin with -> its width, px."""
 SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 PROVENANCE = ".provenance.json"
@@ -70,7 +73,7 @@ class Figure:
 
 
 def save(
-    chart: alt.TopLevelMixin,
+    chart: Chart,
     name: str,
     *,
     study: Study,
@@ -78,10 +81,12 @@ def save(
     inputs: Iterable[Path] | None = None,
     folder: Path | None = None,
 ) -> Figure:
-    """Write a chart as SVG, PNG (300 dpi), PDF, CSV, Vega-Lite and provenance.
+    """Write a chart as SVG, PDF and Vega-Lite in 183 and 89 mm, PNG (300 dpi), CSV and provenance.
 
     Parameters
     ----------
+    chart
+        As a chart function returns it, or `Chart(f)` of a function from px to an Altair chart.
     name
         "fig-" and lower-case words; permanent, since others cite it.
     alt
@@ -96,12 +101,14 @@ def save(
     FigureError
         If the name is not of that form or there is no alt text.
     """
-    spec = {**chart.to_dict(), "description": alt}
-    contents = {
-        **{suffix: drawn(spec, suffix) for suffix in ("svg", "png", "pdf")},
-        "csv": _csv(plotted(spec)),
-        "vl.json": json.dumps(spec, separators=(",", ":"), ensure_ascii=False).encode(),
-    }
+    contents = dict[str, bytes]()
+    for start, width in WIDTHS.items():
+        spec = {**chart.at(width).to_dict(), "description": alt}
+        contents |= {f"{start}{suffix}": drawn(spec, suffix) for suffix in ("svg", "pdf")}
+        text = json.dumps(spec, separators=(",", ":"), ensure_ascii=False)
+        contents[f"{start}vl.json"] = text.encode()
+        if width == WIDE:
+            contents |= {"png": drawn(spec, "png"), "csv": _csv(plotted(spec))}
     return _write(name, contents, study=study, alt=alt, inputs=inputs, folder=folder)
 
 
@@ -159,7 +166,7 @@ def sheet(
     """
     picture = _arranged(images, columns=min(columns, len(images)), captions=captions)
     for_page, files = picture.copy(), {"jpg": io.BytesIO(), "png": io.BytesIO()}
-    for_page.thumbnail((2 * PAGE_PX, picture.height))  # as much as a sharp screen can show
+    for_page.thumbnail((2 * WIDE, picture.height))  # as much as a sharp screen can show
     for_page.save(files["jpg"], format="JPEG", quality=88)
     picture.save(files["png"], format="PNG", optimize=True, dpi=(PRINT_PPI, PRINT_PPI))
     contents = {suffix: stream.getvalue() for suffix, stream in files.items()}
@@ -206,7 +213,7 @@ def _arranged(
     """Put pictures in rows, each with its caption in letters of about 11 px on a page."""
     gap = 6
     height, width = np.max([image.shape[:2] for image in images], axis=0).tolist()
-    size = max(11, 11 * columns * width // PAGE_PX)
+    size = max(11, 11 * columns * width // WIDE)
     texts = [textwrap.wrap(caption, max(1, int(width / size * 1.9))) for caption in captions]
     below = max(len(lines) for lines in texts) * (size + 3)
     rows = math.ceil(len(images) / columns)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
 from exe_core.figures.style import (
     ACCENT,
-    PERCENT,
+    EXTENT,
     UNIT,
-    WIDTH,
+    Chart,
+    Panel,
+    below,
     drawable,
-    emotion_colour,
+    grid,
     in_order,
+    scale_of,
+    side,
     stacked,
-    styled,
 )
 
 USED = "faces used"
@@ -23,10 +28,10 @@ _LOST = ("#7A4B9A", "#B9B9B9", "#E08E45", "#8A8A8A", "#C2410C", "#D9B44A", "#576
 _TIME_CODE = (
     "floor(datum.value / 60) + ':' + timeFormat(datetime(0, 0, 1, 0, 0, datum.value * 60), '%M:%S')"
 )
-_TITLES = {"probability": "mean probability", "share": "share of faces"}
+_MEASURES = {"probability": "mean probability", "share": "share of faces"}
 
 
-def attrition_chart(steps: pd.DataFrame) -> alt.Chart:
+def attrition_chart(steps: pd.DataFrame) -> Chart:
     """Stack all photos that were returned for each set: used, or lost and why.
 
     Takes set_name, step, kind ("lost" and others) and n.
@@ -35,25 +40,23 @@ def attrition_chart(steps: pd.DataFrame) -> alt.Chart:
     ends = ends[(ends["kind"] == "lost") | (ends["step"] == USED)]
     ends = ends.sort_values("step", key=lambda step: step != USED, kind="stable")
     fates = in_order(ends["step"])
-    colours = alt.Scale(domain=fates, range=[ACCENT, *_LOST][: len(fates)])
-    legend = alt.Legend(columns=3, labelLimit=260)
-    colour = alt.Color("step:N", title=None, sort=fates, scale=colours, legend=legend)
-    return stacked(ends, x=alt.X("n:Q", title="photos returned"), y="set_name", colour=colour)
+    colours = dict(zip(fates, [ACCENT, *_LOST * len(fates)], strict=False))
+    how: dict[str, Any] = {"colour": "step", "colours": colours, "share": False}
+    return stacked(ends, x="n", y="set_name", title="photos returned", **how)
 
 
-def noise_chart(counts: pd.DataFrame) -> alt.FacetChart:
+def noise_chart(counts: pd.DataFrame) -> Chart:
     """Stack the emotions that the photos of each query truly show, queries by emotion asked for.
 
     Takes query, label (asked for), label_true and n, the number of photos.
     """
     data = drawable(counts, ["query", "label", "label_true", "n"])
-    x = alt.X("n:Q", stack="normalize", title="share of photos", axis=PERCENT)
-    colour = emotion_colour(in_order(data["label_true"]), "label_true")
-    return stacked(data, x=x, y="query", colour=colour, row="label")
+    how: dict[str, Any] = {"row": "label", "colour": "label_true", "title": "share of photos"}
+    return stacked(data, x="n", y="query", **how)
 
 
-def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChart:
-    """Stack the emotion shares of each film, a line a film in the order of genres, a column a run.
+def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> Chart:
+    """Stack the emotion shares of each film, a line a film in the order of genres, a panel a run.
 
     Takes rows of table "film_summary", of the runs and films to show, and table "films".
     """
@@ -61,52 +64,38 @@ def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> alt.FacetChar
     known = films[["film_id", "title", "genre"]].fillna({"genre": NO_GENRE})
     data = data.merge(known, on="film_id", validate="many_to_one")
     data = data.sort_values(["genre", "title"], kind="stable", ignore_index=True)
-    share = alt.X(
-        "share_of_faces:Q",
-        title="of faces",
-        scale=UNIT,
-        axis=alt.Axis(format="%", values=[0, 0.5, 1]),
-    )
-    colour = emotion_colour(in_order(data["label"]))
     data["film"] = data["title"] + (", " + data["genre"]).where(data["genre"] != NO_GENRE, "")
-    return stacked(data, x=share, y="film", colour=colour, column="run_id")
+    how: dict[str, Any] = {"column": "run_id", "colour": "label", "title": "share of faces"}
+    return stacked(data, x="share_of_faces", y="film", **how)
 
 
-def timeline_chart(course: pd.DataFrame) -> alt.FacetChart:
-    """Draw what one run says of one film over time, a row an emotion, a column a measure.
+def timeline_chart(course: pd.DataFrame) -> Chart:
+    """Draw what one run says of one film over time, a group an emotion, a panel a measure.
 
     Takes measure ("probability", "share"), label, time_s, value, low, high: a line in its band,
     both absent where there is no face.
     """
     data = drawable(course, ["measure", "label", "time_s", "value", "low", "high"])
-    labels = in_order(data["label"])
+    data["measure"] = data["measure"].replace(_MEASURES)
     data["minute"] = (data.pop("time_s") / 60).round(4)
     end = max(data["minute"].max(), 0.01)  # of a film of one frame, too
 
-    def y(name: str) -> alt.Y:
-        return alt.Y(f"{name}:Q", title=None, scale=UNIT, axis=alt.Axis(values=[0, 0.5, 1]))
+    scale = scale_of(in_order(data["label"]))
+    colour = alt.Color("label:N", scale=scale, legend=None)
 
-    base = alt.Chart().encode(
-        x=alt.X(
-            "minute:Q",
-            title="time (h:min:s)",
-            scale=alt.Scale(domain=[0, end], nice=False),
-            axis=alt.Axis(tickCount=6, labelExpr=_TIME_CODE),
-        ),
-        color=emotion_colour(labels, legend=None),
-        tooltip=["minute", "value", "low", "high"],
-    )
-    layers = [
-        base.mark_area(opacity=0.25).encode(y=y("low"), y2="high:Q"),
-        base.mark_line(strokeWidth=1.8).encode(y=y("value")),
-    ]
-    side = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left", labelFontWeight="normal")
-    above = alt.Header(labelExpr=f"{_TITLES}[datum.value]", labelFontWeight="normal")
-    chart = alt.layer(*layers, data=data).properties(width=(WIDTH - 80) // 2 - 24, height=46)
-    return styled(
-        chart.facet(
-            row=alt.Row("label:N", sort=labels, header=side),
-            column=alt.Column("measure:N", sort=in_order(data["measure"]), header=above),
-            spacing={"row": 8, "column": 16},
+    def draw(part: pd.DataFrame, at: Panel) -> Any:
+        clock = below(at, labelExpr=_TIME_CODE, labelFlush=20)
+        base = alt.Chart().encode(
+            x=alt.X("minute:Q", scale=alt.Scale(domain=[0, end], nice=False), axis=clock),
+            color=colour,
+            tooltip=["label", "minute", "value", "low", "high"],
         )
-    )
+        y = alt.Y("low:Q", scale=UNIT, axis=side(at, values=[0, 0.5, 1]))
+        layers = [
+            base.mark_area(opacity=0.25).encode(y=y, y2="high"),
+            base.mark_line(strokeWidth=1.8).encode(y="value:Q"),
+        ]
+        return alt.layer(*layers, data=part).properties(width=at.px, height=46)
+
+    rows: dict[str, Any] = {"row": "label", "column": "measure", "title": "by time (h:min:s)"}
+    return Chart(lambda width: grid(draw, data, width=width, extent=EXTENT, **rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import altair as alt
@@ -11,133 +10,102 @@ import pandas as pd
 from exe_core.figures.style import (
     ACCENT,
     ESTIMATE,
+    EXTENT,
     GRAY,
     INK,
     PAPER,
     SHADE,
     VERDICTS,
-    WIDTH,
+    Chart,
+    Names,
+    Panel,
+    coloured,
     drawable,
+    estimates,
+    filtered,
+    grid,
     in_order,
-    names_px,
-    styled,
+    lined,
+    side,
+    wrapped,
 )
 
-CELL_PX = 36
 
+def confusion_chart(
+    confusion: pd.DataFrame, *, title: str = "share of each true emotion (row) by what is predicted"
+) -> Chart:
+    """Draw what is predicted for each label, as shares of the label.
 
-def confusion_chart(confusion: pd.DataFrame) -> alt.FacetChart:
-    """Draw which emotion is predicted for each true one, as shares of the true one.
-
-    Takes rows of table "confusion" of one set; each run becomes a panel.
+    Takes rows of table "confusion" of one set; each run becomes a panel. `title` says what lines
+    and columns are.
     """
     data = drawable(confusion, ["run_id", "label", "predicted", "n", "share_of_label"])
-    names = in_order(data["label"])
-    base = alt.Chart().encode(
-        x=alt.X("predicted:N", sort=names, title="predicted", axis=alt.Axis(labelAngle=-45)),
-        y=alt.Y("label:N", sort=names, title="true", axis=alt.Axis(ticks=False)),
-        tooltip=list(data),
-    )
-    colour = alt.Color(
-        "share_of_label:Q",
-        title="share of the true emotion",
-        scale=alt.Scale(domain=[0, 1], scheme="blues"),
-        legend=alt.Legend(format=".0%", gradientLength=120),
-    )
-    cells = base.mark_rect(strokeWidth=2, stroke=PAPER).encode(color=colour)
+    labels = in_order(data["label"])
     letters = alt.condition("datum.share_of_label > 0.6", alt.value("white"), alt.value("black"))
-    numbers = base.mark_text(fontSize=10).encode(
-        text=alt.Text("share_of_label:Q", format=".0%"), color=letters
-    )
-    size = {"width": alt.Step(CELL_PX), "height": alt.Step(24)}
-    chart = alt.layer(cells, numbers, data=data).properties(**size)
-    panel = alt.Facet("run_id:N", sort=in_order(data["run_id"]))
-    columns = max(1, (WIDTH - 40) // (CELL_PX * len(names) + 30))
-    return styled(chart.facet(panel, columns=columns).resolve_axis(x="independent"))
+    scale = alt.Scale(domain=[0, 1], scheme="blues")
+    shade = alt.Color("share_of_label:Q", scale=scale, legend=None)
+    x = alt.X("predicted:N", sort=labels, axis=alt.Axis(title=None, labelAngle=-60))
+    share = alt.Text("share_of_label:Q", format=".0%")
+
+    def draw(lines: alt.Chart, at: Panel) -> list[Any]:
+        base = lines.encode(x=x, tooltip=list(data))
+        return [
+            base.mark_rect(strokeWidth=2, stroke=PAPER).encode(color=shade),
+            base.mark_text(fontSize=10).encode(text=share, color=letters),
+        ]
+
+    size = {"least": 32 * len(labels), "most": 48 * len(labels)}
+    return lined(draw, data, y="label", step=28, column="run_id", title=title, **size)
 
 
-def history_chart(history: pd.DataFrame) -> alt.FacetChart:
+def history_chart(history: pd.DataFrame) -> Chart:
     """Draw loss and accuracy by epoch of one run, on training and validation faces."""
     data = drawable(history, ["run_id", "epoch", "split", "loss", "accuracy"])
     long = data.melt(["run_id", "epoch", "split"], var_name="measure")
-    colours = alt.Scale(domain=["train", "val"], range=["#9AA4B2", ACCENT])
-    lines = (
-        alt.Chart(long)
-        .mark_line(point=alt.OverlayMarkDef(size=12))
-        .encode(
-            x=alt.X("epoch:Q", axis=alt.Axis(format="d", tickMinStep=1, grid=False)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
-            color=alt.Color("split:N", title=None, scale=colours),
+    epochs = sorted(set(long["epoch"]))
+
+    def draw(part: pd.DataFrame, at: Panel) -> Any:
+        lines = alt.Chart(part).mark_line(point=alt.OverlayMarkDef(size=12))
+        every = -(-30 * len(epochs) // at.px)
+        axis = alt.Axis(format="d", values=epochs[::every], grid=False)
+        return lines.encode(
+            x=alt.X("epoch:Q", axis=axis),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=side(at)),
+            color=coloured("split", {"train": "#9AA4B2", "val": ACCENT}, at),
             tooltip=list(long),
-        )
-        .properties(width=(WIDTH - 110) // 2, height=130)
-    )
-    column = alt.Column("measure:N", sort=["loss", "accuracy"])
-    return styled(lines.facet(column=column).resolve_scale(y="independent"))
+        ).properties(width=at.px - EXTENT, height=130)
+
+    return Chart(lambda width: grid(draw, long, width=width, extent=0, column="measure", least=230))
 
 
-NAMES_PX, LINE_PX = 300, 13
-
-
-def claims_chart(claims: pd.DataFrame) -> alt.FacetChart:
+def claims_chart(claims: pd.DataFrame) -> Chart:
     """Draw each claim's estimate with its interval on what the claim predicts, by verdict.
 
     Takes table "claims". Shaded is where the estimate should lie: about `reference`, or all that is
     `claimed` above or below it.
     """
-    columns = ["claim_id", "text", "statistic", "estimate", "low", "high", "verdict"]
-    data = drawable(claims, [*columns, "claimed", "reference", "tolerance"])
-    names = (data["claim_id"] + ": " + data["statistic"]).map(lambda text: textwrap.wrap(text, 46))
-    data["claim"] = names.map("\n".join)
+    data = claims.rename(columns={"estimate": "value"})
+    data["claim"] = data["claim_id"] + ": " + data["statistic"]
     ends = data[["low", "high", "reference"]].assign(zero=0.0)
     domain = [ends.min(axis=None) - 0.05, ends.max(axis=None) + 0.05]
     about = data["tolerance"].where(data["claimed"] == "equal", 0.0)
     data["from"] = (data["reference"] - about).mask(data["claimed"] == "below", domain[0])
     data["to"] = (data["reference"] + about).mask(data["claimed"] == "above", domain[1])
-    data.loc[data["estimate"].isna(), ["from", "to", "reference"]] = None
-    n_lines = names.map(len).max()
-    step = int(LINE_PX * n_lines + 10)
-    axis = alt.Axis(
-        labelLimit=NAMES_PX,
-        labelExpr="split(datum.label, '\\n')",
-        labelOffset=-LINE_PX * (n_lines - 1) / 2,
-        labelLineHeight=LINE_PX,
-        ticks=False,
-        domain=False,
-    )
+    data.loc[data["value"].isna(), ["from", "to", "reference"]] = None
+    how: dict[str, Any] = {"tick": "reference", "band": ("from", "to"), "unit": False}
     title = "estimate with its interval; shaded: where it lies if the claim holds"
-
-    def at(name: str) -> alt.X:
-        return alt.X(f"{name}:Q", title=title, scale=alt.Scale(domain=domain, nice=False))
-
-    verdicts = [name for name in VERDICTS if name in set(data["verdict"])]
-    colours = alt.Scale(domain=verdicts, range=[VERDICTS[name] for name in verdicts])
-    base = alt.Chart().encode(
-        y=alt.Y("claim:N", title=None, sort=in_order(data["claim"]), axis=axis),
-        tooltip=["text", "estimate", "low", "high", "verdict"],
-    )
-    seen = base.encode(color=alt.Color("verdict:N", scale=colours, legend=None))
-    layers = [
-        base.mark_bar(color=INK, opacity=0.13, height=step - 6).encode(x=at("from"), x2="to:Q"),
-        base.mark_tick(color=INK, thickness=1, size=step - 6).encode(x=at("reference")),
-        seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high:Q"),
-        seen.mark_circle(size=55, opacity=1).encode(x=at("estimate")),
-    ]
-    chart = alt.layer(*layers, data=data).properties(width=WIDTH - NAMES_PX, height=alt.Step(step))
-    above = alt.Header(labelOrient="top", labelAnchor="start", labelFontSize=12)
-    row = alt.Row("verdict:N", sort=verdicts, header=above)
-    return styled(chart.facet(row=row, spacing=12).resolve_scale(y="independent"))
+    return estimates(data, y="claim", row="verdict", colour="verdict", title=title, **how)
 
 
 SPECIFIED = {
-    "confidence": "confidence {:g} or more",
+    "confidence": "confidence \N{GREATER-THAN OR EQUAL TO} {:g}",
     "measure": "{}",
     "films": "films: {}",
     "window_min": "{:.0f} min about events",
 }
 
 
-def specification_chart(table: pd.DataFrame) -> alt.VConcatChart:
+def specification_chart(table: pd.DataFrame) -> Chart:
     """Draw a specification curve: a claim's estimates in order, below each the choices behind it.
 
     Takes the table of `published.specifications`; the planned combination stands on a band
@@ -152,65 +120,68 @@ def specification_chart(table: pd.DataFrame) -> alt.VConcatChart:
         for name, written in SPECIFIED.items()
     ]
     choices = pd.concat(parts, ignore_index=True)
-    extent = names_px(choices["choice"])
-    names = alt.Axis(
-        ticks=False, domain=False, minExtent=extent, maxExtent=extent, labelLimit=extent
-    )
-    verdicts = [name for name in VERDICTS if name in set(data["verdict"])]
-    colour = alt.Color(
-        "verdict:N",
-        title=None,
-        scale=alt.Scale(domain=verdicts, range=[VERDICTS[name] for name in verdicts]),
-    )
-    x = alt.X("place:O", title=None, axis=None)
-    base = alt.Chart().encode(x=x, color=colour, tooltip=[*columns[1:], "claim"])
-    plan = alt.Chart().transform_filter("datum.planned").encode(x=x)
-    side = alt.Axis(minExtent=extent, maxExtent=extent)
-    above = alt.layer(
-        plan.mark_rule(color=SHADE, strokeWidth=8),
-        alt.Chart().mark_rule(color=INK, strokeDash=[2, 2]).encode(y="mean(reference):Q"),
-        base.mark_rule().encode(y=alt.Y("low:Q", title=None, axis=side), y2="high"),
-        base.mark_circle(size=22, opacity=1).encode(y="value:Q"),
-    )
-    lines = alt.Y("choice:N", title=None, sort=in_order(choices["choice"]), axis=names)
-    below = alt.layer(
-        plan.mark_rule(color=SHADE, strokeWidth=8),
-        base.mark_square(size=16, opacity=1).encode(y=lines),
-    )
-    width = (WIDTH - extent) // data["claim"].nunique() - 14
-    head = alt.Column("claim:N", sort=in_order(data["claim"]))
-    bare = alt.Column("claim:N", sort=in_order(data["claim"]), header=alt.Header(labels=False))
-    rows = [
-        above.properties(width=width, height=150).facet(column=head, data=data, bounds="flush"),
-        below.properties(width=width, height=alt.Step(14)).facet(
-            column=bare, data=choices, bounds="flush"
-        ),
-    ]
-    grid = [row.resolve_scale(x="independent") for row in rows]
-    return styled(alt.vconcat(*grid, spacing=2))
+    verdicts = {name: VERDICTS[name] for name in in_order(data["verdict"])}
+    title = "estimates by what was chosen, in order; band: as planned; dashes: the value claimed"
+    ends = data[["low", "high", "reference"]]
+    span = alt.Scale(domain=[ends.min(axis=None), ends.max(axis=None)])
+
+    def layout(width: int) -> Any:
+        names = Names(choices["choice"], width, 14)
+
+        def draw(part: pd.DataFrame, at: Panel) -> Any:
+            x = alt.X("place:O", axis=None)
+            base = alt.Chart().encode(x=x, color=coloured("verdict", verdicts, at))
+            plan = alt.Chart().transform_filter("datum.planned").encode(x=x)
+            band = plan.mark_rule(color=SHADE, strokeWidth=8)
+            claimed = alt.Chart().mark_rule(color=INK, strokeDash=[2, 2])
+            everywhere = {"y": alt.value(0), "y2": alt.value("height")}
+            hit = alt.Chart().mark_rect(opacity=0).encode(x=x, **everywhere, tooltip=list(data))
+            y = alt.Y("low:Q", title=None, scale=span, axis=side(at, names.extent))
+            curve = [
+                band,
+                claimed.encode(y="mean(reference):Q"),
+                base.mark_rule().encode(y=y, y2="high"),
+                base.mark_circle(size=22, opacity=1).encode(y="value:Q"),
+                hit,
+            ]
+            lines = names.y("choice", in_order(choices["choice"]), at)
+            squares = base.mark_square(size=16, opacity=1).encode(y=lines)
+            chosen = choices[choices["claim"].isin(part["claim"])]
+            above = alt.layer(*curve, data=part).properties(width=at.px, height=150)
+            size = {"width": at.px, "height": alt.Step(names.step)}
+            beneath = alt.layer(band, squares, hit, data=chosen).properties(**size)
+            beneath = filtered(beneath, "verdict", at._replace(is_first=False))
+            return alt.vconcat(filtered(above, "verdict", at), beneath, spacing=2)
+
+        of_claims: dict[str, Any] = {"column": "claim", "title": title, "free": True, "least": 84}
+        return grid(draw, data, width=width, extent=names.extent, **of_claims)
+
+    return Chart(layout)
 
 
-def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str) -> Any:
+def curve_chart(table: pd.DataFrame, *, x: str, series: str, x_title: str, y_title: str) -> Chart:
     """Draw estimates against a number on a logarithmic axis, a line and a band a series."""
     data = drawable(table, [x, series, *ESTIMATE])
-    colour = alt.Color(
-        f"{series}:N",
-        title=None,
-        sort=in_order(data[series]),
-        scale=alt.Scale(range=[ACCENT, GRAY, INK]),
-        legend=alt.Legend(orient="top", symbolOpacity=1),
-    )
-    dash = alt.StrokeDash(f"{series}:N", sort=in_order(data[series]), legend=None)
-    shape = alt.Shape(f"{series}:N", sort=in_order(data[series]), legend=None)
-    base = alt.Chart(data).encode(
-        x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(type="log", nice=False)),
-        color=colour,
-        tooltip=list(data),
-    )
-    title = alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False))
-    layers = [
-        base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=y_title), y2="high"),
-        base.mark_line(strokeWidth=2).encode(y=title, strokeDash=dash),
-        base.mark_point(filled=True, size=45).encode(y=title, shape=shape),
-    ]
-    return styled(alt.layer(*layers).properties(width=WIDTH - 60, height=220))
+    names = in_order(data[series])
+    colours = dict(zip(names, [ACCENT, GRAY, INK], strict=False))
+
+    def draw(part: pd.DataFrame, at: Panel) -> Any:
+        axis = alt.Axis(title=wrapped(x_title, at.px), tickCount=at.px // 60, labelFlush=20)
+        base = alt.Chart().encode(
+            x=alt.X(f"{x}:Q", scale=alt.Scale(type="log", nice=False), axis=axis),
+            color=coloured(series, colours, at),
+            tooltip=list(data),
+        )
+        dash = alt.StrokeDash(f"{series}:N", sort=names, legend=None)
+        shape = alt.Shape(f"{series}:N", sort=names, legend=None)
+        scale = alt.Scale(zero=False)
+        value = alt.Y("value:Q", title=None, scale=scale, axis=side(at, tickCount=5))
+        layers = [
+            base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q"), y2="high"),
+            base.mark_line(strokeWidth=2).encode(y=value, strokeDash=dash),
+            base.mark_point(filled=True, size=45).encode(y="value:Q", shape=shape),
+        ]
+        chart = alt.layer(*layers, data=part).properties(width=at.px, height=220)
+        return filtered(chart, series, at)
+
+    return Chart(lambda width: grid(draw, data, width=width, extent=EXTENT, title=y_title))

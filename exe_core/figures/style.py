@@ -1,16 +1,22 @@
-"""The look that all charts share, and the three shapes that most of them have."""
+"""The look that all charts share, their layout by width, and the two shapes most of them have."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import json
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import pandas as pd
 
 from exe_core.labels import EMOTIONS
 
-WIDTH = 640
+WIDE, NARROW = 692, 336  # px: 183 and 89 mm, the page and the column of a journal
+MARGIN, GAP, LINE, EXTENT = 4, 12, 13, 32
+"""px: around a chart, between panels, from line to line of a text, of the numbers on an axis."""
 MAX_ROWS = 5000
 
 COLOURS = {
@@ -43,55 +49,61 @@ THEMES = {
 """What is ink or paper by day and by night. Emotions and verdicts keep their colours, and so does
 text on coloured cells, which is "black" or "white"."""
 
+TEXT = {"labelColor": INK, "labelFontSize": 11, "labelLimit": 0}
+TEXT |= {"titleColor": MUTED, "titleFontSize": 11, "titleFontWeight": "normal"}
+LINES = {"domainColor": GRID, "tickColor": GRID, "gridColor": GRID}
 STYLE: dict[str, Any] = {
     "background": "transparent",
+    "padding": MARGIN,
     "font": "Liberation Sans, Arial, Helvetica, sans-serif",
     "mark": {"aria": False},  # the alt text speaks for the figure; a label a mark trebles its size
     "view": {"stroke": None},
-    "axis": {
-        "labelColor": INK,
-        "titleColor": MUTED,
-        "titleFontWeight": "normal",
-        "labelFontSize": 11,
-        "titleFontSize": 11,
-        "labelLimit": 220,
-        "grid": False,
-        "domainColor": GRID,
-        "tickColor": GRID,
-        "gridColor": GRID,
+    "axis": {**TEXT, **LINES, "grid": False},
+    "axisX": {"labelFlush": 6},
+    "axisQuantitative": {"grid": True, "domain": False, "labelOverlap": True, "labelSeparation": 6},
+    "legend": {**TEXT, "orient": "top", "symbolType": "square", "symbolOpacity": 1},
+    "title": {
+        "color": INK,
+        "fontSize": 11,
+        "lineHeight": LINE,
+        "anchor": "start",
+        "frame": "group",
     },
-    "axisQuantitative": {"grid": True, "domain": False, "tickCount": 5},
-    "header": {"labelColor": INK, "labelFontSize": 11, "labelFontWeight": "bold", "title": None},
-    "legend": {
-        "labelColor": INK,
-        "labelFontSize": 11,
-        "titleColor": MUTED,
-        "titleFontSize": 11,
-        "titleFontWeight": "normal",
-        "orient": "top",
-        "symbolType": "square",
-        "columns": 0,
-    },
-    "title": {"color": INK, "fontSize": 11, "fontWeight": "bold", "anchor": "start"},
     "text": {"color": INK, "fontSize": 11},
-    "facet": {"spacing": 14},
-    "concat": {"spacing": 8},
 }
 
 UNIT = alt.Scale(domain=[0, 1])
-PERCENT = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], labelOverlap=True, labelSeparation=8)
 ESTIMATE = ("value", "low", "high")
-
-Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
 
 
 class ChartError(ValueError):
     """A table cannot be charted."""
 
 
-def styled(chart: Chart) -> Chart:
-    """Give a finished chart the fonts, colours and axes that all share."""
-    return chart.configure(**STYLE)
+@dataclass(frozen=True)
+class Chart:
+    """A chart that is laid out anew for each width, and shows itself in a notebook."""
+
+    layout: Callable[[int], Any]  # from a width in px to an Altair chart
+
+    def at(self, width: int = WIDE) -> Any:
+        """Give the Altair chart for a width in px, in the style of all."""
+        return self.layout(width).configure(**STYLE)
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
+        return self.at()._repr_mimebundle_(*args, **kwargs)
+
+
+class Panel(NamedTuple):
+    """What a panel has to know of its place to draw itself."""
+
+    px: int  # its width
+    room: int  # px for a legend
+    group: pd.DataFrame  # the rows of all panels of its group
+    is_first: bool  # of all
+    has_names: bool  # it is the leftmost of its line
+    has_ticks: bool  # numbers stand below it
+    lower: float = 0  # px that marks stand below the middle of their line
 
 
 def drawable(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -110,17 +122,183 @@ def drawable(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def in_order(column: pd.Series) -> list[str]:
-    """List the values of a column as they first appear; emotions in the order of `EMOTIONS`."""
+    """List the values of a column as they first appear; emotions and verdicts in their order."""
     values = list(dict.fromkeys(column))
-    return [name for name in EMOTIONS if name in values] if set(values) <= {*EMOTIONS} else values
+    known = next((names for names in (EMOTIONS, VERDICTS) if set(values) <= {*names}), values)
+    return [name for name in known if name in values]
 
 
-def emotion_colour(
-    labels: Sequence[str], field: str = "label", legend: Any = alt.Undefined
-) -> alt.Color:
-    """Colour by the emotion in `field`."""
-    scale = alt.Scale(domain=list(labels), range=[COLOURS[label] for label in labels])
-    return alt.Color(f"{field}:N", title=None, sort=list(labels), scale=scale, legend=legend)
+def scale_of(names: Iterable[str], colours: Mapping[str, str] = COLOURS) -> alt.Scale:
+    """Give each of these names, emotions or others, its colour."""
+    listed = list(names)
+    return alt.Scale(domain=listed, range=[colours[name] for name in listed])
+
+
+def text_px(text: str) -> float:
+    """Measure a text in letters of 11 px, as Liberation Sans and Arial have them, a little wide."""
+    narrow, wide = (len(re.findall(of, text)) for of in ("[ijlftrI .,:;'|!()/-]", "[A-Zmw%]"))
+    return 6.1 * len(text) - 2.8 * narrow + 2.6 * wide
+
+
+def wrapped(text: str, px: float) -> list[str]:
+    """Break a text into lines of at most so many px: at spaces, after - and _, else anywhere."""
+    lines = [""]
+    for word in re.findall(r"[^-_ ]*[-_ ]+|[^-_ ]+$", text):
+        for part in [word] if text_px(word) <= px else textwrap.wrap(word, max(1, int(px / 8))):
+            if lines[-1] and text_px(f"{lines[-1]}{part}".rstrip()) > px:
+                lines.append("")
+            lines[-1] += part
+    return [line.rstrip() for line in lines]
+
+
+def titled(chart: Any, text: str, px: float, **look: Any) -> Any:
+    """Put a title of at most so many px above a chart, unless it is empty."""
+    return chart.properties(title=alt.Title(wrapped(text, px), **look)) if text else chart
+
+
+class Names:
+    """The names of lines, beside them, or above them where that takes more than three lines."""
+
+    def __init__(self, names: Iterable[str], width: int, step: int) -> None:
+        """Lay out names for a chart of so many px, with `step` px for what each line shows."""
+        lines = {str(name): wrapped(str(name), min(220, 0.4 * width) - 8) for name in names}
+        is_above = max(map(len, lines.values())) > 3
+        if is_above:
+            lines = {name: wrapped(name, width - 2 * MARGIN) for name in lines}
+        n_most = max(map(len, lines.values()))
+        longest = max(text_px(line) for name in lines.values() for line in name)
+        self.extent = 0 if is_above else int(longest) + 8  # px beside the first panel
+        self.step = LINE * n_most + step if is_above else max(step, LINE * n_most + 5)
+        self.lower = LINE * n_most / 2 if is_above else 0.0
+        offsets = []  # from the middle of the line to the first line of text
+        for n in range(1, n_most + 1):
+            alike = json.dumps([name for name, text in lines.items() if len(text) == n])
+            px = self.lower - step / 2 + 9 - LINE * n if is_above else -LINE * (n - 1) / 2
+            offsets.append({"test": f"indexof({alike}, datum.label) >= 0", "value": px})
+        align: dict[str, Any] = (
+            {"labelAlign": "left", "labelPadding": 0} if is_above else {"labelPadding": 5}
+        )
+        self.axis = alt.Axis(
+            ticks=False,
+            domain=False,
+            minExtent=self.extent,
+            maxExtent=self.extent,
+            labelExpr=f"{json.dumps(lines)}[datum.label]",
+            labelLineHeight=LINE,
+            labelOffset={"condition": offsets, "value": 0},
+            **align,
+        )
+
+    def y(self, field: str, lines: Sequence[str], at: Panel) -> alt.Y:
+        """Put the values of a field on lines, with their names or, beside other panels, without."""
+        axis = self.axis if at.has_names else None
+        return alt.Y(f"{field}:N", title=None, scale=alt.Scale(domain=lines, padding=0), axis=axis)
+
+
+def lined(
+    draw: Callable[[alt.Chart, Panel], list[Any]],
+    data: pd.DataFrame,
+    *,
+    y: str,
+    step: int = 18,
+    **options: Any,
+) -> Chart:
+    """Chart a line of `step` px for each value of `y`; `draw` gives the layers of a panel.
+
+    It makes them of a chart that has the lines. Options are those of `grid`.
+    """
+
+    def layout(width: int) -> Any:
+        names = Names(data[y], width, step)
+
+        def panel(part: pd.DataFrame, at: Panel) -> Any:
+            lines = alt.Chart().encode(y=names.y(y, in_order(at.group[y]), at))
+            layers = draw(lines, at._replace(lower=names.lower))
+            size = {"width": at.px, "height": alt.Step(names.step)}
+            return alt.layer(*layers, data=part).properties(**size)
+
+        return grid(panel, data, width=width, extent=names.extent, **options)
+
+    return Chart(layout)
+
+
+def grid(
+    draw: Callable[[pd.DataFrame, Panel], Any],
+    data: pd.DataFrame,
+    *,
+    width: int,
+    extent: int,
+    row: str | None = None,
+    column: str | None = None,
+    title: str = "",
+    free: bool = False,
+    least: int = 58,
+    most: int = 700,
+) -> Any:
+    """Draw a panel for each value of `column`, as many side by side as fit, for each of `row`.
+
+    `extent` px stand left of the first panel of a line. Panels are `least` to `most` px wide; where
+    they are `free`, each has a scale of x of its own. `title`, what is measured, stands above all.
+    """
+    room = width - 2 * MARGIN - extent + GAP
+    n = data[column].nunique() if column else 1
+    n_lines = -(-n // max(1, min(n, room // (least + GAP))))
+    n_columns = -(-n // n_lines)
+    px = min(most, room // n_columns - GAP - 4)
+    scales: Literal["independent", "shared"] = "independent" if free else "shared"
+    groups: list[Any] = []
+    above: list[str] = []
+    names = in_order(data[row]) if row else [""]
+    for name in names:
+        group = data[data[row] == name] if row else data
+        titles = in_order(group[column]) if column else [""]
+        has_ticks = free or n_lines > 1 or name == names[-1]
+        panels = []
+        for k, one in enumerate(titles):
+            is_first, has_names = not groups and k == 0, k % n_columns == 0
+            at = Panel(px, width - extent, group, is_first, has_names, has_ticks)
+            panel = draw(group[group[column] == one] if column else group, at)
+            shown = one if n_lines > 1 or titles != above else ""
+            panels.append(titled(panel, str(shown), px, fontWeight="normal"))
+        above = titles
+        line = alt.concat(*panels, columns=n_columns, align="each", spacing=GAP)
+        line = line.resolve_scale(x=scales)
+        groups.append(titled(line, str(name), width - 2 * MARGIN, frame="bounds"))
+    look = {"color": MUTED, "fontWeight": "normal", "frame": "bounds"}
+    whole = alt.vconcat(*groups, spacing=GAP).resolve_scale(x=scales)
+    return titled(whole, title, width - 2 * MARGIN, **look)
+
+
+def below(at: Panel, *, share: bool = False, **options: Any) -> alt.Axis:
+    """Put numbers below a panel, one for about 75 px, or as many of 0, 25 to 100 % as fit."""
+    if share:
+        values = [k / 4 for k in range(0, 5, 1 if at.px > 180 else 2)]
+        options |= {"format": "%", "values": values}
+    return alt.Axis(title=None, tickCount=max(2, at.px // 75), labels=at.has_ticks, **options)
+
+
+def side(at: Panel, extent: int = EXTENT, **options: Any) -> alt.Axis:
+    """Put numbers left of a panel, unless it stands beside one that has them."""
+    px = extent if at.has_names else 0
+    options |= {"labels": at.has_names, "ticks": at.has_names, "labelFlush": True}
+    return alt.Axis(title=None, minExtent=px, maxExtent=px, **options)
+
+
+def coloured(field: str, colours: Mapping[str, str], at: Panel) -> alt.Color:
+    """Colour by a field, with a legend above the chart in as many columns as fit."""
+    lines = {name: wrapped(name, at.room - 30) for name in colours}
+    longest = max(text_px(line) for name in lines.values() for line in name)
+    n_rows = -(-len(lines) // max(1, int(at.room / (longest + 26))))
+    words = f"{json.dumps(lines)}[datum.label]"
+    legend = alt.Legend(columns=-(-len(lines) // n_rows), labelExpr=words)
+    return alt.Color(f"{field}:N", title=None, scale=scale_of(colours, colours), legend=legend)
+
+
+def filtered(chart: Any, field: str, at: Panel) -> Any:
+    """Show, once names in the legend are clicked, only the rows of these."""
+    chosen = alt.selection_point("chosen", fields=[field], bind="legend")
+    shown = chart.transform_filter({"param": "chosen"})
+    return shown.add_params(chosen) if at.is_first else shown
 
 
 def estimates(
@@ -130,12 +308,13 @@ def estimates(
     title: str = "",
     row: str | None = None,
     column: str | None = None,
-    wrap: int | None = None,
-    emotion: str | None = None,
+    colour: str | None = None,
     unit: bool = True,
+    free: bool = False,
     signed: bool = False,
     tick: str | None = None,
-) -> Any:
+    band: Sequence[str] = (),
+) -> Chart:
     """Draw estimates as dots on lines from low to high, all that is drawn in the tooltip.
 
     Parameters
@@ -143,126 +322,91 @@ def estimates(
     table
         A row an estimate: value, low, high, and the columns named here.
     y, title
-        What each line is of, and the title of the axis.
-    row, column, wrap
-        What each row and column of panels is of; with `wrap`, so many columns and then a new row.
-    emotion
-        A column with the emotion that gives the colour.
+        What each line is of, and what is measured.
+    row, column
+        What each group, one below the other, and each panel of it is of.
+    colour
+        A column with the emotion, or the verdict, that gives the colour.
     unit
-        The axis goes from 0 to 100 %; else as far as the estimates do, in each wrapped panel.
+        The axis goes from 0 to 100 %; else as far as the estimates do.
+    free
+        Each panel has an axis of its own, since each measures something else.
     signed
         Differences: one axis with a line at 0, in gray where the interval holds 0.
     tick
         A second value, drawn as a tick: what is expected by chance, or the truth.
+    band
+        Two columns: from where to where it is shaded.
 
     Examples
     --------
     >>> metrics = study.read("metrics").query("metric == 'recall'")  # doctest: +SKIP
-    >>> estimates(metrics, y="run_id", column="label", emotion="label")  # doctest: +SKIP
+    >>> estimates(metrics, y="run_id", column="label", colour="label")  # doctest: +SKIP
     """
-    named = [*ESTIMATE, y, row, column, emotion, tick]
-    named += [name for name in ("n", "p_value") if name in table]
+    named = [y, row, column, colour, *ESTIMATE, tick, *band]
+    named += [name for name in ("n", "p_value", "text") if name in table]
     data = drawable(table, list(dict.fromkeys(filter(None, named))))
-    extent = names_px(data[y])
-    names = alt.Axis(ticks=False, minExtent=extent, maxExtent=extent)
-    lines = alt.Y(f"{y}:N", title=None, sort=in_order(data[y]), axis=names)
-    unit = unit and not signed
-
-    def at(name: str) -> alt.X:
-        scale, axis = (UNIT, PERCENT) if unit else (alt.Scale(zero=False), alt.Axis(tickCount=4))
-        return alt.X(f"{name}:Q", title=title, scale=scale, axis=axis)
-
-    colour: Any = alt.value(ACCENT)
-    if emotion:
-        colour = emotion_colour(in_order(data[emotion]), emotion, legend=None)
+    is_share = unit and not (signed or free)
+    ends: dict[str, Any] = {"domain": [0, 1]} if is_share else {"zero": False}
+    shade: Any = alt.value(ACCENT)
+    if colour:
+        scale = scale_of(in_order(data[colour]), COLOURS | VERDICTS)
+        shade = alt.Color(f"{colour}:N", scale=scale, legend=None)
     elif signed:
-        colour = alt.condition("datum.low <= 0 && datum.high >= 0", alt.value(GRAY), colour)
-    base = alt.Chart().encode(y=lines)
-    seen = base.encode(color=colour, tooltip=list(data))
-    layers = [
-        seen.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high"),
-        seen.mark_circle(size=55, opacity=1).encode(x=at("value")),
-    ]
-    if tick:
-        layers.insert(1, base.mark_tick(color=INK, thickness=1.5, size=12).encode(x=at(tick)))
-    if signed:
-        layers.insert(0, alt.Chart().mark_rule(color=INK).encode(x=alt.datum(0)))
-    n_panels = data[column].nunique() if column else 1
-    n_panels = min(wrap, n_panels) if wrap else n_panels
-    width = (WIDTH - (60 if row else 0) - extent) // n_panels - 14
-    chart = alt.layer(*layers).properties(width=width, height=alt.Step(18))
-    if wrap:
-        panel = alt.Facet(f"{column}:N", sort=in_order(data[column]))
-        grid = chart.facet(panel, columns=n_panels, data=data).resolve_axis(x="independent")
-        return styled(grid if unit or signed else grid.resolve_scale(x="independent"))
-    return styled(panels(chart, data, y=y, row=row, column=column))
+        shade = alt.condition("datum.low <= 0 && datum.high >= 0", alt.value(GRAY), shade)
+    measure = title.partition(";")[0] or "value"
+    tooltip = [alt.Tooltip(name, title=measure if name == "value" else name) for name in data]
+    everywhere = {"x": alt.value(0), "x2": alt.value("width")}
 
+    def draw(lines: alt.Chart, at: Panel) -> list[Any]:
+        scale = alt.Scale(range=[5, at.px - 5], **ends)
+        x = alt.X("low:Q", scale=scale, axis=below(at, share=is_share))
+        seen = lines.encode(color=shade)
+        place: dict[str, Any] = {"yOffset": at.lower}
+        layers = [
+            seen.mark_rule(strokeWidth=2, **place).encode(x=x, x2="high"),
+            seen.mark_circle(size=55, opacity=1, **place).encode(x="value:Q"),
+            lines.mark_rect(opacity=0).encode(**everywhere, tooltip=tooltip),
+        ]
+        if tick:
+            ticks = lines.mark_tick(color=INK, thickness=1.5, size=12, **place)
+            layers.insert(0, ticks.encode(x=f"{tick}:Q"))
+        if band:
+            shaded = lines.mark_bar(color=INK, opacity=0.13, height=14, **place)
+            layers.insert(0, shaded.encode(x=f"{band[0]}:Q", x2=band[1]))
+        if signed:
+            layers.insert(0, alt.Chart().mark_rule(color=INK).encode(x=alt.datum(0)))
+        return layers
 
-def panels(chart: Any, data: pd.DataFrame, *, y: str, row: str | None, column: str | None) -> Any:
-    """Repeat a chart without data for each value of `row` and `column`.
-
-    Vega-Lite misplaces the panels of a grid with gaps, and repeats the names of lines in every
-    column where rows have different lines: there, each row is a chart of its own below the others.
-    """
-    if not row and not column:
-        return chart.properties(data=data)
-    side = alt.Header(labelAngle=0, labelAlign="left", labelOrient="left")
-    rows = alt.Row(f"{row}:N", sort=in_order(data[row]) if row else None, header=side)
-    if not column:
-        return chart.facet(row=rows, data=data, spacing=8).resolve_scale(y="independent")
-    above = alt.Header(
-        labelLimit=(WIDTH - names_px(data[y])) // data[column].nunique(),
-        labelExpr="split(datum.label, '-')",  # pexels-v1 takes two lines
-    )
-
-    def in_columns(part: pd.DataFrame, **options: Any) -> Any:
-        columns = alt.Column(f"{column}:N", sort=in_order(part[column]), header=above)
-        return chart.facet(column=columns, data=part, **options)
-
-    if not row:
-        return in_columns(data)
-    parts = dict(iter(data.groupby(row, sort=False)))
-    if len({(frozenset(part[y]), frozenset(part[column])) for part in parts.values()}) == 1:
-        return in_columns(data, row=rows, spacing=8)
-    below = [
-        in_columns(part).properties(title=alt.Title(str(name), anchor="start"))
-        for name, part in parts.items()
-    ]
-    return alt.vconcat(*below, spacing=10).resolve_scale(x="shared")
-
-
-def names_px(column: pd.Series) -> int:
-    """Estimate the room that the names of the lines take."""
-    return min(220, int(6.2 * column.astype(str).str.len().max()) + 16)
+    return lined(draw, data, y=y, row=row, column=column, title=title, free=free)
 
 
 def stacked(
     data: pd.DataFrame,
     *,
-    x: alt.X,
+    x: str,
     y: str,
-    colour: alt.Color,
-    row: str | None = None,
-    column: str | None = None,
-) -> Any:
-    """Stack parts to bars, a line each, all columns in the tooltip."""
-    field = str(colour.shorthand).removesuffix(":N")
-    order = {name: place for place, name in enumerate(in_order(data[field]))}
-    data = data.assign(rank=data[field].map(order))
-    extent = names_px(data[y])
-    lines = alt.Axis(ticks=False, domain=False, minExtent=extent, maxExtent=extent)
-    n_panels = data[column].nunique() if column else 1
-    side = 60 if row and not column else 0
-    bars = (
-        alt.Chart()
-        .mark_bar()
-        .encode(
-            x=x,
-            y=alt.Y(f"{y}:N", title=None, sort=in_order(data[y]), axis=lines),
-            color=colour,
+    colour: str,
+    colours: Mapping[str, str] | None = None,
+    share: bool = True,
+    **options: Any,
+) -> Chart:
+    """Stack parts to bars, a line each, all columns in the tooltip; as shares, or as numbers.
+
+    `colours` are those of the values of `colour`, if these are no emotions.
+    """
+    colours = colours or {name: COLOURS[name] for name in in_order(data[colour])}
+    data = data.assign(rank=data[colour].map({name: k for k, name in enumerate(colours)}))
+    tooltip = [name for name in data if name != "rank"]
+
+    def draw(lines: alt.Chart, at: Panel) -> list[Any]:
+        stack: Any = "normalize" if share else "zero"
+        bars = lines.mark_bar(height=12, yOffset=at.lower).encode(
+            x=alt.X(f"{x}:Q", stack=stack, axis=below(at, share=share)),
+            color=coloured(colour, colours, at),
             order="rank:Q",
-            tooltip=[name for name in data if name != "rank"],
+            tooltip=tooltip,
         )
-        .properties(width=(WIDTH - side - extent) // n_panels - 14, height=alt.Step(16))
-    )
-    return styled(panels(bars, data, y=y, row=row, column=column))
+        return [filtered(bars, colour, at)]
+
+    return lined(draw, data, y=y, step=16, **options)

@@ -15,6 +15,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
+from exe_core.figures import WIDTHS
 from exe_core.figures.style import THEMES
 from paperbook.panel import Cited, noted
 from paperbook.results import EVERYWHERE, EXECUTED, ResultError, Results
@@ -71,9 +72,9 @@ def _figure(
     photos = not live and about["kind"] == "real"  # somebody's faces: not offered at full size
     offered = [suffix for suffix in about["files"] if not (photos and suffix == "png")]
     files: dict[str, Path | str] = {suffix: results.figure_file(name, suffix) for suffix in offered}
-    if live:  # as a script, too: a page opened from disk may load scripts and nothing else
-        spec = results.figure_file(name, "vl.json").read_text(encoding="utf-8")
-        files["js"] = f'paperChart("{label}",{themed(spec)});\n'
+    for start in WIDTHS if live else ():  # as scripts: a page opened from disk may load no others
+        spec = results.figure_file(name, f"{start}vl.json").read_text(encoding="utf-8")
+        files[f"{start}js"] = f'paperChart("{label}",{themed(spec)});\n'
     return figure, {
         "kind": "figure",
         "picture": f'<figure class="paper-figure">{shown_picture("", picture)}</figure>',
@@ -130,17 +131,15 @@ def visit_picture(writer: HTML5Translator, node: Picture) -> None:
 
 
 def shown_picture(folder: str, node: Picture) -> str:
-    """Write the picture, loaded when it comes near, and where its specification lies.
-
-    A chart can be scrolled on a narrow screen, so the keyboard reaches it.
-    """
+    """Write the picture, loaded when it comes near, and where its specification lies."""
     files = f"{folder}{html.escape(node['label'])}"
-    opening = '<div class="sheet">'
-    if node["live"]:
-        opening = f'<div class="chart" tabindex="0" data-spec="{files}.js">'
+    opening = '<div class="sheet"><picture>'
+    if node["live"]:  # as it was designed for 89 mm where the screen is narrow
+        source = f'<source media="screen and (max-width: 640px)" srcset="{files}.89mm.svg">'
+        opening = f'<div class="chart" data-spec="{files}"><picture>{source}'
     return (
         f'{opening}<img src="{files}.{node["suffix"]}" alt="{html.escape(node["alt"])}" '
-        f'width="{node["width"]}" height="{node["height"]}" loading="lazy"></div>\n'
+        f'width="{node["width"]}" height="{node["height"]}" loading="lazy"></picture></div>\n'
     )
 
 

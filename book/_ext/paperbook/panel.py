@@ -24,11 +24,14 @@ from paperbook.results import EXECUTED, ResultError, Results
 NAMES = {  # what each file is called, in the order in which they are offered
     "svg": "SVG",
     "pdf": "PDF",
+    "89mm.svg": "SVG, 89 mm",
+    "89mm.pdf": "PDF, 89 mm",
     "png": "PNG, 300 dpi",
     "jpg": "JPEG",
     "csv": "CSV",
     "tex": "LaTeX",
     "vl.json": "Vega-Lite",
+    "89mm.vl.json": "Vega-Lite, 89 mm",
     "provenance.json": "provenance",
 }
 MOST_ROWS = 50  # that the page of a figure or table shows; its CSV file holds all

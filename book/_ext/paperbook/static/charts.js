@@ -1,27 +1,29 @@
 // Draws a chart live once it comes near; until then, and without scripts, its picture stays.
-const waiting = new Map();
+const frames = new Map();
 window.paperChart = (name, spec) => {
-  for (const frame of waiting.get(name)) {
-    const chart = document.createElement("div");
-    vegaEmbed(chart, spec, { renderer: "svg", actions: false })
-      .then(() => {
-        frame.replaceChildren(chart);
-        frame.parentElement.dataset.live = "true";
-      })
-      .catch((fault) => console.error(`${name} stays a picture:`, fault));
-  }
+  const [frame, chart] = [frames.get(document.currentScript), document.createElement("div")];
+  vegaEmbed(chart, spec, { renderer: "svg", actions: false })
+    .then(() => {
+      frame.replaceChildren(chart);
+      frame.parentElement.dataset.live = "true";
+    })
+    .catch((fault) => console.error(`${name} stays a picture:`, fault));
 };
 
+// As its picture does, a chart changes its design where the screen becomes narrow or wide.
+const narrow = matchMedia(document.querySelector(".chart source").media);
+const draw = (frame) => {
+  const script = document.createElement("script");
+  script.src = `${frame.dataset.spec}${narrow.matches ? ".89mm" : ""}.js`;
+  frames.set(script, frame);
+  document.head.append(script);
+};
 const near = new IntersectionObserver(
   (seen) => {
-    for (const { isIntersecting, target } of seen) {
-      if (!isIntersecting) continue;
+    for (const { target } of seen.filter((one) => one.isIntersecting)) {
       near.unobserve(target);
-      const script = document.createElement("script");
-      script.src = target.dataset.spec;
-      const name = target.dataset.spec.split("/").pop().replace(/\.js$/, "");
-      waiting.set(name, [...(waiting.get(name) ?? []), target]);
-      document.head.append(script);
+      draw(target);
+      narrow.addEventListener("change", () => draw(target));
     }
   },
   { rootMargin: "600px 0px" },
