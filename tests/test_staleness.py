@@ -30,7 +30,7 @@ COLOUR = re.search(r'"#\w{6}"', (ROOT / "exe_core/figures/style.py").read_text()
 @pytest.mark.parametrize(
     ("file", "before", "after", "stale"),
     [
-        ("figures/style.py", COLOUR, '"#123456"', {"05-benchmarks"}),
+        ("figures/style.py", COLOUR, '"#123456"', {"05-benchmarks", "07-claims"}),
         ("training.py", "cross_entropy(", "binary_cross_entropy(", {"training", "03-train"}),
         ("training.py", '    """', '    """Also: ', set()),
         ("study.py", 'description="', 'description="Or ', set()),

@@ -14,6 +14,7 @@ from exe_core.figures.style import (
     Chart,
     Panel,
     below,
+    colours_of,
     drawable,
     grid,
     in_order,
@@ -80,7 +81,7 @@ def timeline_chart(course: pd.DataFrame) -> Chart:
     data["minute"] = (data.pop("time_s") / 60).round(4)
     end = max(data["minute"].max(), 0.01)  # of a film of one frame, too
 
-    scale = scale_of(in_order(data["label"]))
+    scale = scale_of(colours_of(data["label"]))
     colour = alt.Color("label:N", scale=scale, legend=None)
 
     def draw(part: pd.DataFrame, at: Panel) -> Any:

@@ -15,11 +15,11 @@ from exe_core.figures.style import (
     INK,
     PAPER,
     SHADE,
-    VERDICTS,
     Chart,
     Names,
     Panel,
     coloured,
+    colours_of,
     drawable,
     estimates,
     filtered,
@@ -120,7 +120,7 @@ def specification_chart(table: pd.DataFrame) -> Chart:
         for name, written in SPECIFIED.items()
     ]
     choices = pd.concat(parts, ignore_index=True)
-    verdicts = {name: VERDICTS[name] for name in in_order(data["verdict"])}
+    verdicts = colours_of(data["verdict"])
     title = "estimates by what was chosen, in order; band: as planned; dashes: the value claimed"
     ends = data[["low", "high", "reference"]]
     span = alt.Scale(domain=[ends.min(axis=None), ends.max(axis=None)])
@@ -132,7 +132,7 @@ def specification_chart(table: pd.DataFrame) -> Chart:
             x = alt.X("place:O", axis=None)
             base = alt.Chart().encode(x=x, color=coloured("verdict", verdicts, at))
             plan = alt.Chart().transform_filter("datum.planned").encode(x=x)
-            band = plan.mark_rule(color=SHADE, strokeWidth=8)
+            band = plan.mark_rule(color=SHADE, strokeWidth=8, clip=True)
             claimed = alt.Chart().mark_rule(color=INK, strokeDash=[2, 2])
             everywhere = {"y": alt.value(0), "y2": alt.value("height")}
             hit = alt.Chart().mark_rect(opacity=0).encode(x=x, **everywhere, tooltip=list(data))

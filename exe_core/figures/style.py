@@ -128,10 +128,14 @@ def in_order(column: pd.Series) -> list[str]:
     return [name for name in known if name in values]
 
 
-def scale_of(names: Iterable[str], colours: Mapping[str, str] = COLOURS) -> alt.Scale:
-    """Give each of these names, emotions or others, its colour."""
-    listed = list(names)
-    return alt.Scale(domain=listed, range=[colours[name] for name in listed])
+def colours_of(column: pd.Series) -> dict[str, str]:
+    """Give the emotions, or verdicts, of a column their colours, in their order."""
+    return {name: (COLOURS | VERDICTS)[name] for name in in_order(column)}
+
+
+def scale_of(colours: Mapping[str, str]) -> alt.Scale:
+    """Give each name its colour."""
+    return alt.Scale(domain=list(colours), range=list(colours.values()))
 
 
 def text_px(text: str) -> float:
@@ -291,7 +295,7 @@ def coloured(field: str, colours: Mapping[str, str], at: Panel) -> alt.Color:
     n_rows = -(-len(lines) // max(1, int(at.room / (longest + 26))))
     words = f"{json.dumps(lines)}[datum.label]"
     legend = alt.Legend(columns=-(-len(lines) // n_rows), labelExpr=words)
-    return alt.Color(f"{field}:N", title=None, scale=scale_of(colours, colours), legend=legend)
+    return alt.Color(f"{field}:N", title=None, scale=scale_of(colours), legend=legend)
 
 
 def filtered(chart: Any, field: str, at: Panel) -> Any:
@@ -350,8 +354,7 @@ def estimates(
     ends: dict[str, Any] = {"domain": [0, 1]} if is_share else {"zero": False}
     shade: Any = alt.value(ACCENT)
     if colour:
-        scale = scale_of(in_order(data[colour]), COLOURS | VERDICTS)
-        shade = alt.Color(f"{colour}:N", scale=scale, legend=None)
+        shade = alt.Color(f"{colour}:N", scale=scale_of(colours_of(data[colour])), legend=None)
     elif signed:
         shade = alt.condition("datum.low <= 0 && datum.high >= 0", alt.value(GRAY), shade)
     measure = title.partition(";")[0] or "value"
@@ -395,7 +398,7 @@ def stacked(
 
     `colours` are those of the values of `colour`, if these are no emotions.
     """
-    colours = colours or {name: COLOURS[name] for name in in_order(data[colour])}
+    colours = colours or colours_of(data[colour])
     data = data.assign(rank=data[colour].map({name: k for k, name in enumerate(colours)}))
     tooltip = [name for name in data if name != "rank"]
 
