@@ -8,6 +8,7 @@ the file make a trial, which has a place of its own and leaves the study as it i
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections import defaultdict
@@ -17,6 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
@@ -26,6 +28,8 @@ from exe_core.labels import EMOTIONS, FIVE
 from exe_core.record import READY, ROOT, digest_of, write_json
 from exe_core.resampling import Statistics
 from exe_core.sources import SOURCES
+
+log = logging.getLogger(__name__)
 
 RAW = ("hits", "photos", "requests", "truth", "events")
 PROCESSED = ("images", "faces", "splits", "attributes", "films", "frames", "film_faces")
@@ -255,9 +259,17 @@ class Study(settings.SettingsModel):
         return table
 
     def write(self, table: pd.DataFrame, name: str, *, run: str | None = None) -> pd.DataFrame:
-        """Check a table and write it, whole or not at all; a trial writes into its own place."""
+        """Check a table and write it, whole or not at all.
+
+        A trial writes into its own place, and is compared with the study.
+        """
         self.keep_trial()
         self._inputs.append(tables.write(table, self._place(*_parts(name, run)), name=name))
+        part, *names = _parts(name, run)
+        of_study = self.home.joinpath(part, self.name, *names)
+        if self._trial and of_study.exists():
+            apart = _compare(table, tables.read(of_study, name=name))
+            log.warning("%s, compared with the study: %s", name, apart)
         return table
 
     def keep_trial(self) -> None:
@@ -348,7 +360,21 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
         return study
     other._trial = trial or trial_name(changes)
     other._changes = changes
+    log.warning("%s", other._repr_markdown_().replace("*", ""))
     return other
+
+
+def _compare(trial: pd.DataFrame, study: pd.DataFrame) -> str:
+    """Say how far the numbers of a trial's table are from the study's, row by row."""
+    if len(trial) != len(study):
+        return f"{len(trial)} rows in place of {len(study)}"
+    apart = {
+        name: (trial[name].astype(float).array - study[name].astype(float).array)
+        for name in trial.select_dtypes("number").columns.intersection(study.columns)
+    }
+    most = {name: np.nanmax(np.abs(values), initial=0.0) for name, values in apart.items()}
+    differing = [f"{name} by up to {value:.3g}" for name, value in most.items() if value > 0]
+    return ", ".join(differing) or "no number differs"
 
 
 def _merged(given: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

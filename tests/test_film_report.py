@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from exe_core import film_faces, film_report, models, screening
 from exe_core.cli import app
+from exe_core.figures.films import shares_chart
 from exe_core.labels import labels_of
 from exe_core.record import locked
 from exe_world.render import render_face
@@ -108,10 +109,19 @@ def test_the_index_compares_the_films_and_names_what_was_left_out(chromium, out)
         text = page.locator("main").inner_text()
         assert "text.mp4 is no film" in text
         assert "notes.txt" in text
+        assert "nan" not in text
         links = page.locator("td a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
         assert links == ["nobody/report.html", "some%20one/report.html"]
         assert all((out / unquote(link)).is_file() for link in links)
         assert not faults
+
+
+def test_films_of_one_title_have_bars_of_their_own(out):
+    summary = pd.read_csv(out / "some one" / "summary.csv")
+    two = pd.concat([summary.assign(film_id=name) for name in ("a-x", "b-x")])
+    films = pd.DataFrame({"film_id": ["a-x", "b-x"], "title": "x", "genre": None})
+    (rows,) = shares_chart(two, films=films).to_dict()["datasets"].values()
+    assert {row["film"] for row in rows} == {"a-x", "b-x"}
 
 
 def test_a_film_is_reported_on_until_it_is_whole_and_when_the_model_changes(folder, out):

@@ -131,7 +131,7 @@ def is_held(path: Path) -> bool:
 class TestTrial:
     TABLE = pd.DataFrame({"film_id": ["a"], "time_s": [1.0], "event": ["e"], "label": ["sad"]})
 
-    def test_reads_the_study_and_writes_into_its_own_place(self, folder):
+    def test_reads_the_study_and_writes_into_its_own_place(self, folder, caplog):
         study = load_study("smoke")
         assert load_study("smoke", films={"every": study.films.every}) == study, "nothing departs"
         study.write(self.TABLE, "events")
@@ -139,6 +139,11 @@ class TestTrial:
         trial = load_study("smoke", films={"every": 7})
         assert (study.trial, trial.trial) == (None, "every-7")
         assert trial.read("events")["time_s"].tolist() == [1.0]
+        assert "Trial `every-7` of study `smoke`" in caplog.text
+        trial.write(self.TABLE.assign(time_s=2.5), "events")
+        assert "events, compared with the study: time_s by up to 1.5" in caplog.text
+        trial.write(self.TABLE.iloc[:0], "events")
+        assert "events, compared with the study: 0 rows in place of 1" in caplog.text
         trial.write(self.TABLE.assign(time_s=2.0), "events")
         write_values(trial, "films", values={"n": 3})
         assert load_study("smoke", films={"every": 7}).read("events")["time_s"].tolist() == [2.0]

@@ -12,6 +12,7 @@ import papermill
 import pytest
 
 from exe_core.record import ROOT
+from exe_core.study import load_study, trial_name
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -122,6 +123,25 @@ def test_a_notebook_is_bare_and_thin_says_what_it_asks_and_offers_a_trial(path):
     parameters = papermill.inspect_notebook(str(path))
     assert {"study", "trial"} <= set(parameters)
     assert all(entry["help"] for entry in parameters.values())
+
+
+OTHER = {"unit": "actor", "labels": "happy,sad", "model": "fer5", "path": "x"}
+OTHER |= dict.fromkeys(("level", "min_score", "learning_rate"), 0.6)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_whatever_departs_from_the_study_is_a_trial(path):
+    """Parameters that choose what is read, and not how, do not."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    load = next(cell.source for cell in cells if "study = load_study(" in cell.source)
+    steps = list(map(ast.unparse, ast.parse(load).body))
+    steps = steps[: next(k for k, step in enumerate(steps) if "= load_study(" in step) + 1]
+    names = papermill.inspect_notebook(str(path)).keys() - {"study", "trial", "run"}
+    for name in names - {"predictions", "events"}:
+        known = {"load_study": load_study, "trial_name": trial_name}
+        departs = f"{name} = {OTHER.get(name, 60)!r}"
+        exec("\n".join([cells[0].source, departs, *steps]), known)
+        assert known["study"].trial, name
 
 
 def test_no_machine_is_named():

@@ -59,10 +59,13 @@ def noise_chart(counts: pd.DataFrame) -> Chart:
 def shares_chart(summary: pd.DataFrame, *, films: pd.DataFrame) -> Chart:
     """Stack the emotion shares of each film, a line a film in the order of genres, a panel a run.
 
-    Takes rows of table "film_summary", of the runs and films to show, and table "films".
+    Takes rows of table "film_summary", of the runs and films to show, and table "films". Films of
+    one title are named by their ids.
     """
     data = drawable(summary, ["film_id", "run_id", "label", "share_of_faces"])
     known = films[["film_id", "title", "genre"]].fillna({"genre": NO_GENRE})
+    is_shared = known.duplicated(["title", "genre"], keep=False)
+    known["title"] = known["title"].mask(is_shared, known["film_id"])
     data = data.merge(known, on="film_id", validate="many_to_one")
     data = data.sort_values(["genre", "title"], kind="stable", ignore_index=True)
     data["film"] = data["title"] + (", " + data["genre"]).where(data["genre"] != NO_GENRE, "")
