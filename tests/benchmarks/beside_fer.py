@@ -3,8 +3,8 @@
     python tests/benchmarks/beside_fer.py CLIP FER_PYTHON data/frozen/speed/beside_fer.csv
 
 CLIP is face_noface.mov of `exe data get clip`, enlarged to 1920 x 1080 and repeated to ten minutes.
-FER_PYTHON is the Python of an environment with `fer`, which is told to write no pictures. Of three
-runs of each, the quickest counts; start and imports are part of it. FFmpeg must be on the path.
+FER_PYTHON is the Python of an environment with `fer`, which is told to write no pictures. One run
+each, start and imports included; `load` is of the machine. FFmpeg must be on the path.
 """
 
 import os
@@ -20,7 +20,7 @@ import pandas as pd
 
 from exe_core import __version__
 
-EVERY, SECONDS, ROUNDS = 100, 600, 3
+SECONDS = 600
 FER = """
 import sys
 from fer.classes import Video
@@ -62,15 +62,16 @@ def ten_minutes(clip, folder):
     return film
 
 
-def measured(command):
-    """Run a command; give its seconds, by the clock and of all processors, and what it prints."""
+def measured(command, folder):
+    """Run a command; give its seconds, of all processors and by the clock, and what it prints."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    where = os.environ | {"PYTHONPATH": ":".join([*sys.path, "tests", str(Path(__file__).parent)])}
-    env = where if command[0] == sys.executable else {**os.environ, "PYTHONPATH": ""}
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env).stdout
+    here, ours = Path(__file__).resolve().parent, command[0] == sys.executable
+    path = f"{here.parents[1]}:{here.parent}:{here}" if ours else ""
+    how = {"cwd": folder, "env": os.environ | {"PYTHONPATH": path}}  # fer leaves a data.csv there
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **how)
     wall_s, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = sum(after[:2]) - sum(before[:2])
-    return {"wall_s": wall_s, "cpu_s": cpu_s}, [int(n) for n in out.split()[-2:]]
+    seconds = {"cpu_s": sum(after[:2]) - sum(before[:2]), "wall_s": wall_s}
+    return seconds, [int(n) for n in done.stdout.split()[-2:]]
 
 
 def main(clip, fer_python, target):
@@ -89,16 +90,13 @@ def main(clip, fer_python, target):
             f"{fer.strip()}, Haar": [fer_python, "-c", FER, film, "False"],
             f"{fer.strip()}, MTCNN": [fer_python, "-c", FER, film, "True"],
         }
-        for turn in range(ROUNDS):
-            for what, command in ways.items():
-                out = folder / f"{len(rows)}"
-                seconds, (frames, faces) = measured([out if x == "OUT" else x for x in command])
-                found = {"frames_with_a_face": frames, "faces": faces}
-                rows.append({"what": what, "turn": turn, **seconds, **found})
-                sys.stderr.write(f"{rows[-1]}, load {os.getloadavg()[0]:.1f}\n")
-    table = pd.DataFrame(rows).groupby("what", sort=False).min().drop(columns="turn").round(1)
+        for what, command in ways.items():
+            out = folder / f"{len(rows)}"
+            seconds, (frames, faces) = measured([out if x == "OUT" else x for x in command], folder)
+            found = {"frames_with_a_face": frames, "faces": faces}
+            rows.append({"what": what, **seconds, "load": os.getloadavg()[0], **found})
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    table.assign(machine=machine).to_csv(target)
+    pd.DataFrame(rows).round(1).assign(machine=machine).to_csv(target, index=False)
 
 
 if __name__ == "__main__":
