@@ -87,7 +87,7 @@ def shot_signature(rgb: np.ndarray) -> np.ndarray:
     quarters = [hsv[y : y + height, x : x + width] for y in (0, height) for x in (0, width)]
     ranges = [0, 180, 0, 256, 0, 256]
     counts = [cv2.calcHist([part], [0, 1, 2], None, _BINS, ranges).ravel() for part in quarters]
-    return np.stack(counts).astype(int)
+    return np.stack(counts).astype(np.uint16)
 
 
 def number_shots(signatures: Sequence[np.ndarray]) -> list[int]:
@@ -250,8 +250,8 @@ def _screen(
             still = cv2.resize(rgb, width, interpolation=cv2.INTER_AREA)
             cv2.imwrite(str(stem.with_suffix(".jpg")), still[..., ::-1])
             seen = {"frame": frame, "time_s": time_s, "n_faces": len(found), "faces": faces}
-            done.append(seen | {"signature": shot_signature(rgb).tolist()})
-            lines.write(json.dumps(done[-1]) + "\n")
+            done.append(seen | {"signature": shot_signature(rgb)})  # 1 KB a frame, a list takes 4
+            lines.write(json.dumps(seen | {"signature": done[-1]["signature"].tolist()}) + "\n")
             lines.flush()
     row = film | {"n_frames": samples.n_frames, "duration_s": samples.duration_s}
     if samples.missing:
