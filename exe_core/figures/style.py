@@ -236,7 +236,7 @@ def grid(
     column: str | None = None,
     title: str = "",
     free: bool = False,
-    least: int = 58,
+    least: int = 64,
     most: int = 700,
 ) -> Any:
     """Draw a panel for each value of `column`, as many side by side as fit, for each of `row`.
