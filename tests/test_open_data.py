@@ -145,12 +145,6 @@ class TestGet:
         assert all(finding.good for finding in get_open_set("published"))
         assert sorted(site.asked) == sorted([*published, published[0]])
 
-    @pytest.mark.parametrize("faults", [[cut], [status(500), status(503)], [status(429)]])
-    def test_a_fault_that_passes_is_survived(self, site, published, tmp_path, faults):
-        site.faults[published[1]] = faults
-        get_open_set("published", tmp_path / "other")
-        assert (tmp_path / "other" / "published" / "FER.parquet").read_bytes() == RUNS["FER"]
-
     def test_after_a_lasting_fault_the_next_try_goes_on(self, site, published, tmp_path):
         for fault, reason in ((cut, "RemoteProtocolError"), (status(404), "HTTP 404")):
             site.faults[published[1]] = Always(fault)

