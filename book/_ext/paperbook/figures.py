@@ -41,15 +41,22 @@ class PaperFigure(Cited):
     """A figure of the study: numbered, with alt text and a page of its own.
 
     The argument is its name, ``fig-recall`` or ``real/fig-recall``; the content its caption.
+    ``:aside:`` shows the design for 89 mm on every screen, beside the text where there is room.
     """
 
-    option_spec: ClassVar = {"name": directives.unchanged}
+    option_spec: ClassVar = {"name": directives.unchanged, "aside": directives.flag}
 
     def make(self, results: Results, name: str, prefix: str) -> tuple[nodes.Element, dict]:
         """Build a figure node around the picture."""
         label = self.options.setdefault("name", f"{prefix}{name}")
         words, messages = self.parse_inline(" ".join(self.content))
-        return _figure(nodes.figure, results, name, label=label, caption=[*words, *messages])
+        figure, about = _figure(
+            nodes.figure, results, name, label=label, caption=[*words, *messages]
+        )
+        if "aside" in self.options:
+            figure["classes"].append("aside")
+            figure[0]["media"] = "screen"
+        return figure, about
 
 
 def _figure(
@@ -73,7 +80,7 @@ def _figure(
     offered = [suffix for suffix in about["files"] if not (photos and suffix == "png")]
     files: dict[str, Path | str] = {suffix: results.figure_file(name, suffix) for suffix in offered}
     for start in WIDTHS if live else ():  # as scripts: a page opened from disk may load no others
-        spec = results.figure_file(name, f"{start}vl.json").read_text(encoding="utf-8")
+        spec = results.read(results.figure_file(name, f"{start}vl.json")).decode()
         files[f"{start}js"] = f'paperChart("{label}",{themed(spec)});\n'
     return figure, {
         "kind": "figure",
@@ -135,7 +142,8 @@ def shown_picture(folder: str, node: Picture) -> str:
     files = f"{folder}{html.escape(node['label'])}"
     opening = '<div class="sheet"><picture>'
     if node["live"]:  # as it was designed for 89 mm where the screen is narrow
-        source = f'<source media="screen and (max-width: 640px)" srcset="{files}.89mm.svg">'
+        media = node.get("media", "screen and (max-width: 640px)")
+        source = f'<source media="{media}" srcset="{files}.89mm.svg">'
         opening = f'<div class="chart" data-spec="{files}"><picture>{source}'
     return (
         f'{opening}<img src="{files}.{node["suffix"]}" alt="{html.escape(node["alt"])}" '

@@ -55,8 +55,11 @@ class Results:
     study: Study | None
 
     @classmethod
-    def cited(cls, env: BuildEnvironment, name: str = "") -> Results:
-        """Find results by name, or those of the book's study, and note that the page shows them."""
+    def cited(cls, env: BuildEnvironment, name: str = "", *, settings: bool = False) -> Results:
+        """Find results by name, or those of the book's study, and note that the page shows them.
+
+        Settings of a study are none of its results: a page that shows only these isn't noted.
+        """
         name = name or env.config.paper_study
         try:
             results = cls(env, name, load_study(name) if name in studies() else None)
@@ -67,7 +70,9 @@ class Results:
                 f"{name!r} is no study ({', '.join(studies())}), not in data/frozen, and no model"
             )
         kind = results.study.kind if results.study else results._frozen().get("kind")
-        if results.study or kind == "real":  # an instrument shows neither drawn nor real faces
+        if not settings and (
+            results.study or kind == "real"
+        ):  # an instrument shows neither drawn nor real faces
             env.temp_data.setdefault("paper_studies", {})[results.name] = kind
         return results
 
@@ -226,7 +231,7 @@ class Number(SphinxRole):
         cited, _, spec = self.text.partition(":")
         study, _, key = cited.rpartition("/")
         try:
-            results = Results.cited(self.env, study)
+            results = Results.cited(self.env, study, settings=key.startswith("study."))
             entry = results.entry(key)
             if self.name == "est":
                 text = interval(entry, spec)
