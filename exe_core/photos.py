@@ -61,8 +61,10 @@ def read_faces(
     """
     if channels not in ("RGB", "BGR"):
         raise ValueError(f"channels {channels!r}: RGB or BGR")
-    if isinstance(photos, str | Path | Image.Image) or getattr(photos, "shape", ())[2:] == (3,):
+    if isinstance(photos, str | Path | Image.Image):
         photos = [photos]
+    elif isinstance(photos, np.ndarray) and photos.ndim == 3:
+        photos = photos[None]
     loaded = model if isinstance(model, Classifier) else models.load(model)
     how, rows = Crop(size=max(128, loaded.preprocessing.size)), []
     with FaceFinder(min_score=how.min_score, small="if no other") as finder:

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -45,6 +46,7 @@ class Study(settings.SettingsModel):
 
     _trial: str | None = PrivateAttr(None)
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _is_named: bool = PrivateAttr(default=False)  # on the page of its notebook
     _inputs: list[Path] = PrivateAttr(default_factory=list)
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="that of its file in configs/")
     kind: Literal["world", "real"] = Field(description="drawn faces, or those of people")
@@ -275,6 +277,9 @@ class Study(settings.SettingsModel):
     def keep_trial(self) -> None:
         """Note what a trial changes in its place, so that later stages can go on with it."""
         if self._trial is not None:
+            if not self._is_named:
+                log.warning("%s", self._repr_markdown_().replace("*", ""))
+            self._is_named = True
             write_json(self._changes, self.results / "trial.json")
 
     @property
@@ -332,6 +337,7 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
     >>> load_study("smoke", train={"epochs": 2}).trial
     'epochs-2'
     """
+    _refuse_unknown_parameters()
     path = ROOT / "configs" / f"{name}.yml"
     if not path.is_file():
         raise ConfigError(f"no study {name!r}; there are {', '.join(studies())}")
@@ -360,8 +366,17 @@ def load_study(name: str, *, trial: str | None = None, **parts: dict[str, object
         return study
     other._trial = trial or trial_name(changes)
     other._changes = changes
-    log.warning("%s", other._repr_markdown_().replace("*", ""))
     return other
+
+
+def _refuse_unknown_parameters() -> None:
+    """Refuse what papermill gives a notebook that has no such parameter; it only warns of it."""
+    cells = getattr(sys.modules["__main__"], "In", [])  # as the kernel has run them
+    names = [re.findall(r"^(\w+)(?::[^=\n]+)? = ", cell, flags=re.MULTILINE) for cell in cells]
+    for known, cell, given in zip(names, cells[1:], names[1:], strict=False):
+        if cell.startswith("# Parameters\n") and (unknown := set(given) - set(known)):
+            what = ", ".join(sorted(unknown))
+            raise ConfigError(f"no parameter {what}; this notebook takes {', '.join(known)}")
 
 
 def _compare(trial: pd.DataFrame, study: pd.DataFrame) -> str:
