@@ -151,7 +151,7 @@ def specification_chart(table: pd.DataFrame) -> Chart:
             size = {"width": at.px, "height": alt.Step(names.step)}
             beneath = alt.layer(band, squares, hit, data=chosen).properties(**size)
             beneath = filtered(beneath, "verdict", at._replace(is_first=False))
-            return alt.vconcat(filtered(above, "verdict", at), beneath, spacing=2)
+            return alt.vconcat(filtered(above, "verdict", at), beneath, spacing=12, bounds="flush")
 
         of_claims: dict[str, Any] = {"column": "claim", "title": title, "free": True, "least": 84}
         return grid(draw, data, width=width, extent=names.extent, **of_claims)
