@@ -79,7 +79,6 @@ def save(
     study: Study,
     alt: str,
     inputs: Iterable[Path] | None = None,
-    folder: Path | None = None,
 ) -> Figure:
     """Write a chart as SVG, PDF and Vega-Lite in 183 and 89 mm, PNG (300 dpi), CSV and provenance.
 
@@ -93,8 +92,6 @@ def save(
         What the chart shows, in words.
     inputs
         The files that it was drawn from, whose digests are kept; `study.inputs` if None.
-    folder
-        Where the bundle goes instead of the figures of the study.
 
     Raises
     ------
@@ -109,7 +106,7 @@ def save(
         contents[f"{start}vl.json"] = text.encode()
         if width == WIDE:
             contents |= {"png": drawn(spec, "png"), "csv": _csv(plotted(spec))}
-    return _write(name, contents, study=study, alt=alt, inputs=inputs, folder=folder)
+    return _write(name, contents, study=study, alt=alt, inputs=inputs)
 
 
 def plotted(spec: Mapping[str, Any]) -> pd.DataFrame:
@@ -180,15 +177,13 @@ def _write(
     study: Study,
     alt: str,
     inputs: Iterable[Path] | None = None,
-    folder: Path | None = None,
 ) -> Figure:
     """Put the provenance last: it lists the other files, so where it lies the bundle is whole."""
     if not NAME.fullmatch(name):
         raise FigureError(f"{name!r} is no name of a figure: fig- and lower-case words, fig-recall")
     if not alt.strip():
         raise FigureError(f"{name} has no alt text: say in words what it shows")
-    folder = folder or study.results / "figures"
-    figure = Figure(name=name, folder=folder, alt=alt, study=study.name)
+    figure = Figure(name=name, folder=study.results / "figures", alt=alt, study=study.name)
     for suffix, content in contents.items():
         with replacing(figure.path(suffix)) as partial:
             partial.write_bytes(content)
