@@ -62,7 +62,7 @@ def read_faces(
     if channels not in ("RGB", "BGR"):
         raise ValueError(f"channels {channels!r}: RGB or BGR")
     if isinstance(photos, str | Path | Image.Image):
-        photos = [photos]
+        photos = [photos]  # type: ignore[list-item]
     elif isinstance(photos, np.ndarray) and photos.ndim == 3:
         photos = photos[None]
     loaded = model if isinstance(model, Classifier) else models.load(model)
