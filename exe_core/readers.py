@@ -221,10 +221,10 @@ def read_fer2013(source: Path, *, unpacked: Path) -> pd.DataFrame:
     <image>`, the image named `<Usage>_<number>.<suffix>`. split_given is train, public or private;
     train, val or test of renamed images.
     """
-    if source.suffix != ".csv":
+    if source.suffix.lower() != ".csv":
         root, found, lost = _find("fer2013", source, unpacked)
         names = ("fer2013.csv", "icml_face_data.csv")
-        tables = [path for name in names for path in sorted(root.rglob(name))]
+        tables = sorted(path for path in root.rglob("*") if path.name.lower() in names)
         source, unpacked = (tables or [root])[0], unpacked.with_name(f"{unpacked.name}-images")
     if source.is_file():
         tree = _unpack_once(source, unpacked, write=_write_fer_csv)

@@ -100,7 +100,7 @@ class TestFer2013:
         {
             "fer2013.csv": write_fer_csv,
             "icml/icml_face_data.csv": lambda path: write_fer_csv(path, spaces=True),
-            "deep/fer2013/fer2013.csv": write_fer_csv,
+            "deep/fer2013/FER2013.CSV": write_fer_csv,
             "deep/tree": lambda path: write_fer_tree(path, public="validation"),
             "fer2013.tar.xz": archived(write_fer_tree, "fer2013"),
             "fer2013.tar.gz": archived(write_fer_csv, "fer2013/fer2013.csv", "gz"),
