@@ -1,9 +1,7 @@
 """The book's Sphinx extension: numbers, figures and tables of a study, cited by name.
 
-Roles ``{val}`stage.key:.2f` ``, ``{est}``, ``{n}`` and ``{word}``; directives ``{paper-figure}``,
-``{paper-table}``, ``{when}``, ``{explorer}``, ``{rule}`` and ``{reference}``. They read the
-results of the study that the environment variable `EXE_STUDY` names. A missing key, figure or table
-is an error, and every file read is noted as a dependency, so a changed number rebuilds its page.
+Its roles and directives read the results of the study that the environment variable `EXE_STUDY`
+names. A missing key, figure or table is an error, and every file read is noted as a dependency.
 """
 
 from __future__ import annotations

@@ -50,9 +50,7 @@ class PaperFigure(Cited):
         """Build a figure node around the picture."""
         label = self.options.setdefault("name", f"{prefix}{name}")
         words, messages = self.parse_inline(" ".join(self.content))
-        figure, about = _figure(
-            nodes.figure, results, name, label=label, caption=[*words, *messages]
-        )
+        figure, about = _figure(nodes.figure, results, name, label=label, caption=words + messages)
         if "aside" in self.options:
             figure["classes"].append("aside")
             figure[0]["media"] = "screen"
@@ -60,12 +58,7 @@ class PaperFigure(Cited):
 
 
 def _figure(
-    node_class: type[nodes.figure],
-    results: Results,
-    name: str,
-    *,
-    label: str,
-    caption: list[nodes.Node],
+    node_class: type[nodes.figure], results: Results, name: str, *, label: str, caption: list
 ) -> tuple[nodes.figure, dict[str, Any]]:
     """Build the node of a figure, and say what its page needs to know of it."""
     about = results.provenance(name)

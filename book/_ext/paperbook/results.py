@@ -70,9 +70,8 @@ class Results:
                 f"{name!r} is no study ({', '.join(studies())}), not in data/frozen, and no model"
             )
         kind = results.study.kind if results.study else results._frozen().get("kind")
-        if not settings and (
-            results.study or kind == "real"
-        ):  # an instrument shows neither drawn nor real faces
+        # an instrument shows neither drawn nor real faces
+        if not settings and (results.study or kind == "real"):
             env.temp_data.setdefault("paper_studies", {})[results.name] = kind
         return results
 
@@ -233,10 +232,8 @@ class Number(SphinxRole):
         try:
             results = Results.cited(self.env, study, settings=key.startswith("study."))
             entry = results.entry(key)
-            if self.name == "est":
-                text = interval(entry, spec)
-            elif self.name == "word":
-                text = word(entry, spec)
+            if write := {"est": interval, "word": word}.get(self.name):
+                text = write(entry, spec)
             elif self.name == "val":
                 text = formatted(entry["value"], spec)
             elif "n" in entry:
