@@ -140,7 +140,7 @@ def specification_chart(table: pd.DataFrame) -> Chart:
             curve = [
                 band,
                 claimed.encode(y="mean(reference):Q"),
-                base.mark_rule().encode(y=y, y2="high"),
+                filtered(base.mark_rule().encode(y=y, y2="high"), "verdict", at),
                 base.mark_circle(size=22, opacity=1).encode(y="value:Q"),
                 hit,
             ]
@@ -150,8 +150,9 @@ def specification_chart(table: pd.DataFrame) -> Chart:
             above = alt.layer(*curve, data=part).properties(width=at.px, height=150)
             size = {"width": at.px, "height": alt.Step(names.step)}
             beneath = alt.layer(band, squares, hit, data=chosen).properties(**size)
-            beneath = filtered(beneath, "verdict", at._replace(is_first=False))
-            return alt.vconcat(filtered(above, "verdict", at), beneath, spacing=12, bounds="flush")
+            later = at._replace(is_first=False)
+            parts = [filtered(one, "verdict", later) for one in (above, beneath)]
+            return alt.vconcat(*parts, spacing=12, bounds="flush")
 
         of_claims: dict[str, Any] = {"column": "claim", "title": title, "free": True, "least": 84}
         return grid(draw, data, width=width, extent=names.extent, **of_claims)
