@@ -188,7 +188,7 @@ def formatted(value: object, spec: str) -> str:
     if value is None or value is pd.NA or value != value:
         return UNDEFINED
     try:
-        text = format(value, spec)
+        text = format(round(value, 9) if isinstance(value, float) else value, spec)
     except (ValueError, TypeError) as fault:
         raise ResultError(f"cannot write {value!r} as {spec!r}: {fault}") from None
     return text if isinstance(value, str) else text.replace("-", "\N{MINUS SIGN}")
