@@ -120,7 +120,7 @@ def test_films_of_one_title_have_bars_of_their_own(out):
     summary = pd.read_csv(out / "some one" / "summary.csv")
     two = pd.concat([summary.assign(film_id=name) for name in ("a-x", "b-x")])
     films = pd.DataFrame({"film_id": ["a-x", "b-x"], "title": "x", "genre": None})
-    (rows,) = shares_chart(two, films=films).to_dict()["datasets"].values()
+    (rows,) = shares_chart(two, films=films).at().to_dict()["datasets"].values()
     assert {row["film"] for row in rows} == {"a-x", "b-x"}
 
 
