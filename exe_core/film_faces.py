@@ -385,7 +385,7 @@ class FilmFaces:
         wide = shares.pivot_table(index="film", columns="label", values=both, dropna=False)
         wide = wide.reindex(columns=list(self.labels), level=1)
         gaps = (wide["predicted"] - wide["labelled"]).to_numpy()
-        measured = np.column_stack([gaps, np.abs(gaps).sum(axis=1) / 2, np.ones(len(gaps))])
+        measured = np.column_stack([gaps, film_errors(shares), np.ones(len(gaps))])
         found = self.statistics.interval(measured, lambda sums: sums[:, :-1] / sums[:, -1:])
         measure = [*["bias"] * len(self.labels), "error"]
         about = {"measure": measure, "label": [*self.labels, None], "n": found.n}
@@ -396,6 +396,15 @@ class FilmFaces:
             ranks.append({"measure": "rank correlation", "label": label, **r.columns(), "n": r.n})
         table = pd.DataFrame({**about, **found.columns()})
         return pd.concat([table, pd.DataFrame(ranks)], ignore_index=True)
+
+
+def film_errors(shares: pd.DataFrame) -> pd.Series:
+    """Return the error of each film's shares: half the sum of absolute differences, 0 to 1.
+
+    Takes film, label, predicted and labelled, as of `shares`; NaN where no face counts.
+    """
+    gaps = (shares["predicted"] - shares["labelled"]).abs()
+    return gaps.groupby(shares["film"]).sum(min_count=1) / 2
 
 
 PRIMARY = {"keyword": 1.0, "fer2013": -1.0}

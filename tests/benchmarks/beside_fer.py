@@ -3,7 +3,7 @@
     python tests/benchmarks/beside_fer.py CLIP FER_PYTHON data/frozen/speed/beside_fer.csv
 
 CLIP is face_noface.mov of `exe data get clip`, enlarged to 1920 x 1080 and repeated to ten minutes.
-FER_PYTHON is the Python of an environment with `fer`, which is told to write no pictures. One run
+FER_PYTHON is the Python of an environment with `fer`, which writes no pictures here. One run
 each, start and imports included; `load` is of the machine. FFmpeg must be on the path.
 """
 

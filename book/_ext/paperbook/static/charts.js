@@ -11,8 +11,7 @@ window.paperChart = (name, spec) => {
 };
 
 // As its picture does, a chart changes its design where the screen becomes narrow or wide.
-const narrow = matchMedia(document.querySelector(".chart source").media);
-const draw = (frame) => {
+const draw = (frame, narrow) => {
   const script = document.createElement("script");
   script.src = `${frame.dataset.spec}${narrow.matches ? ".89mm" : ""}.js`;
   frames.set(script, frame);
@@ -22,8 +21,9 @@ const near = new IntersectionObserver(
   (seen) => {
     for (const { target } of seen.filter((one) => one.isIntersecting)) {
       near.unobserve(target);
-      draw(target);
-      narrow.addEventListener("change", () => draw(target));
+      const narrow = matchMedia(target.querySelector("source").media);
+      draw(target, narrow);
+      narrow.addEventListener("change", () => draw(target, narrow));
     }
   },
   { rootMargin: "600px 0px" },
